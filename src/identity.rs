@@ -1,0 +1,192 @@
+//! Who asks Key Vault: from a service account token to an access token.
+//!
+//! A service account token is a claim until it is proven, and nothing fetched for one pod reaches
+//! another but behind a proof. Two things prove a token: the cluster's keys ([`keys`]), or, where
+//! there are none at hand, that Entra accepted this very token for this very identity
+//! ([`proofs`]). Only proven requests share; the others fly alone.
+
+mod cluster;
+mod error;
+mod exchange;
+mod held;
+mod keys;
+mod proofs;
+mod sharing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use url::Url;
+
+pub use cluster::ClusterApi;
+pub use error::{IdentityError, Refusal};
+pub use exchange::{AccessToken, Exchange};
+pub use keys::{KeySource, ServiceAccountKeys, Verdict};
+
+use crate::clock::Clock;
+use crate::plan::WorkloadIdentity;
+use held::Freshness;
+use sharing::Sharing;
+
+/// How an identity proves itself to Entra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// A federated credential trusts the pod's service account.
+    WorkloadIdentity,
+}
+
+/// What everything that is kept is partitioned by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdentityKey {
+    authority: String,
+    tenant: String,
+    client: String,
+    mode: Mode,
+    issuer: String,
+    subject: String,
+}
+
+impl IdentityKey {
+    fn of(identity: &WorkloadIdentity, authority: &Url) -> Self {
+        let claims = identity.token.claims();
+        Self {
+            authority: authority.as_str().to_owned(),
+            tenant: identity.tenant.as_str().to_ascii_lowercase(),
+            client: identity.client.as_str().to_ascii_lowercase(),
+            mode: Mode::WorkloadIdentity,
+            issuer: claims.issuer.clone(),
+            subject: claims.subject.clone(),
+        }
+    }
+}
+
+/// What is known of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is its subject's: it may share.
+    Proven,
+    /// There are no keys to tell, and Entra has not yet been asked.
+    Claimed,
+    /// The cluster's keys do not vouch for it: Entra decides, for it alone.
+    Alone,
+}
+
+/// One pod's request for access, with what is known of its token.
+#[derive(Clone, Debug)]
+pub struct Login {
+    identity: WorkloadIdentity,
+    authority: Url,
+    key: Arc<IdentityKey>,
+    standing: Standing,
+}
+
+/// Access to Key Vault, perhaps on condition.
+pub enum Access {
+    /// The token may be used, and what it fetches may be answered.
+    Ready(Arc<AccessToken>),
+    /// The token of a proven request may fetch beside the proof, but nothing, not even an error
+    /// of the vault, may be answered before the proof has come.
+    Beside(Arc<AccessToken>, BoxFuture<'static, Result<Arc<AccessToken>, IdentityError>>),
+}
+
+/// Logs pods in, and shares what may be shared.
+#[derive(Debug)]
+pub struct Identities {
+    keys: ServiceAccountKeys,
+    sharing: Arc<Sharing>,
+}
+
+impl Identities {
+    /// Proves tokens with `keys` or by `exchange`.
+    pub fn new(keys: ServiceAccountKeys, exchange: Exchange, clock: Arc<dyn Clock>) -> Self {
+        Self { keys, sharing: Arc::new(Sharing::new(exchange, clock)) }
+    }
+
+    /// Finds out what is known of the identity's token, without asking Entra.
+    pub async fn login(&self, identity: &WorkloadIdentity, authority: &Url) -> Login {
+        let key = Arc::new(IdentityKey::of(identity, authority));
+        let now = self.sharing.now();
+        let standing = match self.keys.verify(&identity.token, now).await {
+            Verdict::Proven => Standing::Proven,
+            Verdict::Failed(reason) => {
+                let claims = identity.token.claims();
+                tracing::debug!(reason, subject = claims.subject, issuer = claims.issuer, "a token shares nothing");
+                Standing::Alone
+            }
+            Verdict::NoKeys if self.sharing.remembers(identity, &key) => Standing::Proven,
+            Verdict::NoKeys => Standing::Claimed,
+        };
+        Login { identity: identity.clone(), authority: authority.clone(), key, standing }
+    }
+
+    /// An access token for `scope`.
+    ///
+    /// # Errors
+    /// Entra's refusal, or that it cannot be reached and no token is at hand.
+    pub async fn access(&self, login: &Login, scope: &str) -> Result<Access, IdentityError> {
+        match login.standing {
+            Standing::Proven => self.shared(login, scope).await.map(Access::Ready),
+            Standing::Alone => self.sharing.exchange_alone(login, scope).await.map(Access::Ready),
+            Standing::Claimed => {
+                let proof = Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned());
+                match self.sharing.held(&login.key, scope) {
+                    Some((token, freshness)) if freshness != Freshness::Expired => Ok(Access::Beside(token, Box::pin(proof))),
+                    _ => proof.await.map(Access::Ready),
+                }
+            }
+        }
+    }
+
+    /// Another access token, after the vault answered 401 to `rejected` or asked for another scope.
+    ///
+    /// # Errors
+    /// As [`Self::access`].
+    pub async fn renew(
+        &self,
+        login: &Login,
+        scope: &str,
+        rejected: Option<&Arc<AccessToken>>,
+    ) -> Result<Arc<AccessToken>, IdentityError> {
+        // A login that was a claim may have been proven since.
+        let proven = login.standing == Standing::Proven
+            || (login.standing == Standing::Claimed && self.sharing.remembers(&login.identity, &login.key));
+        if proven {
+            if let Some(rejected) = rejected {
+                self.sharing.forget_token(&login.key, scope, rejected);
+            }
+            return self.shared(login, scope).await;
+        }
+        match login.standing {
+            Standing::Claimed => Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned()).await,
+            Standing::Proven | Standing::Alone => self.sharing.exchange_alone(login, scope).await,
+        }
+    }
+
+    /// What proven requests share: the held token, renewed ahead in the background, and at least
+    /// hourly while Entra answers.
+    async fn shared(&self, login: &Login, scope: &str) -> Result<Arc<AccessToken>, IdentityError> {
+        let held = self.sharing.held(&login.key, scope);
+        let flight = || Arc::clone(&self.sharing).flight(login, scope);
+        match held {
+            Some((token, Freshness::Fresh)) => Ok(token),
+            Some((token, Freshness::RenewAhead)) => {
+                if self.sharing.may_renew_ahead(&login.key, scope) {
+                    tokio::spawn(flight());
+                }
+                Ok(token)
+            }
+            Some((token, Freshness::RenewFirst)) => {
+                if !self.sharing.may_renew_ahead(&login.key, scope) {
+                    return Ok(token);
+                }
+                match flight().await {
+                    Err(IdentityError::Unreachable { .. }) => Ok(token),
+                    renewed => renewed,
+                }
+            }
+            Some((_, Freshness::Expired)) | None => flight().await,
+        }
+    }
+}

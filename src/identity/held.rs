@@ -1,0 +1,103 @@
+//! When a kept access token may be used, and when it is to be renewed.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::exchange::AccessToken;
+
+/// From this age on a token is renewed behind the back of the mounts that use it.
+const RENEW_AHEAD: Duration = Duration::from_secs(45 * 60);
+/// From this age on a token is renewed before it is used, while Entra answers: a federated
+/// credential that was removed takes effect within the hour.
+const RENEW_FIRST: Duration = Duration::from_secs(60 * 60);
+/// A token this near its end is not used: the vault's clock is another.
+const MARGIN: Duration = Duration::from_secs(60);
+/// After an attempt to renew, the next waits this long: a dead Entra is not asked by every mount.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+
+/// What may be done with a kept token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// Use it.
+    Fresh,
+    /// Use it, and renew it meanwhile.
+    RenewAhead,
+    /// Renew it; use it if Entra cannot be reached.
+    RenewFirst,
+    /// Do not use it.
+    Expired,
+}
+
+/// A kept access token.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) token: Arc<AccessToken>,
+    renewal_begun: Option<SystemTime>,
+}
+
+impl Held {
+    pub(super) fn new(token: Arc<AccessToken>) -> Self {
+        Self { token, renewal_begun: None }
+    }
+
+    pub(super) fn freshness(&self, now: SystemTime) -> Freshness {
+        let left = self.token.expires.duration_since(now).unwrap_or_default();
+        // A clock that was set back makes a token look young; its expiry still bounds it.
+        let age = now.duration_since(self.token.acquired).unwrap_or_default();
+        let life = self.token.expires.duration_since(self.token.acquired).unwrap_or_default();
+        if left <= MARGIN {
+            Freshness::Expired
+        } else if age >= RENEW_FIRST {
+            Freshness::RenewFirst
+        } else if age >= RENEW_AHEAD.min(life / 4 * 3) {
+            Freshness::RenewAhead
+        } else {
+            Freshness::Fresh
+        }
+    }
+
+    /// Whether a renewal may begin now; if so, it has begun.
+    pub(super) fn begin_renewal(&mut self, now: SystemTime) -> bool {
+        let paused = self
+            .renewal_begun
+            .and_then(|begun| now.duration_since(begun).ok())
+            .is_some_and(|since| since < RENEWAL_PAUSE);
+        if !paused {
+            self.renewal_begun = Some(now);
+        }
+        !paused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(life_minutes: u64, age_minutes: u64) -> Freshness {
+        let acquired = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let token = AccessToken::fake("t", acquired, Duration::from_secs(life_minutes * 60));
+        Held::new(Arc::new(token)).freshness(acquired + Duration::from_secs(age_minutes * 60))
+    }
+
+    #[test]
+    fn a_token_is_renewed_ahead_then_first_and_never_used_past_its_end() {
+        assert_eq!(after(60, 0), Freshness::Fresh);
+        assert_eq!(after(60, 44), Freshness::Fresh);
+        assert_eq!(after(60, 45), Freshness::RenewAhead);
+        assert_eq!(after(60, 59), Freshness::Expired);
+        assert_eq!(after(24 * 60, 59), Freshness::RenewAhead);
+        assert_eq!(after(24 * 60, 60), Freshness::RenewFirst);
+        assert_eq!(after(24 * 60, 24 * 60), Freshness::Expired);
+        assert_eq!(after(10, 5), Freshness::Fresh);
+        assert_eq!(after(10, 8), Freshness::RenewAhead);
+    }
+
+    #[test]
+    fn renewals_are_spaced() {
+        let now = SystemTime::now();
+        let mut held = Held::new(Arc::new(AccessToken::fake("t", now, Duration::from_secs(3600))));
+        assert!(held.begin_renewal(now));
+        assert!(!held.begin_renewal(now + Duration::from_secs(29)));
+        assert!(held.begin_renewal(now + Duration::from_secs(30)));
+    }
+}

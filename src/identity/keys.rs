@@ -1,0 +1,223 @@
+//! The cluster's public keys, which prove service account tokens without asking Entra.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use super::cluster::ClusterApi;
+use crate::plan::{Claims, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
+use crate::transport;
+
+/// Where the keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// Nowhere: Entra proves every token.
+    None,
+    /// A JSON Web Key Set in a file, and the issuer whose keys they are.
+    File(PathBuf, String),
+    /// A JSON Web Key Set behind an https URL, and the issuer whose keys they are.
+    Url(Url, String, reqwest::Client),
+    /// The API server's own discovery.
+    Cluster(ClusterApi),
+}
+
+/// The keys are fetched no more often than this, whatever key ids tokens claim.
+const REFETCH: Duration = Duration::from_secs(60);
+/// No mount waits longer than this for keys; without them Entra proves its token.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(3);
+const LARGEST_DOCUMENT: usize = 1 << 20;
+
+/// What the keys say of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is signed by the cluster, for the token exchange, and alive.
+    Proven,
+    /// It is not, for this reason.
+    Failed(&'static str),
+    /// There are no keys to tell.
+    NoKeys,
+}
+
+/// Keys by their ids, as the issuer publishes them.
+struct KeySet {
+    issuer: String,
+    keys: HashMap<String, DecodingKey>,
+}
+
+/// The cluster's keys: loaded when the first token comes, kept, and fetched again when a token
+/// names a key that is not among them. Keys that were there stay through an outage of their source.
+pub struct ServiceAccountKeys {
+    source: KeySource,
+    current: RwLock<Option<Arc<KeySet>>>,
+    last_load: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for ServiceAccountKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceAccountKeys").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl ServiceAccountKeys {
+    /// Keys from `source`.
+    pub fn new(source: KeySource) -> Self {
+        Self { source, current: RwLock::new(None), last_load: Mutex::new(None) }
+    }
+
+    /// Checks signature, issuer, audience and life of a token at the time `now`.
+    pub async fn verify(&self, token: &ServiceAccountToken, now: SystemTime) -> Verdict {
+        if matches!(self.source, KeySource::None) {
+            return Verdict::NoKeys;
+        }
+        let Ok(header) = jsonwebtoken::decode_header(token.expose()) else {
+            return Verdict::Failed("its header names no known algorithm");
+        };
+        let Some(key_id) = header.kid else {
+            return if self.keys_with(None).await.is_some() {
+                Verdict::Failed("it names no key")
+            } else {
+                Verdict::NoKeys
+            };
+        };
+        let Some(set) = self.keys_with(Some(&key_id)).await else { return Verdict::NoKeys };
+        let Some(key) = set.keys.get(&key_id) else {
+            return Verdict::Failed("it names a key that the cluster does not publish");
+        };
+        match check(token, key, header.alg, &set.issuer, now) {
+            Ok(()) => Verdict::Proven,
+            Err(reason) => Verdict::Failed(reason),
+        }
+    }
+
+    /// The keys, loaded if there are none, or if `key_id` is not among them and the last load is
+    /// not too recent.
+    async fn keys_with(&self, key_id: Option<&str>) -> Option<Arc<KeySet>> {
+        let good = |set: &Arc<KeySet>| key_id.is_none_or(|key_id| set.keys.contains_key(key_id));
+        if let Some(set) = self.current().filter(good) {
+            return Some(set);
+        }
+        let mut last_load = self.last_load.lock().await;
+        // Another may have loaded while this one waited for its turn.
+        if let Some(set) = self.current().filter(good) {
+            return Some(set);
+        }
+        if last_load.is_none_or(|last| last.elapsed() >= REFETCH) {
+            *last_load = Some(Instant::now());
+            match timeout(LOAD_TIMEOUT, self.load()).await {
+                Ok(Ok(set)) => {
+                    tracing::info!(keys = set.keys.len(), issuer = set.issuer, "service account keys loaded");
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+                }
+                Ok(Err(reason)) => tracing::warn!(reason, "service account keys cannot be loaded; tokens are proven by Entra until they are"),
+                Err(_) => tracing::warn!("service account keys did not come in time; tokens are proven by Entra until they do"),
+            }
+        }
+        self.current()
+    }
+
+    fn current(&self) -> Option<Arc<KeySet>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn load(&self) -> Result<KeySet, String> {
+        match &self.source {
+            KeySource::None => Err("there is no source of keys".to_owned()),
+            KeySource::File(path, issuer) => {
+                let json = tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
+                key_set(&json, issuer.clone())
+            }
+            KeySource::Url(url, issuer, client) => {
+                let json = fetch(client.get(url.clone())).await?;
+                key_set(&json, issuer.clone())
+            }
+            KeySource::Cluster(api) => {
+                let (issuer, json) = api.keys().await?;
+                key_set(&json, issuer)
+            }
+        }
+    }
+}
+
+/// Gets a small document.
+pub(super) async fn fetch(request: reqwest::RequestBuilder) -> Result<Vec<u8>, String> {
+    let mut response = request.send().await.map_err(|error| transport::root_cause(&error))?;
+    if !response.status().is_success() {
+        return Err(format!("HTTP status {} from {}", response.status(), response.url()));
+    }
+    let mut document = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport::root_cause(&error))? {
+        document.extend_from_slice(&chunk);
+        if document.len() > LARGEST_DOCUMENT {
+            return Err(format!("{} is larger than {LARGEST_DOCUMENT} bytes", response.url()));
+        }
+    }
+    Ok(document)
+}
+
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<serde_json::Value>,
+}
+
+fn key_set(json: &[u8], issuer: String) -> Result<KeySet, String> {
+    let document: Document =
+        serde_json::from_slice(json).map_err(|_| "the document is not a JSON Web Key Set (RFC 7517)".to_owned())?;
+    // A set may hold keys of kinds that signed no service account token; those are passed over.
+    let keys = document
+        .keys
+        .into_iter()
+        .filter_map(|key| serde_json::from_value::<Jwk>(key).ok())
+        .filter_map(|key| {
+            let id = key.common.key_id.clone()?;
+            DecodingKey::from_jwk(&key).ok().map(|key| (id, key))
+        })
+        .collect::<HashMap<_, _>>();
+    if keys.is_empty() {
+        return Err("the JSON Web Key Set holds no usable key with an id".to_owned());
+    }
+    Ok(KeySet { issuer, keys })
+}
+
+/// What API servers sign with.
+const ALGORITHMS: [Algorithm; 5] =
+    [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384];
+
+fn check(
+    token: &ServiceAccountToken,
+    key: &DecodingKey,
+    algorithm: Algorithm,
+    issuer: &str,
+    now: SystemTime,
+) -> Result<(), &'static str> {
+    if !ALGORITHMS.contains(&algorithm) {
+        return Err("it is signed with an algorithm that no API server uses");
+    }
+    let mut validation = Validation::new(algorithm);
+    validation.set_audience(&[TOKEN_EXCHANGE_AUDIENCE]);
+    validation.set_issuer(&[issuer]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    // Life is reckoned with our own clock, below.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    jsonwebtoken::decode::<serde_json::Value>(token.expose(), key, &validation)
+        .map_err(|_| "its signature, issuer or audience is not the cluster's")?;
+    alive(token.claims(), now)
+}
+
+/// Whether the token is alive at `now`. No leeway: kubelet renews a token long before its end.
+pub(super) fn alive(claims: &Claims, now: SystemTime) -> Result<(), &'static str> {
+    match (claims.not_before, claims.expires) {
+        (Some(not_before), _) if not_before > now + Duration::from_secs(60) => Err("it is not yet valid"),
+        (_, Some(expires)) if expires > now => Ok(()),
+        _ => Err("it has expired"),
+    }
+}

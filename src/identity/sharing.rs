@@ -1,0 +1,144 @@
+//! What proven requests of one identity share: access tokens, and exchanges under way.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use lru::LruCache;
+
+use super::error::IdentityError;
+use super::exchange::{AccessToken, Exchange};
+use super::held::{Freshness, Held};
+use super::proofs::{Proofs, bounded};
+use super::{IdentityKey, Login};
+use crate::clock::Clock;
+use crate::plan::WorkloadIdentity;
+
+type Exchanged = Result<Arc<AccessToken>, IdentityError>;
+type Flight = Shared<BoxFuture<'static, Exchanged>>;
+
+/// Identity and scope.
+type TokenKey = (Arc<IdentityKey>, String);
+
+/// Far more identities than a node has.
+const IDENTITIES: usize = 1024;
+
+/// The state that proven requests share. Only methods that say so in their names may be called
+/// for a request whose token is not proven.
+pub(super) struct Sharing {
+    exchange: Exchange,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+struct State {
+    held: LruCache<TokenKey, Held>,
+    flights: LruCache<TokenKey, WeakShared<BoxFuture<'static, Exchanged>>>,
+    proofs: Proofs,
+}
+
+impl fmt::Debug for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sharing").field("exchange", &self.exchange).finish_non_exhaustive()
+    }
+}
+
+impl Sharing {
+    pub(super) fn new(exchange: Exchange, clock: Arc<dyn Clock>) -> Self {
+        let state = State { held: bounded(IDENTITIES), flights: bounded(IDENTITIES), proofs: Proofs::new() };
+        Self { exchange, clock, state: Mutex::new(state) }
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Whether Entra has accepted this very token for this very identity.
+    pub(super) fn remembers(&self, identity: &WorkloadIdentity, key: &IdentityKey) -> bool {
+        let now = self.now();
+        self.state().proofs.holds(identity, key, now)
+    }
+
+    /// The token that is kept for an identity and scope.
+    pub(super) fn held(&self, key: &Arc<IdentityKey>, scope: &str) -> Option<(Arc<AccessToken>, Freshness)> {
+        let now = self.now();
+        let mut state = self.state();
+        let held = state.held.get(&(Arc::clone(key), scope.to_owned()))?;
+        Some((Arc::clone(&held.token), held.freshness(now)))
+    }
+
+    pub(super) fn may_renew_ahead(&self, key: &Arc<IdentityKey>, scope: &str) -> bool {
+        let now = self.now();
+        self.state().held.get_mut(&(Arc::clone(key), scope.to_owned())).is_some_and(|held| held.begin_renewal(now))
+    }
+
+    /// Drops a token that the vault rejected, unless another has taken its place.
+    pub(super) fn forget_token(&self, key: &Arc<IdentityKey>, scope: &str, rejected: &Arc<AccessToken>) {
+        let key = (Arc::clone(key), scope.to_owned());
+        let mut state = self.state();
+        if state.held.peek(&key).is_some_and(|held| Arc::ptr_eq(&held.token, rejected)) {
+            state.held.pop(&key);
+        }
+    }
+
+    /// One exchange for all proven requests of an identity that want a token now. It ends when
+    /// nobody waits for it any more.
+    pub(super) fn flight(self: Arc<Self>, login: &Login, scope: &str) -> Flight {
+        let key = (Arc::clone(&login.key), scope.to_owned());
+        let mut state = self.state();
+        if let Some(flight) = state.flights.get(&key).and_then(WeakShared::upgrade)
+            && flight.peek().is_none()
+        {
+            return flight;
+        }
+        let flight = Arc::clone(&self).exchange_proven(login.clone(), scope.to_owned()).boxed().shared();
+        if let Some(weak) = flight.downgrade() {
+            state.flights.put(key, weak);
+        }
+        flight
+    }
+
+    async fn exchange_proven(self: Arc<Self>, login: Login, scope: String) -> Exchanged {
+        let exchanged = self.exchange_alone(&login, &scope).await;
+        match &exchanged {
+            Ok(token) => self.keep(&login, scope, token),
+            Err(IdentityError::Refused(_)) => self.evict(&login.key),
+            Err(IdentityError::Unreachable { .. }) => {}
+        }
+        exchanged
+    }
+
+    /// Exchanges the token of a claim. If Entra accepts it, the claim is proven, and what came of it
+    /// may be shared; if not, nothing of anybody's has changed.
+    pub(super) async fn prove(self: Arc<Self>, login: Login, scope: String) -> Exchanged {
+        let token = self.exchange_alone(&login, &scope).await?;
+        self.state().proofs.remember(&login.identity, &login.key);
+        self.keep(&login, scope, &token);
+        Ok(token)
+    }
+
+    /// Exchanges a token and keeps nothing: for whoever is not proven.
+    pub(super) async fn exchange_alone(&self, login: &Login, scope: &str) -> Exchanged {
+        self.exchange.exchange(&login.identity, &login.authority, scope).await.map(Arc::new)
+    }
+
+    fn keep(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
+        self.state().held.put((Arc::clone(&login.key), scope), Held::new(Arc::clone(token)));
+    }
+
+    /// Entra refused a proven token: nothing of its identity is kept.
+    fn evict(&self, key: &Arc<IdentityKey>) {
+        let mut state = self.state();
+        let gone = state.held.iter().map(|(held, _)| held).filter(|(held, _)| held == key).cloned();
+        for held in gone.collect::<Vec<_>>() {
+            state.held.pop(&held);
+        }
+        state.proofs.forget(key);
+    }
+
+    /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

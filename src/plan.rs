@@ -1,0 +1,240 @@
+//! From a mount request to a [`MountPlan`]: typed, validated, every mistake found at once.
+//!
+//! After this there is no string map in the program. Planning knows no network, no file and no
+//! clock; the parameters and their meaning are those of the Go provider.
+
+mod attributes;
+mod cloud;
+mod finding;
+mod names;
+mod objects;
+#[cfg(test)]
+mod tests;
+mod token;
+mod yaml;
+
+use std::path::PathBuf;
+
+pub use attributes::Attributes;
+pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
+pub use finding::{Fault, Finding, PlanError, Severity};
+pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
+pub use objects::{Encoding, Format, ObjectPlan};
+pub use token::{Claims, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
+
+use finding::Findings;
+
+/// What one mount has to do.
+#[derive(Clone, Debug)]
+pub struct MountPlan {
+    /// The pod that mounts, as kubelet says it.
+    pub pod: Pod,
+    /// The volume's directory.
+    pub target: PathBuf,
+    /// The Entra that issues access tokens, and the resource they are for.
+    pub endpoints: Endpoints,
+    /// Who asks.
+    pub identity: WorkloadIdentity,
+    /// What is fetched, in the request's order; never empty.
+    pub objects: Vec<ObjectPlan>,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<Finding>,
+}
+
+/// The pod of a mount, for logs and errors. What a pod may read is never decided by these: they
+/// are claims of the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its service account.
+    pub service_account: String,
+    /// Its `SecretProviderClass`; empty if the request does not say.
+    pub class: String,
+}
+
+/// A workload identity: an application, and the service account token that stands for it.
+#[derive(Clone, Debug)]
+pub struct WorkloadIdentity {
+    /// The Entra tenant.
+    pub tenant: TenantId,
+    /// The application or managed identity.
+    pub client: ClientId,
+    /// The pod's token.
+    pub token: ServiceAccountToken,
+}
+
+/// What the operator set for all requests.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// The cloud of requests that name none.
+    pub cloud: Cloud,
+    /// Suffixes that `vaultURL` may use besides the cloud's own.
+    pub allowed_vault_suffixes: Vec<VaultSuffix>,
+}
+
+/// The parts of a mount request that are planned.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Parameters and volume context.
+    pub attributes: &'a Attributes,
+    /// The node publish secret and, with newer drivers, tokens.
+    pub secrets: &'a Attributes,
+    /// The volume's directory.
+    pub target_path: &'a str,
+    /// The default file mode, decimal.
+    pub permission: &'a str,
+    /// What [`Attributes::cloud_environment_file`] was read as, if it names a file.
+    pub environment: Option<Result<Endpoints, Fault>>,
+}
+
+impl MountPlan {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// [`PlanError`] lists every mistake, each with its place and its mend.
+    pub fn parse(request: Request<'_>, defaults: &Defaults) -> Result<Self, PlanError> {
+        let mut findings = Findings::default();
+        let attributes = request.attributes;
+        attributes.warn_of_unknown(&mut findings);
+        let pod = pod(attributes, &mut findings);
+        let target = findings.take("target_path", target(request.target_path));
+        let mode = findings.take("permission", FileMode::parse_decimal(request.permission));
+        let endpoints = endpoints(attributes, request.environment, defaults, &mut findings);
+        let vault = vault(attributes, endpoints.as_ref(), defaults, &mut findings);
+        let identity = identity(attributes, request.secrets, &mut findings);
+        let inherited = objects::Inherited {
+            vault: vault.as_ref(),
+            vault_given: attributes.text("keyvaultName").or(attributes.text("vaultURL")).is_some(),
+            suffix: endpoints.as_ref().map(|endpoints| &endpoints.vault_suffix),
+            mode,
+        };
+        let objects = objects::parse(attributes.text("objects"), &inherited, &mut findings);
+        let warnings = findings.finish()?;
+        // Whatever is missing here was reported above; this keeps the compiler's word for it.
+        let (Some(target), Some(endpoints), Some(identity)) = (target, endpoints, identity) else {
+            return Err(PlanError::one("request", Fault::new("it is incomplete", "report this as a defect")));
+        };
+        Ok(Self { pod, target, endpoints, identity, objects, warnings })
+    }
+}
+
+fn pod(attributes: &Attributes, findings: &mut Findings) -> Pod {
+    let text = |key: &str| attributes.text(key).unwrap_or_default().to_owned();
+    let mut required = |key: &str| {
+        if attributes.text(key).is_none() {
+            findings.error(key, Fault::new("it is missing", "the CSIDriver object must have podInfoOnMount: true"));
+        }
+        text(key)
+    };
+    Pod {
+        name: required("csi.storage.k8s.io/pod.name"),
+        namespace: required("csi.storage.k8s.io/pod.namespace"),
+        service_account: text("csi.storage.k8s.io/serviceAccount.name"),
+        class: text("secretProviderClass"),
+    }
+}
+
+fn target(text: &str) -> Result<PathBuf, Fault> {
+    let climbs = text.split('/').any(|element| element == "..");
+    if text.starts_with('/') && !climbs && !text.contains('\0') && text.len() <= 4096 {
+        return Ok(PathBuf::from(text));
+    }
+    Err(Fault::new(
+        format!("{} is not an absolute path", finding::quoted(text)),
+        "the driver must send the volume's directory",
+    ))
+}
+
+fn endpoints(
+    attributes: &Attributes,
+    environment: Option<Result<Endpoints, Fault>>,
+    defaults: &Defaults,
+    findings: &mut Findings,
+) -> Option<Endpoints> {
+    let cloud = match attributes.text("cloudName") {
+        Some(text) => findings.take("cloudName", Cloud::parse(text))?,
+        None => defaults.cloud,
+    };
+    match (cloud.endpoints(), environment) {
+        (Some(endpoints), _) => Some(endpoints),
+        (None, Some(environment)) => findings.take("cloudEnvFileName", environment),
+        (None, None) => {
+            let mend = "name the environment file of the private cloud, as the provider's container sees it";
+            findings.error("cloudEnvFileName", Fault::new("AzureStackCloud needs it", mend));
+            None
+        }
+    }
+}
+
+fn vault(
+    attributes: &Attributes,
+    endpoints: Option<&Endpoints>,
+    defaults: &Defaults,
+    findings: &mut Findings,
+) -> Option<VaultUrl> {
+    match (attributes.text("keyvaultName"), attributes.text("vaultURL")) {
+        (Some(_), Some(_)) => {
+            findings.error("vaultURL", Fault::new("keyvaultName is there too", "keep one of the two"));
+            None
+        }
+        (Some(name), None) => {
+            let name = findings.take("keyvaultName", VaultName::parse(name))?;
+            findings.take("keyvaultName", VaultUrl::of(&name, &endpoints?.vault_suffix))
+        }
+        (None, Some(url)) => {
+            let suffixes = defaults.allowed_vault_suffixes.iter().chain([&endpoints?.vault_suffix]);
+            findings.take("vaultURL", VaultUrl::parse(url, &suffixes.collect::<Vec<_>>()))
+        }
+        (None, None) => None,
+    }
+}
+
+/// Identity modes that are asked for with a boolean.
+const MODES: [(&str, &str); 3] = [
+    (
+        "usePodIdentity",
+        "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity",
+    ),
+    ("useVMManagedIdentity", "managed identities are not supported yet; use workload identity: set clientID"),
+    ("useAzureTokenProxy", "identity binding is not supported yet; use workload identity: set clientID"),
+];
+
+fn identity(attributes: &Attributes, secrets: &Attributes, findings: &mut Findings) -> Option<WorkloadIdentity> {
+    let mut wanted = Vec::new();
+    for (mode, mend) in MODES {
+        if findings.take(mode, attributes.flag(mode))? {
+            wanted.push((mode, mend));
+        }
+    }
+    match wanted.as_slice() {
+        [] => {}
+        [(mode, mend)] => {
+            findings.error(*mode, Fault::new("this identity mode cannot be used", *mend));
+            return None;
+        }
+        several => {
+            let names = several.iter().map(|(mode, _)| *mode).collect::<Vec<_>>().join(", ");
+            findings.error(names, Fault::new("only one identity mode may be true", "keep one of them"));
+            return None;
+        }
+    }
+    let tenant = match attributes.text("tenantID").or(attributes.text("tenantId")) {
+        Some(text) => findings.take("tenantID", TenantId::parse(text)),
+        None => {
+            findings.error("tenantID", Fault::new("it is missing", "set it to the Entra tenant's id"));
+            None
+        }
+    };
+    let Some(client) = attributes.text("clientID") else {
+        let mend = "set it to the client id of the identity whose federated credential names the pod's \
+                    service account; service principals in secrets are not supported yet";
+        findings.error("clientID", Fault::new("it is missing", mend));
+        return None;
+    };
+    let client = findings.take("clientID", ClientId::parse(client));
+    let token = findings.take(attributes::TOKENS, ServiceAccountToken::find(secrets, attributes));
+    Some(WorkloadIdentity { tenant: tenant?, client: client?, token: token? })
+}

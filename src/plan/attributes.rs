@@ -1,0 +1,154 @@
+//! The request's JSON maps, read into text that knows its keys.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::cloud::{Cloud, json_problem};
+use super::finding::{Fault, Findings, PlanError, quoted, unknown};
+
+/// Every parameter of a `SecretProviderClass` that means something.
+pub(super) const PARAMETERS: &[&str] = &[
+    "clientID",
+    "cloudEnvFileName",
+    "cloudName",
+    "keyvaultName",
+    "objects",
+    "tenantID",
+    "tenantId",
+    "useAzureTokenProxy",
+    "usePodIdentity",
+    "useVMManagedIdentity",
+    "userAssignedIdentityID",
+    "vaultURL",
+];
+
+/// The key, among the attributes or the secrets, of the pod's service account tokens.
+pub(super) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
+
+/// A JSON object of strings from the request. `Debug` shows its keys only: values may be tokens.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Attributes(BTreeMap<String, String>);
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Attributes {
+    /// Reads the request field called `place`; `null` and nothing are an empty map.
+    pub fn parse(place: &str, json: &str) -> Result<Self, PlanError> {
+        if json.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let wrong = |problem: String| PlanError::one(place, Fault::new(problem, "the driver must send a JSON object of strings"));
+        let value: Value = serde_json::from_str(json)
+            .map_err(|error| wrong(format!("{} at line {}, column {}", json_problem(&error), error.line(), error.column())))?;
+        let entries = match value {
+            Value::Null => return Ok(Self::default()),
+            Value::Object(entries) => entries,
+            _ => return Err(wrong("JSON, but not an object".to_owned())),
+        };
+        let mut findings = Findings::default();
+        let mut map = BTreeMap::new();
+        for (key, value) in entries {
+            if let Value::String(text) = value {
+                map.insert(key, text);
+            } else {
+                let fault = Fault::new(format!("{} is {}, not a string", quoted(&key), kind(&value)), "put it in quotes");
+                findings.error(place, fault);
+            }
+        }
+        findings.finish()?;
+        Ok(Self(map))
+    }
+
+    /// A value without the white space around it; `None` if it is missing or blank.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// A boolean as Go's `strconv.ParseBool` reads it; missing is false.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Fault> {
+        match self.text(key) {
+            None | Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+            Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
+            Some(other) => Err(Fault::new(
+                format!("{} is not a boolean", quoted(other)),
+                "write \"true\" or \"false\"",
+            )),
+        }
+    }
+
+    /// The file that describes the request's private cloud, if it names one. Whoever plans reads it
+    /// first: planning itself touches no file.
+    pub fn cloud_environment_file(&self, default: Cloud) -> Option<PathBuf> {
+        let cloud = self.text("cloudName").map_or(Ok(default), Cloud::parse);
+        self.text("cloudEnvFileName").filter(|_| cloud == Ok(Cloud::Stack)).map(PathBuf::from)
+    }
+
+    /// Names the parameters that mean nothing.
+    pub(super) fn warn_of_unknown(&self, findings: &mut Findings) {
+        for key in self.0.keys() {
+            let context = key.contains('/') || key == "secretProviderClass";
+            if !context && !PARAMETERS.contains(&key.as_str()) {
+                findings.warning("parameters", unknown(key, PARAMETERS));
+            }
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn booleans_are_those_of_go() {
+        let flag = |text: &str| Attributes(BTreeMap::from([("x".to_owned(), text.to_owned())])).flag("x");
+        for yes in ["1", "t", "T", "TRUE", "true", "True", " true "] {
+            assert_eq!(flag(yes), Ok(true), "{yes}");
+        }
+        for no in ["0", "f", "F", "FALSE", "false", "False", ""] {
+            assert_eq!(flag(no), Ok(false), "{no}");
+        }
+        assert!(flag("yes").is_err() && flag("tRUE").is_err());
+    }
+
+    #[test]
+    fn wrong_json_is_named_without_its_values() {
+        for bad in ["{", "[]", "7", "{\"k\":1}", "{\"k\":{\"hunter2\":[]}}", "{\"k\":\"hunter2", &"[".repeat(100_000)] {
+            let message = Attributes::parse("attributes", bad).unwrap_err().to_string();
+            assert!(message.starts_with("attributes: ") && !message.contains("hunter2"), "{message}");
+        }
+        assert_eq!(Attributes::parse("secrets", "null").unwrap(), Attributes::default());
+    }
+
+    #[test]
+    fn debug_shows_keys_only() {
+        let attributes = Attributes::parse("attributes", r#"{"k":"hunter2"}"#).unwrap();
+        assert_eq!(format!("{attributes:?}"), r#"{"k"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(text in "\\PC{0,200}") {
+            let _ = Attributes::parse("attributes", &text);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Clouds, their endpoints, and the URLs of vaults.
+
+use std::fmt;
+
+use serde::Deserialize;
+use url::{Host, Url};
+
+use super::finding::{Fault, quoted};
+use super::names::VaultName;
+
+/// An Azure cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cloud {
+    /// Azure, the public cloud.
+    Public,
+    /// Azure US Government.
+    UsGovernment,
+    /// Azure operated by 21Vianet in China.
+    China,
+    /// Azure Germany, closed in 2021.
+    Germany,
+    /// Azure Stack or another private cloud, described by an environment file.
+    Stack,
+}
+
+impl Cloud {
+    /// Reads a cloud's name or alias, whatever its case.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        match text.to_ascii_lowercase().as_str() {
+            "azurepubliccloud" | "azurecloud" => Ok(Self::Public),
+            "azureusgovernmentcloud" | "azureusgovernment" => Ok(Self::UsGovernment),
+            "azurechinacloud" => Ok(Self::China),
+            "azuregermancloud" => Ok(Self::Germany),
+            "azurestackcloud" => Ok(Self::Stack),
+            _ => Err(Fault::new(
+                format!("{} is not a cloud", quoted(text)),
+                "use AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AzureGermanCloud or AzureStackCloud",
+            )),
+        }
+    }
+
+    /// The cloud's endpoints; `None` for Azure Stack, whose environment file says them.
+    pub fn endpoints(self) -> Option<Endpoints> {
+        let (authority, suffix) = match self {
+            Self::Public => ("https://login.microsoftonline.com/", "vault.azure.net"),
+            Self::UsGovernment => ("https://login.microsoftonline.us/", "vault.usgovcloudapi.net"),
+            Self::China => ("https://login.chinacloudapi.cn/", "vault.azure.cn"),
+            Self::Germany => ("https://login.microsoftonline.de/", "vault.microsoftazure.de"),
+            Self::Stack => return None,
+        };
+        Some(Endpoints {
+            authority: Url::parse(authority).ok()?,
+            vault_suffix: VaultSuffix { host: suffix.to_owned(), port: None },
+            vault_resource: Some(format!("https://{suffix}")),
+        })
+    }
+}
+
+/// Where a cloud's Entra and vaults are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Base URL of the token endpoints.
+    pub authority: Url,
+    /// What the host names of vaults end with.
+    pub vault_suffix: VaultSuffix,
+    /// The resource that access tokens for vaults are asked for; `None` where only the vault's
+    /// challenge can tell.
+    pub vault_resource: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EnvironmentFile {
+    active_directory_endpoint: Option<String>,
+    #[serde(rename = "keyVaultDNSSuffix")]
+    key_vault_dns_suffix: Option<String>,
+    key_vault_endpoint: Option<String>,
+}
+
+impl Endpoints {
+    /// Reads the environment file of a private cloud: JSON with `activeDirectoryEndpoint` and
+    /// `keyVaultDNSSuffix`, or `keyVaultEndpoint` instead of the suffix.
+    pub fn from_environment_file(json: &[u8]) -> Result<Self, Fault> {
+        let file: EnvironmentFile = serde_json::from_slice(json).map_err(|error| {
+            let problem = format!("not an environment file: {} in line {}", json_problem(&error), error.line());
+            Fault::new(problem, "give a JSON object of strings")
+        })?;
+        let missing = |field: &str| Fault::new(format!("`{field}` is missing"), "add it to the environment file");
+        let endpoint = file.active_directory_endpoint.ok_or_else(|| missing("activeDirectoryEndpoint"))?;
+        let mut authority = https("activeDirectoryEndpoint", &endpoint)?;
+        if authority.path().trim_matches('/').eq_ignore_ascii_case("adfs") {
+            authority.set_path("/");
+        }
+        let suffix = match (file.key_vault_dns_suffix, file.key_vault_endpoint) {
+            (Some(suffix), _) => VaultSuffix::parse(&suffix)?,
+            (None, Some(endpoint)) => {
+                let url = https("keyVaultEndpoint", &endpoint)?;
+                VaultSuffix { host: url.host_str().unwrap_or_default().to_owned(), port: url.port() }
+            }
+            (None, None) => return Err(missing("keyVaultDNSSuffix")),
+        };
+        Ok(Self { authority, vault_suffix: suffix, vault_resource: None })
+    }
+}
+
+fn https(field: &str, text: &str) -> Result<Url, Fault> {
+    match Url::parse(text.trim()) {
+        Ok(url) if url.scheme() == "https" && url.host_str().is_some() && url.username().is_empty() => Ok(url),
+        _ => Err(Fault::new(format!("`{field}` is not an https URL"), "give one")),
+    }
+}
+
+/// What a JSON parser may be quoted with: its category, never the text it met.
+pub(super) fn json_problem(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Io => "unreadable",
+        serde_json::error::Category::Syntax => "broken JSON",
+        serde_json::error::Category::Data => "a value of the wrong type",
+        serde_json::error::Category::Eof => "JSON that ends too early",
+    }
+}
+
+/// What the host names of a cloud's vaults end with; may carry a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VaultSuffix {
+    host: String,
+    port: Option<u16>,
+}
+
+impl VaultSuffix {
+    /// Reads a suffix such as `vault.azure.net` or `vault.local.azurestack.external:8443`.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let text = text.trim().trim_start_matches('.');
+        let wrong = || Fault::new(format!("{} is not a DNS suffix", quoted(text)), "write one like vault.azure.net");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':');
+        if text.is_empty() || !text.bytes().all(plain) {
+            return Err(wrong());
+        }
+        let url = Url::parse(&format!("https://{text}/")).map_err(|_| wrong())?;
+        match url.host() {
+            Some(Host::Domain(host)) if !host.ends_with('.') => {
+                Ok(Self { host: host.to_owned(), port: url.port() })
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for VaultSuffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => f.write_str(&self.host),
+        }
+    }
+}
+
+/// The URL of a vault: https, a host below an allowed suffix, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VaultUrl(Url);
+
+impl VaultUrl {
+    /// The URL of the vault `name` in a cloud.
+    pub fn of(name: &VaultName, suffix: &VaultSuffix) -> Result<Self, Fault> {
+        Url::parse(&format!("https://{}.{suffix}/", name.as_str()))
+            .map(Self)
+            .map_err(|_| Fault::new(format!("{} makes no URL", quoted(name.as_str())), "check the vault's name"))
+    }
+
+    /// Reads a URL whose host must end, at a dot, with one of `suffixes`.
+    pub fn parse(text: &str, suffixes: &[&VaultSuffix]) -> Result<Self, Fault> {
+        let wrong = || {
+            Fault::new(
+                format!("{} is not the URL of a vault", quoted(text)),
+                "write https://<vault>.<suffix>/, without user, path or query",
+            )
+        };
+        let url = Url::parse(text).map_err(|_| wrong())?;
+        let bare = url.username().is_empty()
+            && url.password().is_none()
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none();
+        let Some(Host::Domain(host)) = url.host() else { return Err(wrong()) };
+        if url.scheme() != "https" || !bare {
+            return Err(wrong());
+        }
+        let below = |suffix: &&&VaultSuffix| {
+            url.port() == suffix.port && lies_below(host, &suffix.host)
+        };
+        if suffixes.iter().any(|suffix| below(&suffix)) {
+            return Ok(Self(url));
+        }
+        let listed = suffixes.iter().map(|suffix| format!(".{suffix}")).collect::<Vec<_>>().join(" or ");
+        Err(Fault::new(
+            format!("the host of {} does not end with {listed}", quoted(text)),
+            "check the cloud, or have the operator allow the suffix with --allowed-vault-suffix",
+        ))
+    }
+
+    /// The URL, ending with `/`.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The host, without the port.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// Host, and port if the URL carries one: what a cache may key on.
+    pub fn authority(&self) -> &str {
+        self.0.authority()
+    }
+
+    /// Whether this vault belongs to the resource (audience) of an access token: its host must lie,
+    /// at a dot, below the resource's host. The Key Vault SDKs check the same, so that nobody can
+    /// be lured into sending a token elsewhere.
+    pub fn belongs_to(&self, resource: &str) -> bool {
+        Url::parse(resource)
+            .ok()
+            .and_then(|url| url.host_str().map(|host| lies_below(self.host(), host)))
+            .unwrap_or(false)
+    }
+}
+
+impl fmt::Display for VaultUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.authority())
+    }
+}
+
+fn lies_below(host: &str, suffix: &str) -> bool {
+    host.strip_suffix(suffix)
+        .and_then(|prefix| prefix.strip_suffix('.'))
+        .is_some_and(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_aliases_are_read_whatever_their_case() {
+        for (text, cloud) in [
+            ("AzurePublicCloud", Cloud::Public),
+            ("azurecloud", Cloud::Public),
+            ("AZUREUSGOVERNMENT", Cloud::UsGovernment),
+            ("AzureUSGovernmentCloud", Cloud::UsGovernment),
+            ("AzureChinaCloud", Cloud::China),
+            ("AzureGermanCloud", Cloud::Germany),
+            ("AzureStackCloud", Cloud::Stack),
+        ] {
+            assert_eq!(Cloud::parse(text).unwrap(), cloud);
+        }
+        assert!(Cloud::parse("AzureMoonCloud").is_err());
+    }
+
+    #[test]
+    fn a_vault_url_is_bare_and_below_an_allowed_suffix() {
+        let azure = VaultSuffix::parse("vault.azure.net").unwrap();
+        let own = VaultSuffix::parse(".vault.corp.test:8443").unwrap();
+        let parse = |text| VaultUrl::parse(text, &[&azure, &own]);
+        assert_eq!(parse("https://MyVault.vault.azure.net").unwrap().as_str(), "https://myvault.vault.azure.net/");
+        assert!(parse("https://a.vault.corp.test:8443/").is_ok());
+        for bad in [
+            "http://a.vault.azure.net/",
+            "https://a.vault.azure.net.evil.test/",
+            "https://evilvault.azure.net/",
+            "https://vault.azure.net/",
+            "https://.vault.azure.net/",
+            "https://user@a.vault.azure.net/",
+            "https://a.vault.azure.net/secrets",
+            "https://a.vault.azure.net/?x=y",
+            "https://a.vault.azure.net:8443/",
+            "https://a.vault.corp.test/",
+            "https://127.0.0.1/",
+            "a.vault.azure.net",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_belongs_only_to_hosts_below_its_resource() {
+        let url = VaultUrl(Url::parse("https://a.vault.azure.net/").unwrap());
+        assert!(url.belongs_to("https://vault.azure.net"));
+        assert!(!url.belongs_to("https://azure.net.evil.test"));
+        assert!(!url.belongs_to("https://ault.azure.net"));
+        assert!(!url.belongs_to("https://a.vault.azure.net"));
+        assert!(!url.belongs_to("nonsense"));
+    }
+
+    #[test]
+    fn environment_files_are_read_and_their_mistakes_named() {
+        let read = |json: &str| Endpoints::from_environment_file(json.as_bytes());
+        let good = read(
+            r#"{"name":"x","activeDirectoryEndpoint":"https://login.stack.test/adfs","keyVaultDNSSuffix":"vault.stack.test:8443"}"#,
+        )
+        .unwrap();
+        assert_eq!(good.authority.as_str(), "https://login.stack.test/");
+        assert_eq!(good.vault_suffix.to_string(), "vault.stack.test:8443");
+        assert!(read("{").unwrap_err().problem.contains("ends too early"));
+        assert!(read("{}").unwrap_err().problem.contains("activeDirectoryEndpoint"));
+        let plain = r#"{"activeDirectoryEndpoint":"http://login.test","keyVaultDNSSuffix":"v.test"}"#;
+        assert!(read(plain).unwrap_err().problem.contains("https"));
+    }
+}

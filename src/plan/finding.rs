@@ -1,0 +1,159 @@
+//! What is wrong with a request: place, problem and mend.
+
+use std::fmt;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The mount fails.
+    Error,
+    /// The mount goes on; the finding is logged.
+    Warning,
+}
+
+/// One thing that is wrong, where, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Error or warning.
+    pub severity: Severity,
+    /// Where, for example `objects[2].filePermission`.
+    pub place: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub mend: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.place, self.problem, self.mend)
+    }
+}
+
+/// A problem and its mend, whose place the caller knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub mend: String,
+}
+
+impl Fault {
+    /// A fault from its two sentences.
+    pub fn new(problem: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { problem: problem.into(), mend: mend.into() }
+    }
+}
+
+/// Collects findings while a request is read, so that all are known at once.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    errors: Vec<Finding>,
+    warnings: Vec<Finding>,
+    unlisted: usize,
+}
+
+/// More than anybody reads; what is beyond is only counted.
+const LISTED: usize = 20;
+
+impl Findings {
+    pub(super) fn error(&mut self, place: impl Into<String>, fault: Fault) {
+        if self.errors.len() < LISTED {
+            self.errors.push(finding(Severity::Error, place.into(), fault));
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    pub(super) fn warning(&mut self, place: impl Into<String>, fault: Fault) {
+        if self.warnings.len() < LISTED {
+            self.warnings.push(finding(Severity::Warning, place.into(), fault));
+        }
+    }
+
+    /// Keeps a parsed value, or its fault.
+    pub(super) fn take<T>(&mut self, place: &str, parsed: Result<T, Fault>) -> Option<T> {
+        parsed.map_err(|fault| self.error(place, fault)).ok()
+    }
+
+    /// The warnings, or the error that lists every mistake.
+    pub(super) fn finish(self) -> Result<Vec<Finding>, PlanError> {
+        if self.errors.is_empty() {
+            Ok(self.warnings)
+        } else {
+            Err(PlanError { findings: self.errors, unlisted: self.unlisted })
+        }
+    }
+}
+
+fn finding(severity: Severity, place: String, fault: Fault) -> Finding {
+    Finding { severity, place, problem: fault.problem, mend: fault.mend }
+}
+
+/// Every mistake of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanError {
+    findings: Vec<Finding>,
+    unlisted: usize,
+}
+
+impl PlanError {
+    /// The error of a single mistake.
+    pub fn one(place: impl Into<String>, fault: Fault) -> Self {
+        let findings = vec![finding(Severity::Error, place.into(), fault)];
+        Self { findings, unlisted: 0 }
+    }
+
+    /// The mistakes, in the order of the request.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.findings.len() + self.unlisted;
+        if let [only] = self.findings.as_slice() {
+            return write!(f, "{only}");
+        }
+        write!(f, "{total} mistakes:")?;
+        for (index, finding) in self.findings.iter().enumerate() {
+            write!(f, " ({}) {finding}.", index + 1)?;
+        }
+        if self.unlisted > 0 {
+            write!(f, " And {} more.", self.unlisted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// A value as a message may show it: quoted, escaped, and cut at 64 characters.
+pub(super) fn quoted(value: &str) -> String {
+    match value.char_indices().nth(64) {
+        Some((end, _)) => format!("{:?}…", value.get(..end).unwrap_or_default()),
+        None => format!("{value:?}"),
+    }
+}
+
+/// The known name that was probably meant, if one is near.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), *candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= 2)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The fault of a name that nobody knows.
+pub(super) fn unknown(name: &str, known: &[&str]) -> Fault {
+    let mend = match nearest(name, known) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "it is ignored; remove it".to_owned(),
+    };
+    Fault::new(format!("{} is unknown", quoted(name)), mend)
+}

@@ -1,0 +1,293 @@
+//! Names and numbers that cannot hold a wrong value.
+
+use std::fmt;
+
+use super::finding::{Fault, quoted};
+
+/// The name of a vault: 3 to 24 letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VaultName(String);
+
+impl VaultName {
+    /// Reads a vault name. Anything else could change the host of the vault's URL.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if (3..=24).contains(&text.len()) && text.bytes().all(is_name_byte) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Fault::new(
+            format!("{} is not a vault name", quoted(text)),
+            "give 3 to 24 letters, digits or hyphens, without the host's suffix",
+        ))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name of an object in a vault: 1 to 127 letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    /// Reads an object name. Anything else could change the path of the request.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if (1..=127).contains(&text.len()) && text.bytes().all(is_name_byte) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Fault::new(
+            format!("{} is not an object name", quoted(text)),
+            "Key Vault's names have 1 to 127 letters, digits or hyphens",
+        ))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which version of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectVersion {
+    /// Whatever is newest.
+    Latest,
+    /// This one.
+    Exact(String),
+}
+
+impl ObjectVersion {
+    /// Reads a version; empty or `latest` means the newest.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text.is_empty() || text == "latest" {
+            return Ok(Self::Latest);
+        }
+        if text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(Self::Exact(text.to_owned()));
+        }
+        Err(Fault::new(
+            format!("{} is not a version", quoted(text)),
+            "give the 32 hexadecimal digits that Key Vault shows, or leave it out for the newest",
+        ))
+    }
+
+    /// The version to ask for; `None` for the newest.
+    pub fn exact(&self) -> Option<&str> {
+        match self {
+            Self::Latest => None,
+            Self::Exact(version) => Some(version),
+        }
+    }
+}
+
+/// A file's path below the mount: relative, clean, and acceptable to kubelet's atomic writer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelativePath(String);
+
+impl RelativePath {
+    /// Reads a path with `/` between its elements.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let wrong = |why: &str, mend: &str| Err(Fault::new(format!("{} {why}", quoted(text)), mend));
+        if text.is_empty() {
+            return wrong("is an empty path", "name a file");
+        }
+        if text.len() > 4096 || text.split('/').any(|element| element.len() > 255) {
+            return wrong("is too long", "use at most 255 bytes an element and 4096 in all");
+        }
+        if text.bytes().any(|byte| byte.is_ascii_control()) {
+            return wrong("holds a control character", "use printable characters");
+        }
+        if text.starts_with('/') {
+            return wrong("is absolute", "give a path relative to the mount");
+        }
+        if text.split('/').any(|element| element == "..") {
+            return wrong("climbs out of the mount", "remove the `..`");
+        }
+        if text.starts_with("..") {
+            return wrong("starts with `..`", "such names are the volume writer's own; choose another");
+        }
+        if text.split('/').any(|element| element.is_empty() || element == ".") {
+            return wrong("is not a clean path", "remove empty and `.` elements");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The elements, from the mount down; never empty.
+    pub fn elements(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// The first element: the name that a listing of the mount shows.
+    pub fn top(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether `other` lies inside this path, taken as a folder.
+    pub fn is_folder_of(&self, other: &Self) -> bool {
+        other.0.strip_prefix(&self.0).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+impl fmt::Display for RelativePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A file's permission bits, 0 to 0777.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMode(u16);
+
+impl FileMode {
+    /// Reads octal text such as `0644`.
+    pub fn parse_octal(text: &str) -> Result<Self, Fault> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match u16::from_str_radix(text, 8) {
+            Ok(bits) if digits && bits <= 0o777 => Ok(Self(bits)),
+            _ => Err(Fault::new(
+                format!("{} is not an octal file mode", quoted(text)),
+                "write one from \"0000\" to \"0777\"",
+            )),
+        }
+    }
+
+    /// Reads the decimal number that the driver sends, `420` for `0644`.
+    pub fn parse_decimal(text: &str) -> Result<Self, Fault> {
+        match text.trim().parse::<u16>() {
+            Ok(bits) if bits <= 0o777 => Ok(Self(bits)),
+            _ => Err(Fault::new(
+                format!("{} is not a decimal file mode", quoted(text)),
+                "the driver must send a number from 0 to 511",
+            )),
+        }
+    }
+
+    /// The bits.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+/// An Entra tenant: its id or one of its domain names, or `adfs`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// Reads a tenant. Anything else could change the path of the token request.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+        let dots_only = text.bytes().all(|byte| byte == b'.');
+        if text.len() <= 253 && !dots_only && text.bytes().all(allowed) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Fault::new(
+            format!("{} is not a tenant", quoted(text)),
+            "give the tenant's id, as `az account show --query tenantId` prints it",
+        ))
+    }
+
+    /// The tenant.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The client id of an app registration or a managed identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId(String);
+
+impl ClientId {
+    /// Reads a client id.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if (1..=128).contains(&text.len()) && text.bytes().all(is_name_byte) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Fault::new(
+            format!("{} is not a client id", quoted(text)),
+            "give the identity's client id, a UUID",
+        ))
+    }
+
+    /// The client id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vault_name_never_changes_the_host() {
+        for bad in ["", "ab", "evil.example", "a/b", "vault#", "user@host", "a:1", "späße", &"a".repeat(25)] {
+            assert!(VaultName::parse(bad).is_err(), "{bad}");
+        }
+        assert!(VaultName::parse("my-Vault-01").is_ok());
+    }
+
+    #[test]
+    fn paths_that_climb_or_are_unclean_are_refused() {
+        for bad in ["", "/etc/passwd", "..", "../a", "a/../b", "a/..", "./a", "a//b", "a/", ".", "..data", "..data/x", "a\0b", "a\nb"] {
+            assert!(RelativePath::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["a", "a/b", "a..b", ".hidden", "a/..b"] {
+            assert!(RelativePath::parse(good).is_ok(), "{good:?}");
+        }
+        assert!(RelativePath::parse(&"a".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn folder_means_a_whole_element() {
+        let path = |text| RelativePath::parse(text).unwrap();
+        assert!(path("a").is_folder_of(&path("a/b")));
+        assert!(!path("a").is_folder_of(&path("ab/c")));
+        assert!(!path("a").is_folder_of(&path("a")));
+    }
+
+    #[test]
+    fn modes_are_octal_text_or_decimal_numbers_up_to_0777() {
+        assert_eq!(FileMode::parse_octal("0644").unwrap().bits(), 0o644);
+        assert_eq!(FileMode::parse_octal("600").unwrap().bits(), 0o600);
+        assert_eq!(FileMode::parse_octal("0").unwrap().bits(), 0);
+        for bad in ["", "0888", "1000", "rw-r--r--", "-1", "+644", "0o644", "99999999999"] {
+            assert!(FileMode::parse_octal(bad).is_err(), "{bad}");
+        }
+        assert_eq!(FileMode::parse_decimal("420").unwrap().bits(), 0o644);
+        for bad in ["", "512", "-1", "0x1", "\"420\"", "null"] {
+            assert!(FileMode::parse_decimal(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tenants_and_versions_never_change_the_request_path() {
+        for bad in ["a/b", "a?b", "..", "a b", "{x}"] {
+            assert!(TenantId::parse(bad).is_err(), "{bad}");
+            assert!(ObjectVersion::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(ObjectVersion::parse("latest").unwrap(), ObjectVersion::Latest);
+        assert!(TenantId::parse("contoso.onmicrosoft.com").is_ok());
+    }
+}

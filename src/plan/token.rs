@@ -1,0 +1,173 @@
+//! The pod's service account token: what it claims, not yet what is true.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+
+use super::attributes::{Attributes, TOKENS};
+use super::finding::Fault;
+use crate::secret::SecretText;
+
+/// The audience that Entra's federated credentials expect.
+pub const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// A service account token as the request carries it. Anybody can put one there: what it says is a
+/// claim until its signature is checked, here with the cluster's keys or by Entra.
+#[derive(Clone, Debug)]
+pub struct ServiceAccountToken {
+    raw: SecretText,
+    claims: Claims,
+}
+
+/// What a token says of itself (RFC 7519).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// `iss`: the cluster's issuer URL.
+    pub issuer: String,
+    /// `sub`: `system:serviceaccount:<namespace>:<name>`.
+    pub subject: String,
+    /// `aud`: whom it is for.
+    pub audiences: Vec<String>,
+    /// `exp`: the end of its life.
+    pub expires: Option<SystemTime>,
+    /// `nbf`: the start of its life.
+    pub not_before: Option<SystemTime>,
+}
+
+#[derive(Deserialize)]
+struct RawClaims {
+    iss: Option<String>,
+    sub: Option<String>,
+    aud: Option<OneOrMany>,
+    exp: Option<f64>,
+    nbf: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct TokenEntry {
+    token: String,
+}
+
+impl ServiceAccountToken {
+    /// Reads a JSON Web Token without checking its signature.
+    pub fn parse(raw: String) -> Result<Self, Fault> {
+        let raw = SecretText::new(raw);
+        let wrong = |why: &str| {
+            Fault::new(
+                format!("the token of audience {TOKEN_EXCHANGE_AUDIENCE} {why}"),
+                "it must be what kubelet asked of the API server; remove it from volumeAttributes or parameters if it is there",
+            )
+        };
+        let claims: RawClaims = jsonwebtoken::dangerous::insecure_decode_claims(raw.expose())
+            .map_err(|_| wrong("is not a JSON Web Token"))?;
+        let (Some(issuer), Some(subject)) = (claims.iss, claims.sub) else {
+            return Err(wrong("has no issuer or no subject"));
+        };
+        let audiences = match claims.aud {
+            None => Vec::new(),
+            Some(OneOrMany::One(audience)) => vec![audience],
+            Some(OneOrMany::Many(audiences)) => audiences,
+        };
+        let claims = Claims { issuer, subject, audiences, expires: claims.exp.and_then(time), not_before: claims.nbf.and_then(time) };
+        Ok(Self { raw, claims })
+    }
+
+    /// Finds the token of the exchange audience: in the secrets first, then in the attributes.
+    pub(super) fn find(secrets: &Attributes, attributes: &Attributes) -> Result<Self, Fault> {
+        let Some(json) = secrets.text(TOKENS).or_else(|| attributes.text(TOKENS)) else {
+            return Err(Fault::new("the request carries no service account token", TOKEN_REQUESTS_MEND));
+        };
+        let mut tokens: BTreeMap<String, TokenEntry> = serde_json::from_str(json).map_err(|_| {
+            Fault::new("not a JSON object of tokens by audience", "leave this key to kubelet")
+        })?;
+        match tokens.remove(TOKEN_EXCHANGE_AUDIENCE) {
+            Some(entry) => Self::parse(entry.token),
+            None => Err(Fault::new(
+                format!("there is no token of audience {TOKEN_EXCHANGE_AUDIENCE}"),
+                TOKEN_REQUESTS_MEND,
+            )),
+        }
+    }
+
+    /// The token itself, for the one who sends or checks it.
+    pub fn expose(&self) -> &str {
+        self.raw.expose()
+    }
+
+    /// What it claims.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+const TOKEN_REQUESTS_MEND: &str = "the CSIDriver object secrets-store.csi.k8s.io must have \
+     tokenRequests: [{audience: api://AzureADTokenExchange}] (Helm: \
+     tokenRequests[0].audience=api://AzureADTokenExchange)";
+
+fn time(seconds: f64) -> Option<SystemTime> {
+    let seconds = Duration::try_from_secs_f64(seconds).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64URL_NOPAD;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn jwt(claims: &str) -> String {
+        let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+        format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(claims), part("signature"))
+    }
+
+    #[test]
+    fn claims_are_read() {
+        let token = jwt(r#"{"iss":"https://i/","sub":"system:serviceaccount:a:b","aud":["x"],"exp":7,"nbf":5.5}"#);
+        let token = ServiceAccountToken::parse(token).unwrap();
+        assert_eq!(token.claims().subject, "system:serviceaccount:a:b");
+        assert_eq!(token.claims().audiences, ["x"]);
+        assert_eq!(token.claims().expires, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn whatever_is_no_token_is_refused_without_being_shown() {
+        let infinite = jwt(r#"{"iss":"i","sub":"s","exp":1e400}"#);
+        for bad in ["", "hunter2", "a.b.c", &jwt("{}"), &jwt("[]"), &infinite] {
+            let fault = ServiceAccountToken::parse(bad.to_owned()).unwrap_err();
+            assert!(!fault.problem.contains("hunter2"), "{fault:?}");
+        }
+        let far = ServiceAccountToken::parse(jwt(r#"{"iss":"i","sub":"s","exp":1e300,"nbf":-1}"#)).unwrap();
+        assert_eq!((far.claims().expires, far.claims().not_before), (None, None));
+    }
+
+    #[test]
+    fn the_secrets_come_before_the_attributes() {
+        let entry = |subject: &str| {
+            let token = jwt(&format!(r#"{{"iss":"i","sub":"{subject}"}}"#));
+            let tokens = serde_json::json!({ TOKEN_EXCHANGE_AUDIENCE: { "token": token } }).to_string();
+            Attributes::parse("x", &serde_json::json!({ TOKENS: tokens }).to_string()).unwrap()
+        };
+        let found = ServiceAccountToken::find(&entry("first"), &entry("second")).unwrap();
+        assert_eq!(found.claims().subject, "first");
+        let found = ServiceAccountToken::find(&Attributes::default(), &entry("second")).unwrap();
+        assert_eq!(found.claims().subject, "second");
+        let missing = ServiceAccountToken::find(&Attributes::default(), &Attributes::default()).unwrap_err();
+        assert!(missing.mend.contains("tokenRequests"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(text in "\\PC{0,200}") {
+            let _ = ServiceAccountToken::parse(text);
+        }
+    }
+}
