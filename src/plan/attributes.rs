@@ -28,6 +28,15 @@ pub(super) const PARAMETERS: &[&str] = &[
 /// The key, among the attributes or the secrets, of the pod's service account tokens.
 pub(super) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
+/// What a mount's span shows of the attributes.
+const SPAN_FIELDS: [(&str, &str); 5] = [
+    ("pod", "csi.storage.k8s.io/pod.name"),
+    ("namespace", "csi.storage.k8s.io/pod.namespace"),
+    ("service_account", "csi.storage.k8s.io/serviceAccount.name"),
+    ("class", "secretProviderClass"),
+    ("vault", "keyvaultName"),
+];
+
 /// A JSON object of strings from the request. `Debug` shows its keys only: values may be tokens.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Attributes(BTreeMap<String, String>);
@@ -88,6 +97,16 @@ impl Attributes {
     pub fn cloud_environment_file(&self, default: Cloud) -> Option<PathBuf> {
         let cloud = self.text("cloudName").map_or(Ok(default), Cloud::parse);
         self.text("cloudEnvFileName").filter(|_| cloud == Ok(Cloud::Stack)).map(PathBuf::from)
+    }
+
+    /// Fills the fields of a mount's span, so that a line about a wrong request names its pod too.
+    pub fn record(&self, span: &tracing::Span) {
+        for (field, key) in SPAN_FIELDS {
+            if let Some(value) = self.text(key) {
+                // Whoever wrote the pod chose these; a line stays a line.
+                span.record(field, value.chars().filter(|c| !c.is_control()).take(253).collect::<String>());
+            }
+        }
     }
 
     /// Names the parameters that mean nothing.

@@ -1,0 +1,129 @@
+//! Bringing the files into the volume: in the response, for the driver to write, or written here.
+
+mod folder;
+mod targets;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+pub use targets::Targets;
+pub use write::{Outcome, write};
+
+use crate::code::Code;
+use crate::plan::{FileMode, RelativePath};
+use crate::proto::{MountResponse, ObjectVersion};
+use crate::secret::SecretBytes;
+
+/// Who writes the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FileWriter {
+    /// The driver, from the response.
+    Driver,
+    /// This process, into the volume's tmpfs.
+    Provider,
+}
+
+/// One file of a volume.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Where, below the mount.
+    pub path: RelativePath,
+    /// Its permission bits.
+    pub mode: FileMode,
+    /// Its bytes.
+    pub contents: SecretBytes,
+}
+
+/// Why the files could not be delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// More than the driver accepts.
+    #[error(
+        "the response would have {size} bytes, and the driver accepts {limit}: raise its --max-call-recv-msg-size and this provider's --max-response-bytes together, or run this provider with --file-writer=provider"
+    )]
+    TooLarge {
+        /// Bytes of the encoded response.
+        size: usize,
+        /// `--max-response-bytes`.
+        limit: usize,
+    },
+    /// The target is not what a driver mounts.
+    #[error("target_path {}: {problem}; the driver must have mounted a tmpfs there", .target.display())]
+    Target {
+        /// The volume's directory.
+        target: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Something in the volume is in the way, and is not this program's to remove.
+    #[error("{path} in {} is {what}, which no volume writer made; remove it", .target.display())]
+    InTheWay {
+        /// The volume's directory.
+        target: PathBuf,
+        /// The name that is taken.
+        path: String,
+        /// What is there.
+        what: &'static str,
+    },
+    /// A write failed; what the volume held before is untouched.
+    #[error("cannot {action} in {}: {error}; the files that were there are untouched", .target.display())]
+    Io {
+        /// The volume's directory.
+        target: PathBuf,
+        /// What was being done.
+        action: &'static str,
+        /// The system's word on it.
+        error: nix::Error,
+    },
+    /// The caller went away before the new files were in place.
+    #[error("the mount was cancelled; the files that were there are untouched")]
+    Cancelled,
+}
+
+impl DeliverError {
+    /// The mount's code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Target { .. } | Self::InTheWay { .. } => Code::InvalidArgument,
+            Self::TooLarge { .. } | Self::Io { .. } | Self::Cancelled => Code::Internal,
+        }
+    }
+}
+
+/// The response with which the driver writes the files.
+///
+/// # Errors
+/// [`DeliverError::TooLarge`] if the driver would not accept it.
+pub fn respond(files: Vec<File>, versions: Vec<ObjectVersion>, limit: usize) -> Result<MountResponse, DeliverError> {
+    let files = files.into_iter().map(|file| crate::proto::File {
+        path: file.path.to_string(),
+        mode: i32::from(file.mode.bits()),
+        contents: file.contents.into_exposed(),
+    });
+    let response = MountResponse { object_version: versions, error: None, files: files.collect() };
+    let size = response.encoded_len();
+    if size > limit { Err(DeliverError::TooLarge { size, limit }) } else { Ok(response) }
+}
+
+/// The last of equal paths, as the driver has it.
+pub(crate) fn last_wins(files: Vec<File>) -> Vec<File> {
+    let mut kept: Vec<File> = Vec::with_capacity(files.len());
+    let mut places = std::collections::HashMap::with_capacity(files.len());
+    for file in files {
+        match places.get(&file.path).and_then(|place: &usize| kept.get_mut(*place)) {
+            Some(earlier) => *earlier = file,
+            None => {
+                places.insert(file.path.clone(), kept.len());
+                kept.push(file);
+            }
+        }
+    }
+    kept
+}
+
+/// The error of an action that failed in `target`.
+fn io(target: &Path, action: &'static str) -> impl Fn(nix::Error) -> DeliverError {
+    move |error| DeliverError::Io { target: target.to_owned(), action, error }
+}

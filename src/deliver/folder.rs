@@ -1,0 +1,171 @@
+//! Open directories, worked in by descriptor: nothing here follows a symbolic link.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::Result;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+
+use crate::plan::FileMode;
+use crate::secret::SecretBytes;
+
+/// A directory that is held open.
+pub(super) struct Folder(OwnedFd);
+
+/// What a name in a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Directory,
+    File,
+    Link,
+    Other,
+}
+
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+/// Directories are for everybody to pass through, as kubelet's are; files have modes of their own.
+const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
+
+impl Folder {
+    /// Opens the directory at an absolute path whose last element is no symbolic link.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        open(path, DIRECTORY, Mode::empty()).map(Self)
+    }
+
+    /// Opens a directory in this one.
+    pub(super) fn enter(&self, name: &OsStr) -> Result<Self> {
+        openat(&self.0, name, DIRECTORY, Mode::empty()).map(Self)
+    }
+
+    /// Makes and opens a directory in this one; whatever the umask, its mode is 0755.
+    pub(super) fn make(&self, name: &OsStr) -> Result<Self> {
+        mkdirat(&self.0, name, Mode::S_IRWXU)?;
+        let made = self.enter(name)?;
+        fchmod(&made.0, DIRECTORY_MODE)?;
+        Ok(made)
+    }
+
+    pub(super) fn is_tmpfs(&self) -> Result<bool> {
+        Ok(fstatfs(self.0.as_fd())?.filesystem_type() == TMPFS_MAGIC)
+    }
+
+    /// Creates a file that was not there, with exactly these bits, whatever the umask.
+    pub(super) fn create(&self, name: &OsStr, mode: FileMode, contents: &[u8]) -> Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let descriptor = openat(&self.0, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let mut file = std::fs::File::from(descriptor);
+        file.write_all(contents).map_err(|error| errno(&error))?;
+        fchmod(&file, Mode::from_bits_truncate(mode.bits().into()))
+    }
+
+    /// Whether `name` is a regular file with these bits and these bytes.
+    pub(super) fn holds(&self, name: &OsStr, mode: FileMode, contents: &[u8]) -> Result<bool> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let descriptor = match openat(&self.0, name, flags, Mode::empty()) {
+            Err(Errno::ENOENT | Errno::ELOOP) => return Ok(false),
+            opened => opened?,
+        };
+        let stat = fstat(&descriptor)?;
+        let same_size = u64::try_from(stat.st_size).is_ok_and(|size| size == contents.len() as u64);
+        if kind(&stat) != Kind::File || stat.st_mode & 0o7777 != u32::from(mode.bits()) || !same_size {
+            return Ok(false);
+        }
+        let mut bytes = Vec::with_capacity(contents.len());
+        let read = std::fs::File::from(descriptor).read_to_end(&mut bytes);
+        let bytes = SecretBytes::new(bytes);
+        read.map_err(|error| errno(&error))?;
+        Ok(bytes.expose() == contents)
+    }
+
+    /// What `name` is; `None` if there is nothing.
+    pub(super) fn kind(&self, name: &OsStr) -> Result<Option<Kind>> {
+        match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(kind(&stat))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the symbolic link `name` points; `None` if it is none.
+    pub(super) fn link(&self, name: &OsStr) -> Result<Option<OsString>> {
+        match readlinkat(&self.0, name) {
+            Ok(target) => Ok(Some(target)),
+            Err(Errno::ENOENT | Errno::EINVAL) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes `name` a symbolic link to `to`, in one step even if `name` is there already.
+    pub(super) fn set_link(&self, name: &OsStr, to: &OsStr, by: &OsStr) -> Result<()> {
+        self.remove_file(by)?;
+        symlinkat(to, &self.0, by)?;
+        renameat(&self.0, by, &self.0, name).inspect_err(|_| {
+            let _ = self.remove_file(by);
+        })
+    }
+
+    /// Removes a file or link, if it is there.
+    pub(super) fn remove_file(&self, name: &OsStr) -> Result<()> {
+        match unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::ENOENT) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Removes a directory and all in it, if it is there.
+    pub(super) fn remove_all(&self, name: &OsStr) -> Result<()> {
+        let folder = match self.enter(name) {
+            Err(Errno::ENOENT) => return Ok(()),
+            opened => opened?,
+        };
+        for inner in folder.names()? {
+            match folder.kind(&inner)? {
+                Some(Kind::Directory) => folder.remove_all(&inner)?,
+                Some(_) => folder.remove_file(&inner)?,
+                None => {}
+            }
+        }
+        drop(folder);
+        unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)
+    }
+
+    /// The names in this directory.
+    pub(super) fn names(&self) -> Result<Vec<OsString>> {
+        // A descriptor of its own: reading a directory moves its position.
+        let own = openat(&self.0, ".", DIRECTORY, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in Dir::from_fd(own)?.iter() {
+            let name = CString::from(entry?.file_name());
+            if !matches!(name.as_bytes(), b"." | b"..") {
+                names.push(OsStr::from_bytes(name.as_bytes()).to_owned());
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn kind(stat: &FileStat) -> Kind {
+    match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFDIR => Kind::Directory,
+        SFlag::S_IFREG => Kind::File,
+        SFlag::S_IFLNK => Kind::Link,
+        _ => Kind::Other,
+    }
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}

@@ -1,0 +1,74 @@
+//! Why a mount failed.
+
+use std::fmt;
+
+use crate::code::Code;
+use crate::deliver::DeliverError;
+use crate::identity::IdentityError;
+use crate::plan::PlanError;
+use crate::render::RenderError;
+use crate::vault::VaultError;
+
+/// Why a mount failed. Its text is what `kubectl describe pod` shows.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The request is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// There is no access token.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Objects failed; all of them are named, in the plan's order. Never empty.
+    #[error("{}", Listed(.0))]
+    Objects(Vec<ObjectError>),
+    /// The files could not be delivered.
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+}
+
+/// Why one object failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// It could not be fetched.
+    #[error(transparent)]
+    Vault(VaultError),
+    /// It could not become a file.
+    #[error(transparent)]
+    Render(RenderError),
+}
+
+impl MountError {
+    /// The code to answer with: the gravest, if several objects failed.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Plan(_) => Code::InvalidArgument,
+            Self::Identity(error) => error.code(),
+            Self::Objects(errors) => errors.iter().map(ObjectError::code).min().unwrap_or(Code::Internal),
+            Self::Deliver(error) => error.code(),
+        }
+    }
+}
+
+impl ObjectError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Vault(error) => error.code(),
+            Self::Render(_) => Code::InvalidArgument,
+        }
+    }
+}
+
+struct Listed<'a>(&'a [ObjectError]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [only] = self.0 {
+            return write!(f, "{only}");
+        }
+        write!(f, "{} objects failed:", self.0.len())?;
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, " ({}) {error}.", index + 1)?;
+        }
+        Ok(())
+    }
+}

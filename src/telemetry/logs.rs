@@ -1,0 +1,30 @@
+//! Log lines, as text or JSON, on standard error.
+
+use std::io::{self, IsTerminal};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+/// Starts logging. `verbosity` is klog's: 0 to 10; what an operator needs is there at 0.
+///
+/// Only this crate's own lines get more verbose: the HTTP and SDK crates below could log what they
+/// carry.
+pub fn start(json: bool, verbosity: u8) {
+    let level = match verbosity {
+        0..=1 => LevelFilter::INFO,
+        2..=7 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("keyvault_csi_provider", level);
+    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+    } else {
+        lines.with_ansi(io::stderr().is_terminal()).boxed()
+    };
+    // A second start, in a process that hosts several servers, keeps the first one's settings.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
+}

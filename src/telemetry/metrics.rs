@@ -1,0 +1,81 @@
+//! The two histograms that people scrape from the Go provider, under the same names.
+//!
+//! Object names and messages are no labels here: they are unbounded. `error` holds a class from a
+//! closed set instead of an error's text.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Seconds, as the Go provider has them.
+const BUCKETS: [f64; 14] = [0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 15.0, 30.0];
+
+const PROVIDER: &str = "azure";
+const OS_TYPE: &str = "linux";
+const SERVICE_NAME: &str = "csi-secrets-store-provider-azure";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyvaultRequest {
+    provider: &'static str,
+    os_type: &'static str,
+    service_name: &'static str,
+    object_type: &'static str,
+    error: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GrpcRequest {
+    provider: &'static str,
+    os_type: &'static str,
+    service_name: &'static str,
+    grpc_method: &'static str,
+    grpc_code: &'static str,
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    keyvault_request: Family<KeyvaultRequest, Histogram>,
+    grpc_request: Family<GrpcRequest, Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let histogram = || Histogram::new(BUCKETS);
+        let keyvault_request = Family::new_with_constructor(histogram as fn() -> Histogram);
+        let grpc_request = Family::new_with_constructor(histogram as fn() -> Histogram);
+        let mut registry = Registry::default();
+        registry.register("keyvault_request", "Seconds that requests to Key Vault took", keyvault_request.clone());
+        registry.register("grpc_request", "Seconds that calls of the driver took", grpc_request.clone());
+        Self { registry, keyvault_request, grpc_request }
+    }
+}
+
+impl Metrics {
+    /// Counts one request to Key Vault; `error` is empty if it succeeded.
+    pub fn keyvault_request(&self, object_type: &'static str, error: &'static str, took: Duration) {
+        let labels =
+            KeyvaultRequest { provider: PROVIDER, os_type: OS_TYPE, service_name: SERVICE_NAME, object_type, error };
+        self.keyvault_request.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Counts one call of the driver; `grpc_code` is `OK` if it succeeded.
+    pub fn grpc_request(&self, grpc_method: &'static str, grpc_code: &'static str, took: Duration) {
+        let labels =
+            GrpcRequest { provider: PROVIDER, os_type: OS_TYPE, service_name: SERVICE_NAME, grpc_method, grpc_code };
+        self.grpc_request.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Everything in the text format of Prometheus (OpenMetrics 1.0).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,70 @@
+//! Sends each request with the token that it brought along.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
+use azure_core::http::policies::{Policy, PolicyResult};
+use azure_core::http::{AsyncRawResponse, Context, Request, StatusCode};
+
+use crate::plan::VaultUrl;
+use crate::secret::SecretText;
+
+/// Where [`Bearer`] leaves the challenge of a 401 for the one who asked.
+pub(super) const CHALLENGE: HeaderName = HeaderName::from_static("x-keyvault-challenge");
+
+/// The token of one request, in its context.
+pub(super) struct RequestToken(pub(super) SecretText);
+
+/// The policy that authorizes requests instead of the SDK's own, which would send the first one of
+/// every client without a token, and would keep a token in a client that many identities share.
+///
+/// It sends a token only to the vault it was made for, and hides a 401's challenge from the SDK:
+/// what is to be done about it depends on whose token it was.
+#[derive(Debug)]
+pub(super) struct Bearer {
+    vault: VaultUrl,
+}
+
+impl Bearer {
+    pub(super) fn new(vault: VaultUrl) -> Self {
+        Self { vault }
+    }
+}
+
+#[async_trait]
+impl Policy for Bearer {
+    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        let Some((policy, rest)) = next.split_first() else {
+            return Err(azure_core::Error::with_message(ErrorKind::Other, "the pipeline has no transport"));
+        };
+        if let Some(RequestToken(token)) = ctx.value() {
+            if request.url().authority() != self.vault.authority() {
+                return Err(azure_core::Error::with_message(ErrorKind::Other, "the request left its vault"));
+            }
+            request.insert_header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+        }
+        let response = policy.send(ctx, request, rest).await?;
+        if response.status() != StatusCode::Unauthorized {
+            return Ok(response);
+        }
+        let (status, mut headers, body) = response.deconstruct();
+        if let Some(challenge) = headers.remove(WWW_AUTHENTICATE) {
+            headers.insert(CHALLENGE, challenge);
+        }
+        Ok(AsyncRawResponse::new(status, headers, Box::pin(body)))
+    }
+}
+
+/// The SDK wants a credential. With [`Bearer`] in the pipeline it never asks it.
+#[derive(Debug)]
+pub(super) struct NoCredential;
+
+#[async_trait]
+impl TokenCredential for NoCredential {
+    async fn get_token(&self, _: &[&str], _: Option<TokenRequestOptions<'_>>) -> azure_core::Result<AccessToken> {
+        Err(azure_core::Error::with_message(ErrorKind::Credential, "tokens travel with their requests"))
+    }
+}

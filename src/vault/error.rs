@@ -1,0 +1,185 @@
+//! Why an object could not be fetched.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::code::Code;
+use crate::plan::ObjectPlan;
+use crate::retry::Transient;
+
+/// Why one object could not be fetched, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultError {
+    place: String,
+    name: String,
+    vault: String,
+    /// What happened.
+    pub failure: Failure,
+    request_id: Option<String>,
+}
+
+/// What a vault did instead of giving a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// 401; the challenge asks for a token of this resource.
+    Unauthorized {
+        /// The resource, if there was a challenge at all.
+        resource: Option<String>,
+    },
+    /// The challenge asks for a token of a resource to which this vault does not belong.
+    Lured(String),
+    /// 403.
+    Denied(Denial),
+    /// 404, from the vault itself.
+    NotFound,
+    /// The secret is there, but disabled.
+    Disabled,
+    /// Another 4xx, with Key Vault's code.
+    Invalid(String),
+    /// 429, and how long to wait, if it says.
+    Throttled(Option<Duration>),
+    /// A status that says nothing of the secret.
+    Failing(u16),
+    /// No connection, or one that broke.
+    Unreachable(String),
+    /// No answer in time.
+    TimedOut,
+    /// An answer that makes no sense.
+    Garbled(String),
+}
+
+/// Who denies (Key Vault's inner error codes).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// `ForbiddenByRbac`: no role.
+    Role,
+    /// `ForbiddenByPolicy`: no access policy.
+    AccessPolicy,
+    /// `ForbiddenByFirewall`.
+    Firewall,
+    /// `ForbiddenByConnection`: private link only.
+    PrivateLink,
+    /// Another inner code, or none.
+    Other(String),
+}
+
+impl Denial {
+    pub(super) fn from_inner_code(code: &str) -> Self {
+        match code {
+            "ForbiddenByRbac" => Self::Role,
+            "ForbiddenByPolicy" => Self::AccessPolicy,
+            "ForbiddenByFirewall" => Self::Firewall,
+            "ForbiddenByConnection" => Self::PrivateLink,
+            other => Self::Other(other.chars().filter(char::is_ascii_alphanumeric).take(64).collect()),
+        }
+    }
+}
+
+impl VaultError {
+    pub(super) fn of(object: &ObjectPlan, failure: Failure) -> Self {
+        Self {
+            place: object.place.clone(),
+            name: object.name.to_string(),
+            vault: object.vault.to_string(),
+            failure,
+            request_id: None,
+        }
+    }
+
+    pub(super) fn with_request_id(self, request_id: Option<String>) -> Self {
+        Self { request_id, ..self }
+    }
+
+    /// The mount's code.
+    pub fn code(&self) -> Code {
+        match self.failure {
+            Failure::Unauthorized { .. } | Failure::Denied(_) => Code::PermissionDenied,
+            Failure::NotFound | Failure::Disabled => Code::NotFound,
+            Failure::Invalid(_) => Code::InvalidArgument,
+            Failure::Lured(_)
+            | Failure::Throttled(_)
+            | Failure::Failing(_)
+            | Failure::Unreachable(_)
+            | Failure::TimedOut
+            | Failure::Garbled(_) => Code::Internal,
+        }
+    }
+}
+
+impl Failure {
+    /// A word from a closed set, for the label of a metric.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Unauthorized { .. } | Self::Lured(_) => "unauthorized",
+            Self::Denied(_) => "denied",
+            Self::NotFound => "not_found",
+            Self::Disabled => "disabled",
+            Self::Invalid(_) => "invalid",
+            Self::Throttled(_) => "throttled",
+            Self::Failing(_) => "failing",
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut => "timeout",
+            Self::Garbled(_) => "garbled",
+        }
+    }
+}
+
+impl Transient for VaultError {
+    fn is_transient(&self) -> bool {
+        match &self.failure {
+            Failure::Failing(status) => *status >= 500 || *status == 408,
+            Failure::Throttled(_) | Failure::Unreachable(_) | Failure::Garbled(_) => true,
+            Failure::Unauthorized { .. }
+            | Failure::Lured(_)
+            | Failure::Denied(_)
+            | Failure::NotFound
+            | Failure::Disabled
+            | Failure::Invalid(_)
+            | Failure::TimedOut => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self.failure {
+            Failure::Throttled(wait) => wait,
+            _ => None,
+        }
+    }
+}
+
+impl std::error::Error for VaultError {}
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, name, vault, failure, .. } = self;
+        write!(f, "{place}, secret {name} of {vault}: ")?;
+        match failure {
+            Failure::Unauthorized { .. } => f.write_str("Key Vault does not accept a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName")?,
+            Failure::Lured(resource) => write!(f, "the server asks for a token of {resource:?}, to which this vault does not belong; none was sent; check the vault's URL and DNS")?,
+            Failure::Denied(denial) => denied(f, denial, name, vault)?,
+            Failure::NotFound => f.write_str("no such secret or version; check objectName and objectVersion, and whether it was deleted (az keyvault secret list-deleted)")?,
+            Failure::Disabled => write!(f, "the secret is disabled; enable it (az keyvault secret set-attributes --enabled true --name {name})")?,
+            Failure::Invalid(code) => write!(f, "Key Vault does not understand the request ({code}); check objectName and objectVersion")?,
+            Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429), beyond the time that a mount has; mount less often, or spread over vaults")?,
+            Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again")?,
+            Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs")?,
+            Failure::TimedOut => f.write_str("Key Vault did not answer in time; the mount is tried again")?,
+            Failure::Garbled(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy in between")?,
+        }
+        match &self.request_id {
+            Some(id) => write!(f, " (x-ms-request-id {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn denied(f: &mut fmt::Formatter<'_>, denial: &Denial, name: &str, vault: &str) -> fmt::Result {
+    match denial {
+        Denial::Role => write!(f, "the identity has no role that may read it; grant it \"Key Vault Secrets User\" on the vault, or on its secret {name} only"),
+        Denial::AccessPolicy => f.write_str("no access policy of the vault lets the identity read it; add one with the secret permission Get"),
+        Denial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
+        Denial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
+        Denial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
+        Denial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
+    }
+}
