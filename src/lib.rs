@@ -1,5 +1,16 @@
 //! Azure Key Vault provider for the Secrets Store CSI driver.
+//!
+//! One mount goes from top to bottom, and dependencies run the same way only:
+//!
+//! ```text
+//! cli → server → mount → plan, identity, vault, render, deliver
+//! ```
+//!
+//! [`plan`] and [`render`] know no network and no clock. `anyhow` is for [`cli`], [`settings`] and
+//! [`server`], which end the process; below, each layer has one error type, and each error knows
+//! its [`code::Code`].
 
+pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod deliver;
@@ -9,6 +20,8 @@ pub mod plan;
 pub mod render;
 pub mod retry;
 pub mod secret;
+pub mod server;
+pub mod settings;
 pub mod telemetry;
 pub mod transport;
 pub mod vault;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::{MountError, ObjectError};
+pub use told::Told;
 
 use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
 use crate::identity::Identities;
@@ -17,7 +18,7 @@ use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render::render;
 use crate::retry::Deadline;
 use crate::vault::{Fetched, Vaults};
-use told::Told;
+
 
 /// Mounts volumes.
 #[derive(Debug)]

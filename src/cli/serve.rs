@@ -1,0 +1,129 @@
+//! `serve`: the server, with the process interface of the Go provider.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::builder::ArgAction;
+use clap::{Args, value_parser};
+
+use crate::deliver::FileWriter;
+use crate::server;
+use crate::settings::Settings;
+use crate::telemetry::{Metrics, logs};
+
+/// Flags of the server.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// The socket the driver calls
+    #[arg(long, default_value = "unix:///tmp/azure.sock")]
+    pub endpoint: String,
+    /// Replace whoever serves the socket, even if it is another provider
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub takeover: bool,
+    /// Port of the health check and of /readyz; 0 for none
+    #[arg(long, default_value_t = 8989)]
+    pub healthz_port: u16,
+    /// Path of the health check
+    #[arg(long, default_value = "/healthz")]
+    pub healthz_path: String,
+    /// How long a health check may take
+    #[arg(long, default_value = "5s")]
+    pub healthz_timeout: humantime::Duration,
+    /// Where metrics go; prometheus is the only choice
+    #[arg(long, default_value = "prometheus")]
+    pub metrics_backend: String,
+    /// Port of /metrics; 0 for none
+    #[arg(long, default_value_t = 8898)]
+    pub prometheus_port: u16,
+    /// How long running mounts may take to finish after SIGTERM
+    #[arg(long, default_value = "30s")]
+    pub drain_timeout: humantime::Duration,
+    /// Who writes the files: the driver from the response, or this provider into the volume
+    #[arg(long, value_enum, default_value = "driver")]
+    pub file_writer: FileWriter,
+    /// The largest response, as the driver's --max-call-recv-msg-size has it
+    #[arg(long, default_value_t = 4 << 20)]
+    pub max_response_bytes: usize,
+    /// The cloud of classes that name none
+    #[arg(long, default_value = "AzurePublicCloud")]
+    pub cloud_name: String,
+    /// DNS suffix that a class's vaultURL may use besides its cloud's own; may be repeated
+    #[arg(long)]
+    pub allowed_vault_suffix: Vec<String>,
+    /// Public keys of the cluster's service account issuer, a JSON Web Key Set: a file or an https
+    /// URL. In a cluster they come from the API server by themselves
+    #[arg(long)]
+    pub service_account_jwks: Option<String>,
+    /// The issuer whose keys --service-account-jwks holds
+    #[arg(long)]
+    pub service_account_issuer: Option<String>,
+    /// Where the provider's own token and the cluster's CA are, in a cluster
+    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
+    pub service_account_dir: PathBuf,
+    /// Goes before the user agent of requests to Key Vault
+    #[arg(long)]
+    pub custom_user_agent: Option<String>,
+    /// Write log lines as JSON
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub log_format_json: bool,
+    /// Verbosity, 0 to 10
+    #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0, value_parser = value_parser!(u8).range(0..=10))]
+    pub verbosity: u8,
+    #[command(flatten)]
+    compatible: CompatibleArgs,
+}
+
+/// Flags of the Go provider that say how to treat what this version refuses to mount.
+#[derive(Args, Clone, Debug)]
+struct CompatibleArgs {
+    /// Understood for the Go provider's manifests; certificate chains are not supported yet
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
+    construct_pem_chain: bool,
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    write_cert_and_key_in_separate_files: bool,
+    #[arg(long, hide = true)]
+    token_proxy_url: Option<String>,
+    #[arg(long, hide = true)]
+    sni_name: Option<String>,
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    enable_pprof: bool,
+    #[arg(long, hide = true)]
+    pprof_port: Option<u16>,
+}
+
+impl CompatibleArgs {
+    /// No option does nothing in silence.
+    fn warn(&self) {
+        let ignored = [
+            ("--construct-pem-chain=false", !self.construct_pem_chain),
+            ("--write-cert-and-key-in-separate-files", self.write_cert_and_key_in_separate_files),
+            ("--token-proxy-url", self.token_proxy_url.is_some()),
+            ("--sni-name", self.sni_name.is_some()),
+            ("--enable-pprof", self.enable_pprof),
+            ("--pprof-port", self.pprof_port.is_some() && self.enable_pprof),
+        ];
+        for (flag, _) in ignored.into_iter().filter(|(_, given)| *given) {
+            tracing::warn!("{flag} has no effect: this version supports neither certificates, identity binding nor pprof");
+        }
+    }
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// If the settings are wrong, or a socket or port cannot be bound.
+pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    logs::start(args.log_format_json, args.verbosity);
+    args.compatible.warn();
+    let settings = Settings::new(args, |name| std::env::var(name).ok())?;
+    let listen = settings.listen.clone();
+    let metrics = Arc::new(Metrics::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let served = runtime.block_on(async {
+        let provider = settings.provider(&metrics)?;
+        server::serve(listen, provider, metrics).await
+    });
+    // An abandoned mount must not hold the process.
+    runtime.shutdown_background();
+    served
+}

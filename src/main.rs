@@ -1,0 +1,7 @@
+//! The binary `keyvault-csi-provider`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keyvault_csi_provider::cli::run(std::env::args_os())
+}

@@ -1,0 +1,92 @@
+//! Health, readiness and metrics over HTTP.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::socket;
+use crate::telemetry::Metrics;
+
+/// What `/healthz` checks, and how long it waits.
+#[derive(Clone, Debug)]
+pub(super) struct Health {
+    pub(super) socket: PathBuf,
+    pub(super) timeout: Duration,
+    pub(super) ready: watch::Receiver<bool>,
+}
+
+/// Listens on a port of all addresses. `SO_REUSEPORT` lets a process and its successor overlap.
+pub(super) fn listen(port: u16) -> io::Result<TcpListener> {
+    let six = bound(Domain::IPV6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    let socket = match six {
+        // A kernel without IPv6.
+        Err(error) if matches!(error.raw_os_error(), Some(code) if code == nix::libc::EAFNOSUPPORT || code == nix::libc::EADDRNOTAVAIL) => {
+            bound(Domain::IPV4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?
+        }
+        six => six?,
+    };
+    TcpListener::from_std(socket.into())
+}
+
+fn bound(domain: Domain, address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(128)?;
+    Ok(socket)
+}
+
+/// `/readyz`, and the health check at `path`.
+pub(super) fn health(path: &str, health: Health) -> Router {
+    let router = Router::new().route(path, get(healthz));
+    let router = if path == "/readyz" { router } else { router.route("/readyz", get(readyz)) };
+    router.with_state(health)
+}
+
+/// `/metrics`.
+pub(super) fn metrics(metrics: Arc<Metrics>) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(metrics)
+}
+
+async fn healthz(State(health): State<Health>) -> impl IntoResponse {
+    let check = async {
+        let request = HealthCheckRequest { service: String::new() };
+        HealthClient::new(socket::channel(&health.socket)).check(request).await
+    };
+    match tokio::time::timeout(health.timeout, check).await {
+        Ok(Ok(response)) if response.get_ref().status() == ServingStatus::Serving => (StatusCode::OK, "ok\n".to_owned()),
+        Ok(Ok(response)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{:?}\n", response.get_ref().status())),
+        Ok(Err(status)) => (StatusCode::SERVICE_UNAVAILABLE, format!("the socket does not answer: {}\n", status.message())),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("no answer within {:?}\n", health.timeout)),
+    }
+}
+
+/// Ready is who serves the socket and is not about to leave. Azure has no say in it: a node whose
+/// provider is not ready cannot even be told why its mounts fail.
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    if *health.ready.borrow() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") }
+}
+
+async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metrics.text())
+}

@@ -1,0 +1,138 @@
+//! The provider's Unix socket: private from its first moment, and handed over without a gap.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+
+use super::provider::{PROTOCOL_VERSION, RUNTIME_NAME};
+use crate::proto::VersionRequest;
+use crate::proto::csi_driver_provider_client::CsiDriverProviderClient;
+
+/// Why the socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The endpoint is no absolute path of a Unix socket.
+    #[error("--endpoint={0:?} is not a Unix socket; write unix:///path/to/azure.sock")]
+    Endpoint(String),
+    /// Somebody else answers there.
+    #[error("{} is served by {by}; stop it, choose another --endpoint, or replace it with --takeover", .path.display())]
+    Taken {
+        /// The socket.
+        path: PathBuf,
+        /// Who answers.
+        by: String,
+    },
+    /// Something that is no socket is there.
+    #[error("{} is there and is no socket; remove it, or choose another --endpoint", .0.display())]
+    NotASocket(PathBuf),
+    /// The system refuses.
+    #[error("cannot {action} {}: {error}", .path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The path it was done to.
+        path: PathBuf,
+        /// The system's word on it.
+        error: io::Error,
+    },
+}
+
+/// How long whoever holds the socket may take to say who it is.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Reads `unix:///path`, `unix:/path`, or the path alone.
+pub fn path(endpoint: &str) -> Result<PathBuf, SocketError> {
+    let path = endpoint.strip_prefix("unix://").or_else(|| endpoint.strip_prefix("unix:")).unwrap_or(endpoint);
+    let path = PathBuf::from(path);
+    if path.is_absolute() && path.file_name().is_some() {
+        Ok(path)
+    } else {
+        Err(SocketError::Endpoint(endpoint.to_owned()))
+    }
+}
+
+/// Listens at `path`. A dead socket there is replaced, and so is a live one of this provider, whose
+/// open connections stay with it; another provider's is left alone unless `takeover`.
+///
+/// # Errors
+/// [`SocketError`]; whatever was at `path` is still there.
+pub async fn bind(path: &Path, takeover: bool) -> Result<UnixListener, SocketError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |error| SocketError::Io { action, path, error }
+    };
+    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed("make the folder", folder))?;
+    check_holder(path, takeover).await?;
+    // Nobody can reach the socket before it has its mode, and nobody meets a moment without one.
+    // `tempfile` makes the folder with mode 0700, whatever the umask.
+    let private = tempfile::Builder::new().prefix(".").rand_bytes(8).tempdir_in(folder).map_err(failed("make a folder in", folder))?;
+    let born = private.path().join(path.file_name().unwrap_or(OsStr::new("s")));
+    let listener = UnixListener::bind(&born).map_err(failed("bind", &born))?;
+    fs::set_permissions(&born, fs::Permissions::from_mode(0o600)).map_err(failed("set the mode of", &born))?;
+    fs::rename(&born, path).map_err(failed("put a socket in place at", path))?;
+    Ok(listener)
+}
+
+async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(SocketError::Io { action: "look at", path: path.to_owned(), error }),
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(SocketError::NotASocket(path.to_owned())),
+        Ok(_) => {}
+    }
+    let by = match holder(path).await {
+        Holder::Nobody => return Ok(()),
+        Holder::Named(name) if name == RUNTIME_NAME => {
+            tracing::info!(socket = %path.display(), "taking over from another process of this provider");
+            return Ok(());
+        }
+        Holder::Named(name) => format!("{name:?}"),
+        Holder::Silent => "a process that does not say who it is".to_owned(),
+    };
+    if takeover {
+        tracing::warn!(socket = %path.display(), by, "taking over, as --takeover says");
+        return Ok(());
+    }
+    Err(SocketError::Taken { path: path.to_owned(), by })
+}
+
+enum Holder {
+    Nobody,
+    Named(String),
+    Silent,
+}
+
+async fn holder(path: &Path) -> Holder {
+    match timeout(ANSWER_TIMEOUT, UnixStream::connect(path)).await {
+        Ok(Err(_)) => return Holder::Nobody,
+        Ok(Ok(_)) => {}
+        Err(_) => return Holder::Silent,
+    }
+    let asked = async {
+        let request = VersionRequest { version: PROTOCOL_VERSION.to_owned() };
+        let response = CsiDriverProviderClient::new(channel(path)).version(request).await.ok()?;
+        Some(response.into_inner().runtime_name.chars().filter(|c| !c.is_control()).take(64).collect())
+    };
+    match timeout(ANSWER_TIMEOUT, asked).await {
+        Ok(Some(name)) => Holder::Named(name),
+        Ok(None) | Err(_) => Holder::Silent,
+    }
+}
+
+/// A gRPC channel through the socket at `path`, as the driver has one; it connects when it is used.
+pub fn channel(path: &Path) -> Channel {
+    let path = path.to_owned();
+    Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    }))
+}

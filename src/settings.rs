@@ -1,0 +1,138 @@
+//! Flags and environment, checked, as one value.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use url::Url;
+
+use crate::cli::serve::ServeArgs;
+use crate::clock::SystemClock;
+use crate::deliver::{FileWriter, Targets};
+use crate::identity::{ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys};
+use crate::mount::Mounter;
+use crate::plan::{Cloud, Defaults, Fault, VaultSuffix};
+use crate::server::{Listen, Provider, socket};
+use crate::telemetry::Metrics;
+use crate::transport;
+use crate::vault::Vaults;
+
+/// Everything that an operator decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where and how to serve.
+    pub listen: Listen,
+    /// What requests leave out.
+    pub defaults: Defaults,
+    /// Who writes files.
+    pub file_writer: FileWriter,
+    /// The largest response.
+    pub max_response_bytes: usize,
+    /// What goes before the SDK's user agent.
+    pub application_id: Option<String>,
+    /// Where the keys are that prove service account tokens.
+    pub keys: Keys,
+}
+
+/// Where the cluster's public keys are.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// Nowhere: Entra proves every token.
+    None,
+    /// In a file, for an issuer.
+    File(PathBuf, String),
+    /// Behind a URL, for an issuer.
+    Url(Url, String),
+    /// In the cluster's own API server.
+    Cluster(ClusterApi),
+}
+
+impl Settings {
+    /// Checks the flags, and adds what the environment says: `KUBERNETES_SERVICE_HOST` and
+    /// `KUBERNETES_SERVICE_PORT`, which every pod has. `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`
+    /// and `SSL_CERT_DIR` are read where connections are made.
+    ///
+    /// # Errors
+    /// A sentence that names the flag.
+    pub fn new(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let cloud = Cloud::parse(&args.cloud_name).map_err(|fault| flag("--cloud-name", &fault))?;
+        let suffixes = args.allowed_vault_suffix.iter().map(|text| VaultSuffix::parse(text));
+        let allowed_vault_suffixes =
+            suffixes.collect::<Result<_, _>>().map_err(|fault| flag("--allowed-vault-suffix", &fault))?;
+        if !args.healthz_path.starts_with('/') || args.healthz_path.contains(['{', '}', '*', ' ', '?', '#']) {
+            bail!("--healthz-path={:?} is not a plain path such as /healthz", args.healthz_path);
+        }
+        if args.metrics_backend.to_ascii_lowercase() != "prometheus" {
+            bail!("--metrics-backend={:?} is not known; the only one is prometheus", args.metrics_backend);
+        }
+        Ok(Self {
+            listen: Listen {
+                socket: socket::path(&args.endpoint)?,
+                takeover: args.takeover,
+                health_port: args.healthz_port,
+                health_path: args.healthz_path.clone(),
+                health_timeout: args.healthz_timeout.into(),
+                metrics_port: args.prometheus_port,
+                drain_timeout: args.drain_timeout.into(),
+            },
+            defaults: Defaults { cloud, allowed_vault_suffixes },
+            file_writer: args.file_writer,
+            max_response_bytes: args.max_response_bytes,
+            application_id: args.custom_user_agent.clone().filter(|agent| !agent.is_empty()),
+            keys: keys(args, environment)?,
+        })
+    }
+
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// If no trusted CA certificate can be loaded.
+    pub fn provider(self, metrics: &Arc<Metrics>) -> anyhow::Result<Provider> {
+        let client = transport::client()
+            .map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))
+            .context("cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?")?;
+        let clock = Arc::new(SystemClock);
+        let source = match self.keys {
+            Keys::None => KeySource::None,
+            Keys::File(path, issuer) => KeySource::File(path, issuer),
+            Keys::Url(url, issuer) => KeySource::Url(url, issuer, client.clone()),
+            Keys::Cluster(api) => KeySource::Cluster(api),
+        };
+        let exchange = Exchange::new(client.clone(), clock.clone());
+        let mounter = Mounter {
+            defaults: self.defaults,
+            identities: Identities::new(ServiceAccountKeys::new(source), exchange, clock),
+            vaults: Vaults::new(client, self.application_id, Arc::clone(metrics)),
+            file_writer: self.file_writer,
+            max_response_bytes: self.max_response_bytes,
+            targets: Targets::default(),
+            told: crate::mount::Told::default(),
+        };
+        Ok(Provider::new(mounter, Arc::clone(metrics)))
+    }
+}
+
+fn flag(name: &str, fault: &Fault) -> anyhow::Error {
+    anyhow::anyhow!("{name}: {}; {}", fault.problem, fault.mend)
+}
+
+fn keys(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Keys> {
+    match (&args.service_account_jwks, &args.service_account_issuer) {
+        (Some(source), Some(issuer)) if source.contains("://") => {
+            let url = Url::parse(source).ok().filter(|url| url.scheme() == "https");
+            let url = url.with_context(|| format!("--service-account-jwks={source:?} is neither a file nor an https URL"))?;
+            Ok(Keys::Url(url, issuer.clone()))
+        }
+        (Some(source), Some(issuer)) => Ok(Keys::File(PathBuf::from(source), issuer.clone())),
+        (None, None) => {
+            let (Some(host), Some(port)) = (environment("KUBERNETES_SERVICE_HOST"), environment("KUBERNETES_SERVICE_PORT"))
+            else {
+                return Ok(Keys::None);
+            };
+            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            let credentials = args.service_account_dir.clone();
+            Ok(Keys::Cluster(ClusterApi { server: format!("https://{host}:{port}"), credentials }))
+        }
+        _ => bail!("--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"),
+    }
+}

@@ -1,0 +1,325 @@
+//! The emulator as its users see it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::ISSUER;
+use crate::claims::TokenBuilder;
+use crate::entra::Entra;
+use crate::fault::{Fault, Faults, Target};
+use crate::issuer::{Issuer, IssuerError};
+use crate::listener::{Protocol, Server};
+use crate::record::{RecordedRequest, Recorder, RequestKind};
+use crate::seed::{FederatedCredential, SecretPermission, Seed, SeedError};
+use crate::service::Shared;
+use crate::tls::{Authority, TlsError};
+use crate::vault::{Store, UnknownObject, names};
+
+/// How an emulator runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it serves TLS; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where it serves `CONNECT`; port 0 takes a free one.
+    pub proxy_listen: SocketAddr,
+    /// The key set of a real cluster, as JSON: tokens that these keys signed are accepted too, for every
+    /// issuer that a federated credential names.
+    pub issuer_jwks: Option<String>,
+    /// How long access tokens last.
+    pub access_token_lifetime: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: loopback,
+            proxy_listen: loopback,
+            issuer_jwks: None,
+            access_token_lifetime: Duration::from_secs(3599),
+        }
+    }
+}
+
+/// Why an emulator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// What is meant for tests must not be reached from elsewhere.
+    #[error("{0} is no loopback address")]
+    NotLoopback(SocketAddr),
+    /// The address is taken, say.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// Why it does not.
+        source: std::io::Error,
+    },
+    /// The seed makes no sense.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// There are no certificates.
+    #[error("cannot make certificates: {0}")]
+    Tls(#[from] TlsError),
+    /// There is no service account issuer.
+    #[error("cannot make a service account issuer: {0}")]
+    Issuer(#[from] IssuerError),
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// No vault has this name.
+    #[error("there is no vault {0:?}")]
+    UnknownVault(String),
+    /// No secret of that vault has this name.
+    #[error("there is no secret {0:?}")]
+    UnknownSecret(String),
+    /// A vault would not take this name.
+    #[error("{0:?} is no name for a secret")]
+    BadName(String),
+    /// No identity has this client id.
+    #[error("there is no client {0:?}")]
+    UnknownClient(String),
+}
+
+/// A running emulator. Dropping it closes both listeners and every connection.
+pub struct Emulator {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    proxy_address: SocketAddr,
+    ca_pem: String,
+    _listeners: JoinSet<()>,
+}
+
+impl Emulator {
+    /// Starts with the default options: on free ports of 127.0.0.1.
+    pub async fn start(seed: Seed) -> Result<Self, StartError> {
+        Self::start_with(seed, Options::default()).await
+    }
+
+    /// Starts with these options.
+    pub async fn start_with(seed: Seed, options: Options) -> Result<Self, StartError> {
+        seed.check()?;
+        let listener = bind(options.listen).await?;
+        let proxy_listener = bind(options.proxy_listen).await?;
+        let address = listener
+            .local_addr()
+            .map_err(not_listening(options.listen))?;
+        let proxy_address = proxy_listener
+            .local_addr()
+            .map_err(not_listening(options.proxy_listen))?;
+
+        let authority = Authority::new()?;
+        let tls = TlsAcceptor::from(Arc::new(authority.server_config()?));
+        let store = Store::new(seed.vaults, &seed.identities);
+        let lifetime = options.access_token_lifetime;
+        let shared = Arc::new(Shared {
+            entra: Entra::new(seed.tenant, seed.identities, &seed.resources, lifetime),
+            store,
+            issuer: Arc::new(Issuer::new(options.issuer_jwks.as_deref())?),
+            faults: Faults::default(),
+            recorder: Arc::new(Recorder::default()),
+        });
+        let server = Server {
+            shared: Arc::clone(&shared),
+            tls,
+            port: address.port(),
+        };
+        let mut listeners = JoinSet::new();
+        listeners.spawn(server.clone().run(listener, Protocol::Tls));
+        listeners.spawn(server.run(proxy_listener, Protocol::Proxy));
+        let ca_pem = authority.pem().to_owned();
+        Ok(Self {
+            shared,
+            address,
+            proxy_address,
+            ca_pem,
+            _listeners: listeners,
+        })
+    }
+
+    /// Where it serves TLS.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `HTTPS_PROXY` must be.
+    pub fn proxy_url(&self) -> String {
+        format!("http://{}", self.proxy_address)
+    }
+
+    /// The certificate authority that clients must trust, as PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The issuer of its service account tokens.
+    pub fn issuer(&self) -> &str {
+        ISSUER
+    }
+
+    /// The issuer's keys: a JSON web key set.
+    pub fn jwks(&self) -> String {
+        self.shared.issuer.jwks().to_string()
+    }
+
+    /// A token of this service account, correct unless told otherwise.
+    pub fn token(&self, namespace: &str, service_account: &str) -> TokenBuilder {
+        TokenBuilder::new(Arc::clone(&self.shared.issuer), namespace, service_account)
+    }
+
+    /// Every request that has ended since the start or since they were cleared, in order of their ends.
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.shared.recorder.requests()
+    }
+
+    /// How many of those were of this kind and were answered.
+    pub fn count(&self, kind: RequestKind) -> usize {
+        self.shared.recorder.count(kind)
+    }
+
+    /// The greatest number of requests of this kind under way at once. Here a request is of the kind that
+    /// it looked like when it came.
+    pub fn in_flight_peak(&self, kind: RequestKind) -> usize {
+        self.shared.recorder.in_flight_peak(kind)
+    }
+
+    /// Forgets requests, connections and peaks.
+    pub fn clear_requests(&self) {
+        self.shared.recorder.clear();
+    }
+
+    /// TLS handshakes completed since the start or since they were cleared.
+    pub fn connections(&self) -> usize {
+        self.shared.recorder.connections()
+    }
+
+    /// Writes a secret, new or not, and returns the id of the new version.
+    pub fn set_secret(&self, vault: &str, name: &str, value: &str) -> Result<String, ChangeError> {
+        if !names::is_object(name) {
+            return Err(ChangeError::BadName(name.to_owned()));
+        }
+        self.shared
+            .store
+            .with_vault(vault, |vault| {
+                vault.add_version(name, value.to_owned(), |_| {})
+            })
+            .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))
+    }
+
+    /// Enables or disables the newest version of a secret.
+    pub fn set_enabled(&self, vault: &str, name: &str, enabled: bool) -> Result<(), ChangeError> {
+        let change = self.shared.store.with_newest(vault, name, |version| {
+            version.enabled = enabled;
+            version.updated = OffsetDateTime::now_utc().max(version.created);
+        });
+        change.map_err(|unknown| match unknown {
+            UnknownObject::Vault => ChangeError::UnknownVault(vault.to_owned()),
+            UnknownObject::Secret => ChangeError::UnknownSecret(name.to_owned()),
+        })
+    }
+
+    /// Deletes a secret with all its versions.
+    pub fn delete_secret(&self, vault: &str, name: &str) -> Result<(), ChangeError> {
+        let removed = self
+            .shared
+            .store
+            .with_vault(vault, |vault| {
+                vault.secrets.remove(&name.to_ascii_lowercase()).is_some()
+            })
+            .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))?;
+        if removed {
+            Ok(())
+        } else {
+            Err(ChangeError::UnknownSecret(name.to_owned()))
+        }
+    }
+
+    /// Gives a client these permissions on a vault's secrets, and takes all others.
+    pub fn set_access(
+        &self,
+        vault: &str,
+        client_id: &str,
+        secrets: &[SecretPermission],
+    ) -> Result<(), ChangeError> {
+        if !self.shared.entra.knows_client(client_id) {
+            return Err(ChangeError::UnknownClient(client_id.to_owned()));
+        }
+        self.shared
+            .store
+            .with_vault(vault, |vault| vault.set_access(client_id, secrets))
+            .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))
+    }
+
+    /// Lets a service account act as this client.
+    pub fn add_federated_credential(
+        &self,
+        client_id: &str,
+        credential: FederatedCredential,
+    ) -> Result<(), ChangeError> {
+        self.change_credentials(client_id, |credentials| credentials.push(credential))
+    }
+
+    /// Lets nobody act as this client any more. Access tokens given out before keep working.
+    pub fn remove_federated_credentials(&self, client_id: &str) -> Result<(), ChangeError> {
+        self.change_credentials(client_id, Vec::clear)
+    }
+
+    /// Makes every access token given out so far invalid.
+    pub fn revoke_access_tokens(&self) {
+        self.shared.entra.revoke_access_tokens();
+    }
+
+    /// Spoils the answers of a service until [`heal`](Self::heal).
+    pub fn inject(&self, target: Target, fault: Fault) {
+        self.shared.faults.inject(target, fault);
+    }
+
+    /// Removes all faults. Requests that hang go on hanging.
+    pub fn heal(&self) {
+        self.shared.faults.heal();
+    }
+
+    fn change_credentials(
+        &self,
+        client_id: &str,
+        change: impl FnOnce(&mut Vec<FederatedCredential>),
+    ) -> Result<(), ChangeError> {
+        self.shared
+            .entra
+            .change_credentials(client_id, change)
+            .ok_or_else(|| ChangeError::UnknownClient(client_id.to_owned()))
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("address", &self.address)
+            .field("proxy_address", &self.proxy_address)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    if !address.ip().is_loopback() {
+        return Err(StartError::NotLoopback(address));
+    }
+    TcpListener::bind(address)
+        .await
+        .map_err(not_listening(address))
+}
+
+fn not_listening(address: SocketAddr) -> impl FnOnce(std::io::Error) -> StartError {
+    move |source| StartError::Listen { address, source }
+}

@@ -1,0 +1,61 @@
+//! Azure Key Vault, Entra ID and a Kubernetes service account token issuer on loopback, for tests.
+//!
+//! One TLS listener serves all three under certificates of its own throwaway authority, and one
+//! `CONNECT` proxy answers for the hosts of the public clouds, so that a client which is given
+//! `HTTPS_PROXY` and `SSL_CERT_FILE` and nothing else takes the emulator for Azure. It never
+//! connects out.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use keyvault_emulator::{Emulator, RequestKind, Seed};
+//!
+//! let emulator = Emulator::start(Seed::from_yaml("vaults: [{name: myKeyVault}]")?).await?;
+//! let token = emulator.token("default", "workload-identity-sa").build();
+//! // … the code under test exchanges the token and reads a secret …
+//! assert_eq!(emulator.count(RequestKind::Secret), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! Layers, top to bottom: [`Emulator`] owns the listeners (`listener`, `tls`); `service` routes one
+//! request, records it and applies faults; `entra`, `vault` and `cluster` answer it from the state
+//! that the [`Seed`] described.
+
+mod claims;
+mod cluster;
+mod emulator;
+mod entra;
+mod fault;
+mod hosts;
+mod issuer;
+mod listener;
+mod record;
+mod reply;
+mod route;
+mod seed;
+mod service;
+mod tls;
+mod vault;
+
+pub use claims::TokenBuilder;
+pub use emulator::{ChangeError, Emulator, Options, StartError};
+pub use fault::{Fault, Target};
+pub use issuer::IssuerError;
+pub use record::{RecordedRequest, RequestKind};
+pub use seed::{
+    Access, Authorization, FederatedCredential, Identity, Secret, SecretPermission, SecretVersion,
+    Seed, SeedError, Vault,
+};
+pub use tls::TlsError;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The audience that Entra expects in a service account token.
+pub const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// The issuer of the emulator's service account tokens.
+pub const ISSUER: &str = "https://oidc.emulator.test/";
+
+/// Locks, also after another thread panicked: a failed test must not fail the others' clean-up.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

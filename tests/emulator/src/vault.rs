@@ -1,0 +1,175 @@
+//! Key Vault: who may do what, and the operations on a vault's objects.
+
+pub(crate) mod names;
+mod refusal;
+mod secrets;
+mod store;
+
+use http::StatusCode;
+use http::header::{HeaderName, WWW_AUTHENTICATE};
+use uuid::Uuid;
+
+use crate::entra::{Bearer, Entra};
+use crate::hosts;
+use crate::reply::{self, Reply};
+use crate::route::Operation;
+use crate::seed::SecretPermission;
+
+pub(crate) use refusal::{Refusal, failure};
+pub(crate) use store::{Store, UnknownObject};
+
+use refusal::Caller;
+use store::VaultState;
+
+/// A request to a vault.
+pub(crate) struct VaultRequest<'a> {
+    /// The vault's name, in lower case.
+    pub(crate) vault: &'a str,
+    /// The host in lower case, with the port if there was one: what object ids begin with.
+    pub(crate) authority: &'a str,
+    pub(crate) bearer: Option<&'a str>,
+    pub(crate) query: &'a str,
+    pub(crate) body: &'a [u8],
+    pub(crate) operation: Option<Operation<'a>>,
+}
+
+impl VaultRequest<'_> {
+    fn parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.into_owned())
+    }
+}
+
+/// Answers a request, in the order of a real vault: is it there, who asks, may they come in, is the
+/// request well-formed, may they do that, and only then does it say whether the object exists.
+pub(crate) fn answer(store: &Store, entra: &Entra, request: &VaultRequest<'_>) -> Reply {
+    let answer = store
+        .with_vault(request.vault, |vault| checked(vault, entra, request))
+        .unwrap_or_else(|| Err(Refusal::UnknownVault(request.authority.to_owned())));
+    answer.unwrap_or_else(|refusal| {
+        let mut reply = refusal.reply();
+        if reply.status() == StatusCode::UNAUTHORIZED {
+            challenge(&mut reply, entra, request.authority);
+        }
+        reply
+    })
+}
+
+fn checked(
+    vault: &mut VaultState,
+    entra: &Entra,
+    request: &VaultRequest<'_>,
+) -> Result<Reply, Refusal> {
+    let caller = caller(entra, request)?;
+    if vault.private_link {
+        return Err(Refusal::PrivateLink {
+            caller,
+            vault: vault.name.clone(),
+        });
+    }
+    if vault.firewall {
+        return Err(Refusal::Firewall {
+            caller,
+            vault: vault.name.clone(),
+        });
+    }
+    if request
+        .parameter("api-version")
+        .is_none_or(|version| version.is_empty())
+    {
+        return Err(Refusal::BadParameter(
+            "api-version must be specified".to_owned(),
+        ));
+    }
+    let Some(operation) = request.operation else {
+        return Err(Refusal::NoSuchOperation);
+    };
+    match operation {
+        Operation::Secret { name, version } => {
+            valid_name(name)?;
+            valid_version(version)?;
+            vault.permit(caller, SecretPermission::Get, Some(name))?;
+            secrets::read(vault, request, name, version)
+        }
+        Operation::SecretVersions { name } => {
+            valid_name(name)?;
+            vault.permit(caller, SecretPermission::List, Some(name))?;
+            secrets::versions(vault, request, name)
+        }
+        Operation::Secrets => {
+            vault.permit(caller, SecretPermission::List, None)?;
+            secrets::list(vault, request)
+        }
+        Operation::SetSecret { name } => {
+            valid_name(name)?;
+            vault.permit(caller, SecretPermission::Set, Some(name))?;
+            secrets::write(vault, request, name)
+        }
+        _ => Err(Refusal::NoSuchOperation),
+    }
+}
+
+fn caller(entra: &Entra, request: &VaultRequest<'_>) -> Result<Caller, Refusal> {
+    let Some(token) = request.bearer else {
+        return Err(Refusal::NoToken);
+    };
+    let expected = hosts::resource(hosts::without_port(request.authority));
+    match entra.bearer(token) {
+        Bearer::Unknown => Err(Refusal::InvalidToken),
+        Bearer::Expired => Err(Refusal::ExpiredToken),
+        Bearer::Valid { resource, .. } if resource != expected => Err(Refusal::WrongAudience {
+            expected,
+            found: resource,
+        }),
+        Bearer::Valid { client_id, .. } => Ok(Caller {
+            client_id,
+            tenant: entra.tenant_id().to_owned(),
+        }),
+    }
+}
+
+fn valid_name(name: &str) -> Result<(), Refusal> {
+    if names::is_object(name) {
+        return Ok(());
+    }
+    Err(Refusal::BadParameter(format!(
+        "The request URI contains an invalid name: {name}"
+    )))
+}
+
+fn valid_version(version: Option<&str>) -> Result<(), Refusal> {
+    match version {
+        Some(version) if !names::is_version(version) => Err(Refusal::BadParameter(format!(
+            "The request URI contains an invalid version: {version}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Tells the caller where to get which token.
+pub(crate) fn challenge(reply: &mut Reply, entra: &Entra, authority: &str) {
+    let value = format!(
+        "Bearer authorization=\"{}/{}\", resource=\"{}\"",
+        hosts::login_url(authority),
+        entra.tenant_id(),
+        hosts::resource(hosts::without_port(authority)),
+    );
+    reply::set_header(reply, WWW_AUTHENTICATE, &value);
+}
+
+/// The headers that every answer of a vault carries.
+pub(crate) fn set_service_headers(reply: &mut Reply, client_request_id: Option<&str>) {
+    let request_id = Uuid::new_v4().to_string();
+    for (name, value) in [
+        ("x-ms-request-id", request_id.as_str()),
+        ("x-ms-keyvault-region", "westeurope"),
+        ("x-ms-keyvault-service-version", "2.0.0.0"),
+        ("cache-control", "no-cache"),
+    ] {
+        reply::set_header(reply, HeaderName::from_static(name), value);
+    }
+    if let Some(id) = client_request_id {
+        reply::set_header(reply, HeaderName::from_static("x-ms-client-request-id"), id);
+    }
+}

@@ -1,0 +1,134 @@
+//! An emulator with something in it, and a client that takes it for Azure.
+
+use std::time::Duration;
+
+use keyvault_emulator::{Emulator, Options, Seed, TokenBuilder};
+use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response};
+use serde_json::Value;
+
+pub(crate) const TENANT: &str = "00000000-0000-4000-8000-000000000001";
+pub(crate) const APP: &str = "11111111-1111-4111-8111-111111111111";
+pub(crate) const OTHER_APP: &str = "22222222-2222-4222-8222-222222222222";
+pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const VAULT_SCOPE: &str = "https://vault.azure.net/.default";
+pub(crate) const OLD_VERSION: &str = "0123456789abcdef0123456789abcdef";
+
+const SEED: &str = "
+identities:
+  - name: app
+    clientId: 11111111-1111-4111-8111-111111111111
+    federatedCredentials:
+      - subject: system:serviceaccount:default:app
+  - name: other
+    clientId: 22222222-2222-4222-8222-222222222222
+vaults:
+  - name: myKeyVault
+    access: [{identity: app, secrets: [get, list, set]}]
+    secrets:
+      - {name: database-password, value: hunter2, contentType: text/plain, tags: {owner: team}}
+      - {name: turned-off, value: x, enabled: false}
+      - {name: web-tls, value: MIIpfx, contentType: application/x-pkcs12, certificate: true}
+      - name: with-history
+        versions:
+          - {version: 0123456789abcdef0123456789abcdef, value: one, created: 2026-01-01T00:00:00Z}
+          - {value: two, created: 2026-02-01T00:00:00Z}
+  - {name: rbac-closed, secrets: [{name: a, value: x}]}
+  - {name: policy-closed, authorization: policy, secrets: [{name: a, value: x}]}
+  - {name: firewalled, firewall: true, access: [{identity: app, secrets: [get]}]}
+  - {name: private-only, privateLink: true, access: [{identity: app, secrets: [get]}]}
+";
+
+/// A running emulator and a client with its proxy and its certificate authority.
+pub(crate) struct Azure {
+    pub(crate) emulator: Emulator,
+    pub(crate) client: Client,
+}
+
+impl Azure {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub(crate) async fn start_with(options: Options) -> Self {
+        let emulator = Emulator::start_with(Seed::from_yaml(SEED).unwrap(), options)
+            .await
+            .unwrap();
+        let client = client(&emulator);
+        Self { emulator, client }
+    }
+
+    /// The same with a client that speaks HTTP/1.1 only.
+    pub(crate) fn with_http1(self) -> Self {
+        let proxy = Proxy::all(self.emulator.proxy_url()).unwrap();
+        let client = trusting(&self.emulator)
+            .proxy(proxy)
+            .http1_only()
+            .build()
+            .unwrap();
+        Self { client, ..self }
+    }
+
+    pub(crate) fn service_account(&self) -> TokenBuilder {
+        self.emulator.token("default", "app")
+    }
+
+    /// Asks for a token with this assertion, as the app of the seed.
+    pub(crate) async fn exchange(&self, assertion: &str) -> Response {
+        self.exchange_as(APP, TENANT, VAULT_SCOPE, assertion).await
+    }
+
+    pub(crate) async fn exchange_as(
+        &self,
+        client_id: &str,
+        tenant: &str,
+        scope: &str,
+        assertion: &str,
+    ) -> Response {
+        let url = format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token");
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client_id),
+            ("scope", scope),
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", assertion),
+        ];
+        self.client.post(url).form(&form).send().await.unwrap()
+    }
+
+    /// An access token for the vaults of the public cloud.
+    pub(crate) async fn access_token(&self) -> String {
+        let answer = self.exchange(&self.service_account().build()).await;
+        assert_eq!(answer.status(), 200);
+        let body: Value = answer.json().await.unwrap();
+        body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A request to a vault of the public cloud, with the API version and without a token.
+    pub(crate) fn get(&self, vault: &str, path: &str) -> RequestBuilder {
+        self.client
+            .get(format!("https://{vault}.vault.azure.net{path}"))
+            .query(&[("api-version", "7.5")])
+    }
+}
+
+pub(crate) fn client(emulator: &Emulator) -> Client {
+    trusting(emulator)
+        .proxy(Proxy::all(emulator.proxy_url()).unwrap())
+        .build()
+        .unwrap()
+}
+
+pub(crate) fn trusting(emulator: &Emulator) -> reqwest::ClientBuilder {
+    let ca = Certificate::from_pem(emulator.ca_pem().as_bytes()).unwrap();
+    // The limit is for a test that would otherwise never end.
+    Client::builder()
+        .tls_certs_only([ca])
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+}
+
+/// Status and body.
+pub(crate) async fn read(request: RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
