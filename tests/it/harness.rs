@@ -1,0 +1,397 @@
+//! What the tests share: a world of emulator, provider and volumes.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
+use keyvault_csi_provider::proto::{MountRequest, MountResponse};
+use keyvault_csi_provider::server::socket;
+use keyvault_emulator::{Emulator, Identity, Secret, SecretPermission, Seed, TokenBuilder, Vault};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tonic::{Code, Request, Status};
+
+pub const TENANT: &str = "00000000-0000-4000-8000-000000000001";
+pub const APP: &str = "11111111-1111-4111-8111-111111111111";
+pub const OTHER_APP: &str = "22222222-2222-4222-8222-222222222222";
+pub const VALUE: &str = "correct horse battery staple";
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_keyvault-csi-provider");
+
+/// A process must do what it was asked within this time, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `workload-identity-sa` is `myapp` and may read `myKeyVault`; `other-sa` is `other` and may not.
+pub fn seed() -> Seed {
+    Seed::default()
+        .identity(Identity::new("myapp", APP).federated("default", "workload-identity-sa"))
+        .identity(Identity::new("other", OTHER_APP).federated("default", "other-sa"))
+        .vault(
+            Vault::new("myKeyVault")
+                .access("myapp", &[SecretPermission::Get])
+                .secret(Secret::new("database-password", VALUE))
+                .secret(Secret::new("api-key", "second value"))
+                .secret(Secret::new("007", "bond")),
+        )
+}
+
+pub struct World {
+    pub emulator: Emulator,
+    pub provider: Provider,
+    pub folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start(args: &[&str]) -> Self {
+        Self::with(seed(), args).await
+    }
+
+    pub async fn with(seed: Seed, args: &[&str]) -> Self {
+        let emulator = Emulator::start(seed).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let provider = Provider::start(&emulator, folder.path(), args);
+        Self { emulator, provider, folder }
+    }
+
+    /// A provider that has the cluster's keys, from a file.
+    pub async fn with_keys(args: &[&str]) -> Self {
+        let emulator = Emulator::start(seed()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let jwks = folder.path().join("jwks.json");
+        std::fs::write(&jwks, emulator.jwks()).unwrap();
+        let keys = [format!("--service-account-jwks={}", jwks.display()), format!("--service-account-issuer={}", emulator.issuer())];
+        let args = keys.iter().map(String::as_str).chain(args.iter().copied()).collect::<Vec<_>>();
+        let provider = Provider::start(&emulator, folder.path(), &args);
+        Self { emulator, provider, folder }
+    }
+
+    pub fn token(&self) -> TokenBuilder {
+        self.emulator.token("default", "workload-identity-sa")
+    }
+
+    /// The guide's mount: `database-password` of `myKeyVault` as `db-password`.
+    pub fn claim(&self) -> Claim {
+        Claim::new(&self.token().build())
+            .objects("- {objectName: database-password, objectType: secret, objectAlias: db-password}")
+    }
+
+    pub async fn mount(&self, claim: &Claim) -> Result<MountResponse, Status> {
+        self.provider.mount(claim).await
+    }
+
+    /// The error of a mount that must fail.
+    pub async fn refused(&self, claim: &Claim) -> Status {
+        self.mount(claim).await.expect_err("the mount must fail")
+    }
+}
+
+/// What kubelet and the driver put into a request.
+#[derive(Clone)]
+pub struct Claim {
+    pub attributes: BTreeMap<String, String>,
+    pub secrets: String,
+    pub target: PathBuf,
+    pub permission: String,
+    pub timeout: Option<Duration>,
+}
+
+impl Claim {
+    pub fn new(token: &str) -> Self {
+        let attributes = [
+            ("csi.storage.k8s.io/pod.name", "myapp-0"),
+            ("csi.storage.k8s.io/pod.namespace", "default"),
+            ("csi.storage.k8s.io/pod.uid", "0f4ee5b8-0000-4000-8000-000000000000"),
+            ("csi.storage.k8s.io/serviceAccount.name", "workload-identity-sa"),
+            ("csi.storage.k8s.io/ephemeral", "true"),
+            ("secretProviderClass", "my-class"),
+            ("csi.storage.k8s.io/serviceAccount.tokens", &tokens(token)),
+            ("tenantID", TENANT),
+            ("clientID", APP),
+            ("keyvaultName", "myKeyVault"),
+        ];
+        Self {
+            attributes: attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            secrets: "null".to_owned(),
+            target: PathBuf::from("/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/secrets/mount"),
+            permission: "420".to_owned(),
+            timeout: None,
+        }
+    }
+
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.attributes.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn without(mut self, key: &str) -> Self {
+        self.attributes.remove(key);
+        self
+    }
+
+    pub fn objects(self, yaml: &str) -> Self {
+        self.set("objects", yaml)
+    }
+
+    pub fn token(self, token: &str) -> Self {
+        self.set("csi.storage.k8s.io/serviceAccount.tokens", &tokens(token))
+    }
+
+    pub fn target(mut self, target: &Path) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    pub fn request(&self) -> MountRequest {
+        MountRequest {
+            attributes: serde_json::to_string(&self.attributes).unwrap(),
+            secrets: self.secrets.clone(),
+            target_path: self.target.display().to_string(),
+            permission: self.permission.clone(),
+            current_object_version: Vec::new(),
+        }
+    }
+}
+
+/// The tokens attribute, with `token` under the exchange audience whatever it says of itself.
+pub fn tokens(token: &str) -> String {
+    serde_json::json!({ "api://AzureADTokenExchange": { "token": token, "expirationTimestamp": "2099-01-01T00:00:00Z" } }).to_string()
+}
+
+/// A list of plain objects, one per name.
+pub fn objects(names: &[&str]) -> String {
+    names.iter().map(|name| format!("- {{objectName: {name}, objectType: secret}}\n")).collect()
+}
+
+/// Path and contents of each file of a response.
+pub fn files(response: &MountResponse) -> Vec<(&str, &[u8])> {
+    response.files.iter().map(|file| (file.path.as_str(), file.contents.as_slice())).collect()
+}
+
+/// A process of the provider.
+pub struct Provider {
+    child: Child,
+    pub socket: PathBuf,
+    lines: Arc<Mutex<Vec<String>>>,
+    serving: Receiver<()>,
+    pub health_port: u16,
+    pub metrics_port: u16,
+}
+
+impl Provider {
+    /// Starts one on `<folder>/run/azure.sock` and waits until it serves.
+    pub fn start(emulator: &Emulator, folder: &Path, args: &[&str]) -> Self {
+        Self::start_in(emulator, folder, args, &[])
+    }
+
+    pub fn start_in(emulator: &Emulator, folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(PROGRAM), emulator, folder, args, environment).served()
+    }
+
+    /// Starts one under a umask of its own.
+    pub fn start_with_umask(emulator: &Emulator, folder: &Path, args: &[&str], umask: &str) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "umask $0; exec \"$@\"", umask, PROGRAM]);
+        Self::spawn(shell, emulator, folder, args, &[]).served()
+    }
+
+    fn served(self) -> Self {
+        let mut provider = self;
+        provider.serving.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let status = provider.child.try_wait();
+            panic!("the provider does not serve: {status:?}\n{}", provider.log())
+        });
+        provider
+    }
+
+    /// Starts one that must fail, and returns how it ended and what it said.
+    pub fn fail(emulator: &Emulator, folder: &Path, args: &[&str]) -> (ExitStatus, String) {
+        let mut provider = Self::spawn(Command::new(PROGRAM), emulator, folder, args, &[]);
+        let _ = provider.serving.recv_timeout(PATIENCE);
+        let status = provider.child.wait().unwrap();
+        (status, provider.log())
+    }
+
+    fn spawn(mut command: Command, emulator: &Emulator, folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let ca = folder.join("ca.pem");
+        std::fs::write(&ca, emulator.ca_pem()).unwrap();
+        let socket = folder.join("run").join("azure.sock");
+        let (health_port, metrics_port) = (free_port(), free_port());
+        command
+            .env_clear()
+            .env("HTTPS_PROXY", emulator.proxy_url())
+            .env("SSL_CERT_FILE", &ca)
+            .envs(environment.iter().copied())
+            .args(args)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null());
+        let given = |flag: &str| args.iter().any(|arg| arg.starts_with(flag));
+        if !given("--endpoint") {
+            command.arg(format!("--endpoint=unix://{}", socket.display()));
+        }
+        if !given("--healthz-port") {
+            command.arg(format!("--healthz-port={health_port}"));
+        }
+        if !given("--prometheus-port") {
+            command.arg(format!("--prometheus-port={metrics_port}"));
+        }
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (told, serving) = channel();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let kept = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let serves = line.contains("serving");
+                kept.lock().unwrap().push(line);
+                if serves {
+                    let _ = told.send(());
+                }
+            }
+        });
+        Self { child, socket, lines, serving, health_port, metrics_port }
+    }
+
+    pub fn client(&self) -> CsiDriverProviderClient<tonic::transport::Channel> {
+        CsiDriverProviderClient::new(socket::channel(&self.socket)).max_decoding_message_size(usize::MAX)
+    }
+
+    pub async fn mount(&self, claim: &Claim) -> Result<MountResponse, Status> {
+        let mut request = Request::new(claim.request());
+        if let Some(timeout) = claim.timeout {
+            request.set_timeout(timeout);
+        }
+        let answer = self.client().mount(request).await.map(tonic::Response::into_inner);
+        if let Err(status) = &answer {
+            assert_final(status);
+        }
+        answer
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill(Pid::from_raw(id), signal).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        tokio::task::spawn_blocking(move || {
+            let status = self.child.wait().unwrap();
+            (status, self.log())
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Everything it has written to standard error.
+    pub fn log(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+
+    /// Status and body of `GET http://127.0.0.1:<port><path>`.
+    pub async fn get(port: u16, path: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client.get(format!("http://127.0.0.1:{port}{path}")).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// No answer may carry a code that lets kubelet start a pod with an empty volume.
+fn assert_final(status: &Status) {
+    let dangerous =
+        [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::ResourceExhausted, Code::Aborted];
+    assert!(!dangerous.contains(&status.code()), "{status:?}");
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A tmpfs as the driver mounts one, unmounted when it is dropped.
+pub struct Volume {
+    path: PathBuf,
+    mounted: bool,
+    _folder: tempfile::TempDir,
+}
+
+impl Volume {
+    /// Mounts one; that needs root, as the CI has it.
+    pub fn mount() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("volumes/kubernetes.io~csi/secrets/mount");
+        std::fs::create_dir_all(&path).unwrap();
+        nix::mount::mount(Some("tmpfs"), &path, Some("tmpfs"), nix::mount::MsFlags::empty(), Some("size=1m"))
+            .expect("mounting a tmpfs needs root");
+        Self { path, mounted: true, _folder: folder }
+    }
+
+    /// A directory of a tmpfs that every Linux has, for what needs no mount of its own.
+    pub fn shared() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        Self { path: folder.path().to_owned(), mounted: false, _folder: folder }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Unmounts as the driver does: a descriptor left open below makes it fail.
+    pub fn unmount(mut self) -> nix::Result<()> {
+        self.mounted = false;
+        nix::mount::umount(&self.path)
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path.join(name)).unwrap()
+    }
+
+    /// The names that a listing shows, without the writer's own.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.path).unwrap();
+        let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
+        names.retain(|name| !name.starts_with(".."));
+        names.sort();
+        names
+    }
+
+    /// Where `..data` points.
+    pub fn generation(&self) -> PathBuf {
+        std::fs::read_link(self.path.join("..data")).unwrap()
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        if self.mounted {
+            let _ = nix::mount::umount2(&self.path, nix::mount::MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// Whether tests that need root can run. In CI they must.
+pub fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    assert!(root || std::env::var_os("CI").is_none(), "these tests must run as root in CI");
+    root
+}

@@ -1,0 +1,101 @@
+//! Azure fails, is slow, or answers nonsense: the answer is a final code, before the caller's
+//! deadline, and says who failed.
+
+use std::time::{Duration, Instant};
+
+use keyvault_emulator::{Fault, RequestKind, Target};
+use tonic::Code;
+
+use crate::harness::World;
+
+/// A mount that must fail before its caller's deadline, and name `culprit`.
+async fn fails_in_time(world: &World, culprit: &str) -> String {
+    let patience = Duration::from_secs(3);
+    let start = Instant::now();
+    let status = world.refused(&world.claim().timeout(patience)).await;
+    // Had the deadline passed, the code would have been the caller's own, and not a final one.
+    assert!(start.elapsed() < patience);
+    assert_eq!(status.code(), Code::Internal, "{status:?}");
+    assert!(status.message().contains(culprit), "{culprit} is not in {status:?}");
+    status.message().to_owned()
+}
+
+#[tokio::test]
+async fn a_failing_vault_is_named() {
+    let world = World::start(&[]).await;
+    for (fault, word) in [
+        (Fault::Status(500), "HTTP status 500"),
+        (Fault::Gateway(503), "HTTP status 503"),
+        (Fault::Garbage, "makes no sense"),
+        (Fault::Hang, "did not answer in time"),
+        (Fault::Disconnect, "cannot be reached"),
+        (Fault::Throttle { retry_after: None }, "429"),
+        (Fault::Throttle { retry_after: Some(Duration::from_secs(60)) }, "429"),
+    ] {
+        let said = format!("{fault:?}");
+        world.emulator.inject(Target::AllVaults, fault);
+        let message = fails_in_time(&world, "Key Vault").await;
+        assert!(message.contains(word), "{said}: {message}");
+        world.emulator.heal();
+        world.mount(&world.claim()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_failing_entra_is_named() {
+    let world = World::start(&[]).await;
+    for fault in [Fault::Status(500), Fault::Gateway(502), Fault::Garbage, Fault::Hang, Fault::Disconnect] {
+        world.emulator.inject(Target::Entra, fault);
+        let message = fails_in_time(&world, "Entra at login.microsoftonline.com cannot be used").await;
+        assert!(!message.contains("Key Vault"), "{message}");
+        world.emulator.heal();
+    }
+    world.mount(&world.claim()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_passes_is_retried() {
+    let world = World::start(&[]).await;
+    world.mount(&world.claim()).await.unwrap();
+    world.emulator.clear_requests();
+    world.emulator.inject(Target::AllVaults, Fault::Status(503));
+    let claim = world.claim();
+    let mounting = world.mount(&claim);
+    let healing = async {
+        // The first answer was the fault; whatever comes next is not.
+        while world.emulator.count(RequestKind::Secret) == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.emulator.heal();
+    };
+    let (mounted, ()) = tokio::join!(mounting, healing);
+    mounted.unwrap();
+    assert!(world.emulator.count(RequestKind::Secret) >= 2);
+}
+
+#[tokio::test]
+async fn a_vault_whose_name_does_not_exist_is_named() {
+    let world = World::start(&[]).await;
+    let claim = world.claim().set("keyvaultName", "no-such-vault").timeout(Duration::from_secs(2));
+    let status = world.refused(&claim).await;
+    assert_eq!(status.code(), Code::Internal);
+    assert!(status.message().contains("no-such-vault.vault.azure.net: Key Vault cannot be reached"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_running_mount_survives_a_caller_that_goes_away() {
+    let world = World::start(&[]).await;
+    world.emulator.inject(Target::AllVaults, Fault::Hang);
+    let claim = world.claim();
+    tokio::select! {
+        biased;
+        answer = world.mount(&claim) => panic!("{answer:?}"),
+        () = async {
+            while world.emulator.requests().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    world.emulator.heal();
+    world.mount(&claim).await.unwrap();
+}
