@@ -16,6 +16,7 @@ mod sharing;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use url::Url;
@@ -27,6 +28,7 @@ pub use keys::{KeySource, ServiceAccountKeys, Verdict};
 
 use crate::clock::Clock;
 use crate::plan::WorkloadIdentity;
+use crate::retry::Deadline;
 use held::Freshness;
 use sharing::Sharing;
 
@@ -125,12 +127,12 @@ impl Identities {
     ///
     /// # Errors
     /// Entra's refusal, or that it cannot be reached and no token is at hand.
-    pub async fn access(&self, login: &Login, scope: &str) -> Result<Access, IdentityError> {
+    pub async fn access(&self, login: &Login, scope: &str, deadline: Deadline) -> Result<Access, IdentityError> {
         match login.standing {
-            Standing::Proven => self.shared(login, scope).await.map(Access::Ready),
-            Standing::Alone => self.sharing.exchange_alone(login, scope).await.map(Access::Ready),
+            Standing::Proven => self.shared(login, scope, deadline).await.map(Access::Ready),
+            Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await.map(Access::Ready),
             Standing::Claimed => {
-                let proof = Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned());
+                let proof = Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline);
                 match self.sharing.held(&login.key, scope) {
                     Some((token, freshness)) if freshness != Freshness::Expired => Ok(Access::Beside(token, Box::pin(proof))),
                     _ => proof.await.map(Access::Ready),
@@ -148,6 +150,7 @@ impl Identities {
         login: &Login,
         scope: &str,
         rejected: Option<&Arc<AccessToken>>,
+        deadline: Deadline,
     ) -> Result<Arc<AccessToken>, IdentityError> {
         // A login that was a claim may have been proven since.
         let proven = login.standing == Standing::Proven
@@ -156,37 +159,51 @@ impl Identities {
             if let Some(rejected) = rejected {
                 self.sharing.forget_token(&login.key, scope, rejected);
             }
-            return self.shared(login, scope).await;
+            return self.shared(login, scope, deadline).await;
         }
         match login.standing {
-            Standing::Claimed => Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned()).await,
-            Standing::Proven | Standing::Alone => self.sharing.exchange_alone(login, scope).await,
+            Standing::Claimed => Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline).await,
+            Standing::Proven | Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await,
         }
     }
 
     /// What proven requests share: the held token, renewed ahead in the background, and at least
     /// hourly while Entra answers.
-    async fn shared(&self, login: &Login, scope: &str) -> Result<Arc<AccessToken>, IdentityError> {
-        let held = self.sharing.held(&login.key, scope);
-        let flight = || Arc::clone(&self.sharing).flight(login, scope);
-        match held {
+    async fn shared(&self, login: &Login, scope: &str, deadline: Deadline) -> Result<Arc<AccessToken>, IdentityError> {
+        match self.sharing.held(&login.key, scope) {
             Some((token, Freshness::Fresh)) => Ok(token),
             Some((token, Freshness::RenewAhead)) => {
-                if self.sharing.may_renew_ahead(&login.key, scope) {
-                    tokio::spawn(flight());
+                if self.sharing.may_renew(&login.key, scope) {
+                    // Not bound to this mount's time: the next mounts profit.
+                    tokio::spawn(Arc::clone(&self.sharing).flight(login, scope, Deadline::after(BACKGROUND)).0);
                 }
                 Ok(token)
             }
             Some((token, Freshness::RenewFirst)) => {
-                if !self.sharing.may_renew_ahead(&login.key, scope) {
+                if !self.sharing.may_renew(&login.key, scope) {
                     return Ok(token);
                 }
-                match flight().await {
+                match self.fly(login, scope, deadline).await {
                     Err(IdentityError::Unreachable { .. }) => Ok(token),
                     renewed => renewed,
                 }
             }
-            Some((_, Freshness::Expired)) | None => flight().await,
+            Some((_, Freshness::Expired)) | None => self.fly(login, scope, deadline).await,
+        }
+    }
+
+    /// Waits for the identity's exchange. One that another began may end at that one's deadline;
+    /// then this one begins its own.
+    async fn fly(&self, login: &Login, scope: &str, deadline: Deadline) -> Result<Arc<AccessToken>, IdentityError> {
+        let (flight, joined) = Arc::clone(&self.sharing).flight(login, scope, deadline);
+        match flight.await {
+            Err(IdentityError::Unreachable { .. }) if joined => {
+                Arc::clone(&self.sharing).flight(login, scope, deadline).0.await
+            }
+            landed => landed,
         }
     }
 }
+
+/// How long a renewal in the background may take.
+const BACKGROUND: Duration = Duration::from_secs(20);

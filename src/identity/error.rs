@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::code::Code;
 use crate::plan::{TOKEN_EXCHANGE_AUDIENCE, WorkloadIdentity};
 use crate::retry::Transient;
@@ -24,6 +26,12 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
+    /// Entra took longer than there was time.
+    pub fn late(authority: &Url) -> Self {
+        let authority = authority.host_str().unwrap_or_default().to_owned();
+        Self::Unreachable { authority, reason: "no answer in time".to_owned() }
+    }
+
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self {

@@ -41,8 +41,8 @@ impl AccessToken {
     }
 }
 
-/// All attempts of one exchange end within this time; whoever waits may give up earlier.
-const BUDGET: Duration = Duration::from_secs(20);
+/// All attempts of one exchange end within this time, however long their caller would wait.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// Exchanges tokens at Entra. Remembers nothing: every exchange is a proof of the token it sent.
 #[derive(Clone, Debug)]
@@ -58,18 +58,19 @@ impl Exchange {
     }
 
     /// Sends the identity's own token to `authority` and returns what Entra gives for `scope`.
+    ///
+    /// # Errors
+    /// Entra's refusal, or the last reason why it could not be asked before the deadline.
     pub async fn exchange(
         &self,
         identity: &WorkloadIdentity,
         authority: &Url,
         scope: &str,
+        deadline: Deadline,
     ) -> Result<AccessToken, IdentityError> {
-        let host = authority.host_str().unwrap_or_default();
-        let deadline = Deadline::after(BUDGET);
+        let deadline = deadline.min(Deadline::after(LONGEST));
         let attempts = retrying(deadline, || self.attempt(identity, authority, scope));
-        deadline.limit(attempts).await.unwrap_or_else(|| {
-            Err(unreachable(host, format!("no answer within {} s", BUDGET.as_secs())))
-        })
+        deadline.limit(attempts).await.unwrap_or_else(|| Err(IdentityError::late(authority)))
     }
 
     async fn attempt(

@@ -14,6 +14,7 @@ use super::proofs::{Proofs, bounded};
 use super::{IdentityKey, Login};
 use crate::clock::Clock;
 use crate::plan::WorkloadIdentity;
+use crate::retry::Deadline;
 
 type Exchanged = Result<Arc<AccessToken>, IdentityError>;
 type Flight = Shared<BoxFuture<'static, Exchanged>>;
@@ -68,7 +69,7 @@ impl Sharing {
         Some((Arc::clone(&held.token), held.freshness(now)))
     }
 
-    pub(super) fn may_renew_ahead(&self, key: &Arc<IdentityKey>, scope: &str) -> bool {
+    pub(super) fn may_renew(&self, key: &Arc<IdentityKey>, scope: &str) -> bool {
         let now = self.now();
         self.state().held.get_mut(&(Arc::clone(key), scope.to_owned())).is_some_and(|held| held.begin_renewal(now))
     }
@@ -82,25 +83,25 @@ impl Sharing {
         }
     }
 
-    /// One exchange for all proven requests of an identity that want a token now. It ends when
-    /// nobody waits for it any more.
-    pub(super) fn flight(self: Arc<Self>, login: &Login, scope: &str) -> Flight {
+    /// One exchange for all proven requests of an identity that want a token now, and whether it was
+    /// under way already. It ends when nobody waits for it any more.
+    pub(super) fn flight(self: Arc<Self>, login: &Login, scope: &str, deadline: Deadline) -> (Flight, bool) {
         let key = (Arc::clone(&login.key), scope.to_owned());
         let mut state = self.state();
         if let Some(flight) = state.flights.get(&key).and_then(WeakShared::upgrade)
             && flight.peek().is_none()
         {
-            return flight;
+            return (flight, true);
         }
-        let flight = Arc::clone(&self).exchange_proven(login.clone(), scope.to_owned()).boxed().shared();
+        let flight = Arc::clone(&self).exchange_proven(login.clone(), scope.to_owned(), deadline).boxed().shared();
         if let Some(weak) = flight.downgrade() {
             state.flights.put(key, weak);
         }
-        flight
+        (flight, false)
     }
 
-    async fn exchange_proven(self: Arc<Self>, login: Login, scope: String) -> Exchanged {
-        let exchanged = self.exchange_alone(&login, &scope).await;
+    async fn exchange_proven(self: Arc<Self>, login: Login, scope: String, deadline: Deadline) -> Exchanged {
+        let exchanged = self.exchange_alone(&login, &scope, deadline).await;
         match &exchanged {
             Ok(token) => self.keep(&login, scope, token),
             Err(IdentityError::Refused(_)) => self.evict(&login.key),
@@ -111,16 +112,16 @@ impl Sharing {
 
     /// Exchanges the token of a claim. If Entra accepts it, the claim is proven, and what came of it
     /// may be shared; if not, nothing of anybody's has changed.
-    pub(super) async fn prove(self: Arc<Self>, login: Login, scope: String) -> Exchanged {
-        let token = self.exchange_alone(&login, &scope).await?;
+    pub(super) async fn prove(self: Arc<Self>, login: Login, scope: String, deadline: Deadline) -> Exchanged {
+        let token = self.exchange_alone(&login, &scope, deadline).await?;
         self.state().proofs.remember(&login.identity, &login.key);
         self.keep(&login, scope, &token);
         Ok(token)
     }
 
     /// Exchanges a token and keeps nothing: for whoever is not proven.
-    pub(super) async fn exchange_alone(&self, login: &Login, scope: &str) -> Exchanged {
-        self.exchange.exchange(&login.identity, &login.authority, scope).await.map(Arc::new)
+    pub(super) async fn exchange_alone(&self, login: &Login, scope: &str, deadline: Deadline) -> Exchanged {
+        self.exchange.exchange(&login.identity, &login.authority, scope, deadline).await.map(Arc::new)
     }
 
     fn keep(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {

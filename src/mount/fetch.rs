@@ -83,7 +83,7 @@ impl<'a> Errand<'a> {
     }
 
     async fn fetch_group(self, resource: String, group: Group<'a>) -> Result<Vec<(usize, Answer)>, MountError> {
-        let access = self.in_time(self.mounter.identities.access(self.login, &scope(&resource))).await?;
+        let access = self.in_time(self.mounter.identities.access(self.login, &scope(&resource), self.deadline)).await?;
         let (used, proven, mut answers) = match access {
             Access::Ready(token) => {
                 let answers = self.side_by_side(&group, &token).await;
@@ -128,7 +128,8 @@ impl<'a> Errand<'a> {
                 Arc::clone(newest)
             } else {
                 let scope = scope(&asked);
-                self.in_time(self.mounter.identities.renew(self.login, &scope, same.then_some(used))).await?
+                let rejected = same.then_some(used);
+                self.in_time(self.mounter.identities.renew(self.login, &scope, rejected, self.deadline)).await?
             };
             answers.extend(self.side_by_side(&group, &token).await);
         }
@@ -169,8 +170,5 @@ fn scope(resource: &str) -> String {
 }
 
 fn late(plan: &MountPlan) -> MountError {
-    MountError::Identity(IdentityError::Unreachable {
-        authority: plan.endpoints.authority.host_str().unwrap_or_default().to_owned(),
-        reason: "no answer in time".to_owned(),
-    })
+    IdentityError::late(&plan.endpoints.authority).into()
 }
