@@ -96,7 +96,11 @@ impl DeliverError {
 ///
 /// # Errors
 /// [`DeliverError::TooLarge`] if the driver would not accept it.
-pub fn respond(files: Vec<File>, versions: Vec<ObjectVersion>, limit: usize) -> Result<MountResponse, DeliverError> {
+pub fn respond(
+    files: Vec<File>,
+    versions: Vec<ObjectVersion>,
+    limit: usize,
+) -> Result<MountResponse, DeliverError> {
     let files = files.into_iter().map(|file| crate::proto::File {
         path: file.path.to_string(),
         mode: i32::from(file.mode.bits()),

@@ -114,7 +114,12 @@ impl Identities {
             Verdict::Proven => Standing::Proven,
             Verdict::Failed(reason) => {
                 let claims = identity.token.claims();
-                tracing::debug!(reason, subject = claims.subject, issuer = claims.issuer, "a token shares nothing");
+                tracing::debug!(
+                    reason,
+                    subject = claims.subject,
+                    issuer = claims.issuer,
+                    "a token shares nothing"
+                );
                 Standing::Alone
             }
             Verdict::NoKeys if self.sharing.remembers(identity, &key) => Standing::Proven,
@@ -127,14 +132,21 @@ impl Identities {
     ///
     /// # Errors
     /// Entra's refusal, or that it cannot be reached and no token is at hand.
-    pub async fn access(&self, login: &Login, scope: &str, deadline: Deadline) -> Result<Access, IdentityError> {
+    pub async fn access(
+        &self,
+        login: &Login,
+        scope: &str,
+        deadline: Deadline,
+    ) -> Result<Access, IdentityError> {
         match login.standing {
             Standing::Proven => self.shared(login, scope, deadline).await.map(Access::Ready),
             Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await.map(Access::Ready),
             Standing::Claimed => {
                 let proof = Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline);
                 match self.sharing.held(&login.key, scope) {
-                    Some((token, freshness)) if freshness != Freshness::Expired => Ok(Access::Beside(token, Box::pin(proof))),
+                    Some((token, freshness)) if freshness != Freshness::Expired => {
+                        Ok(Access::Beside(token, Box::pin(proof)))
+                    }
                     _ => proof.await.map(Access::Ready),
                 }
             }
@@ -162,20 +174,29 @@ impl Identities {
             return self.shared(login, scope, deadline).await;
         }
         match login.standing {
-            Standing::Claimed => Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline).await,
+            Standing::Claimed => {
+                Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline).await
+            }
             Standing::Proven | Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await,
         }
     }
 
     /// What proven requests share: the held token, renewed ahead in the background, and at least
     /// hourly while Entra answers.
-    async fn shared(&self, login: &Login, scope: &str, deadline: Deadline) -> Result<Arc<AccessToken>, IdentityError> {
+    async fn shared(
+        &self,
+        login: &Login,
+        scope: &str,
+        deadline: Deadline,
+    ) -> Result<Arc<AccessToken>, IdentityError> {
         match self.sharing.held(&login.key, scope) {
             Some((token, Freshness::Fresh)) => Ok(token),
             Some((token, Freshness::RenewAhead)) => {
                 if self.sharing.may_renew(&login.key, scope) {
                     // Not bound to this mount's time: the next mounts profit.
-                    tokio::spawn(Arc::clone(&self.sharing).flight(login, scope, Deadline::after(BACKGROUND)).0);
+                    tokio::spawn(
+                        Arc::clone(&self.sharing).flight(login, scope, Deadline::after(BACKGROUND)).0,
+                    );
                 }
                 Ok(token)
             }
@@ -194,7 +215,12 @@ impl Identities {
 
     /// Waits for the identity's exchange. One that another began may end at that one's deadline;
     /// then this one begins its own.
-    async fn fly(&self, login: &Login, scope: &str, deadline: Deadline) -> Result<Arc<AccessToken>, IdentityError> {
+    async fn fly(
+        &self,
+        login: &Login,
+        scope: &str,
+        deadline: Deadline,
+    ) -> Result<Arc<AccessToken>, IdentityError> {
         let (flight, joined) = Arc::clone(&self.sharing).flight(login, scope, deadline);
         match flight.await {
             Err(IdentityError::Unreachable { .. }) if joined => {

@@ -19,7 +19,6 @@ use crate::render::render;
 use crate::retry::Deadline;
 use crate::vault::{Fetched, Vaults};
 
-
 /// Mounts volumes.
 #[derive(Debug)]
 pub struct Mounter {
@@ -44,7 +43,11 @@ impl Mounter {
     ///
     /// # Errors
     /// [`MountError`], with nothing written.
-    pub async fn mount(&self, request: MountRequest, deadline: Deadline) -> Result<MountResponse, MountError> {
+    pub async fn mount(
+        &self,
+        request: MountRequest,
+        deadline: Deadline,
+    ) -> Result<MountResponse, MountError> {
         let plan = self.plan(&request).await?;
         self.told.tell(&plan);
         let fetched = self.fetch(&plan, deadline).await?;
@@ -107,12 +110,16 @@ impl Drop for SetOnDrop {
 }
 
 /// Renders every object, or names all that cannot be.
-fn render_all(objects: &[ObjectPlan], fetched: Vec<Fetched>) -> Result<(Vec<File>, Vec<ObjectVersion>), MountError> {
+fn render_all(
+    objects: &[ObjectPlan],
+    fetched: Vec<Fetched>,
+) -> Result<(Vec<File>, Vec<ObjectVersion>), MountError> {
     let mut files = Vec::with_capacity(objects.len());
     let mut versions = Vec::with_capacity(objects.len());
     let mut errors = Vec::new();
     for (object, fetched) in objects.iter().zip(fetched) {
-        versions.push(ObjectVersion { id: format!("secret/{}", object.name), version: fetched.version.clone() });
+        versions
+            .push(ObjectVersion { id: format!("secret/{}", object.name), version: fetched.version.clone() });
         match render(object, fetched) {
             Ok(contents) => files.push(File { path: object.path.clone(), mode: object.mode, contents }),
             Err(error) => errors.push(ObjectError::Render(error)),
@@ -126,7 +133,10 @@ const LARGEST_ENVIRONMENT: u64 = 64 << 10;
 
 async fn read_environment(path: &Path) -> Result<Endpoints, Fault> {
     let unreadable = |why: String| {
-        Fault::new(format!("{} {why}", path.display()), "mount it into the provider's container, for example from /etc/kubernetes")
+        Fault::new(
+            format!("{} {why}", path.display()),
+            "mount it into the provider's container, for example from /etc/kubernetes",
+        )
     };
     let file = tokio::fs::OpenOptions::new()
         .read(true)

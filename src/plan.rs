@@ -125,7 +125,10 @@ fn pod(attributes: &Attributes, findings: &mut Findings) -> Pod {
     let text = |key: &str| attributes.text(key).unwrap_or_default().to_owned();
     let mut required = |key: &str| {
         if attributes.text(key).is_none() {
-            findings.error(key, Fault::new("it is missing", "the CSIDriver object must have podInfoOnMount: true"));
+            findings.error(
+                key,
+                Fault::new("it is missing", "the CSIDriver object must have podInfoOnMount: true"),
+            );
         }
         text(key)
     };
@@ -202,7 +205,11 @@ const MODES: [(&str, &str); 3] = [
     ("useAzureTokenProxy", "identity binding is not supported yet; use workload identity: set clientID"),
 ];
 
-fn identity(attributes: &Attributes, secrets: &Attributes, findings: &mut Findings) -> Option<WorkloadIdentity> {
+fn identity(
+    attributes: &Attributes,
+    secrets: &Attributes,
+    findings: &mut Findings,
+) -> Option<WorkloadIdentity> {
     let mut wanted = Vec::new();
     for (mode, mend) in MODES {
         if findings.take(mode, attributes.flag(mode))? {

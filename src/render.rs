@@ -37,7 +37,6 @@ pub fn render(object: &ObjectPlan, fetched: Fetched) -> Result<SecretBytes, Rend
             "set objectFormat: PFX for the PKCS#12 itself",
         ));
     }
-    encoding::decode(object.encoding, fetched.value).map_err(|problem| {
-        wrong(problem, "correct objectEncoding, or the value in the vault")
-    })
+    encoding::decode(object.encoding, fetched.value)
+        .map_err(|problem| wrong(problem, "correct objectEncoding, or the value in the vault"))
 }

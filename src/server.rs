@@ -87,8 +87,12 @@ pub async fn serve(listen: Listen, provider: Provider, metrics: Arc<Metrics>) ->
     let _ = stop.send(());
     tracing::info!(seconds = listen.drain_timeout.as_secs(), "draining: running mounts may finish");
     match timeout(listen.drain_timeout, serving).await {
-        Ok(ended) => ended.context("the driver's server was aborted")?.context("the driver's server failed")?,
-        Err(_) => tracing::warn!("mounts still run at the end of --drain-timeout; they are abandoned and kubelet asks again"),
+        Ok(ended) => {
+            ended.context("the driver's server was aborted")?.context("the driver's server failed")?;
+        }
+        Err(_) => tracing::warn!(
+            "mounts still run at the end of --drain-timeout; they are abandoned and kubelet asks again"
+        ),
     }
     tracing::info!("stopped");
     Ok(())
@@ -98,7 +102,9 @@ fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
     if port == 0 {
         return Ok(None);
     }
-    http::listen(port).map(Some).with_context(|| format!("cannot listen on {flag}={port}; is another process there?"))
+    http::listen(port)
+        .map(Some)
+        .with_context(|| format!("cannot listen on {flag}={port}; is another process there?"))
 }
 
 fn spawn_http(listener: Option<TcpListener>, router: Router) -> Option<JoinHandle<std::io::Result<()>>> {
@@ -118,7 +124,9 @@ async fn failed(server: Option<JoinHandle<std::io::Result<()>>>) -> anyhow::Erro
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-fn connections(listener: UnixListener) -> impl stream::Stream<Item = std::io::Result<tokio::net::UnixStream>> {
+fn connections(
+    listener: UnixListener,
+) -> impl stream::Stream<Item = std::io::Result<tokio::net::UnixStream>> {
     stream::unfold(listener, async |listener| {
         let accepted = listener.accept().await.map(|(connection, _)| connection);
         if let Err(error) = &accepted {

@@ -62,7 +62,7 @@ impl Settings {
         if !args.healthz_path.starts_with('/') || args.healthz_path.contains(['{', '}', '*', ' ', '?', '#']) {
             bail!("--healthz-path={:?} is not a plain path such as /healthz", args.healthz_path);
         }
-        if args.metrics_backend.to_ascii_lowercase() != "prometheus" {
+        if !args.metrics_backend.eq_ignore_ascii_case("prometheus") {
             bail!("--metrics-backend={:?} is not known; the only one is prometheus", args.metrics_backend);
         }
         Ok(Self {
@@ -88,9 +88,10 @@ impl Settings {
     /// # Errors
     /// If no trusted CA certificate can be loaded.
     pub fn provider(self, metrics: &Arc<Metrics>) -> anyhow::Result<Provider> {
-        let client = transport::client()
-            .map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))
-            .context("cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?")?;
+        let client =
+            transport::client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error))).context(
+                "cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?",
+            )?;
         let clock = Arc::new(SystemClock);
         let source = match self.keys {
             Keys::None => KeySource::None,
@@ -120,12 +121,15 @@ fn keys(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyho
     match (&args.service_account_jwks, &args.service_account_issuer) {
         (Some(source), Some(issuer)) if source.contains("://") => {
             let url = Url::parse(source).ok().filter(|url| url.scheme() == "https");
-            let url = url.with_context(|| format!("--service-account-jwks={source:?} is neither a file nor an https URL"))?;
+            let url = url.with_context(|| {
+                format!("--service-account-jwks={source:?} is neither a file nor an https URL")
+            })?;
             Ok(Keys::Url(url, issuer.clone()))
         }
         (Some(source), Some(issuer)) => Ok(Keys::File(PathBuf::from(source), issuer.clone())),
         (None, None) => {
-            let (Some(host), Some(port)) = (environment("KUBERNETES_SERVICE_HOST"), environment("KUBERNETES_SERVICE_PORT"))
+            let (Some(host), Some(port)) =
+                (environment("KUBERNETES_SERVICE_HOST"), environment("KUBERNETES_SERVICE_PORT"))
             else {
                 return Ok(Keys::None);
             };
@@ -133,6 +137,8 @@ fn keys(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyho
             let credentials = args.service_account_dir.clone();
             Ok(Keys::Cluster(ClusterApi { server: format!("https://{host}:{port}"), credentials }))
         }
-        _ => bail!("--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"),
+        _ => bail!(
+            "--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"
+        ),
     }
 }

@@ -55,7 +55,9 @@ impl Vaults {
         endpoints: &Endpoints,
         deadline: Deadline,
     ) -> Result<String, VaultError> {
-        if let Some(resource) = endpoints.vault_resource.as_deref().filter(|known| object.vault.belongs_to(known)) {
+        if let Some(resource) =
+            endpoints.vault_resource.as_deref().filter(|known| object.vault.belongs_to(known))
+        {
             return Ok(resource.to_owned());
         }
         let cell = self

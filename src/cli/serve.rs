@@ -103,7 +103,9 @@ impl CompatibleArgs {
             ("--pprof-port", self.pprof_port.is_some() && self.enable_pprof),
         ];
         for (flag, _) in ignored.into_iter().filter(|(_, given)| *given) {
-            tracing::warn!("{flag} has no effect: this version supports neither certificates, identity binding nor pprof");
+            tracing::warn!(
+                "{flag} has no effect: this version supports neither certificates, identity binding nor pprof"
+            );
         }
     }
 }

@@ -135,7 +135,7 @@ impl Volume<'_> {
             wanted.insert(file.path.as_str(), file);
         }
         let mut found = 0;
-        let all_wanted = walk(&folder, String::new(), &mut |folder, name, path| {
+        let all_wanted = walk(&folder, "", &mut |folder, name, path| {
             found += 1;
             match wanted.get(path) {
                 Some(file) => folder.holds(name, file.mode, file.contents.expose()),
@@ -171,10 +171,11 @@ impl Volume<'_> {
     /// a moment harms less than a failure after the swap.
     fn put_in_place(&self, new: &OsStr) -> Result<(), DeliverError> {
         let mut made = Vec::new();
-        let swapped = self.link_names(&mut made).map_err(io(self.target, "link the new files")).and_then(|()| {
-            let swapped = self.root.set_link(DATA.as_ref(), new, WAITING.as_ref());
-            swapped.map_err(io(self.target, "put the new files in place"))
-        });
+        let swapped =
+            self.link_names(&mut made).map_err(io(self.target, "link the new files")).and_then(|()| {
+                let swapped = self.root.set_link(DATA.as_ref(), new, WAITING.as_ref());
+                swapped.map_err(io(self.target, "put the new files in place"))
+            });
         if swapped.is_err() {
             for name in made {
                 let _ = self.root.remove_file(&name);
@@ -211,7 +212,8 @@ impl Volume<'_> {
         let mut stale = Vec::new();
         for name in self.root.names()? {
             let kept = name.to_str().is_some_and(|name| tops.contains(name));
-            let own = || self.root.link(&name).map(|to| to.is_some_and(|to| to.as_bytes().starts_with(b"..data/")));
+            let own =
+                || self.root.link(&name).map(|to| to.is_some_and(|to| to.as_bytes().starts_with(b"..data/")));
             if !kept && own()? {
                 stale.push(name);
             }
@@ -223,7 +225,10 @@ impl Volume<'_> {
     fn sweep(&self, kept: Option<&OsStr>) -> nix::Result<()> {
         self.root.remove_file(WAITING.as_ref())?;
         for name in self.root.names()? {
-            if is_generation(&name) && Some(name.as_os_str()) != kept && self.root.kind(&name)? == Some(Kind::Directory) {
+            if is_generation(&name)
+                && Some(name.as_os_str()) != kept
+                && self.root.kind(&name)? == Some(Kind::Directory)
+            {
                 self.root.remove_all(&name)?;
             }
         }
@@ -249,14 +254,14 @@ fn write_file(generation: &Folder, file: &File) -> nix::Result<()> {
 /// Calls `each` for every file below `folder` until one call says no.
 fn walk(
     folder: &Folder,
-    prefix: String,
+    prefix: &str,
     each: &mut dyn FnMut(&Folder, &OsStr, &str) -> nix::Result<bool>,
 ) -> nix::Result<bool> {
     for name in folder.names()? {
         let Some(text) = name.to_str() else { return Ok(false) };
         let path = if prefix.is_empty() { text.to_owned() } else { format!("{prefix}/{text}") };
         let good = match folder.kind(&name)? {
-            Some(Kind::Directory) => walk(&folder.enter(&name)?, path, each)?,
+            Some(Kind::Directory) => walk(&folder.enter(&name)?, &path, each)?,
             Some(_) => each(folder, &name, &path)?,
             None => false,
         };

@@ -16,7 +16,9 @@ pub enum IdentityError {
     #[error("{0}")]
     Refused(Box<Refusal>),
     /// Entra did not answer, or not with anything that decides.
-    #[error("Entra at {authority} cannot be used: {reason}; check the node's network, DNS, proxy and trusted CAs; the mount is tried again")]
+    #[error(
+        "Entra at {authority} cannot be used: {reason}; check the node's network, DNS, proxy and trusted CAs; the mount is tried again"
+    )]
     Unreachable {
         /// The authority's host.
         authority: String,
@@ -100,10 +102,18 @@ impl Refusal {
         match first {
             "70021" | "700213" => format!("the federated credential's subject must be \"{}\"", self.subject),
             "700211" => format!("the federated credential's issuer must be \"{}\"", self.issuer),
-            "700212" => format!("the federated credential's audience must be \"{TOKEN_EXCHANGE_AUDIENCE}\", and so must the token's"),
-            "700016" => format!("no application {} is in tenant {}: check clientID and tenantID", self.client, self.tenant),
+            "700212" => format!(
+                "the federated credential's audience must be \"{TOKEN_EXCHANGE_AUDIENCE}\", and so must the token's"
+            ),
+            "700016" => format!(
+                "no application {} is in tenant {}: check clientID and tenantID",
+                self.client, self.tenant
+            ),
             "90002" | "900023" => format!("there is no tenant {}: check tenantID and cloudName", self.tenant),
-            "700024" => "the token is expired or not yet valid: check the clocks of the node and of the API server".to_owned(),
+            "700024" => {
+                "the token is expired or not yet valid: check the clocks of the node and of the API server"
+                    .to_owned()
+            }
             "500011" => "Entra does not know the vault's resource in this tenant: check cloudName".to_owned(),
             "700027" | "50027" | "5000224" => format!(
                 "Entra cannot verify the token's signature: the keys published at {} must be reachable from the internet and hold the key that the cluster signs with",

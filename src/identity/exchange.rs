@@ -91,7 +91,8 @@ impl Exchange {
         )
         .map_err(|error| unreachable(host, error.to_string()))?;
         let acquired = self.clock.now();
-        let token = credential.get_token(&[scope], None).await.map_err(|error| classify(identity, host, &error))?;
+        let token =
+            credential.get_token(&[scope], None).await.map_err(|error| classify(identity, host, &error))?;
         // The SDK reckons the expiry from the machine's clock; only the life counts here.
         let life = SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
         let text = SecretText::new(token.token.secret().to_owned());
@@ -134,7 +135,9 @@ impl Policy for StatusFirst {
         };
         let response = policy.send(ctx, request, rest).await?;
         let status = response.status();
-        if status.is_server_error() || matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout) {
+        if status.is_server_error()
+            || matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout)
+        {
             let kind = ErrorKind::HttpResponse { status, error_code: None, raw_response: None };
             return Err(azure_core::Error::with_message(kind, format!("HTTP status {status}")));
         }
@@ -147,7 +150,8 @@ const ENTRA_TROUBLE: [&str; 5] = ["90033", "90036", "90012", "50196", "50053"];
 
 fn classify(identity: &WorkloadIdentity, host: &str, error: &azure_core::Error) -> IdentityError {
     // The credential wraps what the pipeline said.
-    let inner = error.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>()).unwrap_or(error);
+    let inner =
+        error.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>()).unwrap_or(error);
     match inner.kind() {
         ErrorKind::HttpResponse { status, error_code, .. } => {
             let code = error_code.clone().unwrap_or_default();
@@ -157,7 +161,9 @@ fn classify(identity: &WorkloadIdentity, host: &str, error: &azure_core::Error) 
             }
             unreachable(host, format!("HTTP status {status} {code}").trim().to_owned())
         }
-        ErrorKind::DataConversion => unreachable(host, "its answer is not what a token endpoint gives".to_owned()),
+        ErrorKind::DataConversion => {
+            unreachable(host, "its answer is not what a token endpoint gives".to_owned())
+        }
         _ => unreachable(host, transport::root_cause(inner)),
     }
 }

@@ -117,8 +117,13 @@ impl ServiceAccountKeys {
                     tracing::info!(keys = set.keys.len(), issuer = set.issuer, "service account keys loaded");
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
                 }
-                Ok(Err(reason)) => tracing::warn!(reason, "service account keys cannot be loaded; tokens are proven by Entra until they are"),
-                Err(_) => tracing::warn!("service account keys did not come in time; tokens are proven by Entra until they do"),
+                Ok(Err(reason)) => tracing::warn!(
+                    reason,
+                    "service account keys cannot be loaded; tokens are proven by Entra until they are"
+                ),
+                Err(_) => tracing::warn!(
+                    "service account keys did not come in time; tokens are proven by Entra until they do"
+                ),
             }
         }
         self.current()
@@ -132,7 +137,8 @@ impl ServiceAccountKeys {
         match &self.source {
             KeySource::None => Err("there is no source of keys".to_owned()),
             KeySource::File(path, issuer) => {
-                let json = tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
+                let json =
+                    tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
                 key_set(&json, issuer.clone())
             }
             KeySource::Url(url, issuer, client) => {
@@ -169,8 +175,8 @@ struct Document {
 }
 
 fn key_set(json: &[u8], issuer: String) -> Result<KeySet, String> {
-    let document: Document =
-        serde_json::from_slice(json).map_err(|_| "the document is not a JSON Web Key Set (RFC 7517)".to_owned())?;
+    let document: Document = serde_json::from_slice(json)
+        .map_err(|_| "the document is not a JSON Web Key Set (RFC 7517)".to_owned())?;
     // A set may hold keys of kinds that signed no service account token; those are passed over.
     let keys = document
         .keys

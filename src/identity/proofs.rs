@@ -55,7 +55,9 @@ impl Proofs {
 fn hash(identity: &WorkloadIdentity, key: &IdentityKey) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     let mode = format!("{:?}", key.mode);
-    for part in [identity.token.expose(), &key.authority, &key.tenant, &key.client, &mode, &key.issuer, &key.subject] {
+    for part in
+        [identity.token.expose(), &key.authority, &key.tenant, &key.client, &mode, &key.issuer, &key.subject]
+    {
         // With its length before it, no part can lean on its neighbour.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());

@@ -71,7 +71,10 @@ impl Sharing {
 
     pub(super) fn may_renew(&self, key: &Arc<IdentityKey>, scope: &str) -> bool {
         let now = self.now();
-        self.state().held.get_mut(&(Arc::clone(key), scope.to_owned())).is_some_and(|held| held.begin_renewal(now))
+        self.state()
+            .held
+            .get_mut(&(Arc::clone(key), scope.to_owned()))
+            .is_some_and(|held| held.begin_renewal(now))
     }
 
     /// Drops a token that the vault rejected, unless another has taken its place.
@@ -93,7 +96,8 @@ impl Sharing {
         {
             return (flight, true);
         }
-        let flight = Arc::clone(&self).exchange_proven(login.clone(), scope.to_owned(), deadline).boxed().shared();
+        let flight =
+            Arc::clone(&self).exchange_proven(login.clone(), scope.to_owned(), deadline).boxed().shared();
         if let Some(weak) = flight.downgrade() {
             state.flights.put(key, weak);
         }

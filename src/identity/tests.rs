@@ -1,0 +1,189 @@
+//! Access tokens over time, with a clock that is set and an Entra that is emulated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyvault_emulator::{Emulator, Fault, Identity, Options, RequestKind, Seed, Target};
+
+use super::*;
+use crate::clock::ShiftedClock;
+use crate::plan::{ClientId, ServiceAccountToken, TenantId};
+
+const TENANT: &str = "00000000-0000-4000-8000-000000000001";
+const APP: &str = "11111111-1111-4111-8111-111111111111";
+const SCOPE: &str = "https://vault.azure.net/.default";
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct World {
+    emulator: Emulator,
+    clock: Arc<ShiftedClock>,
+    identities: Identities,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// Entra's tokens live for `life`; the cluster's keys are at hand if `keys`.
+    async fn new(life: Duration, keys: bool) -> Self {
+        let seed = Seed::default()
+            .identity(Identity::new("myapp", APP).federated("default", "sa").federated("default", "other"));
+        let options = Options { access_token_lifetime: life, ..Options::default() };
+        let emulator = Emulator::start_with(seed, options).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let jwks = folder.path().join("jwks.json");
+        std::fs::write(&jwks, emulator.jwks()).unwrap();
+        let source = if keys { KeySource::File(jwks, emulator.issuer().to_owned()) } else { KeySource::None };
+        let client = crate::transport::builder()
+            .proxy(reqwest::Proxy::https(emulator.proxy_url()).unwrap())
+            .tls_certs_only([reqwest::Certificate::from_pem(emulator.ca_pem().as_bytes()).unwrap()])
+            .build()
+            .unwrap();
+        let clock = Arc::new(ShiftedClock::default());
+        let exchange = Exchange::new(client, clock.clone());
+        let identities = Identities::new(ServiceAccountKeys::new(source), exchange, clock.clone());
+        Self { emulator, clock, identities, _folder: folder }
+    }
+
+    /// A pod's login, with a token of its own that lives for a day.
+    async fn login(&self, account: &str, pod: &str) -> Login {
+        let token = self.emulator.token("default", account).pod(pod, pod).expires_in(24 * 3600).build();
+        let identity = WorkloadIdentity {
+            tenant: TenantId::parse(TENANT).unwrap(),
+            client: ClientId::parse(APP).unwrap(),
+            token: ServiceAccountToken::parse(token).unwrap(),
+        };
+        let authority = Url::parse("https://login.microsoftonline.com/").unwrap();
+        self.identities.login(&identity, &authority).await
+    }
+
+    async fn access(&self, login: &Login) -> Result<Arc<AccessToken>, IdentityError> {
+        match self.identities.access(login, SCOPE, Deadline::after(MINUTE)).await? {
+            Access::Ready(token) => Ok(token),
+            Access::Beside(_, proof) => proof.await,
+        }
+    }
+
+    fn exchanges(&self) -> usize {
+        self.emulator.count(RequestKind::Token)
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_shared_by_its_account_and_by_no_other() {
+    let world = World::new(HOUR, true).await;
+    let (one, two) = (world.login("sa", "one").await, world.login("sa", "two").await);
+    let other = world.login("other", "three").await;
+    let token = world.access(&one).await.unwrap();
+    assert!(Arc::ptr_eq(&token, &world.access(&two).await.unwrap()));
+    assert!(!Arc::ptr_eq(&token, &world.access(&other).await.unwrap()), "same client id, another subject");
+    assert_eq!(world.exchanges(), 2);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_behind_the_mounts_that_use_it() {
+    let world = World::new(HOUR, true).await;
+    let login = world.login("sa", "one").await;
+    let first = world.access(&login).await.unwrap();
+    world.clock.advance(46 * MINUTE);
+    assert!(Arc::ptr_eq(&first, &world.access(&login).await.unwrap()), "nobody waits");
+    let renewed = async {
+        loop {
+            let token = world.access(&login).await.unwrap();
+            if !Arc::ptr_eq(&first, &token) {
+                break token;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MINUTE, renewed).await.unwrap();
+    assert_eq!(world.exchanges(), 2, "one renewal, however many ask");
+}
+
+#[tokio::test]
+async fn after_an_hour_a_token_is_renewed_first_and_kept_while_entra_is_down() {
+    let world = World::new(24 * HOUR, true).await;
+    let login = world.login("sa", "one").await;
+    let first = world.access(&login).await.unwrap();
+    world.clock.advance(61 * MINUTE);
+    world.emulator.inject(Target::Entra, Fault::Status(503));
+    let deadline = Deadline::after(Duration::from_millis(500));
+    let Access::Ready(kept) = world.identities.access(&login, SCOPE, deadline).await.unwrap() else {
+        panic!("a proven login is ready");
+    };
+    assert!(Arc::ptr_eq(&first, &kept), "Entra is down: the token is still good");
+    let asked = world.exchanges();
+    assert!(Arc::ptr_eq(&first, &world.access(&login).await.unwrap()));
+    assert_eq!(world.exchanges(), asked, "and not every mount asks Entra again");
+
+    world.emulator.heal();
+    world.clock.advance(MINUTE);
+    let renewed = world.access(&login).await.unwrap();
+    assert!(!Arc::ptr_eq(&first, &renewed));
+}
+
+#[tokio::test]
+async fn a_removed_federated_credential_takes_effect_within_the_hour_and_evicts_the_identity() {
+    for keys in [true, false] {
+        let world = World::new(24 * HOUR, keys).await;
+        let login = world.login("sa", "one").await;
+        world.access(&login).await.unwrap();
+        world.emulator.remove_federated_credentials(APP).unwrap();
+        world.clock.advance(61 * MINUTE);
+        let login = world.login("sa", "one").await;
+        assert!(matches!(world.access(&login).await, Err(IdentityError::Refused(_))), "keys: {keys}");
+        world.emulator.inject(Target::Entra, Fault::Status(503));
+        let login = world.login("sa", "two").await;
+        let deadline = Deadline::after(Duration::from_millis(300));
+        let again = world.identities.access(&login, SCOPE, deadline).await;
+        let unreachable = match again {
+            Err(IdentityError::Unreachable { .. }) => true,
+            Ok(Access::Beside(_, proof)) => matches!(proof.await, Err(IdentityError::Unreachable { .. })),
+            _ => false,
+        };
+        assert!(unreachable, "nothing of it is kept; keys: {keys}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_is_not_used() {
+    let world = World::new(HOUR, true).await;
+    let login = world.login("sa", "one").await;
+    let first = world.access(&login).await.unwrap();
+    world.clock.advance(60 * MINUTE);
+    assert!(!Arc::ptr_eq(&first, &world.access(&login).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_proof_by_entra_ends_with_the_token_it_was_given_for() {
+    let world = World::new(48 * HOUR, false).await;
+    let login = world.login("sa", "one").await;
+    assert_eq!(login.standing, Standing::Claimed);
+    world.access(&login).await.unwrap();
+    let again = world.identities.login(&login.identity, &login.authority).await;
+    assert_eq!(again.standing, Standing::Proven);
+    world.clock.advance(25 * HOUR);
+    let late = world.identities.login(&login.identity, &login.authority).await;
+    assert_eq!(late.standing, Standing::Claimed);
+}
+
+#[tokio::test]
+async fn the_keys_prove_only_living_tokens() {
+    let world = World::new(HOUR, true).await;
+    let login = world.login("sa", "one").await;
+    assert_eq!(login.standing, Standing::Proven);
+    world.clock.advance(25 * HOUR);
+    let late = world.identities.login(&login.identity, &login.authority).await;
+    assert_eq!(late.standing, Standing::Alone);
+}
+
+#[tokio::test]
+async fn an_exchange_that_nobody_waits_for_is_given_up() {
+    let world = World::new(HOUR, true).await;
+    world.emulator.inject(Target::Entra, Fault::Hang);
+    let login = world.login("sa", "one").await;
+    let waiting = tokio::time::timeout(Duration::from_millis(200), world.access(&login));
+    assert!(waiting.await.is_err());
+    world.emulator.heal();
+    // Had the hanging exchange been joined, this would wait for it.
+    world.access(&login).await.unwrap();
+}

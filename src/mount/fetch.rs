@@ -35,7 +35,11 @@ impl Mounter {
     ///
     /// # Errors
     /// What Entra said, or every object that could not be fetched.
-    pub(super) async fn fetch(&self, plan: &MountPlan, deadline: Deadline) -> Result<Vec<Fetched>, MountError> {
+    pub(super) async fn fetch(
+        &self,
+        plan: &MountPlan,
+        deadline: Deadline,
+    ) -> Result<Vec<Fetched>, MountError> {
         let login = self.identities.login(&plan.identity, &plan.endpoints.authority);
         let login = deadline.limit(login).await.ok_or_else(|| late(plan))?;
         let errand = Errand { mounter: self, plan, login: &login, deadline };
@@ -82,8 +86,14 @@ impl<'a> Errand<'a> {
         groups
     }
 
-    async fn fetch_group(self, resource: String, group: Group<'a>) -> Result<Vec<(usize, Answer)>, MountError> {
-        let access = self.in_time(self.mounter.identities.access(self.login, &scope(&resource), self.deadline)).await?;
+    async fn fetch_group(
+        self,
+        resource: String,
+        group: Group<'a>,
+    ) -> Result<Vec<(usize, Answer)>, MountError> {
+        let access = self
+            .in_time(self.mounter.identities.access(self.login, &scope(&resource), self.deadline))
+            .await?;
         let (used, proven, mut answers) = match access {
             Access::Ready(token) => {
                 let answers = self.side_by_side(&group, &token).await;
@@ -129,7 +139,8 @@ impl<'a> Errand<'a> {
             } else {
                 let scope = scope(&asked);
                 let rejected = same.then_some(used);
-                self.in_time(self.mounter.identities.renew(self.login, &scope, rejected, self.deadline)).await?
+                self.in_time(self.mounter.identities.renew(self.login, &scope, rejected, self.deadline))
+                    .await?
             };
             answers.extend(self.side_by_side(&group, &token).await);
         }
@@ -138,13 +149,16 @@ impl<'a> Errand<'a> {
 
     async fn side_by_side(self, group: &[(usize, &ObjectPlan)], token: &AccessToken) -> Vec<(usize, Answer)> {
         let vaults = &self.mounter.vaults;
-        let fetches = group
-            .iter()
-            .map(|(index, object)| async move { (*index, vaults.fetch(object, Some(token.secret()), self.deadline).await) });
+        let fetches = group.iter().map(|(index, object)| async move {
+            (*index, vaults.fetch(object, Some(token.secret()), self.deadline).await)
+        });
         stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE).collect().await
     }
 
-    async fn in_time<T>(self, entra: impl Future<Output = Result<T, IdentityError>>) -> Result<T, MountError> {
+    async fn in_time<T>(
+        self,
+        entra: impl Future<Output = Result<T, IdentityError>>,
+    ) -> Result<T, MountError> {
         match self.deadline.limit(entra).await {
             Some(answer) => Ok(answer?),
             None => Err(late(self.plan)),

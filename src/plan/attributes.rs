@@ -53,9 +53,12 @@ impl Attributes {
         if json.trim().is_empty() {
             return Ok(Self::default());
         }
-        let wrong = |problem: String| PlanError::one(place, Fault::new(problem, "the driver must send a JSON object of strings"));
-        let value: Value = serde_json::from_str(json)
-            .map_err(|error| wrong(format!("{} at line {}, column {}", json_problem(&error), error.line(), error.column())))?;
+        let wrong = |problem: String| {
+            PlanError::one(place, Fault::new(problem, "the driver must send a JSON object of strings"))
+        };
+        let value: Value = serde_json::from_str(json).map_err(|error| {
+            wrong(format!("{} at line {}, column {}", json_problem(&error), error.line(), error.column()))
+        })?;
         let entries = match value {
             Value::Null => return Ok(Self::default()),
             Value::Object(entries) => entries,
@@ -67,7 +70,10 @@ impl Attributes {
             if let Value::String(text) = value {
                 map.insert(key, text);
             } else {
-                let fault = Fault::new(format!("{} is {}, not a string", quoted(&key), kind(&value)), "put it in quotes");
+                let fault = Fault::new(
+                    format!("{} is {}, not a string", quoted(&key), kind(&value)),
+                    "put it in quotes",
+                );
                 findings.error(place, fault);
             }
         }
@@ -85,10 +91,9 @@ impl Attributes {
         match self.text(key) {
             None | Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
             Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
-            Some(other) => Err(Fault::new(
-                format!("{} is not a boolean", quoted(other)),
-                "write \"true\" or \"false\"",
-            )),
+            Some(other) => {
+                Err(Fault::new(format!("{} is not a boolean", quoted(other)), "write \"true\" or \"false\""))
+            }
         }
     }
 
@@ -151,7 +156,15 @@ mod tests {
 
     #[test]
     fn wrong_json_is_named_without_its_values() {
-        for bad in ["{", "[]", "7", "{\"k\":1}", "{\"k\":{\"hunter2\":[]}}", "{\"k\":\"hunter2", &"[".repeat(100_000)] {
+        for bad in [
+            "{",
+            "[]",
+            "7",
+            "{\"k\":1}",
+            "{\"k\":{\"hunter2\":[]}}",
+            "{\"k\":\"hunter2",
+            &"[".repeat(100_000),
+        ] {
             let message = Attributes::parse("attributes", bad).unwrap_err().to_string();
             assert!(message.starts_with("attributes: ") && !message.contains("hunter2"), "{message}");
         }

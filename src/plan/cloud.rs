@@ -82,10 +82,12 @@ impl Endpoints {
     /// `keyVaultDNSSuffix`, or `keyVaultEndpoint` instead of the suffix.
     pub fn from_environment_file(json: &[u8]) -> Result<Self, Fault> {
         let file: EnvironmentFile = serde_json::from_slice(json).map_err(|error| {
-            let problem = format!("not an environment file: {} in line {}", json_problem(&error), error.line());
+            let problem =
+                format!("not an environment file: {} in line {}", json_problem(&error), error.line());
             Fault::new(problem, "give a JSON object of strings")
         })?;
-        let missing = |field: &str| Fault::new(format!("`{field}` is missing"), "add it to the environment file");
+        let missing =
+            |field: &str| Fault::new(format!("`{field}` is missing"), "add it to the environment file");
         let endpoint = file.active_directory_endpoint.ok_or_else(|| missing("activeDirectoryEndpoint"))?;
         let mut authority = https("activeDirectoryEndpoint", &endpoint)?;
         if authority.path().trim_matches('/').eq_ignore_ascii_case("adfs") {
@@ -105,7 +107,9 @@ impl Endpoints {
 
 fn https(field: &str, text: &str) -> Result<Url, Fault> {
     match Url::parse(text.trim()) {
-        Ok(url) if url.scheme() == "https" && url.host_str().is_some() && url.username().is_empty() => Ok(url),
+        Ok(url) if url.scheme() == "https" && url.host_str().is_some() && url.username().is_empty() => {
+            Ok(url)
+        }
         _ => Err(Fault::new(format!("`{field}` is not an https URL"), "give one")),
     }
 }
@@ -131,7 +135,8 @@ impl VaultSuffix {
     /// Reads a suffix such as `vault.azure.net` or `vault.local.azurestack.external:8443`.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let text = text.trim().trim_start_matches('.');
-        let wrong = || Fault::new(format!("{} is not a DNS suffix", quoted(text)), "write one like vault.azure.net");
+        let wrong =
+            || Fault::new(format!("{} is not a DNS suffix", quoted(text)), "write one like vault.azure.net");
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':');
         if text.is_empty() || !text.bytes().all(plain) {
             return Err(wrong());
@@ -162,9 +167,9 @@ pub struct VaultUrl(Url);
 impl VaultUrl {
     /// The URL of the vault `name` in a cloud.
     pub fn of(name: &VaultName, suffix: &VaultSuffix) -> Result<Self, Fault> {
-        Url::parse(&format!("https://{}.{suffix}/", name.as_str()))
-            .map(Self)
-            .map_err(|_| Fault::new(format!("{} makes no URL", quoted(name.as_str())), "check the vault's name"))
+        Url::parse(&format!("https://{}.{suffix}/", name.as_str())).map(Self).map_err(|_| {
+            Fault::new(format!("{} makes no URL", quoted(name.as_str())), "check the vault's name")
+        })
     }
 
     /// Reads a URL whose host must end, at a dot, with one of `suffixes`.
@@ -185,9 +190,7 @@ impl VaultUrl {
         if url.scheme() != "https" || !bare {
             return Err(wrong());
         }
-        let below = |suffix: &&&VaultSuffix| {
-            url.port() == suffix.port && lies_below(host, &suffix.host)
-        };
+        let below = |suffix: &&&VaultSuffix| url.port() == suffix.port && lies_below(host, &suffix.host);
         if suffixes.iter().any(|suffix| below(&suffix)) {
             return Ok(Self(url));
         }
@@ -231,9 +234,7 @@ impl fmt::Display for VaultUrl {
 }
 
 fn lies_below(host: &str, suffix: &str) -> bool {
-    host.strip_suffix(suffix)
-        .and_then(|prefix| prefix.strip_suffix('.'))
-        .is_some_and(|name| !name.is_empty())
+    host.strip_suffix(suffix).and_then(|prefix| prefix.strip_suffix('.')).is_some_and(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -261,7 +262,10 @@ mod tests {
         let azure = VaultSuffix::parse("vault.azure.net").unwrap();
         let own = VaultSuffix::parse(".vault.corp.test:8443").unwrap();
         let parse = |text| VaultUrl::parse(text, &[&azure, &own]);
-        assert_eq!(parse("https://MyVault.vault.azure.net").unwrap().as_str(), "https://myvault.vault.azure.net/");
+        assert_eq!(
+            parse("https://MyVault.vault.azure.net").unwrap().as_str(),
+            "https://myvault.vault.azure.net/"
+        );
         assert!(parse("https://a.vault.corp.test:8443/").is_ok());
         for bad in [
             "http://a.vault.azure.net/",

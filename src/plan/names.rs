@@ -242,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_vault_name_never_changes_the_host() {
-        for bad in ["", "ab", "evil.example", "a/b", "vault#", "user@host", "a:1", "späße", &"a".repeat(25)] {
+        for bad in ["", "ab", "evil.example", "a/b", "vault#", "user@host", "a:1", "späße", &"a".repeat(25)]
+        {
             assert!(VaultName::parse(bad).is_err(), "{bad}");
         }
         assert!(VaultName::parse("my-Vault-01").is_ok());
@@ -250,7 +251,22 @@ mod tests {
 
     #[test]
     fn paths_that_climb_or_are_unclean_are_refused() {
-        for bad in ["", "/etc/passwd", "..", "../a", "a/../b", "a/..", "./a", "a//b", "a/", ".", "..data", "..data/x", "a\0b", "a\nb"] {
+        for bad in [
+            "",
+            "/etc/passwd",
+            "..",
+            "../a",
+            "a/../b",
+            "a/..",
+            "./a",
+            "a//b",
+            "a/",
+            ".",
+            "..data",
+            "..data/x",
+            "a\0b",
+            "a\nb",
+        ] {
             assert!(RelativePath::parse(bad).is_err(), "{bad:?}");
         }
         for good in ["a", "a/b", "a..b", ".hidden", "a/..b"] {

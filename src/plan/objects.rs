@@ -91,7 +91,11 @@ pub(super) struct Inherited<'a> {
 }
 
 /// Reads the parameter; mistakes go to `findings`.
-pub(super) fn parse(text: Option<&str>, inherited: &Inherited<'_>, findings: &mut Findings) -> Vec<ObjectPlan> {
+pub(super) fn parse(
+    text: Option<&str>,
+    inherited: &Inherited<'_>,
+    findings: &mut Findings,
+) -> Vec<ObjectPlan> {
     let Some(items) = findings.take("objects", list(text)) else { return Vec::new() };
     let mut objects = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
@@ -119,7 +123,7 @@ fn list(text: Option<&str>) -> Result<Vec<Node>, Fault> {
         Some(Node::Sequence(items)) => items,
         Some(Node::Mapping(entries)) => {
             let known = entries.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>();
-            let hint = nearest("array", &known).filter(|key| *key != "array").map(|key| key.to_owned());
+            let hint = nearest("array", &known).filter(|key| *key != "array").map(str::to_owned);
             match entries.into_iter().find(|(key, _)| key == "array") {
                 Some((_, Node::Sequence(items))) => items,
                 Some((_, other)) => {
@@ -150,7 +154,10 @@ fn fields(item: Node) -> Result<Vec<(String, String)>, Fault> {
         node => node,
     };
     let Node::Mapping(entries) = node else {
-        return Err(Fault::new(format!("it is {}, not an object", node.kind()), "write `objectName: …` and `objectType: secret`"));
+        return Err(Fault::new(
+            format!("it is {}, not an object", node.kind()),
+            "write `objectName: …` and `objectType: secret`",
+        ));
     };
     entries
         .into_iter()
@@ -178,7 +185,12 @@ impl Fields {
     }
 
     /// Parses a field, or reports its fault at its place.
-    fn take<T>(&self, field: &str, findings: &mut Findings, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<T> {
+    fn take<T>(
+        &self,
+        field: &str,
+        findings: &mut Findings,
+        parse: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
         findings.take(&self.place(field), parse(self.text(field)))
     }
 
@@ -219,7 +231,8 @@ impl Fields {
 
     fn name(&self, findings: &mut Findings) -> Option<ObjectName> {
         if self.text("objectName").is_empty() {
-            findings.error(self.place("objectName"), Fault::new("it is missing", "name the object in the vault"));
+            findings
+                .error(self.place("objectName"), Fault::new("it is missing", "name the object in the vault"));
             return None;
         }
         self.take("objectName", findings, ObjectName::parse)
@@ -233,7 +246,9 @@ impl Fields {
                 "keys and certificates are not supported yet",
                 "mount them with the Go provider until they are",
             ),
-            other => Fault::new(format!("{} is not an object type", quoted(other)), "use secret, key or cert"),
+            other => {
+                Fault::new(format!("{} is not an object type", quoted(other)), "use secret, key or cert")
+            }
         };
         findings.error(self.place("objectType"), fault);
     }
@@ -269,14 +284,22 @@ fn check_paths(objects: &[ObjectPlan], findings: &mut Findings) {
     for object in objects {
         if let Some(earlier) = first.insert(object.path.as_str(), object) {
             let problem = format!("{} is also the file of {}", quoted(object.path.as_str()), earlier.place);
-            findings.warning(&object.place, Fault::new(problem, "the last one wins; give each its own objectAlias"));
+            findings.warning(
+                &object.place,
+                Fault::new(problem, "the last one wins; give each its own objectAlias"),
+            );
         }
     }
     for object in objects {
         let path = object.path.as_str();
         for (end, _) in path.match_indices('/') {
             if let Some(folder) = path.get(..end).and_then(|folder| first.get(folder)) {
-                let problem = format!("{} lies inside {}, which is the file of {}", quoted(path), quoted(folder.path.as_str()), folder.place);
+                let problem = format!(
+                    "{} lies inside {}, which is the file of {}",
+                    quoted(path),
+                    quoted(folder.path.as_str()),
+                    folder.place
+                );
                 findings.error(&object.place, Fault::new(problem, "change one objectAlias"));
             }
         }

@@ -76,7 +76,13 @@ impl ServiceAccountToken {
             Some(OneOrMany::One(audience)) => vec![audience],
             Some(OneOrMany::Many(audiences)) => audiences,
         };
-        let claims = Claims { issuer, subject, audiences, expires: claims.exp.and_then(time), not_before: claims.nbf.and_then(time) };
+        let claims = Claims {
+            issuer,
+            subject,
+            audiences,
+            expires: claims.exp.and_then(time),
+            not_before: claims.nbf.and_then(time),
+        };
         Ok(Self { raw, claims })
     }
 
@@ -131,7 +137,8 @@ mod tests {
 
     #[test]
     fn claims_are_read() {
-        let token = jwt(r#"{"iss":"https://i/","sub":"system:serviceaccount:a:b","aud":["x"],"exp":7,"nbf":5.5}"#);
+        let token =
+            jwt(r#"{"iss":"https://i/","sub":"system:serviceaccount:a:b","aud":["x"],"exp":7,"nbf":5.5}"#);
         let token = ServiceAccountToken::parse(token).unwrap();
         assert_eq!(token.claims().subject, "system:serviceaccount:a:b");
         assert_eq!(token.claims().audiences, ["x"]);

@@ -39,17 +39,17 @@ impl Node {
         match self {
             Self::Scalar(text) => (1, text.len()),
             Self::Sequence(items) => items.iter().map(Self::weight).fold((1, 0), sum),
-            Self::Mapping(entries) => entries
-                .iter()
-                .map(|(key, value)| sum((1, key.len()), value.weight()))
-                .fold((1, 0), sum),
+            Self::Mapping(entries) => {
+                entries.iter().map(|(key, value)| sum((1, key.len()), value.weight())).fold((1, 0), sum)
+            }
         }
     }
 }
 
 /// Reads the first document of `text`; `None` if there is none.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, bytes: 0 };
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, bytes: 0 };
     loop {
         match reader.next()? {
             (Event::StreamEnd, _) => return Ok(None),
@@ -80,7 +80,11 @@ impl<'text> Reader<'text> {
 
     fn node(&mut self, event: Event<'text>, span: Span, depth: usize) -> Result<Node, Fault> {
         if depth > DEPTH {
-            return Err(at(span, "nested too deeply", "no object needs this depth; look for a stray bracket"));
+            return Err(at(
+                span,
+                "nested too deeply",
+                "no object needs this depth; look for a stray bracket",
+            ));
         }
         let (node, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => (Node::Scalar(scalar(&text, style)), anchor),
@@ -154,7 +158,11 @@ impl<'text> Reader<'text> {
         self.nodes += nodes;
         self.bytes += bytes;
         if self.nodes > NODES || self.bytes > TEXT_BYTES {
-            return Err(at(span, "the document is too large once its aliases are written out", "make it smaller"));
+            return Err(at(
+                span,
+                "the document is too large once its aliases are written out",
+                "make it smaller",
+            ));
         }
         Ok(())
     }
@@ -171,13 +179,20 @@ fn at(span: Span, problem: &str, mend: &str) -> Fault {
 
 fn syntax(error: &ScanError) -> Fault {
     Fault::new(
-        format!("line {}, column {}: not YAML: {}", error.marker().line(), error.marker().col() + 1, error.info()),
+        format!(
+            "line {}, column {}: not YAML: {}",
+            error.marker().line(),
+            error.marker().col() + 1,
+            error.info()
+        ),
         "correct the indentation, quotes or brackets there",
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -189,7 +204,8 @@ mod tests {
     #[test]
     fn scalars_keep_their_source_text() {
         let node = parse("a: 0755\nb: 007\nc: true\nd: 1e3\ne: ~\nf: 'null'\ng:\n").unwrap().unwrap();
-        let entries = [("a", "0755"), ("b", "007"), ("c", "true"), ("d", "1e3"), ("e", ""), ("f", "null"), ("g", "")];
+        let entries =
+            [("a", "0755"), ("b", "007"), ("c", "true"), ("d", "1e3"), ("e", ""), ("f", "null"), ("g", "")];
         assert_eq!(node, Node::Mapping(entries.map(|(key, value)| (key.to_owned(), text(value))).to_vec()));
     }
 
@@ -205,11 +221,13 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let previous = format!("*a{}, ", level - 1).repeat(10);
-            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", previous.trim_end_matches(", ")));
+            writeln!(bomb, "a{level}: &a{level} [{}]", previous.trim_end_matches(", ")).unwrap();
         }
         assert!(parse(&bomb).unwrap_err().problem.contains("too large"));
         assert!(parse(&"[".repeat(100_000)).is_err());
-        assert!(parse(&format!("{}x{}", "[".repeat(50), "]".repeat(50))).unwrap_err().problem.contains("deeply"));
+        assert!(
+            parse(&format!("{}x{}", "[".repeat(50), "]".repeat(50))).unwrap_err().problem.contains("deeply")
+        );
         assert!(parse("&a [*a]").is_err());
         assert!(parse("a: 1\na: 2\n").unwrap_err().problem.contains("twice"));
     }

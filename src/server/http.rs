@@ -73,9 +73,13 @@ async fn healthz(State(health): State<Health>) -> impl IntoResponse {
         HealthClient::new(socket::channel(&health.socket)).check(request).await
     };
     match tokio::time::timeout(health.timeout, check).await {
-        Ok(Ok(response)) if response.get_ref().status() == ServingStatus::Serving => (StatusCode::OK, "ok\n".to_owned()),
+        Ok(Ok(response)) if response.get_ref().status() == ServingStatus::Serving => {
+            (StatusCode::OK, "ok\n".to_owned())
+        }
         Ok(Ok(response)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{:?}\n", response.get_ref().status())),
-        Ok(Err(status)) => (StatusCode::SERVICE_UNAVAILABLE, format!("the socket does not answer: {}\n", status.message())),
+        Ok(Err(status)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the socket does not answer: {}\n", status.message()))
+        }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("no answer within {:?}\n", health.timeout)),
     }
 }
@@ -83,7 +87,11 @@ async fn healthz(State(health): State<Health>) -> impl IntoResponse {
 /// Ready is who serves the socket and is not about to leave. Azure has no say in it: a node whose
 /// provider is not ready cannot even be told why its mounts fail.
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if *health.ready.borrow() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") }
+    if *health.ready.borrow() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    }
 }
 
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {

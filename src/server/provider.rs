@@ -51,7 +51,7 @@ impl CsiDriverProvider for Provider {
 
     async fn mount(&self, request: Request<MountRequest>) -> Result<Response<MountResponse>, Status> {
         let start = Instant::now();
-        let deadline = Deadline::after(budget(request.metadata()));
+        let deadline = Deadline::after(budget_of(request.metadata()));
         let span = tracing::info_span!(
             "mount",
             pod = field::Empty,
@@ -104,11 +104,11 @@ fn go_name(code: Code) -> &'static str {
 
 /// The time that a mount has: what the caller waits, less what the way back and the writing of
 /// files may take.
-fn budget(metadata: &MetadataMap) -> Duration {
+fn budget_of(metadata: &MetadataMap) -> Duration {
     let caller = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_timeout);
     let Some(caller) = caller else { return LONGEST_MOUNT };
     let reserve = (caller / 5).min(Duration::from_secs(3));
-    (caller - reserve).min(LONGEST_MOUNT)
+    caller.saturating_sub(reserve).min(LONGEST_MOUNT)
 }
 
 /// `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Requests").
@@ -158,7 +158,13 @@ mod tests {
         for error in errors {
             assert!(!NOT_FINAL.contains(&status(&error).code()), "{error:?}");
         }
-        let all = [Code::InvalidArgument, Code::Unauthenticated, Code::PermissionDenied, Code::NotFound, Code::Internal];
+        let all = [
+            Code::InvalidArgument,
+            Code::Unauthenticated,
+            Code::PermissionDenied,
+            Code::NotFound,
+            Code::Internal,
+        ];
         assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "gravest first");
     }
 
@@ -173,7 +179,7 @@ mod tests {
         let budget = |text: &str| {
             let mut metadata = MetadataMap::new();
             metadata.insert("grpc-timeout", text.parse().unwrap());
-            super::budget(&metadata)
+            budget_of(&metadata)
         };
         assert_eq!(budget("120S"), LONGEST_MOUNT);
         assert_eq!(budget("2M"), LONGEST_MOUNT);
@@ -183,6 +189,6 @@ mod tests {
         for nonsense in ["", "S", "5", "123456789S", "-1S", "1x", "١S"] {
             assert_eq!(parse_timeout(nonsense), None, "{nonsense}");
         }
-        assert_eq!(super::budget(&MetadataMap::new()), LONGEST_MOUNT);
+        assert_eq!(budget_of(&MetadataMap::new()), LONGEST_MOUNT);
     }
 }

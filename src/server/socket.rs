@@ -50,7 +50,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads `unix:///path`, `unix:/path`, or the path alone.
 pub fn path(endpoint: &str) -> Result<PathBuf, SocketError> {
-    let path = endpoint.strip_prefix("unix://").or_else(|| endpoint.strip_prefix("unix:")).unwrap_or(endpoint);
+    let path =
+        endpoint.strip_prefix("unix://").or_else(|| endpoint.strip_prefix("unix:")).unwrap_or(endpoint);
     let path = PathBuf::from(path);
     if path.is_absolute() && path.file_name().is_some() {
         Ok(path)
@@ -70,14 +71,23 @@ pub async fn bind(path: &Path, takeover: bool) -> Result<UnixListener, SocketErr
         let path = path.to_owned();
         move |error| SocketError::Io { action, path, error }
     };
-    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed("make the folder", folder))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)
+        .map_err(failed("make the folder", folder))?;
     check_holder(path, takeover).await?;
     // Nobody can reach the socket before it has its mode, and nobody meets a moment without one.
     // `tempfile` makes the folder with mode 0700, whatever the umask.
-    let private = tempfile::Builder::new().prefix(".").rand_bytes(8).tempdir_in(folder).map_err(failed("make a folder in", folder))?;
+    let private = tempfile::Builder::new()
+        .prefix(".")
+        .rand_bytes(8)
+        .tempdir_in(folder)
+        .map_err(failed("make a folder in", folder))?;
     let born = private.path().join(path.file_name().unwrap_or(OsStr::new("s")));
     let listener = UnixListener::bind(&born).map_err(failed("bind", &born))?;
-    fs::set_permissions(&born, fs::Permissions::from_mode(0o600)).map_err(failed("set the mode of", &born))?;
+    fs::set_permissions(&born, fs::Permissions::from_mode(0o600))
+        .map_err(failed("set the mode of", &born))?;
     fs::rename(&born, path).map_err(failed("put a socket in place at", path))?;
     Ok(listener)
 }
@@ -86,7 +96,9 @@ async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(SocketError::Io { action: "look at", path: path.to_owned(), error }),
-        Ok(metadata) if !metadata.file_type().is_socket() => return Err(SocketError::NotASocket(path.to_owned())),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(SocketError::NotASocket(path.to_owned()));
+        }
         Ok(_) => {}
     }
     let by = match holder(path).await {

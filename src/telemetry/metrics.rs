@@ -50,7 +50,11 @@ impl Default for Metrics {
         let keyvault_request = Family::new_with_constructor(histogram as fn() -> Histogram);
         let grpc_request = Family::new_with_constructor(histogram as fn() -> Histogram);
         let mut registry = Registry::default();
-        registry.register("keyvault_request", "Seconds that requests to Key Vault took", keyvault_request.clone());
+        registry.register(
+            "keyvault_request",
+            "Seconds that requests to Key Vault took",
+            keyvault_request.clone(),
+        );
         registry.register("grpc_request", "Seconds that calls of the driver took", grpc_request.clone());
         Self { registry, keyvault_request, grpc_request }
     }
@@ -59,15 +63,25 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts one request to Key Vault; `error` is empty if it succeeded.
     pub fn keyvault_request(&self, object_type: &'static str, error: &'static str, took: Duration) {
-        let labels =
-            KeyvaultRequest { provider: PROVIDER, os_type: OS_TYPE, service_name: SERVICE_NAME, object_type, error };
+        let labels = KeyvaultRequest {
+            provider: PROVIDER,
+            os_type: OS_TYPE,
+            service_name: SERVICE_NAME,
+            object_type,
+            error,
+        };
         self.keyvault_request.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// Counts one call of the driver; `grpc_code` is `OK` if it succeeded.
     pub fn grpc_request(&self, grpc_method: &'static str, grpc_code: &'static str, took: Duration) {
-        let labels =
-            GrpcRequest { provider: PROVIDER, os_type: OS_TYPE, service_name: SERVICE_NAME, grpc_method, grpc_code };
+        let labels = GrpcRequest {
+            provider: PROVIDER,
+            os_type: OS_TYPE,
+            service_name: SERVICE_NAME,
+            grpc_method,
+            grpc_code,
+        };
         self.grpc_request.get_or_create(&labels).observe(took.as_secs_f64());
     }
 

@@ -64,7 +64,11 @@ pub(super) struct NoCredential;
 
 #[async_trait]
 impl TokenCredential for NoCredential {
-    async fn get_token(&self, _: &[&str], _: Option<TokenRequestOptions<'_>>) -> azure_core::Result<AccessToken> {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
         Err(azure_core::Error::with_message(ErrorKind::Credential, "tokens travel with their requests"))
     }
 }

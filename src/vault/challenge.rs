@@ -24,8 +24,18 @@ mod tests {
         let authority = r#"authorization="https://login.microsoftonline.com/t""#;
         assert_eq!(resource(&format!(r#"Bearer {authority}, resource="https://vault.azure.net""#)), azure);
         assert_eq!(resource(&format!(r#"Bearer resource="https://vault.azure.net", {authority}"#)), azure);
-        assert_eq!(resource(&format!(r#"Bearer {authority}, scope="https://vault.azure.net/.default""#)), azure);
-        for none in ["", "Bearer", "Basic realm=\"x\"", &format!("Bearer {authority}"), "Bearer resource=x", "Bearer resource=\""] {
+        assert_eq!(
+            resource(&format!(r#"Bearer {authority}, scope="https://vault.azure.net/.default""#)),
+            azure
+        );
+        for none in [
+            "",
+            "Bearer",
+            "Basic realm=\"x\"",
+            &format!("Bearer {authority}"),
+            "Bearer resource=x",
+            "Bearer resource=\"",
+        ] {
             assert_eq!(resource(none), None, "{none}");
         }
     }

@@ -10,12 +10,12 @@ use crate::retry::Transient;
 /// Why one object could not be fetched, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultError {
-    place: String,
-    name: String,
-    vault: String,
+    place: Box<str>,
+    name: Box<str>,
+    vault: Box<str>,
     /// What happened.
     pub failure: Failure,
-    request_id: Option<String>,
+    request_id: Option<Box<str>>,
 }
 
 /// What a vault did instead of giving a secret.
@@ -78,16 +78,16 @@ impl Denial {
 impl VaultError {
     pub(super) fn of(object: &ObjectPlan, failure: Failure) -> Self {
         Self {
-            place: object.place.clone(),
-            name: object.name.to_string(),
-            vault: object.vault.to_string(),
+            place: object.place.as_str().into(),
+            name: object.name.as_str().into(),
+            vault: object.vault.to_string().into(),
             failure,
             request_id: None,
         }
     }
 
     pub(super) fn with_request_id(self, request_id: Option<String>) -> Self {
-        Self { request_id, ..self }
+        Self { request_id: request_id.map(Into::into), ..self }
     }
 
     /// The mount's code.

@@ -1,7 +1,7 @@
 //! Secrets: one `GET /secrets/<name>/<version>` each.
 
-use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
 use azure_core::error::ErrorKind;
+use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
 use azure_core::http::{ClientMethodOptions, Context, RawResponse, StatusCode};
 use azure_security_keyvault_secrets::models::SecretClientGetSecretOptions;
 use azure_security_keyvault_secrets::{ResourceExt, SecretClient};
@@ -46,8 +46,10 @@ pub(super) async fn get(
         Ok(response) => response,
         Err(error) => return Err(failed(object, &error)),
     };
-    let request_id = text(response.headers(), REQUEST_ID);
-    let garbled = |what: &str| VaultError::of(object, Failure::Garbled(what.to_owned())).with_request_id(request_id.clone());
+    let request_id = text(response.headers(), &REQUEST_ID);
+    let garbled = |what: &str| {
+        VaultError::of(object, Failure::Garbled(what.to_owned())).with_request_id(request_id.clone())
+    };
     let secret = response.into_model().map_err(|_| garbled("it is not a secret as Key Vault gives it"))?;
     let version = secret.resource_id().ok().and_then(|id| id.version);
     let version = version.ok_or_else(|| garbled("the secret has no version"))?;
@@ -60,18 +62,20 @@ pub(super) async fn get(
     })
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
-fn text(headers: &Headers, name: HeaderName) -> Option<String> {
+fn text(headers: &Headers, name: &HeaderName) -> Option<String> {
     // What a server sends may end up in a message: no control characters, no novels.
-    headers.get_optional_str(&name).map(|value| value.chars().filter(|c| c.is_ascii_graphic()).take(64).collect())
+    headers
+        .get_optional_str(name)
+        .map(|value| value.chars().filter(char::is_ascii_graphic).take(64).collect())
 }
 
 fn failed(object: &ObjectPlan, error: &azure_core::Error) -> VaultError {
     match error.kind() {
         ErrorKind::HttpResponse { status, raw_response, .. } => {
             let response = raw_response.as_deref();
-            let request_id = response.and_then(|response| text(response.headers(), REQUEST_ID));
+            let request_id = response.and_then(|response| text(response.headers(), &REQUEST_ID));
             VaultError::of(object, refused(object, *status, response)).with_request_id(request_id)
         }
         ErrorKind::DataConversion => {
@@ -132,7 +136,8 @@ fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> Failure 
 }
 
 fn retry_after(headers: &Headers) -> Option<Duration> {
-    let number = |name: &HeaderName| headers.get_optional_str(name).and_then(|text| text.trim().parse::<u64>().ok());
+    let number =
+        |name: &HeaderName| headers.get_optional_str(name).and_then(|text| text.trim().parse::<u64>().ok());
     number(&X_MS_RETRY_AFTER_MS)
         .or_else(|| number(&RETRY_AFTER_MS))
         .map(Duration::from_millis)

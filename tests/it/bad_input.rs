@@ -1,6 +1,8 @@
 //! Whatever is wrong with a request: a clear error, no request sent, nothing written, and the
 //! process lives.
 
+use std::fmt::Write;
+
 use keyvault_csi_provider::proto::MountRequest;
 use tonic::Code;
 
@@ -26,19 +28,34 @@ async fn wrong_parameters_are_named_with_their_mend() {
         (claim.clone().set("keyvaultName", "my_vault"), ["keyvaultName: \"my_vault\"", "3 to 24"]),
         (claim.clone().set("keyvaultName", "evil.example/x?"), ["keyvaultName", "3 to 24"]),
         (claim.clone().set("keyvaultName", "a@b"), ["keyvaultName", "3 to 24"]),
-        (claim.clone().set("vaultURL", "https://myKeyVault.vault.azure.net/"), ["vaultURL: keyvaultName is there too", "keep one"]),
+        (
+            claim.clone().set("vaultURL", "https://myKeyVault.vault.azure.net/"),
+            ["vaultURL: keyvaultName is there too", "keep one"],
+        ),
         (claim.clone().without("tenantID"), ["tenantID: it is missing", "tenant's id"]),
         (claim.clone().set("tenantID", "../common"), ["tenantID: \"../common\"", "az account show"]),
         (claim.clone().without("clientID"), ["clientID: it is missing", "federated credential"]),
         (claim.clone().set("clientID", "a&b"), ["clientID: \"a&b\"", "UUID"]),
         (claim.clone().set("cloudName", "AzureMoon"), ["cloudName: \"AzureMoon\"", "AzurePublicCloud"]),
         (claim.clone().set("usePodIdentity", "true"), ["usePodIdentity", "workload identity"]),
-        (claim.clone().set("usePodIdentity", "yes"), ["usePodIdentity: \"yes\" is not a boolean", "\"true\""]),
-        (claim.clone().set("usePodIdentity", "1").set("useVMManagedIdentity", "T"), ["only one identity mode", "usePodIdentity, useVMManagedIdentity"]),
+        (
+            claim.clone().set("usePodIdentity", "yes"),
+            ["usePodIdentity: \"yes\" is not a boolean", "\"true\""],
+        ),
+        (
+            claim.clone().set("usePodIdentity", "1").set("useVMManagedIdentity", "T"),
+            ["only one identity mode", "usePodIdentity, useVMManagedIdentity"],
+        ),
         (claim.clone().without(uuid), ["csi.storage.k8s.io/pod.name: it is missing", "podInfoOnMount"]),
-        (claim.clone().without("csi.storage.k8s.io/pod.namespace"), ["pod.namespace: it is missing", "podInfoOnMount"]),
+        (
+            claim.clone().without("csi.storage.k8s.io/pod.namespace"),
+            ["pod.namespace: it is missing", "podInfoOnMount"],
+        ),
         (claim.clone().token("not a token"), ["serviceAccount.tokens", "is not a JSON Web Token"]),
-        (claim.clone().set("csi.storage.k8s.io/serviceAccount.tokens", "{"), ["serviceAccount.tokens", "leave this key to kubelet"]),
+        (
+            claim.clone().set("csi.storage.k8s.io/serviceAccount.tokens", "{"),
+            ["serviceAccount.tokens", "leave this key to kubelet"],
+        ),
         (claim.clone().without("objects"), ["objects: the parameter is missing", "YAML list"]),
     ] {
         invalid(&world, &claim, &words).await;
@@ -51,7 +68,7 @@ async fn wrong_objects_are_named_with_their_mend() {
     let with = |fields: &str| format!("- {{objectName: api-key, objectType: secret, {fields}}}");
     let deep = format!("- {}x{}", "[".repeat(10_000), "]".repeat(10_000));
     for (yaml, words) in [
-        ("".to_owned(), ["objects", "missing"]),
+        (String::new(), ["objects", "missing"]),
         ("# nothing".to_owned(), ["objects: it is empty", "YAML list"]),
         ("text".to_owned(), ["objects: it is text", "YAML list"]),
         ("[]".to_owned(), ["the list is empty", "at least one"]),
@@ -59,11 +76,17 @@ async fn wrong_objects_are_named_with_their_mend() {
         ("arrays: []".to_owned(), ["there is no `array`, but \"arrays\"", "YAML list"]),
         ("- [a]".to_owned(), ["objects[0]: it is a list", "objectName"]),
         ("- 7".to_owned(), ["objects[0]: it is a scalar", "objectName"]),
-        ("- objectName: [a, b]\n  objectType: secret".to_owned(), ["objects[0]: objectName is a list", "single value"]),
+        (
+            "- objectName: [a, b]\n  objectType: secret".to_owned(),
+            ["objects[0]: objectName is a list", "single value"],
+        ),
         ("- {objectType: secret}".to_owned(), ["objects[0].objectName: it is missing", "name the object"]),
         ("- {objectName: a_b, objectType: secret}".to_owned(), ["objects[0].objectName: \"a_b\"", "127"]),
         ("- {objectName: a}".to_owned(), ["objects[0].objectType: it is missing", "secret"]),
-        ("- {objectName: a, objectType: Secret}".to_owned(), ["objects[0].objectType: \"Secret\"", "secret, key or cert"]),
+        (
+            "- {objectName: a, objectType: Secret}".to_owned(),
+            ["objects[0].objectType: \"Secret\"", "secret, key or cert"],
+        ),
         ("- {objectName: a, objectType: key}".to_owned(), ["objects[0].objectType", "not supported yet"]),
         (with("objectAlias: ../up"), ["objects[0].objectAlias: \"../up\" climbs", "`..`"]),
         (with("objectAlias: /etc/passwd"), ["objects[0].objectAlias", "absolute"]),
@@ -80,7 +103,10 @@ async fn wrong_objects_are_named_with_their_mend() {
         (with("objectFormat: DER"), ["objects[0].objectFormat: \"DER\"", "PFX"]),
         (with("keyvaultName: x"), ["objects[0].keyvaultName: \"x\"", "3 to 24"]),
         (with("objectName: twice"), ["\"objectName\" is there twice", "keep one"]),
-        (format!("{}\n{}", with("objectAlias: a"), with("objectAlias: a/b")), ["objects[1]: \"a/b\" lies inside \"a\"", "objects[0]"]),
+        (
+            format!("{}\n{}", with("objectAlias: a"), with("objectAlias: a/b")),
+            ["objects[1]: \"a/b\" lies inside \"a\"", "objects[0]"],
+        ),
         ("array:\n - |\n   a: [".to_owned(), ["objects[0]", "not YAML"]),
         ("a: b: c".to_owned(), ["objects: line 1", "not YAML"]),
         ("a\0b".to_owned(), ["objects: it holds a NUL byte", "remove"]),
@@ -96,7 +122,7 @@ fn bomb() -> String {
     let mut yaml = String::from("- &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let inner = vec![format!("*a{}", level - 1); 10].join(", ");
-        yaml.push_str(&format!("- &a{level} [{inner}]\n"));
+        writeln!(yaml, "- &a{level} [{inner}]").unwrap();
     }
     yaml
 }
@@ -106,12 +132,22 @@ async fn every_mistake_is_in_one_answer() {
     let world = World::start(&[]).await;
     let yaml = "- {objectName: a_b, objectType: secret, filePermission: 9}\n- {objectName: good, objectType: cart}\n";
     let claim = world.claim().set("tenantID", "a b").set("keyvaultName", "x").objects(yaml);
-    let places = ["5 mistakes", "keyvaultName", "tenantID", "objects[0].objectName", "objects[0].filePermission", "objects[1].objectType"];
+    let places = [
+        "5 mistakes",
+        "keyvaultName",
+        "tenantID",
+        "objects[0].objectName",
+        "objects[0].filePermission",
+        "objects[1].objectType",
+    ];
     invalid(&world, &claim, &places).await;
 
     let many = "- {objectName: a_b, objectType: secret}\n".repeat(5000);
     let status = world.refused(&world.claim().objects(&many)).await;
-    assert!(status.message().contains("5000 mistakes") && status.message().contains("And 4980 more"), "{status:?}");
+    assert!(
+        status.message().contains("5000 mistakes") && status.message().contains("And 4980 more"),
+        "{status:?}"
+    );
 }
 
 #[tokio::test]
@@ -131,14 +167,27 @@ async fn malformed_json_is_named_without_its_contents() {
     let world = World::start(&[]).await;
     let good = world.claim().request();
     let deep = "[".repeat(200_000);
-    for bad in ["{", "[]", "7", "\"text\"", "{\"secret-thing\": 1}", "{\"a\": {\"b\": []}}", "\u{0}", "{\"hunter2\": \"hunter2", deep.as_str()] {
+    for bad in [
+        "{",
+        "[]",
+        "7",
+        "\"text\"",
+        "{\"secret-thing\": 1}",
+        "{\"a\": {\"b\": []}}",
+        "\u{0}",
+        "{\"hunter2\": \"hunter2",
+        deep.as_str(),
+    ] {
         for (place, request) in [
             ("attributes", MountRequest { attributes: bad.to_owned(), ..good.clone() }),
             ("secrets", MountRequest { secrets: bad.to_owned(), ..good.clone() }),
         ] {
             let status = world.provider.client().mount(request).await.expect_err(bad);
             assert_eq!(status.code(), Code::InvalidArgument, "{bad:.40}: {status:?}");
-            assert!(status.message().starts_with(place) && !status.message().contains("hunter2"), "{status:?}");
+            assert!(
+                status.message().starts_with(place) && !status.message().contains("hunter2"),
+                "{status:?}"
+            );
         }
     }
     for empty in ["", "null", "{}"] {

@@ -33,7 +33,13 @@ async fn each_cloud_has_its_entra_and_its_vaults() {
 async fn the_operators_cloud_is_the_default() {
     let world = World::start(&["--cloud-name=AzureChinaCloud"]).await;
     world.mount(&world.claim()).await.unwrap();
-    assert!(world.emulator.requests().iter().all(|request| request.host.ends_with(".cn")));
+    assert!(
+        world
+            .emulator
+            .requests()
+            .iter()
+            .all(|request| request.host.contains("azure.cn") || request.host == "login.chinacloudapi.cn")
+    );
 }
 
 #[tokio::test]
@@ -48,7 +54,8 @@ async fn a_private_cloud_is_read_from_its_file_at_every_request_and_challenged_o
         });
         std::fs::write(&file, json.to_string()).unwrap();
     };
-    let claim = world.claim().set("cloudName", "AzureStackCloud").set("cloudEnvFileName", file.to_str().unwrap());
+    let claim =
+        world.claim().set("cloudName", "AzureStackCloud").set("cloudEnvFileName", file.to_str().unwrap());
     environment("vault.stack.test");
     for _ in 0..2 {
         let response = world.mount(&claim).await.unwrap();
@@ -57,12 +64,16 @@ async fn a_private_cloud_is_read_from_its_file_at_every_request_and_challenged_o
     assert_eq!(world.emulator.count(RequestKind::Challenge), 1, "once for a vault");
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
     let hosts = world.emulator.requests().into_iter().map(|request| request.host).collect::<Vec<_>>();
-    assert!(hosts.iter().all(|host| host == "login.stack.test" || host == "mykeyvault.vault.stack.test"), "{hosts:?}");
+    assert!(
+        hosts.iter().all(|host| host == "login.stack.test" || host == "mykeyvault.vault.stack.test"),
+        "{hosts:?}"
+    );
 
     environment("vault.other.test:8443");
     world.emulator.clear_requests();
     world.mount(&claim).await.unwrap();
-    let secret = world.emulator.requests().into_iter().find(|request| request.kind == RequestKind::Secret).unwrap();
+    let secret =
+        world.emulator.requests().into_iter().find(|request| request.kind == RequestKind::Secret).unwrap();
     assert!(secret.host.starts_with("mykeyvault.vault.other.test"), "{secret:?}");
 }
 
@@ -82,7 +93,10 @@ async fn a_private_clouds_missing_or_broken_file_is_named() {
     ] {
         let status = world.refused(&claim).await;
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-        assert!(status.message().starts_with("cloudEnvFileName") && status.message().contains(word), "{status:?}");
+        assert!(
+            status.message().starts_with("cloudEnvFileName") && status.message().contains(word),
+            "{status:?}"
+        );
     }
     assert_eq!(world.emulator.requests().len(), 0);
 }
@@ -96,7 +110,12 @@ async fn a_vault_may_be_given_by_a_url_that_the_cloud_or_the_operator_allows() {
         assert_eq!(files(&response), [("db-password", VALUE.as_bytes())]);
     }
     world.emulator.clear_requests();
-    for url in ["https://mykeyvault.vault.azure.net.evil.test/", "https://mykeyvault.vault.usgovcloudapi.net/", "http://mykeyvault.vault.azure.net/", "https://127.0.0.1/"] {
+    for url in [
+        "https://mykeyvault.vault.azure.net.evil.test/",
+        "https://mykeyvault.vault.usgovcloudapi.net/",
+        "http://mykeyvault.vault.azure.net/",
+        "https://127.0.0.1/",
+    ] {
         let status = world.refused(&claim.clone().set("vaultURL", url)).await;
         assert_eq!(status.code(), Code::InvalidArgument, "{url}");
         assert!(status.message().starts_with("vaultURL"), "{status:?}");
@@ -126,5 +145,8 @@ async fn a_server_whose_certificate_is_not_trusted_is_named() {
     let world = World { emulator, provider, folder };
     let status = world.refused(&world.claim().timeout(Duration::from_secs(2))).await;
     assert_eq!(status.code(), Code::Internal);
-    assert!(status.message().contains("certificate") && status.message().contains("trusted CAs"), "{status:?}");
+    assert!(
+        status.message().contains("certificate") && status.message().contains("trusted CAs"),
+        "{status:?}"
+    );
 }

@@ -65,7 +65,10 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let jwks = folder.path().join("jwks.json");
         std::fs::write(&jwks, emulator.jwks()).unwrap();
-        let keys = [format!("--service-account-jwks={}", jwks.display()), format!("--service-account-issuer={}", emulator.issuer())];
+        let keys = [
+            format!("--service-account-jwks={}", jwks.display()),
+            format!("--service-account-issuer={}", emulator.issuer()),
+        ];
         let args = keys.iter().map(String::as_str).chain(args.iter().copied()).collect::<Vec<_>>();
         let provider = Provider::start(&emulator, folder.path(), &args);
         Self { emulator, provider, folder }
@@ -170,7 +173,8 @@ pub fn tokens(token: &str) -> String {
 
 /// A list of plain objects, one per name.
 pub fn objects(names: &[&str]) -> String {
-    names.iter().map(|name| format!("- {{objectName: {name}, objectType: secret}}\n")).collect()
+    let lines = names.iter().map(|name| format!("- {{objectName: {name}, objectType: secret}}\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// Path and contents of each file of a response.
@@ -222,7 +226,13 @@ impl Provider {
         (status, provider.log())
     }
 
-    fn spawn(mut command: Command, emulator: &Emulator, folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
+    fn spawn(
+        mut command: Command,
+        emulator: &Emulator,
+        folder: &Path,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let ca = folder.join("ca.pem");
         std::fs::write(&ca, emulator.ca_pem()).unwrap();
         let socket = folder.join("run").join("azure.sock");
@@ -369,7 +379,8 @@ impl Volume {
     /// The names that a listing shows, without the writer's own.
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.path).unwrap();
-        let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
+        let mut names =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
         names.retain(|name| !name.starts_with(".."));
         names.sort();
         names

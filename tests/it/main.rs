@@ -3,7 +3,14 @@
 //! Every test starts its own emulator and its own process of the provider, which reaches "Azure"
 //! under its real host names: the emulator is its `HTTPS_PROXY`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod bad_input;
 mod clouds;

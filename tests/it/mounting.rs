@@ -65,8 +65,16 @@ async fn every_shape_of_objects_is_understood() {
 #[tokio::test]
 async fn modes_are_octal_source_text_and_default_to_the_requests() {
     let world = World::start(&[]).await;
-    let object = |index: usize, mode: &str| format!("- {{objectName: api-key, objectType: secret, objectAlias: f{index}, {mode}}}\n");
-    let modes = [("filePermission: 0755", 0o755), ("filePermission: \"0600\"", 0o600), ("filePermission: 440", 0o440), ("filePermission: ''", 0o644), ("filePermission: 0", 0)];
+    let object = |index: usize, mode: &str| {
+        format!("- {{objectName: api-key, objectType: secret, objectAlias: f{index}, {mode}}}\n")
+    };
+    let modes = [
+        ("filePermission: 0755", 0o755),
+        ("filePermission: \"0600\"", 0o600),
+        ("filePermission: 440", 0o440),
+        ("filePermission: ''", 0o644),
+        ("filePermission: 0", 0),
+    ];
     let yaml = modes.iter().enumerate().map(|(index, (mode, _))| object(index, mode)).collect::<String>();
     let mut claim = world.claim().objects(&yaml);
     let response = world.mount(&claim).await.unwrap();
@@ -87,27 +95,40 @@ async fn values_are_decoded_and_aliases_may_hold_folders() {
                 - {objectName: digits, objectType: secret, objectEncoding: hex, objectAlias: a/b/d.bin}\n\
                 - {objectName: digits, objectType: secret, objectEncoding: utf-8}\n";
     let response = world.mount(&world.claim().objects(yaml)).await.unwrap();
-    let expected: &[(&str, &[u8])] =
-        &[("a/b/c.bin", &[0, 0xff, 0x10, 0x20]), ("a/b/d.bin", &[0, 0xff, 0x10, 0x20]), ("digits", b"00fF1020")];
+    let expected: &[(&str, &[u8])] = &[
+        ("a/b/c.bin", &[0, 0xff, 0x10, 0x20]),
+        ("a/b/d.bin", &[0, 0xff, 0x10, 0x20]),
+        ("digits", b"00fF1020"),
+    ];
     assert_eq!(files(&response), expected);
 
-    let wrong = world.claim().objects("- {objectName: database-password, objectType: secret, objectEncoding: hex}");
+    let wrong =
+        world.claim().objects("- {objectName: database-password, objectType: secret, objectEncoding: hex}");
     let status = world.refused(&wrong).await;
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(status.message().contains("database-password") && !status.message().contains(VALUE), "{status:?}");
+    assert!(
+        status.message().contains("database-password") && !status.message().contains(VALUE),
+        "{status:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_named_version_is_fetched_and_rotation_brings_the_newest() {
     let mut seed = seed();
     let first = "1".repeat(32);
-    let version = |digit: &str, value: &str| SecretVersion { version: Some(digit.repeat(32)), ..SecretVersion::new(value) };
+    let version = |digit: &str, value: &str| SecretVersion {
+        version: Some(digit.repeat(32)),
+        ..SecretVersion::new(value)
+    };
     let versions = vec![version("1", "one"), version("2", "two")];
     seed.vaults[0].secrets.push(Secret::with_versions("rotated", versions));
     let world = World::with(seed, &[]).await;
     let pinned = format!("- {{objectName: rotated, objectType: secret, objectVersion: {first}}}");
     let response = world.mount(&world.claim().objects(&pinned)).await.unwrap();
-    assert_eq!((files(&response)[0].1, response.object_version[0].version.as_str()), (b"one".as_slice(), first.as_str()));
+    assert_eq!(
+        (files(&response)[0].1, response.object_version[0].version.as_str()),
+        (b"one".as_slice(), first.as_str())
+    );
 
     let newest = world.claim();
     let before = world.mount(&newest).await.unwrap();
@@ -179,7 +200,10 @@ async fn a_response_larger_than_the_driver_takes_is_refused_with_both_ways_out()
     let world = World::with(seed, &["--max-response-bytes=20000"]).await;
     let status = world.refused(&world.claim().objects(&objects(&["large"]))).await;
     assert_eq!(status.code(), Code::Internal);
-    assert!(status.message().contains("--max-call-recv-msg-size") && status.message().contains("--file-writer=provider"));
+    assert!(
+        status.message().contains("--max-call-recv-msg-size")
+            && status.message().contains("--file-writer=provider")
+    );
     assert!(world.mount(&world.claim()).await.is_ok());
 }
 

@@ -79,7 +79,10 @@ async fn a_vault_whose_name_does_not_exist_is_named() {
     let claim = world.claim().set("keyvaultName", "no-such-vault").timeout(Duration::from_secs(2));
     let status = world.refused(&claim).await;
     assert_eq!(status.code(), Code::Internal);
-    assert!(status.message().contains("no-such-vault.vault.azure.net: Key Vault cannot be reached"), "{status:?}");
+    assert!(
+        status.message().contains("no-such-vault.vault.azure.net: Key Vault cannot be reached"),
+        "{status:?}"
+    );
 }
 
 #[tokio::test]

@@ -48,7 +48,11 @@ async fn the_go_providers_arguments_start_this_one_with_or_without_serve() {
         let args = first.into_iter().chain(go.iter().map(String::as_str)).collect::<Vec<_>>();
         let provider = Provider::start(&emulator, folder.path(), &args);
         assert_eq!(Provider::get(port, "/healthz").await.0, 200);
-        assert!(provider.log().lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{}", provider.log());
+        assert!(
+            provider.log().lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+            "{}",
+            provider.log()
+        );
         assert!(socket.exists());
     }
 }
@@ -106,7 +110,10 @@ async fn the_socket_is_private_and_its_cradle_is_gone() {
     let world = World::start(&[]).await;
     let socket = &world.provider.socket;
     assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
-    let names = std::fs::read_dir(socket.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let names = std::fs::read_dir(socket.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect::<Vec<_>>();
     assert_eq!(names, ["azure.sock"]);
 }
 
@@ -141,7 +148,11 @@ struct Stranger;
 impl CsiDriverProvider for Stranger {
     async fn version(&self, _: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
         let runtime_name = "secrets-store-csi-driver-provider-azure".to_owned();
-        Ok(Response::new(VersionResponse { version: "v1alpha1".to_owned(), runtime_name, runtime_version: "1.8.2".to_owned() }))
+        Ok(Response::new(VersionResponse {
+            version: "v1alpha1".to_owned(),
+            runtime_name,
+            runtime_version: "1.8.2".to_owned(),
+        }))
     }
 
     async fn mount(&self, _: Request<MountRequest>) -> Result<Response<MountResponse>, Status> {
@@ -229,12 +240,12 @@ async fn what_cannot_be_bound_or_understood_ends_the_process_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = format!("--healthz-port={}", taken.local_addr().unwrap().port());
-    let long = format!("--endpoint=unix://{}/{}", folder.path().display(), "x".repeat(120));
+    let endpoint = format!("--endpoint=unix://{}/{}", folder.path().display(), "x".repeat(120));
     for (args, code, words) in [
         (vec![port.as_str()], 1, "cannot listen on --healthz-port"),
         (vec!["--endpoint=tcp://1.2.3.4:5"], 1, "is not a Unix socket"),
         (vec!["--endpoint=/proc/nowhere/azure.sock"], 1, "cannot make the folder /proc/nowhere"),
-        (vec![long.as_str()], 1, "cannot bind"),
+        (vec![endpoint.as_str()], 1, "cannot bind"),
         (vec!["--cloud-name=AzureMoon"], 1, "--cloud-name"),
         (vec!["--service-account-jwks=/x"], 1, "go together"),
         (vec!["--allowed-vault-suffix=https://x"], 1, "--allowed-vault-suffix"),

@@ -65,7 +65,11 @@ async fn impostors_get_nothing(world: World, keys: bool) {
 
     world.emulator.clear_requests();
     assert_eq!(files(&world.mount(&victim).await.unwrap()), [("db-password", VALUE.as_bytes())]);
-    assert_eq!(world.emulator.count(RequestKind::Token), 0, "keys: {keys}: an outage does not help an impostor");
+    assert_eq!(
+        world.emulator.count(RequestKind::Token),
+        0,
+        "keys: {keys}: an outage does not help an impostor"
+    );
 }
 
 /// With Azure down nobody can say whether an impostor is one: the mount fails for that reason.
@@ -118,7 +122,13 @@ async fn a_genuine_token_does_not_open_another_client_id() {
 #[tokio::test]
 async fn a_proof_holds_for_the_token_and_the_identity_it_was_given_for() {
     let world = World::start(&[]).await;
-    world.emulator.add_federated_credential(OTHER_APP, keyvault_emulator::FederatedCredential::new("default", "workload-identity-sa")).unwrap();
+    world
+        .emulator
+        .add_federated_credential(
+            OTHER_APP,
+            keyvault_emulator::FederatedCredential::new("default", "workload-identity-sa"),
+        )
+        .unwrap();
     let token = world.token().build();
     world.mount(&world.claim().token(&token)).await.unwrap();
     world.emulator.clear_requests();
@@ -135,7 +145,10 @@ async fn a_proof_holds_for_the_token_and_the_identity_it_was_given_for() {
 async fn keys_that_cannot_be_loaded_leave_the_proof_to_entra() {
     let emulator = Emulator::start(crate::harness::seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let args = ["--service-account-jwks=/nonexistent/jwks.json", "--service-account-issuer=https://oidc.emulator.test/"];
+    let args = [
+        "--service-account-jwks=/nonexistent/jwks.json",
+        "--service-account-issuer=https://oidc.emulator.test/",
+    ];
     let provider = Provider::start(&emulator, folder.path(), &args);
     let world = World { emulator, provider, folder };
     world.mount(&world.claim()).await.unwrap();
@@ -150,7 +163,10 @@ async fn keys_of_another_cluster_open_no_sharing_and_close_no_door() {
     let folder = tempfile::tempdir().unwrap();
     let jwks = folder.path().join("jwks.json");
     std::fs::write(&jwks, stranger.jwks()).unwrap();
-    let args = [format!("--service-account-jwks={}", jwks.display()), format!("--service-account-issuer={}", emulator.issuer())];
+    let args = [
+        format!("--service-account-jwks={}", jwks.display()),
+        format!("--service-account-issuer={}", emulator.issuer()),
+    ];
     let provider = Provider::start(&emulator, folder.path(), &args.each_ref().map(String::as_str));
     let world = World { emulator, provider, folder };
     for mounts in 1..=2 {
@@ -166,6 +182,7 @@ async fn a_removed_federated_credential_is_refused_when_entra_is_asked_next() {
     world.mount(&world.claim()).await.unwrap();
     world.emulator.remove_federated_credentials(APP).unwrap();
     let pod = world.emulator.token("default", "workload-identity-sa").pod("myapp-1", "uid-1").build();
-    let status = world.refused(&Claim::new(&pod).objects("- {objectName: api-key, objectType: secret}")).await;
+    let status =
+        world.refused(&Claim::new(&pod).objects("- {objectName: api-key, objectType: secret}")).await;
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
 }

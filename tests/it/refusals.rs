@@ -21,13 +21,31 @@ async fn entras_refusals_say_what_was_sent_and_how_to_mend_it() {
     let world = World::start(&[]).await;
     let stranger = world.emulator.token("shop", "cart").build();
     let subject = "the federated credential's subject must be \"system:serviceaccount:shop:cart\"";
-    expect(&world, &world.claim().token(&stranger), Code::Unauthenticated, &["AADSTS700213", subject, "https://oidc.emulator.test/", "api://AzureADTokenExchange", APP]).await;
+    expect(
+        &world,
+        &world.claim().token(&stranger),
+        Code::Unauthenticated,
+        &["AADSTS700213", subject, "https://oidc.emulator.test/", "api://AzureADTokenExchange", APP],
+    )
+    .await;
 
     let issuer = world.token().issuer("https://other.test/").build();
-    expect(&world, &world.claim().token(&issuer), Code::Unauthenticated, &["AADSTS700211", "issuer must be \"https://other.test/\""]).await;
+    expect(
+        &world,
+        &world.claim().token(&issuer),
+        Code::Unauthenticated,
+        &["AADSTS700211", "issuer must be \"https://other.test/\""],
+    )
+    .await;
 
     let audience = world.token().audience("api://wrong").build();
-    expect(&world, &world.claim().token(&audience), Code::Unauthenticated, &["AADSTS700212", "api://wrong", WORKLOAD]).await;
+    expect(
+        &world,
+        &world.claim().token(&audience),
+        Code::Unauthenticated,
+        &["AADSTS700212", "api://wrong", WORKLOAD],
+    )
+    .await;
 
     let expired = world.token().expires_in(-10).build();
     expect(&world, &world.claim().token(&expired), Code::Unauthenticated, &["AADSTS700024", "clocks"]).await;
@@ -72,11 +90,23 @@ async fn the_kinds_of_403_are_told_apart() {
 #[tokio::test]
 async fn missing_and_disabled_secrets_are_not_found() {
     let world = World::start(&[]).await;
-    expect(&world, &world.claim().objects(&objects(&["nowhere"])), Code::NotFound, &["objects[0], secret nowhere of mykeyvault.vault.azure.net", "check objectName", "x-ms-request-id"]).await;
+    expect(
+        &world,
+        &world.claim().objects(&objects(&["nowhere"])),
+        Code::NotFound,
+        &["objects[0], secret nowhere of mykeyvault.vault.azure.net", "check objectName", "x-ms-request-id"],
+    )
+    .await;
     let version = format!("- {{objectName: api-key, objectType: secret, objectVersion: {}}}", "0".repeat(32));
     expect(&world, &world.claim().objects(&version), Code::NotFound, &["api-key"]).await;
     world.emulator.set_enabled("myKeyVault", "api-key", false).unwrap();
-    expect(&world, &world.claim().objects(&objects(&["api-key"])), Code::NotFound, &["disabled", "az keyvault secret set-attributes"]).await;
+    expect(
+        &world,
+        &world.claim().objects(&objects(&["api-key"])),
+        Code::NotFound,
+        &["disabled", "az keyvault secret set-attributes"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -88,8 +118,13 @@ async fn all_failing_objects_are_named_in_order_with_the_gravest_code() {
                 - {objectName: third, objectType: secret}\n";
     let status = world.refused(&world.claim().objects(yaml)).await;
     assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
-    let places = ["3 objects failed", "(1) objects[0], secret first", "(2) objects[2], secret s", "(3) objects[3], secret third"]
-        .map(|place| status.message().find(place).unwrap_or_else(|| panic!("{place} is not in {status:?}")));
+    let places = [
+        "3 objects failed",
+        "(1) objects[0], secret first",
+        "(2) objects[2], secret s",
+        "(3) objects[3], secret third",
+    ]
+    .map(|place| status.message().find(place).unwrap_or_else(|| panic!("{place} is not in {status:?}")));
     assert!(places.is_sorted(), "{status:?}");
 }
 
@@ -97,7 +132,8 @@ async fn all_failing_objects_are_named_in_order_with_the_gravest_code() {
 async fn an_identity_without_access_gets_nothing_though_its_neighbour_has_it() {
     let world = World::with_keys(&[]).await;
     world.mount(&world.claim()).await.unwrap();
-    let other = world.claim().token(&world.emulator.token("default", "other-sa").build()).set("clientID", OTHER_APP);
+    let other =
+        world.claim().token(&world.emulator.token("default", "other-sa").build()).set("clientID", OTHER_APP);
     expect(&world, &other, Code::PermissionDenied, &["database-password"]).await;
     world.emulator.set_access("myKeyVault", OTHER_APP, &[SecretPermission::Get]).unwrap();
     world.mount(&other).await.unwrap();

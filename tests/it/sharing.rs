@@ -95,8 +95,11 @@ async fn keys_come_from_a_url_too_and_are_fetched_once() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let issuer = format!("--service-account-issuer={}", emulator.issuer());
-    let provider =
-        Provider::start(&emulator, folder.path(), &["--service-account-jwks=https://oidc.emulator.test/openid/v1/jwks", &issuer]);
+    let provider = Provider::start(
+        &emulator,
+        folder.path(),
+        &["--service-account-jwks=https://oidc.emulator.test/openid/v1/jwks", &issuer],
+    );
     let world = World { emulator, provider, folder };
     for index in 0..3 {
         world.mount(&pod(&world, index)).await.unwrap();

@@ -34,7 +34,13 @@ async fn files_land_in_kubelets_layout_with_exact_modes() {
     assert_eq!(volume.read("app/db-password"), VALUE);
     assert_eq!(volume.read("app/keys/api"), "second value");
     assert_eq!(std::fs::read_link(volume.path().join("app")).unwrap().to_str(), Some("..data/app"));
-    for (name, expected) in [("app/db-password", 0o640), ("app/keys/api", 0o400), ("agent", 0o644), ("app/keys", 0o755), ("..data/", 0o755)] {
+    for (name, expected) in [
+        ("app/db-password", 0o640),
+        ("app/keys/api", 0o400),
+        ("agent", 0o644),
+        ("app/keys", 0o755),
+        ("..data/", 0o755),
+    ] {
         assert_eq!(mode(&volume, name), expected, "{name}");
     }
     let generation = volume.generation();
@@ -49,7 +55,14 @@ async fn modes_are_exact_whatever_the_umask() {
     let provider = Provider::start_with_umask(&emulator, folder.path(), &["--file-writer=provider"], "0077");
     let world = World { emulator, provider, folder };
     let volume = Volume::shared();
-    world.mount(&tree(&world, &volume).objects("- {objectName: api-key, objectType: secret, objectAlias: a/b, filePermission: 0777}")).await.unwrap();
+    world
+        .mount(
+            &tree(&world, &volume).objects(
+                "- {objectName: api-key, objectType: secret, objectAlias: a/b, filePermission: 0777}",
+            ),
+        )
+        .await
+        .unwrap();
     assert_eq!((mode(&volume, "a/b"), mode(&volume, "a")), (0o777, 0o755));
 }
 
@@ -197,6 +210,8 @@ async fn mounts_of_one_target_at_once_leave_one_whole_generation() {
     assert!(mounts.iter().all(Result::is_ok), "{mounts:?}");
     let names = volume.names();
     assert!(names == ["agent", "app"] || names == ["api-key"], "{names:?}");
-    let generations = std::fs::read_dir(volume.path()).unwrap().filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir());
+    let generations = std::fs::read_dir(volume.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir());
     assert_eq!(generations.count(), 1);
 }

@@ -57,10 +57,7 @@ impl TokenBuilder {
     /// For these audiences.
     #[must_use]
     pub fn audiences(mut self, audiences: &[&str]) -> Self {
-        self.audiences = audiences
-            .iter()
-            .map(|&audience| audience.to_owned())
-            .collect();
+        self.audiences = audiences.iter().map(|&audience| audience.to_owned()).collect();
         self
     }
 
@@ -133,8 +130,7 @@ impl TokenBuilder {
             .iter()
             .map(|audience| {
                 let token = self.signed_for(std::slice::from_ref(audience));
-                let entry =
-                    json!({"token": token, "expirationTimestamp": self.expiration_timestamp()});
+                let entry = json!({"token": token, "expirationTimestamp": self.expiration_timestamp()});
                 (audience.clone(), entry)
             })
             .collect();
@@ -212,17 +208,11 @@ mod tests {
         assert_eq!(claims["iss"], "https://oidc.emulator.test/");
         assert_eq!(claims["sub"], "system:serviceaccount:team:app");
         assert_eq!(claims["aud"], json!(["api://AzureADTokenExchange"]));
-        assert_eq!(
-            claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
-            3600
-        );
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
         assert_eq!(claims["nbf"], claims["iat"]);
         assert_eq!(claims["kubernetes.io"]["namespace"], "team");
         assert_eq!(claims["kubernetes.io"]["serviceaccount"]["name"], "app");
-        assert_eq!(
-            claims["kubernetes.io"]["pod"],
-            json!({"name": "pod-1", "uid": "uid-1"})
-        );
+        assert_eq!(claims["kubernetes.io"]["pod"], json!({"name": "pod-1", "uid": "uid-1"}));
     }
 
     #[test]
@@ -239,13 +229,10 @@ mod tests {
     #[test]
     fn the_attribute_holds_one_token_per_audience_for_that_audience_alone() {
         let attribute: Value =
-            serde_json::from_str(&builder().audiences(&["api://one", "api://two"]).attribute())
-                .unwrap();
+            serde_json::from_str(&builder().audiences(&["api://one", "api://two"]).attribute()).unwrap();
         let token = attribute["api://two"]["token"].as_str().unwrap();
         assert_eq!(claims(token)["aud"], json!(["api://two"]));
-        let expires = attribute["api://two"]["expirationTimestamp"]
-            .as_str()
-            .unwrap();
+        let expires = attribute["api://two"]["expirationTimestamp"].as_str().unwrap();
         let expires = OffsetDateTime::parse(expires, &Rfc3339).unwrap();
         assert_eq!(claims(token)["exp"], expires.unix_timestamp());
     }

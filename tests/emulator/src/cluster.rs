@@ -56,12 +56,7 @@ pub(crate) fn keys(issuer: &Issuer) -> Reply {
     reply::json(StatusCode::OK, &issuer.jwks())
 }
 
-pub(crate) fn token_request(
-    issuer: &Arc<Issuer>,
-    namespace: &str,
-    account: &str,
-    body: &[u8],
-) -> Reply {
+pub(crate) fn token_request(issuer: &Arc<Issuer>, namespace: &str, account: &str, body: &[u8]) -> Reply {
     let request: TokenRequest = match serde_json::from_slice(body) {
         Ok(request) => request,
         Err(error) => return failure(StatusCode::BAD_REQUEST, "BadRequest", &error.to_string()),
@@ -82,9 +77,8 @@ pub(crate) fn token_request(
     let mut bound = Value::Null;
     if let Some(BoundObject { kind, name, uid }) = spec.bound_object_ref {
         if kind != "Pod" {
-            let message = format!(
-                "spec.boundObjectRef.kind: this emulator binds to pods only, not to {kind:?}"
-            );
+            let message =
+                format!("spec.boundObjectRef.kind: this emulator binds to pods only, not to {kind:?}");
             return failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", &message);
         }
         bound = json!({"kind": kind, "apiVersion": "v1", "name": name, "uid": uid});

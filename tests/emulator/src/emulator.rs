@@ -112,12 +112,8 @@ impl Emulator {
         seed.check()?;
         let listener = bind(options.listen).await?;
         let proxy_listener = bind(options.proxy_listen).await?;
-        let address = listener
-            .local_addr()
-            .map_err(not_listening(options.listen))?;
-        let proxy_address = proxy_listener
-            .local_addr()
-            .map_err(not_listening(options.proxy_listen))?;
+        let address = listener.local_addr().map_err(not_listening(options.listen))?;
+        let proxy_address = proxy_listener.local_addr().map_err(not_listening(options.proxy_listen))?;
 
         let authority = Authority::new()?;
         let tls = TlsAcceptor::from(Arc::new(authority.server_config()?));
@@ -130,22 +126,12 @@ impl Emulator {
             faults: Faults::default(),
             recorder: Arc::new(Recorder::default()),
         });
-        let server = Server {
-            shared: Arc::clone(&shared),
-            tls,
-            port: address.port(),
-        };
+        let server = Server { shared: Arc::clone(&shared), tls, port: address.port() };
         let mut listeners = JoinSet::new();
         listeners.spawn(server.clone().run(listener, Protocol::Tls));
         listeners.spawn(server.run(proxy_listener, Protocol::Proxy));
         let ca_pem = authority.pem().to_owned();
-        Ok(Self {
-            shared,
-            address,
-            proxy_address,
-            ca_pem,
-            _listeners: listeners,
-        })
+        Ok(Self { shared, address, proxy_address, ca_pem, _listeners: listeners })
     }
 
     /// Where it serves TLS.
@@ -211,9 +197,7 @@ impl Emulator {
         }
         self.shared
             .store
-            .with_vault(vault, |vault| {
-                vault.add_version(name, value.to_owned(), |_| {})
-            })
+            .with_vault(vault, |vault| vault.add_version(name, value.to_owned(), |_| {}))
             .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))
     }
 
@@ -234,15 +218,9 @@ impl Emulator {
         let removed = self
             .shared
             .store
-            .with_vault(vault, |vault| {
-                vault.secrets.remove(&name.to_ascii_lowercase()).is_some()
-            })
+            .with_vault(vault, |vault| vault.secrets.remove(&name.to_ascii_lowercase()).is_some())
             .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))?;
-        if removed {
-            Ok(())
-        } else {
-            Err(ChangeError::UnknownSecret(name.to_owned()))
-        }
+        if removed { Ok(()) } else { Err(ChangeError::UnknownSecret(name.to_owned())) }
     }
 
     /// Gives a client these permissions on a vault's secrets, and takes all others.
@@ -315,9 +293,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     if !address.ip().is_loopback() {
         return Err(StartError::NotLoopback(address));
     }
-    TcpListener::bind(address)
-        .await
-        .map_err(not_listening(address))
+    TcpListener::bind(address).await.map_err(not_listening(address))
 }
 
 fn not_listening(address: SocketAddr) -> impl FnOnce(std::io::Error) -> StartError {

@@ -57,13 +57,7 @@ impl Entra {
         lifetime: Duration,
     ) -> Self {
         let resources = resources.iter().map(|resource| trimmed(resource)).collect();
-        Self {
-            tenant,
-            resources,
-            lifetime,
-            identities: Mutex::new(identities),
-            tokens: Mutex::default(),
-        }
+        Self { tenant, resources, lifetime, identities: Mutex::new(identities), tokens: Mutex::default() }
     }
 
     pub(crate) fn tenant_id(&self) -> &str {
@@ -80,10 +74,9 @@ impl Entra {
         match lock(&self.tokens).get(token) {
             None => Bearer::Unknown,
             Some(token) if token.expires <= Instant::now() => Bearer::Expired,
-            Some(token) => Bearer::Valid {
-                client_id: token.client_id.clone(),
-                resource: token.resource.clone(),
-            },
+            Some(token) => {
+                Bearer::Valid { client_id: token.client_id.clone(), resource: token.resource.clone() }
+            }
         }
     }
 
@@ -98,26 +91,17 @@ impl Entra {
         change: impl FnOnce(&mut Vec<FederatedCredential>),
     ) -> Option<()> {
         let mut identities = lock(&self.identities);
-        let identity = identities
-            .iter_mut()
-            .find(|identity| is(identity, client_id))?;
+        let identity = identities.iter_mut().find(|identity| is(identity, client_id))?;
         change(&mut identity.federated_credentials);
         Some(())
     }
 
     pub(crate) fn knows_client(&self, client_id: &str) -> bool {
-        lock(&self.identities)
-            .iter()
-            .any(|identity| is(identity, client_id))
+        lock(&self.identities).iter().any(|identity| is(identity, client_id))
     }
 
     /// Answers a token request whose form is `body`.
-    pub(crate) fn exchange(
-        &self,
-        issuer: &Issuer,
-        tenant: &str,
-        body: &[u8],
-    ) -> Result<Reply, Refusal> {
+    pub(crate) fn exchange(&self, issuer: &Issuer, tenant: &str, body: &[u8]) -> Result<Reply, Refusal> {
         if !self.knows_tenant(tenant) {
             return Err(Refusal::UnknownTenant(tenant.to_owned()));
         }
@@ -134,10 +118,7 @@ impl Entra {
         };
         let credentials = self.credentials(client_id)?;
         let jwt_bearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-        if form
-            .get("client_assertion_type")
-            .is_none_or(|kind| kind != jwt_bearer)
-        {
+        if form.get("client_assertion_type").is_none_or(|kind| kind != jwt_bearer) {
             return Err(Refusal::NoCredential);
         }
         let assertion = form.get("client_assertion").ok_or(Refusal::NoCredential)?;
@@ -145,10 +126,7 @@ impl Entra {
 
         let resource = trimmed(resource);
         if !hosts::is_vault_resource(&resource) && !self.resources.contains(&resource) {
-            return Err(Refusal::UnknownResource {
-                resource,
-                tenant: self.tenant.clone(),
-            });
+            return Err(Refusal::UnknownResource { resource, tenant: self.tenant.clone() });
         }
         Ok(self.issue(client_id, resource))
     }
@@ -156,22 +134,15 @@ impl Entra {
     fn credentials(&self, client_id: &str) -> Result<Vec<FederatedCredential>, Refusal> {
         let identities = lock(&self.identities);
         let identity = identities.iter().find(|identity| is(identity, client_id));
-        identity
-            .map(|identity| identity.federated_credentials.clone())
-            .ok_or_else(|| Refusal::UnknownClient {
-                client_id: client_id.to_owned(),
-                tenant: self.tenant.clone(),
-            })
+        identity.map(|identity| identity.federated_credentials.clone()).ok_or_else(|| {
+            Refusal::UnknownClient { client_id: client_id.to_owned(), tenant: self.tenant.clone() }
+        })
     }
 
     fn issue(&self, client_id: &str, resource: String) -> Reply {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let expires = Instant::now() + self.lifetime;
-        let access = AccessToken {
-            client_id: client_id.to_ascii_lowercase(),
-            resource,
-            expires,
-        };
+        let access = AccessToken { client_id: client_id.to_ascii_lowercase(), resource, expires };
         lock(&self.tokens).insert(token.clone(), access);
         let seconds = self.lifetime.as_secs();
         reply::json(

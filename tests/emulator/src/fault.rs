@@ -71,10 +71,7 @@ impl Faults {
 
     pub(crate) fn effect(&self, service: Service<'_>) -> Effect {
         let mut effect = Effect::default();
-        for (_, fault) in lock(&self.0)
-            .iter()
-            .filter(|(target, _)| target.covers(service))
-        {
+        for (_, fault) in lock(&self.0).iter().filter(|(target, _)| target.covers(service)) {
             match fault {
                 Fault::Latency(delay) => effect.delay += *delay,
                 other => effect.instead = Some(other.clone()),
@@ -104,20 +101,11 @@ mod tests {
     fn delays_add_up_and_the_newest_other_fault_decides() {
         let faults = Faults::default();
         faults.inject(Target::AllVaults, Fault::Latency(Duration::from_secs(1)));
-        faults.inject(
-            Target::Vault("One".to_owned()),
-            Fault::Latency(Duration::from_secs(2)),
-        );
+        faults.inject(Target::Vault("One".to_owned()), Fault::Latency(Duration::from_secs(2)));
         faults.inject(Target::AllVaults, Fault::Hang);
         faults.inject(Target::Vault("one".to_owned()), Fault::Status(503));
-        let one = Effect {
-            delay: Duration::from_secs(3),
-            instead: Some(Fault::Status(503)),
-        };
-        let two = Effect {
-            delay: Duration::from_secs(1),
-            instead: Some(Fault::Hang),
-        };
+        let one = Effect { delay: Duration::from_secs(3), instead: Some(Fault::Status(503)) };
+        let two = Effect { delay: Duration::from_secs(1), instead: Some(Fault::Hang) };
         assert_eq!(faults.effect(Service::Vault("one")), one);
         assert_eq!(faults.effect(Service::Vault("two")), two);
         assert_eq!(faults.effect(Service::Entra), Effect::default());

@@ -9,22 +9,10 @@ struct Cloud {
 }
 
 const CLOUDS: [Cloud; 4] = [
-    Cloud {
-        authority: "login.microsoftonline.com",
-        vault_suffix: "vault.azure.net",
-    },
-    Cloud {
-        authority: "login.microsoftonline.us",
-        vault_suffix: "vault.usgovcloudapi.net",
-    },
-    Cloud {
-        authority: "login.chinacloudapi.cn",
-        vault_suffix: "vault.azure.cn",
-    },
-    Cloud {
-        authority: "login.microsoftonline.de",
-        vault_suffix: "vault.microsoftazure.de",
-    },
+    Cloud { authority: "login.microsoftonline.com", vault_suffix: "vault.azure.net" },
+    Cloud { authority: "login.microsoftonline.us", vault_suffix: "vault.usgovcloudapi.net" },
+    Cloud { authority: "login.chinacloudapi.cn", vault_suffix: "vault.azure.cn" },
+    Cloud { authority: "login.microsoftonline.de", vault_suffix: "vault.microsoftazure.de" },
 ];
 
 const ISSUER_HOST: &str = "oidc.emulator.test";
@@ -56,8 +44,7 @@ pub(crate) fn role(host: &str) -> Role {
         Role::Issuer
     } else if CLOUDS.iter().any(|cloud| host == cloud.authority) {
         Role::Entra
-    } else if cloud_of(host).is_some()
-        || (is_private(host) && after_first_label(host).starts_with("vault."))
+    } else if cloud_of(host).is_some() || (is_private(host) && after_first_label(host).starts_with("vault."))
     {
         Role::Vault
     } else {
@@ -74,9 +61,7 @@ pub(crate) fn is_reachable(host: &str, port: u16) -> bool {
 /// Whether `host` (lower case, no port) is this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    address
-        .parse()
-        .is_ok_and(|address: IpAddr| address.is_loopback())
+    address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
         || host == "localhost"
         || host.ends_with(".localhost")
 }
@@ -128,8 +113,7 @@ fn cloud_of(vault_host: &str) -> Option<&'static Cloud> {
 }
 
 fn is_private(host: &str) -> bool {
-    host.rsplit_once('.')
-        .is_some_and(|(_, last)| last == "test")
+    host.rsplit_once('.').is_some_and(|(_, last)| last == "test")
 }
 
 fn after_first_label(host: &str) -> &str {
@@ -143,36 +127,20 @@ mod tests {
     #[test]
     fn a_vault_sends_its_callers_to_the_authority_of_its_own_cloud() {
         for (vault, login, resource_url) in [
-            (
-                "v.vault.azure.net",
-                "https://login.microsoftonline.com",
-                "https://vault.azure.net",
-            ),
+            ("v.vault.azure.net", "https://login.microsoftonline.com", "https://vault.azure.net"),
             (
                 "v.vault.usgovcloudapi.net",
                 "https://login.microsoftonline.us",
                 "https://vault.usgovcloudapi.net",
             ),
-            (
-                "v.vault.azure.cn",
-                "https://login.chinacloudapi.cn",
-                "https://vault.azure.cn",
-            ),
+            ("v.vault.azure.cn", "https://login.chinacloudapi.cn", "https://vault.azure.cn"),
             (
                 "v.vault.microsoftazure.de",
                 "https://login.microsoftonline.de",
                 "https://vault.microsoftazure.de",
             ),
-            (
-                "v.vault.stack.test:8443",
-                "https://login.stack.test:8443",
-                "https://vault.stack.test",
-            ),
-            (
-                "v.localhost:8443",
-                "https://localhost:8443",
-                "https://localhost",
-            ),
+            ("v.vault.stack.test:8443", "https://login.stack.test:8443", "https://vault.stack.test"),
+            ("v.localhost:8443", "https://localhost:8443", "https://localhost"),
         ] {
             assert_eq!(login_url(vault), login);
             assert_eq!(resource(without_port(vault)), resource_url);

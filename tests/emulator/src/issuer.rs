@@ -63,13 +63,7 @@ impl Issuer {
         let mut jwk = published(&key)?;
         let kid = jwk.thumbprint(ThumbprintHash::SHA256)?;
         jwk.common.key_id = Some(kid.clone());
-        Ok(Self {
-            key,
-            forger: OnceLock::new(),
-            kid,
-            own: JwkSet { keys: vec![jwk] },
-            other,
-        })
+        Ok(Self { key, forger: OnceLock::new(), kid, own: JwkSet { keys: vec![jwk] }, other })
     }
 
     /// The id of the published key.
@@ -83,11 +77,7 @@ impl Issuer {
     }
 
     pub(crate) fn sign(&self, kid: &str, claims: &Value, signature: Signature) -> String {
-        let algorithm = if signature == Signature::Missing {
-            "none"
-        } else {
-            "RS256"
-        };
+        let algorithm = if signature == Signature::Missing { "none" } else { "RS256" };
         let header = json!({"alg": algorithm, "kid": kid, "typ": "JWT"});
         let input = format!("{}.{}", encoded(&header), encoded(claims));
         let signature = match signature {
@@ -118,10 +108,7 @@ impl Issuer {
 
     fn forger(&self) -> &RsaKeyPair {
         self.forger.get_or_init(|| {
-            #[expect(
-                clippy::expect_used,
-                reason = "a key was made at the start, so another one can be"
-            )]
+            #[expect(clippy::expect_used, reason = "a key was made at the start, so another one can be")]
             rsa_key().expect("cannot make an RSA key")
         })
     }
@@ -143,19 +130,11 @@ fn published(key: &RsaKeyPair) -> Result<Jwk, serde_json::Error> {
     }))
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "a whole key and a buffer of its size are all it takes"
-)]
+#[expect(clippy::expect_used, reason = "a whole key and a buffer of its size are all it takes")]
 fn rs256(key: &RsaKeyPair, input: &str) -> String {
     let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(
-        &RSA_PKCS1_SHA256,
-        &SystemRandom::new(),
-        input.as_bytes(),
-        &mut signature,
-    )
-    .expect("the key does not sign");
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)
+        .expect("the key does not sign");
     BASE64URL_NOPAD.encode(&signature)
 }
 
@@ -179,14 +158,8 @@ mod tests {
         let forged = issuer.sign(issuer.kid(), &claims, Signature::Forged);
         let stray = issuer.sign("elsewhere", &claims, Signature::Genuine);
         assert_eq!(verdict(&issuer, &genuine), Ok(()));
-        assert_eq!(
-            verdict(&issuer, &forged),
-            Err(SignatureError::Mismatch(issuer.kid().to_owned()))
-        );
-        assert_eq!(
-            verdict(&issuer, &stray),
-            Err(SignatureError::UnknownKey("elsewhere".to_owned()))
-        );
+        assert_eq!(verdict(&issuer, &forged), Err(SignatureError::Mismatch(issuer.kid().to_owned())));
+        assert_eq!(verdict(&issuer, &stray), Err(SignatureError::UnknownKey("elsewhere".to_owned())));
     }
 
     #[test]

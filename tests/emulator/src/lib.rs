@@ -42,8 +42,8 @@ pub use fault::{Fault, Target};
 pub use issuer::IssuerError;
 pub use record::{RecordedRequest, RequestKind};
 pub use seed::{
-    Access, Authorization, FederatedCredential, Identity, Secret, SecretPermission, SecretVersion,
-    Seed, SeedError, Vault,
+    Access, Authorization, FederatedCredential, Identity, Secret, SecretPermission, SecretVersion, Seed,
+    SeedError, Vault,
 };
 pub use tls::TlsError;
 

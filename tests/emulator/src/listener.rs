@@ -89,8 +89,8 @@ impl Server {
             }
             async move { Ok::<_, Infallible>(reply) }
         });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service);
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         if connection.with_upgrades().await.is_err() {
             return;
         }
@@ -116,10 +116,7 @@ impl Server {
         }
         if hosts::role(&host) == Role::Vault && !self.shared.store.has(hosts::vault_name(&host)) {
             // As a real proxy answers for a vault that does not exist: it has no address.
-            return reply::text(
-                StatusCode::BAD_GATEWAY,
-                format!("Could not resolve host: {host}"),
-            );
+            return reply::text(StatusCode::BAD_GATEWAY, format!("Could not resolve host: {host}"));
         }
         Reply::new(Full::new(Bytes::new()))
     }

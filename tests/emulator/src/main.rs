@@ -71,10 +71,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.env_file {
         remove(path)?;
     }
-    let seed = Seed::from_yaml(&read(&arguments.seed)?).map_err(|source| Failure::Seed {
-        path: arguments.seed.clone(),
-        source,
-    })?;
+    let seed = Seed::from_yaml(&read(&arguments.seed)?)
+        .map_err(|source| Failure::Seed { path: arguments.seed.clone(), source })?;
     let options = Options {
         listen: arguments.listen,
         proxy_listen: arguments.proxy_listen,
@@ -114,10 +112,7 @@ fn environment(emulator: &Emulator, ca_file: &Path) -> String {
 
 fn read(path: impl AsRef<Path>) -> Result<String, Failure> {
     let path = path.as_ref();
-    std::fs::read_to_string(path).map_err(|source| Failure::File {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::read_to_string(path).map_err(|source| Failure::File { path: path.to_owned(), source })
 }
 
 /// Writes beside the file and renames, so that whoever waits for it finds it whole.
@@ -126,25 +121,18 @@ fn write(path: &Path, contents: &str) -> Result<(), Failure> {
     draft.push(".new");
     std::fs::write(&draft, contents)
         .and_then(|()| std::fs::rename(&draft, path))
-        .map_err(|source| Failure::File {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| Failure::File { path: path.to_owned(), source })
 }
 
 fn remove(path: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Failure::File {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::File { path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|source| Failure::File {
-        path: path.to_owned(),
-        source,
-    })
+    std::path::absolute(path).map_err(|source| Failure::File { path: path.to_owned(), source })
 }

@@ -83,16 +83,11 @@ impl Recorder {
 
     pub(crate) fn count(&self, kind: RequestKind) -> usize {
         let requests = lock(&self.requests);
-        requests
-            .iter()
-            .filter(|request| request.kind == kind && request.status.is_some())
-            .count()
+        requests.iter().filter(|request| request.kind == kind && request.status.is_some()).count()
     }
 
     pub(crate) fn in_flight_peak(&self, kind: RequestKind) -> usize {
-        lock(&self.in_flight)
-            .get(&kind)
-            .map_or(0, |gauge| gauge.peak)
+        lock(&self.in_flight).get(&kind).map_or(0, |gauge| gauge.peak)
     }
 
     pub(crate) fn clear(&self) {
@@ -109,11 +104,7 @@ impl Recorder {
         let gauge = gauges.entry(request.kind).or_default();
         gauge.now += 1;
         gauge.peak = gauge.peak.max(gauge.now);
-        InFlight {
-            recorder: Arc::clone(self),
-            counted_as: request.kind,
-            request: Some(request),
-        }
+        InFlight { recorder: Arc::clone(self), counted_as: request.kind, request: Some(request) }
     }
 }
 
@@ -178,9 +169,7 @@ mod tests {
     fn an_unanswered_request_is_recorded_and_not_counted() {
         let recorder = Arc::new(Recorder::default());
         drop(recorder.begin(request(RequestKind::Secret)));
-        recorder
-            .begin(request(RequestKind::Secret))
-            .answered(401, RequestKind::Challenge);
+        recorder.begin(request(RequestKind::Secret)).answered(401, RequestKind::Challenge);
         assert_eq!(recorder.requests().len(), 2);
         assert_eq!(recorder.count(RequestKind::Secret), 0);
         assert_eq!(recorder.count(RequestKind::Challenge), 1);

@@ -22,19 +22,13 @@ pub(crate) enum Operation<'a> {
     /// The service account issuer's keys.
     IssuerKeys,
     /// A token for a service account.
-    TokenRequest {
-        namespace: &'a str,
-        account: &'a str,
-    },
+    TokenRequest { namespace: &'a str, account: &'a str },
     /// A page of a vault's secrets.
     Secrets,
     /// A page of a secret's versions.
     SecretVersions { name: &'a str },
     /// A secret's value; without a version, the newest.
-    Secret {
-        name: &'a str,
-        version: Option<&'a str>,
-    },
+    Secret { name: &'a str, version: Option<&'a str> },
     /// Write a secret.
     SetSecret { name: &'a str },
 }
@@ -96,15 +90,9 @@ fn entra<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
 fn vault<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     match (method.as_str(), segments) {
         ("GET", ["secrets"] | ["secrets", ""]) => Some(Operation::Secrets),
-        ("GET", ["secrets", name] | ["secrets", name, ""]) => Some(Operation::Secret {
-            name,
-            version: None,
-        }),
+        ("GET", ["secrets", name] | ["secrets", name, ""]) => Some(Operation::Secret { name, version: None }),
         ("GET", ["secrets", name, "versions"]) => Some(Operation::SecretVersions { name }),
-        ("GET", ["secrets", name, version]) => Some(Operation::Secret {
-            name,
-            version: Some(version),
-        }),
+        ("GET", ["secrets", name, version]) => Some(Operation::Secret { name, version: Some(version) }),
         ("PUT", ["secrets", name]) => Some(Operation::SetSecret { name }),
         _ => None,
     }
@@ -114,18 +102,9 @@ fn issuer<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     match (method.as_str(), segments) {
         ("GET", [".well-known", "openid-configuration"]) => Some(Operation::IssuerDiscovery),
         ("GET", ["openid", "v1", "jwks"]) => Some(Operation::IssuerKeys),
-        (
-            "POST",
-            [
-                "api",
-                "v1",
-                "namespaces",
-                namespace,
-                "serviceaccounts",
-                account,
-                "token",
-            ],
-        ) => Some(Operation::TokenRequest { namespace, account }),
+        ("POST", ["api", "v1", "namespaces", namespace, "serviceaccounts", account, "token"]) => {
+            Some(Operation::TokenRequest { namespace, account })
+        }
         _ => None,
     }
 }
@@ -138,51 +117,24 @@ mod tests {
     fn a_cloud_host_serves_its_own_paths_and_a_loopback_name_serves_all() {
         let token = Some(Operation::Token { tenant: "t" });
         let path = "/t/oauth2/v2.0/token";
-        assert_eq!(
-            route("login.microsoftonline.com", &Method::POST, path),
-            (Service::Entra, token)
-        );
-        assert_eq!(
-            route("localhost", &Method::POST, path),
-            (Service::Entra, token)
-        );
-        assert_eq!(
-            route("v.vault.azure.net", &Method::POST, path),
-            (Service::Vault("v"), None)
-        );
-        assert_eq!(
-            route("oidc.emulator.test", &Method::POST, path),
-            (Service::Issuer, None)
-        );
+        assert_eq!(route("login.microsoftonline.com", &Method::POST, path), (Service::Entra, token));
+        assert_eq!(route("localhost", &Method::POST, path), (Service::Entra, token));
+        assert_eq!(route("v.vault.azure.net", &Method::POST, path), (Service::Vault("v"), None));
+        assert_eq!(route("oidc.emulator.test", &Method::POST, path), (Service::Issuer, None));
 
-        let secret = Some(Operation::Secret {
-            name: "a",
-            version: None,
-        });
-        assert_eq!(
-            route("v.localhost", &Method::GET, "/secrets/a/"),
-            (Service::Vault("v"), secret)
-        );
-        assert_eq!(
-            route("login.microsoftonline.us", &Method::GET, "/secrets/a"),
-            (Service::Entra, None)
-        );
+        let secret = Some(Operation::Secret { name: "a", version: None });
+        assert_eq!(route("v.localhost", &Method::GET, "/secrets/a/"), (Service::Vault("v"), secret));
+        assert_eq!(route("login.microsoftonline.us", &Method::GET, "/secrets/a"), (Service::Entra, None));
     }
 
     #[test]
     fn ad_fs_serves_its_token_endpoint_under_both_paths() {
         let token = Some(Operation::Token { tenant: "adfs" });
-        assert_eq!(
-            route("adfs.stack.test", &Method::POST, "/adfs/oauth2/token"),
-            (Service::Entra, token)
-        );
+        assert_eq!(route("adfs.stack.test", &Method::POST, "/adfs/oauth2/token"), (Service::Entra, token));
         assert_eq!(
             route("adfs.stack.test", &Method::POST, "/adfs/oauth2/v2.0/token"),
             (Service::Entra, token)
         );
-        assert_eq!(
-            route("adfs.stack.test", &Method::POST, "/other/oauth2/token"),
-            (Service::Entra, None)
-        );
+        assert_eq!(route("adfs.stack.test", &Method::POST, "/other/oauth2/token"), (Service::Entra, None));
     }
 }

@@ -211,18 +211,13 @@ impl Seed {
 impl Identity {
     /// An identity that no service account may act as yet.
     pub fn new(name: impl Into<String>, client_id: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            client_id: client_id.into(),
-            federated_credentials: Vec::new(),
-        }
+        Self { name: name.into(), client_id: client_id.into(), federated_credentials: Vec::new() }
     }
 
     /// Lets a service account of the emulator's own issuer act as it.
     #[must_use]
     pub fn federated(mut self, namespace: &str, service_account: &str) -> Self {
-        self.federated_credentials
-            .push(FederatedCredential::new(namespace, service_account));
+        self.federated_credentials.push(FederatedCredential::new(namespace, service_account));
         self
     }
 }
@@ -254,10 +249,7 @@ impl Vault {
     /// Lets an identity, by the seed's name for it, do something with secrets.
     #[must_use]
     pub fn access(mut self, identity: impl Into<String>, secrets: &[SecretPermission]) -> Self {
-        self.access.push(Access {
-            identity: identity.into(),
-            secrets: secrets.to_vec(),
-        });
+        self.access.push(Access { identity: identity.into(), secrets: secrets.to_vec() });
         self
     }
 
@@ -272,18 +264,12 @@ impl Vault {
 impl Secret {
     /// A secret with one version.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            value: Some(value.into()),
-            ..Self::empty(name.into())
-        }
+        Self { value: Some(value.into()), ..Self::empty(name.into()) }
     }
 
     /// A secret with these versions, oldest first.
     pub fn with_versions(name: impl Into<String>, versions: Vec<SecretVersion>) -> Self {
-        Self {
-            versions,
-            ..Self::empty(name.into())
-        }
+        Self { versions, ..Self::empty(name.into()) }
     }
 
     fn empty(name: String) -> Self {

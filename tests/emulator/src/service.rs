@@ -66,11 +66,7 @@ impl Shared {
             kind: head.kind(),
             method: parts.method.to_string(),
             host: host.to_owned(),
-            path_and_query: parts
-                .uri
-                .path_and_query()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
+            path_and_query: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             status: None,
             authenticated: head.bearer.is_some(),
             at,
@@ -87,10 +83,7 @@ impl Shared {
             Some(fault) => self.spoiled(&head, &fault),
             None => match Limited::new(body, LARGEST_BODY).collect().await {
                 Ok(body) => self.dispatch(&head, &body.to_bytes()),
-                Err(_) => reply::text(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "The body is too large.".to_owned(),
-                ),
+                Err(_) => reply::text(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.".to_owned()),
             },
         };
         // What answers for a vault that is not there is a proxy, not Key Vault.
@@ -104,9 +97,7 @@ impl Shared {
     fn outcome(&self, head: &Head<'_>, reply: &Reply) -> RequestKind {
         match head.service {
             Service::Vault(name) if !self.store.has(name) => RequestKind::Other,
-            Service::Vault(_) if reply.status() == StatusCode::UNAUTHORIZED => {
-                RequestKind::Challenge
-            }
+            Service::Vault(_) if reply.status() == StatusCode::UNAUTHORIZED => RequestKind::Challenge,
             _ => head.operation.map_or(RequestKind::Other, Operation::kind),
         }
     }
@@ -132,17 +123,12 @@ impl Shared {
     fn entra(&self, head: &Head<'_>, body: &[u8]) -> Reply {
         let answer = match head.operation {
             Some(Operation::Token { tenant }) => self.entra.exchange(&self.issuer, tenant, body),
-            Some(Operation::TenantDiscovery { tenant }) => {
-                entra::tenant(&self.entra, head.authority, tenant)
-            }
+            Some(Operation::TenantDiscovery { tenant }) => entra::tenant(&self.entra, head.authority, tenant),
             Some(Operation::InstanceDiscovery) => {
                 Ok(entra::instance(&self.entra, head.authority, head.query))
             }
             Some(Operation::TenantKeys) => Ok(entra::tenant_keys()),
-            _ => Ok(reply::html(
-                StatusCode::NOT_FOUND,
-                "<html><body>Not found</body></html>",
-            )),
+            _ => Ok(reply::html(StatusCode::NOT_FOUND, "<html><body>Not found</body></html>")),
         };
         answer.unwrap_or_else(|refusal| refusal.reply(head.client_request_id))
     }
@@ -176,10 +162,7 @@ impl Shared {
                 "<html><body><h1>Our services aren't available right now</h1></body></html>",
             ),
         };
-        if let Fault::Throttle {
-            retry_after: Some(delay),
-        } = fault
-        {
+        if let Fault::Throttle { retry_after: Some(delay) } = fault {
             reply::set_header(&mut reply, RETRY_AFTER, &delay.as_secs().to_string());
         }
         if status == StatusCode::UNAUTHORIZED && matches!(head.service, Service::Vault(_)) {
@@ -203,23 +186,11 @@ impl Head<'_> {
         match self.service {
             Service::Entra if throttled => {
                 let message = "There are too many incoming requests. Please try again later.";
-                entra::failure(
-                    status,
-                    "temporarily_unavailable",
-                    90055,
-                    message,
-                    self.client_request_id,
-                )
+                entra::failure(status, "temporarily_unavailable", 90055, message, self.client_request_id)
             }
             Service::Entra => {
                 let message = "A transient error has occurred. Please try again.";
-                entra::failure(
-                    status,
-                    "temporarily_unavailable",
-                    90033,
-                    message,
-                    self.client_request_id,
-                )
+                entra::failure(status, "temporarily_unavailable", 90033, message, self.client_request_id)
             }
             Service::Vault(_) if throttled => {
                 let message = "Request was not processed because too many requests were received. Reason: \
@@ -227,27 +198,12 @@ impl Head<'_> {
                 vault::failure(status, "Throttled", message, None)
             }
             Service::Vault(_) => {
-                let code = status
-                    .canonical_reason()
-                    .unwrap_or("InternalServerError")
-                    .replace(' ', "");
-                vault::failure(
-                    status,
-                    &code,
-                    "The emulator was told to fail this request.",
-                    None,
-                )
+                let code = status.canonical_reason().unwrap_or("InternalServerError").replace(' ', "");
+                vault::failure(status, &code, "The emulator was told to fail this request.", None)
             }
             Service::Issuer => {
-                let reason = status
-                    .canonical_reason()
-                    .unwrap_or("InternalError")
-                    .replace(' ', "");
-                cluster::failure(
-                    status,
-                    &reason,
-                    "the emulator was told to fail this request",
-                )
+                let reason = status.canonical_reason().unwrap_or("InternalError").replace(' ', "");
+                cluster::failure(status, &reason, "the emulator was told to fail this request")
             }
         }
     }
@@ -255,10 +211,7 @@ impl Head<'_> {
 
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim())
-        .filter(|token| !token.is_empty())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 
 fn client_request_id<'a>(headers: &'a HeaderMap, service: Service<'_>) -> Option<&'a str> {

@@ -42,26 +42,17 @@ impl Authority {
     pub(crate) fn new() -> Result<Arc<Self>, TlsError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Key Vault emulator");
+        params.distinguished_name.push(DnType::CommonName, "Key Vault emulator");
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         (params.not_before, params.not_after) = validity();
         let key = KeyPair::generate()?;
         let pem = params.self_signed(&key)?.pem();
 
         let leaf = KeyPair::generate()?;
-        let signing_key = provider()
-            .key_provider
-            .load_private_key(PrivateKeyDer::Pkcs8(leaf.serialize_der().into()))?;
+        let signing_key =
+            provider().key_provider.load_private_key(PrivateKeyDer::Pkcs8(leaf.serialize_der().into()))?;
         let issuer = Issuer::new(params, key);
-        Ok(Arc::new(Self {
-            issuer,
-            pem,
-            leaf,
-            signing_key,
-            made: Mutex::default(),
-        }))
+        Ok(Arc::new(Self { issuer, pem, leaf, signing_key, made: Mutex::default() }))
     }
 
     /// The authority's own certificate.
@@ -90,18 +81,14 @@ impl Authority {
             _ => vec![host.to_owned()],
         };
         let mut params = CertificateParams::new(names)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Key Vault emulator server");
+        params.distinguished_name.push(DnType::CommonName, "Key Vault emulator server");
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) = validity();
         let certificate = params.signed_by(&self.leaf, &self.issuer)?;
-        let certified = Arc::new(CertifiedKey::new(
-            vec![certificate.der().clone()],
-            Arc::clone(&self.signing_key),
-        ));
+        let certified =
+            Arc::new(CertifiedKey::new(vec![certificate.der().clone()], Arc::clone(&self.signing_key)));
         made.insert(host.to_owned(), Arc::clone(&certified));
         Ok(certified)
     }
@@ -109,10 +96,7 @@ impl Authority {
 
 impl ResolvesServerCert for Authority {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let host = hello
-            .server_name()
-            .unwrap_or("localhost")
-            .to_ascii_lowercase();
+        let host = hello.server_name().unwrap_or("localhost").to_ascii_lowercase();
         self.certificate(&host).ok()
     }
 }

@@ -56,31 +56,16 @@ pub(crate) fn answer(store: &Store, entra: &Entra, request: &VaultRequest<'_>) -
     })
 }
 
-fn checked(
-    vault: &mut VaultState,
-    entra: &Entra,
-    request: &VaultRequest<'_>,
-) -> Result<Reply, Refusal> {
+fn checked(vault: &mut VaultState, entra: &Entra, request: &VaultRequest<'_>) -> Result<Reply, Refusal> {
     let caller = caller(entra, request)?;
     if vault.private_link {
-        return Err(Refusal::PrivateLink {
-            caller,
-            vault: vault.name.clone(),
-        });
+        return Err(Refusal::PrivateLink { caller, vault: vault.name.clone() });
     }
     if vault.firewall {
-        return Err(Refusal::Firewall {
-            caller,
-            vault: vault.name.clone(),
-        });
+        return Err(Refusal::Firewall { caller, vault: vault.name.clone() });
     }
-    if request
-        .parameter("api-version")
-        .is_none_or(|version| version.is_empty())
-    {
-        return Err(Refusal::BadParameter(
-            "api-version must be specified".to_owned(),
-        ));
+    if request.parameter("api-version").is_none_or(|version| version.is_empty()) {
+        return Err(Refusal::BadParameter("api-version must be specified".to_owned()));
     }
     let Some(operation) = request.operation else {
         return Err(Refusal::NoSuchOperation);
@@ -118,14 +103,10 @@ fn caller(entra: &Entra, request: &VaultRequest<'_>) -> Result<Caller, Refusal> 
     match entra.bearer(token) {
         Bearer::Unknown => Err(Refusal::InvalidToken),
         Bearer::Expired => Err(Refusal::ExpiredToken),
-        Bearer::Valid { resource, .. } if resource != expected => Err(Refusal::WrongAudience {
-            expected,
-            found: resource,
-        }),
-        Bearer::Valid { client_id, .. } => Ok(Caller {
-            client_id,
-            tenant: entra.tenant_id().to_owned(),
-        }),
+        Bearer::Valid { resource, .. } if resource != expected => {
+            Err(Refusal::WrongAudience { expected, found: resource })
+        }
+        Bearer::Valid { client_id, .. } => Ok(Caller { client_id, tenant: entra.tenant_id().to_owned() }),
     }
 }
 
@@ -133,16 +114,14 @@ fn valid_name(name: &str) -> Result<(), Refusal> {
     if names::is_object(name) {
         return Ok(());
     }
-    Err(Refusal::BadParameter(format!(
-        "The request URI contains an invalid name: {name}"
-    )))
+    Err(Refusal::BadParameter(format!("The request URI contains an invalid name: {name}")))
 }
 
 fn valid_version(version: Option<&str>) -> Result<(), Refusal> {
     match version {
-        Some(version) if !names::is_version(version) => Err(Refusal::BadParameter(format!(
-            "The request URI contains an invalid version: {version}"
-        ))),
+        Some(version) if !names::is_version(version) => {
+            Err(Refusal::BadParameter(format!("The request URI contains an invalid version: {version}")))
+        }
         _ => Ok(()),
     }
 }

@@ -45,10 +45,8 @@ pub(super) fn check(
     let token = insecure_decode::<Claims>(assertion).map_err(|_| Refusal::MalformedAssertion)?;
     let claims = token.claims;
 
-    let mut matching: Vec<_> = credentials
-        .iter()
-        .filter(|credential| credential.issuer == claims.iss)
-        .collect();
+    let mut matching: Vec<_> =
+        credentials.iter().filter(|credential| credential.issuer == claims.iss).collect();
     if matching.is_empty() {
         return Err(Refusal::Issuer(claims.iss));
     }
@@ -57,30 +55,18 @@ pub(super) fn check(
         return Err(Refusal::Subject(claims.sub));
     }
     let audiences = claims.aud.as_slice();
-    if !matching
-        .iter()
-        .any(|credential| audiences.contains(&credential.audience))
-    {
+    if !matching.iter().any(|credential| audiences.contains(&credential.audience)) {
         return Err(Refusal::Audience(audiences.join(",")));
     }
-    issuer
-        .verify(assertion, &token.header)
-        .map_err(|error| match error {
-            SignatureError::UnknownKey(kid) => Refusal::UnknownKey {
-                kid,
-                issuer: claims.iss.clone(),
-            },
-            SignatureError::Mismatch(kid) => Refusal::Signature { kid },
-        })?;
+    issuer.verify(assertion, &token.header).map_err(|error| match error {
+        SignatureError::UnknownKey(kid) => Refusal::UnknownKey { kid, issuer: claims.iss.clone() },
+        SignatureError::Mismatch(kid) => Refusal::Signature { kid },
+    })?;
 
     let now = OffsetDateTime::now_utc();
     let not_before = claims.nbf.unwrap_or(0);
     if now.unix_timestamp() < not_before || now.unix_timestamp() >= claims.exp {
-        return Err(Refusal::TimeRange {
-            now,
-            not_before,
-            expires: claims.exp,
-        });
+        return Err(Refusal::TimeRange { now, not_before, expires: claims.exp });
     }
     Ok(())
 }

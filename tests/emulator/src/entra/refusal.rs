@@ -120,11 +120,7 @@ impl Refusal {
                 "Client assertion failed signature validation. [Reason - The provided signature value did not \
                  match the expected signature value., Thumbprint of key used by client: '{kid}']"
             ),
-            Self::TimeRange {
-                now,
-                not_before,
-                expires,
-            } => format!(
+            Self::TimeRange { now, not_before, expires } => format!(
                 "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, \
                  expiry time of assertion {}. Review the documentation at \
                  https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",

@@ -16,11 +16,7 @@ impl Seed {
         for (index, identity) in self.identities.iter().enumerate() {
             let place = format!("identities[{index}]");
             names.check(&identity.name, || format!("{place}.name"), &mut findings);
-            client_ids.check(
-                &identity.client_id,
-                || format!("{place}.clientId"),
-                &mut findings,
-            );
+            client_ids.check(&identity.client_id, || format!("{place}.clientId"), &mut findings);
         }
         let mut vaults = Unique::default();
         for (index, vault) in self.vaults.iter().enumerate() {
@@ -28,11 +24,7 @@ impl Seed {
             vaults.check(&vault.name, || format!("{place}.name"), &mut findings);
             self.check_vault(vault, &place, &mut findings);
         }
-        if findings.is_empty() {
-            Ok(())
-        } else {
-            Err(SeedError::Invalid(findings))
-        }
+        if findings.is_empty() { Ok(()) } else { Err(SeedError::Invalid(findings)) }
     }
 
     fn check_vault(&self, vault: &Vault, place: &str, findings: &mut Vec<String>) {
@@ -43,11 +35,7 @@ impl Seed {
             ));
         }
         for (index, access) in vault.access.iter().enumerate() {
-            if !self
-                .identities
-                .iter()
-                .any(|identity| identity.name == access.identity)
-            {
+            if !self.identities.iter().any(|identity| identity.name == access.identity) {
                 findings.push(format!(
                     "{place}.access[{index}].identity: no identity is called {:?}",
                     access.identity
@@ -135,10 +123,7 @@ vaults:
             "vaults[1].name: \"OK-Vault\" is there twice",
             "vaults[2].name: \"v\" is no vault name",
         ] {
-            assert!(
-                message.contains(finding),
-                "{finding:?} is missing from {message}"
-            );
+            assert!(message.contains(finding), "{finding:?} is missing from {message}");
         }
     }
 
@@ -175,10 +160,7 @@ vaults:
         assert_eq!(credential.audience, "api://AzureADTokenExchange");
         let version = &seed.vaults[0].secrets[0].versions[0];
         assert_eq!(version.value, "0123");
-        assert_eq!(
-            version.version.as_deref(),
-            Some("11111111111111111111111111111111")
-        );
+        assert_eq!(version.version.as_deref(), Some("11111111111111111111111111111111"));
         assert!(version.enabled);
     }
 }

@@ -62,10 +62,9 @@ impl Refusal {
         const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
         match self {
             // Nothing answers at such a name: what the client sees is its proxy.
-            Self::UnknownVault(host) => reply::text(
-                StatusCode::BAD_GATEWAY,
-                format!("Could not resolve host: {host}"),
-            ),
+            Self::UnknownVault(host) => {
+                reply::text(StatusCode::BAD_GATEWAY, format!("Could not resolve host: {host}"))
+            }
             Self::NoToken => failure(
                 UNAUTHORIZED,
                 "Unauthorized",
@@ -85,8 +84,7 @@ impl Refusal {
                 None,
             ),
             Self::WrongAudience { expected, found } => {
-                let message =
-                    format!("AKV10022: Invalid audience. Expected {expected}, found: {found}.");
+                let message = format!("AKV10022: Invalid audience. Expected {expected}, found: {found}.");
                 failure(UNAUTHORIZED, "Unauthorized", &message, None)
             }
             Self::Firewall { caller, vault } => {
@@ -95,12 +93,7 @@ impl Refusal {
                      Client address: 127.0.0.1\r\nCaller: {}\r\nVault: {vault};location=westeurope",
                     caller.described()
                 );
-                failure(
-                    FORBIDDEN,
-                    "Forbidden",
-                    &message,
-                    Some("ForbiddenByFirewall"),
-                )
+                failure(FORBIDDEN, "Forbidden", &message, Some("ForbiddenByFirewall"))
             }
             Self::PrivateLink { caller, vault } => {
                 let message = format!(
@@ -108,27 +101,13 @@ impl Refusal {
                      approved private link.\r\nCaller: {}\r\nVault: {vault};location=westeurope",
                     caller.described()
                 );
-                failure(
-                    FORBIDDEN,
-                    "Forbidden",
-                    &message,
-                    Some("ForbiddenByConnection"),
-                )
+                failure(FORBIDDEN, "Forbidden", &message, Some("ForbiddenByConnection"))
             }
-            Self::NoRole {
-                caller,
-                vault,
-                action,
-                object,
-            } => {
+            Self::NoRole { caller, vault, action, object } => {
                 let message = no_role(caller, vault, action, object.as_deref());
                 failure(FORBIDDEN, "Forbidden", &message, Some("ForbiddenByRbac"))
             }
-            Self::NoPolicy {
-                caller,
-                vault,
-                permission,
-            } => {
+            Self::NoPolicy { caller, vault, permission } => {
                 let message = format!(
                     "The user, group or application '{}' does not have secrets {permission} permission on key \
                      vault '{vault};location=westeurope'. For help resolving this issue, please see \
@@ -149,9 +128,7 @@ impl Refusal {
                 );
                 failure(StatusCode::NOT_FOUND, "SecretNotFound", &message, None)
             }
-            Self::BadParameter(message) => {
-                failure(StatusCode::BAD_REQUEST, "BadParameter", message, None)
-            }
+            Self::BadParameter(message) => failure(StatusCode::BAD_REQUEST, "BadParameter", message, None),
             Self::NoSuchOperation => {
                 let message = "The requested operation is not one of this vault's.";
                 failure(StatusCode::NOT_FOUND, "NotFound", message, None)
@@ -171,9 +148,7 @@ pub(crate) fn failure(status: StatusCode, code: &str, message: &str, inner: Opti
 }
 
 fn no_role(caller: &Caller, vault: &str, action: &str, object: Option<&str>) -> String {
-    let object = object
-        .map(|name| format!("/secrets/{name}"))
-        .unwrap_or_default();
+    let object = object.map(|name| format!("/secrets/{name}")).unwrap_or_default();
     format!(
         "Caller is not authorized to perform action on resource.\r\n\
          If role assignments, deny assignments or role definitions were changed recently, please observe \

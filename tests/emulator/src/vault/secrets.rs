@@ -47,15 +47,9 @@ pub(super) fn read(
             None => name.to_owned(),
         })
     };
-    let secret = vault
-        .secrets
-        .get(&name.to_ascii_lowercase())
-        .ok_or_else(not_found)?;
+    let secret = vault.secrets.get(&name.to_ascii_lowercase()).ok_or_else(not_found)?;
     let found = match version {
-        Some(id) => secret
-            .versions
-            .iter()
-            .find(|version| version.id.eq_ignore_ascii_case(id)),
+        Some(id) => secret.versions.iter().find(|version| version.id.eq_ignore_ascii_case(id)),
         None => secret.versions.last(),
     };
     let version = found.ok_or_else(not_found)?;
@@ -90,11 +84,7 @@ fn read_back(vault: &VaultState, request: &VaultRequest<'_>, name: &str) -> Resu
     Ok(bundle(secret, version, request.authority))
 }
 
-pub(super) fn versions(
-    vault: &VaultState,
-    request: &VaultRequest<'_>,
-    name: &str,
-) -> Result<Reply, Refusal> {
+pub(super) fn versions(vault: &VaultState, request: &VaultRequest<'_>, name: &str) -> Result<Reply, Refusal> {
     let Some(secret) = vault.secrets.get(&name.to_ascii_lowercase()) else {
         return Err(Refusal::SecretNotFound(name.to_owned()));
     };
@@ -102,27 +92,16 @@ pub(super) fn versions(
     let mut versions: Vec<&VersionState> = secret.versions.iter().collect();
     versions.sort_by_key(|version| &version.id);
     let items = versions.into_iter().map(|version| {
-        let id = format!(
-            "https://{}/secrets/{}/{}",
-            request.authority, secret.name, version.id
-        );
+        let id = format!("https://{}/secrets/{}/{}", request.authority, secret.name, version.id);
         item(secret, version, &id)
     });
-    page(
-        request,
-        &format!("/secrets/{}/versions", secret.name),
-        items.collect(),
-    )
+    page(request, &format!("/secrets/{}/versions", secret.name), items.collect())
 }
 
 pub(super) fn list(vault: &VaultState, request: &VaultRequest<'_>) -> Result<Reply, Refusal> {
     let items = vault.secrets.values().filter_map(|secret| {
         let newest = secret.versions.last()?;
-        Some(item(
-            secret,
-            newest,
-            &format!("https://{}/secrets/{}", request.authority, secret.name),
-        ))
+        Some(item(secret, newest, &format!("https://{}/secrets/{}", request.authority, secret.name)))
     });
     page(request, "/secrets", items.collect())
 }
@@ -146,22 +125,13 @@ fn page(request: &VaultRequest<'_>, path: &str, items: Vec<Value>) -> Result<Rep
     let values: Vec<Value> = items.into_iter().skip(offset).take(size).collect();
     let next_link = more.then(|| {
         let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair(
-                "api-version",
-                &request.parameter("api-version").unwrap_or_default(),
-            )
-            .append_pair(
-                "$skiptoken",
-                &BASE64URL_NOPAD.encode((offset + size).to_string().as_bytes()),
-            )
+            .append_pair("api-version", &request.parameter("api-version").unwrap_or_default())
+            .append_pair("$skiptoken", &BASE64URL_NOPAD.encode((offset + size).to_string().as_bytes()))
             .append_pair("maxresults", &size.to_string())
             .finish();
         format!("https://{}{path}?{query}", request.authority)
     });
-    Ok(reply::json(
-        StatusCode::OK,
-        &json!({"value": values, "nextLink": next_link}),
-    ))
+    Ok(reply::json(StatusCode::OK, &json!({"value": values, "nextLink": next_link})))
 }
 
 fn decoded(token: &str) -> Option<usize> {

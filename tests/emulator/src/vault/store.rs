@@ -69,14 +69,8 @@ impl Store {
     }
 
     /// Runs `action` on a vault; `None` if there is no such vault.
-    pub(crate) fn with_vault<T>(
-        &self,
-        vault: &str,
-        action: impl FnOnce(&mut VaultState) -> T,
-    ) -> Option<T> {
-        lock(&self.0)
-            .get_mut(&vault.to_ascii_lowercase())
-            .map(action)
+    pub(crate) fn with_vault<T>(&self, vault: &str, action: impl FnOnce(&mut VaultState) -> T) -> Option<T> {
+        lock(&self.0).get_mut(&vault.to_ascii_lowercase()).map(action)
     }
 
     /// Runs `action` on the newest version of a secret.
@@ -88,10 +82,7 @@ impl Store {
     ) -> Result<T, UnknownObject> {
         self.with_vault(vault, |vault| {
             let secret = vault.secrets.get_mut(&name.to_ascii_lowercase());
-            secret
-                .and_then(|secret| secret.versions.last_mut())
-                .map(action)
-                .ok_or(UnknownObject::Secret)
+            secret.and_then(|secret| secret.versions.last_mut()).map(action).ok_or(UnknownObject::Secret)
         })
         .unwrap_or(Err(UnknownObject::Vault))
     }
@@ -101,14 +92,8 @@ impl VaultState {
     fn new(vault: Vault, identities: &[Identity], now: OffsetDateTime) -> Self {
         let mut access: HashMap<String, Vec<SecretPermission>> = HashMap::new();
         for entry in vault.access {
-            for identity in identities
-                .iter()
-                .filter(|identity| identity.name == entry.identity)
-            {
-                access
-                    .entry(identity.client_id.to_ascii_lowercase())
-                    .or_default()
-                    .extend(&entry.secrets);
+            for identity in identities.iter().filter(|identity| identity.name == entry.identity) {
+                access.entry(identity.client_id.to_ascii_lowercase()).or_default().extend(&entry.secrets);
             }
         }
         let secrets = vault.secrets.into_iter().map(|secret| {
@@ -127,8 +112,7 @@ impl VaultState {
 
     /// Gives a client these permissions and no others.
     pub(crate) fn set_access(&mut self, client_id: &str, permissions: &[SecretPermission]) {
-        self.access
-            .insert(client_id.to_ascii_lowercase(), permissions.to_vec());
+        self.access.insert(client_id.to_ascii_lowercase(), permissions.to_vec());
     }
 
     pub(crate) fn permit(
@@ -137,34 +121,20 @@ impl VaultState {
         permission: SecretPermission,
         object: Option<&str>,
     ) -> Result<(), Refusal> {
-        if self
-            .access
-            .get(&caller.client_id)
-            .is_some_and(|granted| granted.contains(&permission))
-        {
+        if self.access.get(&caller.client_id).is_some_and(|granted| granted.contains(&permission)) {
             return Ok(());
         }
         let vault = self.name.clone();
         let (word, action) = match permission {
             SecretPermission::Get => ("get", "Microsoft.KeyVault/vaults/secrets/getSecret/action"),
-            SecretPermission::List => (
-                "list",
-                "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
-            ),
+            SecretPermission::List => ("list", "Microsoft.KeyVault/vaults/secrets/readMetadata/action"),
             SecretPermission::Set => ("set", "Microsoft.KeyVault/vaults/secrets/setSecret/action"),
         };
         Err(match self.authorization {
-            Authorization::Rbac => Refusal::NoRole {
-                caller,
-                vault,
-                action,
-                object: object.map(str::to_lowercase),
-            },
-            Authorization::Policy => Refusal::NoPolicy {
-                caller,
-                vault,
-                permission: word,
-            },
+            Authorization::Rbac => {
+                Refusal::NoRole { caller, vault, action, object: object.map(str::to_lowercase) }
+            }
+            Authorization::Policy => Refusal::NoPolicy { caller, vault, permission: word },
         })
     }
 
@@ -177,14 +147,11 @@ impl VaultState {
         value: String,
         adjust: impl FnOnce(&mut VersionState),
     ) -> String {
-        let secret = self
-            .secrets
-            .entry(name.to_ascii_lowercase())
-            .or_insert_with(|| SecretState {
-                name: name.to_owned(),
-                certificate: false,
-                versions: Vec::new(),
-            });
+        let secret = self.secrets.entry(name.to_ascii_lowercase()).or_insert_with(|| SecretState {
+            name: name.to_owned(),
+            certificate: false,
+            versions: Vec::new(),
+        });
         let now = OffsetDateTime::now_utc();
         let created = match secret.versions.last() {
             Some(newest) => now.max(newest.created.saturating_add(Duration::SECOND)),
@@ -222,10 +189,7 @@ impl SecretState {
                 let own = version.created.unwrap_or(created);
                 created -= Duration::SECOND;
                 VersionState {
-                    id: version
-                        .version
-                        .unwrap_or_else(new_version_id)
-                        .to_ascii_lowercase(),
+                    id: version.version.unwrap_or_else(new_version_id).to_ascii_lowercase(),
                     value: version.value,
                     content_type: version.content_type.or_else(|| secret.content_type.clone()),
                     enabled: version.enabled && secret.enabled,
@@ -233,21 +197,13 @@ impl SecretState {
                     updated: own,
                     not_before: version.not_before,
                     expires: version.expires,
-                    tags: if version.tags.is_empty() {
-                        secret.tags.clone()
-                    } else {
-                        version.tags
-                    },
+                    tags: if version.tags.is_empty() { secret.tags.clone() } else { version.tags },
                 }
             })
             .collect();
         versions.reverse();
         versions.sort_by_key(|version| version.created);
-        Self {
-            name: secret.name,
-            certificate: secret.certificate,
-            versions,
-        }
+        Self { name: secret.name, certificate: secret.certificate, versions }
     }
 }
 

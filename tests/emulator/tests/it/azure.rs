@@ -50,9 +50,7 @@ impl Azure {
     }
 
     pub(crate) async fn start_with(options: Options) -> Self {
-        let emulator = Emulator::start_with(Seed::from_yaml(SEED).unwrap(), options)
-            .await
-            .unwrap();
+        let emulator = Emulator::start_with(Seed::from_yaml(SEED).unwrap(), options).await.unwrap();
         let client = client(&emulator);
         Self { emulator, client }
     }
@@ -60,11 +58,7 @@ impl Azure {
     /// The same with a client that speaks HTTP/1.1 only.
     pub(crate) fn with_http1(self) -> Self {
         let proxy = Proxy::all(self.emulator.proxy_url()).unwrap();
-        let client = trusting(&self.emulator)
-            .proxy(proxy)
-            .http1_only()
-            .build()
-            .unwrap();
+        let client = trusting(&self.emulator).proxy(proxy).http1_only().build().unwrap();
         Self { client, ..self }
     }
 
@@ -105,26 +99,18 @@ impl Azure {
 
     /// A request to a vault of the public cloud, with the API version and without a token.
     pub(crate) fn get(&self, vault: &str, path: &str) -> RequestBuilder {
-        self.client
-            .get(format!("https://{vault}.vault.azure.net{path}"))
-            .query(&[("api-version", "7.5")])
+        self.client.get(format!("https://{vault}.vault.azure.net{path}")).query(&[("api-version", "7.5")])
     }
 }
 
 pub(crate) fn client(emulator: &Emulator) -> Client {
-    trusting(emulator)
-        .proxy(Proxy::all(emulator.proxy_url()).unwrap())
-        .build()
-        .unwrap()
+    trusting(emulator).proxy(Proxy::all(emulator.proxy_url()).unwrap()).build().unwrap()
 }
 
 pub(crate) fn trusting(emulator: &Emulator) -> reqwest::ClientBuilder {
     let ca = Certificate::from_pem(emulator.ca_pem().as_bytes()).unwrap();
     // The limit is for a test that would otherwise never end.
-    Client::builder()
-        .tls_certs_only([ca])
-        .no_proxy()
-        .timeout(Duration::from_secs(30))
+    Client::builder().tls_certs_only([ca]).no_proxy().timeout(Duration::from_secs(30))
 }
 
 /// Status and body.

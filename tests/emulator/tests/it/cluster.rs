@@ -14,24 +14,13 @@ fn claims(token: &str) -> Value {
 #[tokio::test]
 async fn discovery_names_the_issuer_and_leads_to_its_keys() {
     let azure = Azure::start().await;
-    let url = format!(
-        "{}.well-known/openid-configuration",
-        azure.emulator.issuer()
-    );
+    let url = format!("{}.well-known/openid-configuration", azure.emulator.issuer());
     let (_, configuration) = read(azure.client.get(url)).await;
     assert_eq!(configuration["issuer"], azure.emulator.issuer());
-    let (_, keys) = read(
-        azure
-            .client
-            .get(configuration["jwks_uri"].as_str().unwrap()),
-    )
-    .await;
+    let (_, keys) = read(azure.client.get(configuration["jwks_uri"].as_str().unwrap())).await;
     assert_eq!(keys.to_string(), azure.emulator.jwks());
     let key = &keys["keys"][0];
-    assert_eq!(
-        (&key["kty"], &key["alg"], &key["use"]),
-        (&json!("RSA"), &json!("RS256"), &json!("sig"))
-    );
+    assert_eq!((&key["kty"], &key["alg"], &key["use"]), (&json!("RSA"), &json!("RS256"), &json!("sig")));
     let header = jsonwebtoken::decode_header(azure.service_account().build()).unwrap();
     assert_eq!(key["kid"], json!(header.kid));
     assert_eq!(azure.emulator.count(RequestKind::Jwks), 1);
@@ -54,20 +43,9 @@ async fn a_token_request_is_answered_as_kubernetes_answers_it() {
     assert_eq!(answer["kind"], "TokenRequest");
     let claims = claims(answer["status"]["token"].as_str().unwrap());
     assert_eq!(claims["sub"], "system:serviceaccount:team:app");
-    assert_eq!(
-        claims["kubernetes.io"]["pod"],
-        json!({"name": "pod-1", "uid": "uid-1"})
-    );
-    assert_eq!(
-        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
-        900
-    );
-    assert!(
-        answer["status"]["expirationTimestamp"]
-            .as_str()
-            .unwrap()
-            .ends_with('Z')
-    );
+    assert_eq!(claims["kubernetes.io"]["pod"], json!({"name": "pod-1", "uid": "uid-1"}));
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
+    assert!(answer["status"]["expirationTimestamp"].as_str().unwrap().ends_with('Z'));
 }
 
 #[tokio::test]

@@ -1,0 +1,154 @@
+//! The whole way of a secret, on this machine: an emulated Key Vault and Entra, the real provider,
+//! and this program in the role of the Secrets Store CSI driver.
+//!
+//! ```text
+//! cargo run --example quickstart
+//! ```
+
+mod driver;
+mod volume;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use keyvault_csi_provider::server::socket;
+use keyvault_emulator::{Emulator, RequestKind, Seed};
+
+use driver::{Class, Pod, mount};
+use volume::Volume;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Writes a line for the reader.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        // A reader who has gone, as behind `head`, is no error.
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+pub(crate) use say;
+
+fn main() -> ExitCode {
+    // The provider runs as a process of its own, as it does on a node. This program is linked with
+    // it, so its process is this program again, with the provider's arguments.
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return keyvault_csi_provider::cli::run(std::env::args_os());
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say!("no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(show()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say!("\nThe quickstart failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn show() -> Result<()> {
+    let database: Class = Class::parse(include_str!("../database-password.yaml"))?;
+    let velero: Class = Class::parse(include_str!("../velero-cloud-credentials.yaml"))?;
+    let folder = tempfile::tempdir()?;
+
+    say!("1. Azure, emulated");
+    let emulator = Emulator::start(Seed::from_yaml(include_str!("seed.yaml"))?).await?;
+    say!("   Entra and Key Vault answer over TLS behind the proxy {},", emulator.proxy_url());
+    say!("   under their real names: login.microsoftonline.com, mykeyvault.vault.azure.net, …");
+
+    say!("\n2. The provider");
+    let socket = folder.path().join("azure.sock");
+    let provider = Provider::start(&emulator, folder.path(), &socket).await?;
+    say!("   Process {} serves the driver at {}.", provider.0.id(), socket.display());
+
+    say!("\n3. A pod starts: default/myapp-0 mounts examples/database-password.yaml at /mnt/secrets");
+    let pod = Pod { name: "myapp-0", namespace: "default", service_account: "workload-identity-sa" };
+    let secrets = Volume::new(folder.path(), "myapp")?;
+    mount(&emulator, &socket, &database, &pod, &secrets).await?;
+    secrets.show("/mnt/secrets")?;
+    say!(
+        "   Requests so far: {} for a token, {} for a secret.",
+        emulator.count(RequestKind::Token),
+        emulator.count(RequestKind::Secret)
+    );
+
+    say!("\n4. Velero starts: velero/velero-0 mounts examples/velero-cloud-credentials.yaml at /credentials");
+    let velero_pod = Pod { name: "velero-0", namespace: "velero", service_account: "velero" };
+    let credentials = Volume::new(folder.path(), "velero")?;
+    mount(&emulator, &socket, &velero, &velero_pod, &credentials).await?;
+    credentials.show("/credentials")?;
+
+    say!("\n5. The password is rotated in Key Vault, and the driver calls again");
+    emulator.set_secret("myKeyVault", "database-password", "Tr0ub4dor&3")?;
+    mount(&emulator, &socket, &database, &pod, &secrets).await?;
+    secrets.show("/mnt/secrets")?;
+
+    say!("\n6. A pod of another service account tries the same SecretProviderClass");
+    let stranger = Pod { name: "curious-0", namespace: "default", service_account: "curious" };
+    let nothing = Volume::new(folder.path(), "curious")?;
+    match mount(&emulator, &socket, &database, &stranger, &nothing).await {
+        Err(refusal) => say!("   {refusal}"),
+        Ok(()) => return Err("a stranger was given the secret".into()),
+    }
+    nothing.show("/mnt/secrets")?;
+
+    say!("\n7. Cleaning up: the volumes are unmounted and the provider is told to stop (SIGTERM)");
+    for volume in [secrets, credentials, nothing] {
+        volume.remove()?;
+    }
+    let status = provider.stop()?;
+    say!("   It ended with {status}.");
+    Ok(())
+}
+
+/// The provider's process, killed if it is forgotten.
+struct Provider(Child);
+
+impl Provider {
+    async fn start(emulator: &Emulator, folder: &Path, socket: &Path) -> Result<Self> {
+        let ca = folder.join("ca.pem");
+        std::fs::write(&ca, emulator.ca_pem())?;
+        let child = Command::new(std::env::current_exe()?)
+            .args(["serve", "--healthz-port=0", "--prometheus-port=0"])
+            .arg(format!("--endpoint=unix://{}", socket.display()))
+            .env_clear()
+            .env("HTTPS_PROXY", emulator.proxy_url())
+            .env("SSL_CERT_FILE", ca)
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(std::fs::File::create(folder.join("provider.log"))?))
+            .spawn()?;
+        let mut provider = Self(child);
+        let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !driver::answers(&socket::channel(socket)).await {
+            if let Some(status) = provider.0.try_wait()? {
+                let log = std::fs::read_to_string(folder.join("provider.log"))?;
+                return Err(format!("the provider ended with {status}: {log}").into());
+            }
+            if tokio::time::Instant::now() > patience {
+                return Err("the provider does not answer".into());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(provider)
+    }
+
+    fn stop(mut self) -> Result<std::process::ExitStatus> {
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.0.id())?);
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM)?;
+        Ok(self.0.wait()?)
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
