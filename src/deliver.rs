@@ -77,6 +77,9 @@ pub enum DeliverError {
         /// The system's word on it.
         error: nix::Error,
     },
+    /// Another mount of the same target took all the time that there was.
+    #[error("another mount is still writing into {}; the files that were there are untouched", .0.display())]
+    Busy(PathBuf),
     /// The caller went away before the new files were in place.
     #[error("the mount was cancelled; the files that were there are untouched")]
     Cancelled,
@@ -87,7 +90,7 @@ impl DeliverError {
     pub fn code(&self) -> Code {
         match self {
             Self::Target { .. } | Self::InTheWay { .. } => Code::InvalidArgument,
-            Self::TooLarge { .. } | Self::Io { .. } | Self::Cancelled => Code::Internal,
+            Self::TooLarge { .. } | Self::Io { .. } | Self::Busy(_) | Self::Cancelled => Code::Internal,
         }
     }
 }

@@ -56,7 +56,7 @@ impl Mounter {
         match self.file_writer {
             FileWriter::Driver => Ok(deliver::respond(files, versions, self.max_response_bytes)?),
             FileWriter::Provider => {
-                self.write(&plan.target, files).await?;
+                self.write(&plan.target, files, deadline).await?;
                 Ok(MountResponse { object_version: versions, error: None, files: Vec::new() })
             }
         }
@@ -82,8 +82,9 @@ impl Mounter {
 
     /// Writes the files here. The work is joined before this returns; if the caller goes away, it
     /// stops at the next file and lets go of the target.
-    async fn write(&self, target: &Path, files: Vec<File>) -> Result<(), DeliverError> {
-        let held = self.targets.lock(target).await;
+    async fn write(&self, target: &Path, files: Vec<File>, deadline: Deadline) -> Result<(), DeliverError> {
+        let held = deadline.limit(self.targets.lock(target)).await;
+        let held = held.ok_or_else(|| DeliverError::Busy(target.to_owned()))?;
         let gone = Arc::new(AtomicBool::new(false));
         let on_drop = SetOnDrop(Arc::clone(&gone));
         let path = target.to_owned();

@@ -107,16 +107,15 @@ fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
         .with_context(|| format!("cannot listen on {flag}={port}; is another process there?"))
 }
 
-fn spawn_http(listener: Option<TcpListener>, router: Router) -> Option<JoinHandle<std::io::Result<()>>> {
-    listener.map(|listener| tokio::spawn(async move { axum::serve(listener, router).await }))
+fn spawn_http(listener: Option<TcpListener>, router: Router) -> Option<JoinHandle<()>> {
+    listener.map(|listener| tokio::spawn(http::serve(listener, router)))
 }
 
 /// Ends only if the HTTP server ends, which it never should.
-async fn failed(server: Option<JoinHandle<std::io::Result<()>>>) -> anyhow::Error {
+async fn failed(server: Option<JoinHandle<()>>) -> anyhow::Error {
     let Some(server) = server else { return std::future::pending().await };
     match server.await {
-        Ok(Ok(())) => anyhow::anyhow!("it ended by itself"),
-        Ok(Err(error)) => error.into(),
+        Ok(()) => anyhow::anyhow!("it ended by itself"),
         Err(error) => error.into(),
     }
 }

@@ -66,7 +66,12 @@ impl Vaults {
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(object.vault.authority().to_owned(), Arc::default)
             .clone();
-        cell.get_or_try_init(|| self.challenge(object, deadline)).await.cloned()
+        // Another mount, with more time, may be at it.
+        let resource = cell.get_or_try_init(|| self.challenge(object, deadline));
+        match deadline.limit(resource).await {
+            Some(resource) => resource.cloned(),
+            None => Err(VaultError::of(object, Failure::TimedOut)),
+        }
     }
 
     async fn challenge(&self, object: &ObjectPlan, deadline: Deadline) -> Result<String, VaultError> {

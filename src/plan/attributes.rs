@@ -29,12 +29,13 @@ pub(super) const PARAMETERS: &[&str] = &[
 pub(super) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
 /// What a mount's span shows of the attributes.
-const SPAN_FIELDS: [(&str, &str); 5] = [
+const SPAN_FIELDS: [(&str, &str); 6] = [
     ("pod", "csi.storage.k8s.io/pod.name"),
     ("namespace", "csi.storage.k8s.io/pod.namespace"),
     ("service_account", "csi.storage.k8s.io/serviceAccount.name"),
     ("class", "secretProviderClass"),
     ("vault", "keyvaultName"),
+    ("vault", "vaultURL"),
 ];
 
 /// A JSON object of strings from the request. `Debug` shows its keys only: values may be tokens.

@@ -11,9 +11,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -53,6 +57,39 @@ fn bound(domain: Domain, address: SocketAddr) -> io::Result<Socket> {
     socket.bind(&address.into())?;
     socket.listen(128)?;
     Ok(socket)
+}
+
+/// A client must have sent its request within this time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Probes and scrapers are few. Whoever else can reach the port must not use up the descriptors that
+/// the driver's socket needs.
+const CONNECTIONS: usize = 32;
+/// A pause after a failed accept: it fails again at once while the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until the process ends.
+pub(super) async fn serve(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let connection = match listener.accept().await {
+            Ok((connection, _)) => connection,
+            Err(error) => {
+                tracing::warn!(%error, "a probe's connection was not accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let serving = server.serve_connection(TokioIo::new(connection), service);
+        tokio::spawn(async move {
+            // A client that breaks off is no concern of the server's.
+            let _ = serving.await;
+            drop(place);
+        });
+    }
 }
 
 /// `/readyz`, and the health check at `path`.

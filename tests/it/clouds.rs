@@ -150,3 +150,20 @@ async fn a_server_whose_certificate_is_not_trusted_is_named() {
         "{status:?}"
     );
 }
+
+#[tokio::test]
+async fn trusted_certificates_come_from_a_folder_too() {
+    let emulator = Emulator::start(seed()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = folder.path().join("certificates");
+    std::fs::create_dir(&certificates).unwrap();
+    // The name that OpenSSL's folders have: a hash, and a number.
+    std::fs::write(certificates.join("0a1b2c3d.0"), emulator.ca_pem()).unwrap();
+    let nothing = folder.path().join("nothing.pem");
+    std::fs::write(&nothing, "").unwrap();
+    let trust =
+        [("SSL_CERT_DIR", certificates.to_str().unwrap()), ("SSL_CERT_FILE", nothing.to_str().unwrap())];
+    let provider = Provider::start_in(&emulator, folder.path(), &[], &trust);
+    let world = World { emulator, provider, folder };
+    world.mount(&world.claim()).await.unwrap();
+}
