@@ -1,5 +1,6 @@
 //! The server: a Unix socket for the driver, HTTP for probes and metrics, and a clean end.
 
+mod authority;
 mod http;
 mod provider;
 pub mod socket;
@@ -19,6 +20,8 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::Server;
 
 pub use provider::{PROTOCOL_VERSION, Provider, RUNTIME_NAME};
+
+use authority::DriverConnection;
 
 use crate::proto::csi_driver_provider_server::CsiDriverProviderServer;
 use crate::telemetry::Metrics;
@@ -123,11 +126,9 @@ async fn failed(server: Option<JoinHandle<()>>) -> anyhow::Error {
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-fn connections(
-    listener: UnixListener,
-) -> impl stream::Stream<Item = std::io::Result<tokio::net::UnixStream>> {
+fn connections(listener: UnixListener) -> impl stream::Stream<Item = std::io::Result<DriverConnection>> {
     stream::unfold(listener, async |listener| {
-        let accepted = listener.accept().await.map(|(connection, _)| connection);
+        let accepted = listener.accept().await.map(|(connection, _)| DriverConnection::new(connection));
         if let Err(error) = &accepted {
             tracing::warn!(%error, "a connection of the driver was not accepted");
             sleep(ACCEPT_PAUSE).await;

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"os"
 	"path/filepath"
@@ -49,10 +50,15 @@ type pod struct {
 	name, uid string
 }
 
-// newPod is a pod of the test's name.
+// newPod is a pod of the test's own.
 func newPod(t *testing.T) pod {
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", "'", "").Replace(t.Name()))
-	return pod{name: name, uid: fmt.Sprintf("%08x-0000-4000-8000-%012x", os.Getpid(), len(name))}
+	hash := fnv.New64a()
+	fmt.Fprintf(hash, "%d %s", os.Getpid(), t.Name())
+	id := hash.Sum64()
+	return pod{
+		name: fmt.Sprintf("app-%016x", id),
+		uid:  fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(id>>32), uint32(id)),
+	}
 }
 
 // attributes are the class's parameters under kubelet's volume context, as NodePublishVolume joins them.

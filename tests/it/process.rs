@@ -259,3 +259,53 @@ async fn what_cannot_be_bound_or_understood_ends_the_process_with_a_sentence() {
         assert!(log.contains(words), "{args:?}: {log}");
     }
 }
+
+/// A gRPC call as grpc-go 1.56 makes it, in drivers before v1.6: the socket's path is the authority.
+#[tokio::test]
+async fn drivers_that_send_the_sockets_path_as_authority_are_answered() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let world = World::start(&[]).await;
+    let literal =
+        |name: u8, value: &str| [&[name, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
+    let named = |name: &str, value: &str| {
+        [&[0], &literal(u8::try_from(name.len()).unwrap(), "")[..1], name.as_bytes(), &literal(0, value)[1..]]
+            .concat()
+    };
+    let rest = [named("content-type", "application/grpc"), named("te", "trailers")].concat();
+    let path = literal(0x44, "/v1alpha1.CSIDriverProvider/Version");
+    let authority = literal(0x41, world.provider.socket.to_str().unwrap());
+    let first = [&[0x83, 0x86], path.as_slice(), &authority, &rest].concat();
+    // The second request names path and authority by their indices, as the first one left them.
+    let second = [&[0x83, 0x86, 0xbf, 0xbe], rest.as_slice()].concat();
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let message = [0; 5];
+    let mut stream = tokio::net::UnixStream::connect(&world.provider.socket).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    for bytes in [
+        frame(4, 0, 0, &[]),
+        frame(1, 4, 1, &first),
+        frame(0, 1, 1, &message),
+        frame(1, 4, 3, &second),
+        frame(0, 1, 3, &message),
+    ] {
+        stream.write_all(&bytes).await.unwrap();
+    }
+    let mut answered = Vec::new();
+    while answered.len() < 2 {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).await.unwrap();
+        let length = usize::from(header[1]) << 8 | usize::from(header[2]);
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await.unwrap();
+        assert!(!matches!(header[3], 3 | 7), "reset: {header:?} {payload:?}");
+        if header[3] == 0 {
+            assert!(String::from_utf8_lossy(&payload).contains("keyvault-csi-provider"));
+            answered.push(header[8]);
+        }
+    }
+    assert_eq!(answered, [1, 3]);
+}
