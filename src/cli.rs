@@ -14,7 +14,12 @@ use serve::ServeArgs;
 /// Serves the driver on a Unix socket, and gives pods their Key Vault secrets as files. The
 /// arguments of the Go provider's DaemonSet are understood as they are.
 #[derive(Debug, Parser)]
-#[command(name = "keyvault-csi-provider", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "keyvault-csi-provider",
+    version,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -25,6 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the driver; what is done without a subcommand
+    #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
 }
 

@@ -2,6 +2,8 @@
 
 mod folder;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -80,17 +82,28 @@ pub enum DeliverError {
     /// Another mount of the same target took all the time that there was.
     #[error("another mount is still writing into {}; the files that were there are untouched", .0.display())]
     Busy(PathBuf),
-    /// The caller went away before the new files were in place.
-    #[error("the mount was cancelled; the files that were there are untouched")]
+    /// More than a volume may hold.
+    #[error("the objects have more than {limit} bytes in all; split them into several classes and volumes")]
+    TooMuch {
+        /// The limit.
+        limit: usize,
+    },
+    /// The caller went away, or its time was up, before the new files were in place.
+    #[error("the mount was not done in time; the files that were there are untouched")]
     Cancelled,
+    /// The writer has a defect, which is in the log.
+    #[error("the provider has a defect, described in its log; please report it")]
+    Defect,
 }
 
 impl DeliverError {
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Target { .. } | Self::InTheWay { .. } => Code::InvalidArgument,
-            Self::TooLarge { .. } | Self::Io { .. } | Self::Busy(_) | Self::Cancelled => Code::Internal,
+            Self::Target { .. } | Self::InTheWay { .. } | Self::TooMuch { .. } => Code::InvalidArgument,
+            Self::TooLarge { .. } | Self::Io { .. } | Self::Busy(_) | Self::Cancelled | Self::Defect => {
+                Code::Internal
+            }
         }
     }
 }
@@ -132,5 +145,8 @@ pub(crate) fn last_wins(files: Vec<File>) -> Vec<File> {
 
 /// The error of an action that failed in `target`.
 fn io(target: &Path, action: &'static str) -> impl Fn(nix::Error) -> DeliverError {
-    move |error| DeliverError::Io { target: target.to_owned(), action, error }
+    move |error| match error {
+        nix::Error::ECANCELED => DeliverError::Cancelled,
+        error => DeliverError::Io { target: target.to_owned(), action, error },
+    }
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 use url::Url;
 
 pub use cluster::ClusterApi;
@@ -51,6 +52,10 @@ pub struct IdentityKey {
 }
 
 impl IdentityKey {
+    fn same_subject(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.subject == other.subject
+    }
+
     fn of(identity: &WorkloadIdentity, authority: &Url) -> Self {
         let claims = identity.token.claims();
         Self {
@@ -82,6 +87,23 @@ pub struct Login {
     authority: Url,
     key: Arc<IdentityKey>,
     standing: Standing,
+}
+
+impl Login {
+    /// What everything of this login is kept under.
+    pub fn key(&self) -> &Arc<IdentityKey> {
+        &self.key
+    }
+
+    /// Whether the token is known to be its subject's.
+    pub fn is_proven(&self) -> bool {
+        self.standing == Standing::Proven
+    }
+
+    /// Whether an exchange that Entra grants proves the token, if it is not proven already.
+    pub fn may_be_proven(&self) -> bool {
+        self.standing != Standing::Alone
+    }
 }
 
 /// Access to Key Vault, perhaps on condition.
@@ -193,10 +215,7 @@ impl Identities {
             Some((token, Freshness::Fresh)) => Ok(token),
             Some((token, Freshness::RenewAhead)) => {
                 if self.sharing.may_renew(&login.key, scope) {
-                    // Not bound to this mount's time: the next mounts profit.
-                    tokio::spawn(
-                        Arc::clone(&self.sharing).flight(login, scope, Deadline::after(BACKGROUND)).0,
-                    );
+                    tokio::spawn(self.renewal(login, scope));
                 }
                 Ok(token)
             }
@@ -204,17 +223,23 @@ impl Identities {
                 if !self.sharing.may_renew(&login.key, scope) {
                     return Ok(token);
                 }
-                match self.fly(login, scope, deadline).await {
-                    Err(IdentityError::Unreachable { .. }) => Ok(token),
-                    renewed => renewed,
+                // Goes on if this mount gives up: the next ones profit.
+                let renewal = tokio::spawn(self.renewal(login, scope));
+                match timeout(PATIENCE.min(deadline.left() / 4), renewal).await {
+                    Ok(Ok(Err(IdentityError::Unreachable { .. })) | Err(_)) | Err(_) => Ok(token),
+                    Ok(Ok(renewed)) => renewed,
                 }
             }
             Some((_, Freshness::Expired)) | None => self.fly(login, scope, deadline).await,
         }
     }
 
-    /// Waits for the identity's exchange. One that another began may end at that one's deadline;
-    /// then this one begins its own.
+    fn renewal(&self, login: &Login, scope: &str) -> sharing::Flight {
+        Arc::clone(&self.sharing).flight(login, scope, Deadline::after(BACKGROUND)).0
+    }
+
+    /// Waits for the identity's exchange. One that another began may end at that one's deadline, or
+    /// be refused for that one's token; then this one begins its own.
     async fn fly(
         &self,
         login: &Login,
@@ -223,13 +248,13 @@ impl Identities {
     ) -> Result<Arc<AccessToken>, IdentityError> {
         let (flight, joined) = Arc::clone(&self.sharing).flight(login, scope, deadline);
         match flight.await {
-            Err(IdentityError::Unreachable { .. }) if joined => {
-                Arc::clone(&self.sharing).flight(login, scope, deadline).0.await
-            }
+            Err(_) if joined => Arc::clone(&self.sharing).flight(login, scope, deadline).0.await,
             landed => landed,
         }
     }
 }
 
+/// How long a mount waits for a renewal while its token is still good.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a renewal in the background may take.
 const BACKGROUND: Duration = Duration::from_secs(20);

@@ -17,6 +17,7 @@ pub mod deliver;
 pub mod identity;
 pub mod mount;
 pub mod plan;
+pub mod proto;
 pub mod render;
 pub mod retry;
 pub mod secret;
@@ -25,9 +26,3 @@ pub mod settings;
 pub mod telemetry;
 pub mod transport;
 pub mod vault;
-
-/// The provider protocol of the Secrets Store CSI driver.
-#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::pedantic)]
-pub mod proto {
-    tonic::include_proto!("v1alpha1");
-}

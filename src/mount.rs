@@ -2,18 +2,22 @@
 
 mod error;
 mod fetch;
+mod known;
 mod told;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use error::{MountError, ObjectError};
-pub use told::Told;
-
-use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
+pub use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
 use crate::identity::Identities;
-use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request};
+pub use error::{MountError, ObjectError};
+pub use known::Known;
+use tokio::io::AsyncReadExt;
+pub use told::Told;
+use zeroize::Zeroize;
+
+use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request, quoted};
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render::render;
 use crate::retry::Deadline;
@@ -36,6 +40,8 @@ pub struct Mounter {
     pub targets: Targets,
     /// Warnings that have been logged.
     pub told: Told,
+    /// What identities have fetched.
+    pub known: Known,
 }
 
 impl Mounter {
@@ -48,24 +54,48 @@ impl Mounter {
         request: MountRequest,
         deadline: Deadline,
     ) -> Result<MountResponse, MountError> {
-        let plan = self.plan(&request).await?;
-        self.told.tell(&plan);
-        let fetched = self.fetch(&plan, deadline).await?;
-        let (files, versions) = render_all(&plan.objects, fetched)?;
-        let files = deliver::last_wins(files);
+        let fetching = async {
+            let plan = self.plan(request).await?;
+            self.told.tell(&plan);
+            let fetched = self.fetch(&plan, deadline).await?;
+            let (files, versions) = render_all(&plan.objects, fetched)?;
+            Ok((plan.target, deliver::last_wins(files), versions))
+        };
+        let (target, files, versions) = deadline.limit(fetching).await.unwrap_or(Err(MountError::Late))?;
         match self.file_writer {
             FileWriter::Driver => Ok(deliver::respond(files, versions, self.max_response_bytes)?),
             FileWriter::Provider => {
-                self.write(&plan.target, files, deadline).await?;
+                self.write(&target, files, deadline).await?;
                 Ok(MountResponse { object_version: versions, error: None, files: Vec::new() })
             }
         }
     }
 
-    async fn plan(&self, request: &MountRequest) -> Result<MountPlan, MountError> {
+    /// Waits until nobody writes into `target`: after a mount was given up, its last descriptor there
+    /// is closed when this returns.
+    pub async fn settle(&self, target: &Path) {
+        drop(self.targets.lock(target).await);
+    }
+
+    /// Refuses to hold more than can be delivered; what is encoded may be twice as large.
+    fn check_size(&self, size: usize) -> Result<(), DeliverError> {
+        match self.file_writer {
+            FileWriter::Driver if size / 2 > self.max_response_bytes => {
+                Err(DeliverError::TooLarge { size, limit: self.max_response_bytes })
+            }
+            FileWriter::Provider if size > LARGEST_VOLUME => {
+                Err(DeliverError::TooMuch { limit: LARGEST_VOLUME })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn plan(&self, mut request: MountRequest) -> Result<MountPlan, MountError> {
         let attributes = Attributes::parse("attributes", &request.attributes)?;
         attributes.record(&tracing::Span::current());
         let secrets = Attributes::parse("secrets", &request.secrets)?;
+        request.attributes.zeroize();
+        request.secrets.zeroize();
         let environment = match attributes.cloud_environment_file(self.defaults.cloud) {
             Some(file) => Some(read_environment(&file).await),
             None => None,
@@ -91,16 +121,19 @@ impl Mounter {
         let written = tokio::task::spawn_blocking(move || {
             // Held until the last descriptor is closed, even if nobody waits any more.
             let _held = held;
-            deliver::write(&path, &files, &|| gone.load(Ordering::Relaxed))
+            deliver::write(&path, &files, &|| gone.load(Ordering::Relaxed) || deadline.left().is_zero())
         })
         .await;
         drop(on_drop);
         match written {
             Ok(outcome) => outcome.map(|outcome| tracing::debug!(?outcome, "files written")),
-            Err(_) => Err(DeliverError::Cancelled),
+            Err(_) => Err(DeliverError::Defect),
         }
     }
 }
+
+/// All secrets of one volume, with `--file-writer=provider`: a thousand of the largest that Key Vault has.
+const LARGEST_VOLUME: usize = 32 << 20;
 
 struct SetOnDrop(Arc<AtomicBool>);
 
@@ -134,10 +167,8 @@ const LARGEST_ENVIRONMENT: u64 = 64 << 10;
 
 async fn read_environment(path: &Path) -> Result<Endpoints, Fault> {
     let unreadable = |why: String| {
-        Fault::new(
-            format!("{} {why}", path.display()),
-            "mount it into the provider's container, for example from /etc/kubernetes",
-        )
+        let mend = "mount a small file into the provider's container, for example from /etc/kubernetes";
+        Fault::new(format!("{} {why}", quoted(&path.to_string_lossy())), mend)
     };
     let file = tokio::fs::OpenOptions::new()
         .read(true)
@@ -147,9 +178,15 @@ async fn read_environment(path: &Path) -> Result<Endpoints, Fault> {
         .await
         .map_err(|error| unreadable(format!("cannot be opened: {error}")))?;
     let metadata = file.metadata().await.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    if !metadata.is_file() || metadata.len() > LARGEST_ENVIRONMENT {
-        return Err(unreadable("is not a small file".to_owned()));
+    if !metadata.is_file() {
+        return Err(unreadable("is not a file".to_owned()));
     }
-    let json = tokio::fs::read(path).await.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    // Counted, since a file of /proc says that it is empty.
+    let mut json = Vec::new();
+    let read = file.take(LARGEST_ENVIRONMENT + 1).read_to_end(&mut json).await;
+    read.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    if json.len() as u64 > LARGEST_ENVIRONMENT {
+        return Err(unreadable("is too large".to_owned()));
+    }
     Endpoints::from_environment_file(&json)
 }

@@ -13,10 +13,12 @@ mod tests;
 mod token;
 mod yaml;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 pub use attributes::Attributes;
 pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
+pub(crate) use finding::quoted;
 pub use finding::{Fault, Finding, PlanError, Severity};
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use objects::{Encoding, Format, ObjectPlan};
@@ -100,18 +102,25 @@ impl MountPlan {
         let attributes = request.attributes;
         attributes.warn_of_unknown(&mut findings);
         let pod = pod(attributes, &mut findings);
-        let target = findings.take("target_path", target(request.target_path));
+        let target = findings.take("target_path", target_path(request.target_path));
         let mode = findings.take("permission", FileMode::parse_decimal(request.permission));
         let endpoints = endpoints(attributes, request.environment, defaults, &mut findings);
         let vault = vault(attributes, endpoints.as_ref(), defaults, &mut findings);
         let identity = identity(attributes, request.secrets, &mut findings);
         let inherited = objects::Inherited {
             vault: vault.as_ref(),
-            vault_given: attributes.text("keyvaultName").or(attributes.text("vaultURL")).is_some(),
+            vault_needed: Cell::new(false),
             suffix: endpoints.as_ref().map(|endpoints| &endpoints.vault_suffix),
             mode,
         };
         let objects = objects::parse(attributes.text("objects"), &inherited, &mut findings);
+        let vault_given = attributes.text("keyvaultName").or(attributes.text("vaultURL")).is_some();
+        if inherited.vault_needed.get() && !vault_given {
+            findings.error(
+                "keyvaultName",
+                Fault::new("it is missing", "name the vault, here or in every object"),
+            );
+        }
         let warnings = findings.finish()?;
         // Whatever is missing here was reported above; this keeps the compiler's word for it.
         let (Some(target), Some(endpoints), Some(identity)) = (target, endpoints, identity) else {
@@ -140,13 +149,15 @@ fn pod(attributes: &Attributes, findings: &mut Findings) -> Pod {
     }
 }
 
-fn target(text: &str) -> Result<PathBuf, Fault> {
+/// Reads the volume's directory: an absolute path that does not climb.
+pub(crate) fn target_path(text: &str) -> Result<PathBuf, Fault> {
     let climbs = text.split('/').any(|element| element == "..");
     if text.starts_with('/') && !climbs && !text.contains('\0') && text.len() <= 4096 {
-        return Ok(PathBuf::from(text));
+        // With a slash at its end a path would lead through a symbolic link.
+        return Ok(PathBuf::from(format!("/{}", text.trim_matches('/'))));
     }
     Err(Fault::new(
-        format!("{} is not an absolute path", finding::quoted(text)),
+        format!("{} is not an absolute path", quoted(text)),
         "the driver must send the volume's directory",
     ))
 }
@@ -161,6 +172,10 @@ fn endpoints(
         Some(text) => findings.take("cloudName", Cloud::parse(text))?,
         None => defaults.cloud,
     };
+    if cloud != Cloud::Stack && attributes.text("cloudEnvFileName").is_some() {
+        let problem = "it has no effect without cloudName: AzureStackCloud";
+        findings.warning("cloudEnvFileName", Fault::new(problem, "remove it, or set the cloud"));
+    }
     match (cloud.endpoints(), environment) {
         (Some(endpoints), _) => Some(endpoints),
         (None, Some(environment)) => findings.take("cloudEnvFileName", environment),
@@ -227,6 +242,10 @@ fn identity(
             findings.error(names, Fault::new("only one identity mode may be true", "keep one of them"));
             return None;
         }
+    }
+    if attributes.text("userAssignedIdentityID").is_some() {
+        let problem = "it has no effect without useVMManagedIdentity: \"true\"";
+        findings.warning("userAssignedIdentityID", Fault::new(problem, "remove it"));
     }
     let tenant = match attributes.text("tenantID").or(attributes.text("tenantId")) {
         Some(text) => findings.take("tenantID", TenantId::parse(text)),

@@ -37,24 +37,34 @@ const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
-/// Runs `attempt` until it succeeds, fails for good, or has no time left to be tried again.
+/// Runs `attempt` until it succeeds, fails for good, or has no time left to be tried again. An attempt
+/// that does not end in time leaves the reason of the one before, or `late` if it was the first.
 pub async fn retrying<T, E: Transient, F: Future<Output = Result<T, E>>>(
     deadline: Deadline,
+    late: impl FnOnce() -> E,
     attempt: impl Fn() -> F,
 ) -> Result<T, E> {
     let mut failures = 0;
+    let mut last = None;
     loop {
-        let error = match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
+        let error = match deadline.limit(attempt()).await {
+            Some(Ok(done)) => return Ok(done),
+            Some(Err(error)) => error,
+            None => return Err(last.unwrap_or_else(late)),
         };
         failures += 1;
-        let wait = error.retry_after().unwrap_or_else(|| backoff(failures));
+        let wait = error.retry_after().map_or_else(|| backoff(failures), spread);
         if failures == ATTEMPTS || !error.is_transient() || wait >= deadline.left() {
             return Err(error);
         }
         sleep(wait).await;
+        last = Some(error);
     }
+}
+
+/// At least what the server asked for, and a little more: it asked many for the same.
+fn spread(wait: Duration) -> Duration {
+    wait + wait.min(LONGEST_WAIT).mul_f64(fastrand::f64() / 4.0)
 }
 
 /// Exponential with full jitter, so that those who failed together do not return together.
@@ -84,10 +94,14 @@ mod tests {
         }
     }
 
+    fn late() -> Failure {
+        Failure { transient: false, after: Some(Duration::MAX) }
+    }
+
     async fn failing(budget: u64, failure: impl Fn() -> Failure) -> (u32, Duration) {
         let tries = Cell::new(0);
         let start = Instant::now();
-        let result: Result<(), _> = retrying(Deadline::after(Duration::from_secs(budget)), || async {
+        let result: Result<(), _> = retrying(Deadline::after(Duration::from_secs(budget)), late, || async {
             tries.set(tries.get() + 1);
             Err(failure())
         })
@@ -112,17 +126,40 @@ mod tests {
     async fn a_wait_beyond_the_deadline_is_not_begun() {
         let long = || Failure { transient: true, after: Some(Duration::from_secs(30)) };
         assert_eq!(failing(20, long).await, (1, Duration::ZERO));
-        assert_eq!(failing(40, long).await, (2, Duration::from_secs(30)));
+        let (tries, elapsed) = failing(40, long).await;
+        assert_eq!(tries, 2);
+        assert!((30..=31).contains(&elapsed.as_secs()), "{elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn success_ends_it() {
         let tries = Cell::new(0);
-        let result = retrying(Deadline::after(Duration::from_secs(60)), || async {
+        let result = retrying(Deadline::after(Duration::from_secs(60)), late, || async {
             tries.set(tries.get() + 1);
             if tries.get() < 3 { Err(Failure { transient: true, after: None }) } else { Ok(tries.get()) }
         })
         .await;
         assert_eq!(result, Ok(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_hangs_leaves_the_reason_before_it() {
+        let hanging = async |tries: &Cell<u32>, first: u32| {
+            tries.set(tries.get() + 1);
+            if tries.get() <= first {
+                return Err::<(), _>(Failure { transient: true, after: None });
+            }
+            std::future::pending().await
+        };
+        let tries = Cell::new(0);
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let result = retrying(deadline, late, || hanging(&tries, 1)).await;
+        assert_eq!(
+            (result, deadline.left()),
+            (Err(Failure { transient: true, after: None }), Duration::ZERO)
+        );
+        tries.set(0);
+        let result = retrying(Deadline::after(Duration::from_secs(10)), late, || hanging(&tries, 0)).await;
+        assert_eq!(result, Err(late()));
     }
 }

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use futures_util::stream;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Server;
 
@@ -23,7 +22,9 @@ pub use provider::{PROTOCOL_VERSION, Provider, RUNTIME_NAME};
 
 use authority::DriverConnection;
 
+use crate::mount::Mounter;
 use crate::proto::csi_driver_provider_server::CsiDriverProviderServer;
+use crate::retry::Deadline;
 use crate::telemetry::Metrics;
 
 /// Where and how to serve.
@@ -50,7 +51,7 @@ pub struct Listen {
 ///
 /// # Errors
 /// If a socket or port cannot be bound, or a listener fails.
-pub async fn serve(listen: Listen, provider: Provider, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> anyhow::Result<()> {
     // Ports first: whoever cannot be probed must not take the socket from one who can.
     let health_listener = bind_port(listen.health_port, "--healthz-port")?;
     let metrics_listener = bind_port(listen.metrics_port, "--prometheus-port")?;
@@ -58,14 +59,22 @@ pub async fn serve(listen: Listen, provider: Provider, metrics: Arc<Metrics>) ->
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let driver = socket::bind(&listen.socket, listen.takeover).await?;
 
-    let (readiness, ready) = watch::channel(true);
-    let health = http::Health { socket: listen.socket.clone(), timeout: listen.health_timeout, ready };
-    let health = spawn_http(health_listener, http::health(&listen.health_path, health));
-    let metrics = spawn_http(metrics_listener, http::metrics(metrics));
+    let health = http::Health { socket: listen.socket.clone(), timeout: listen.health_timeout };
+    let mut probes = JoinSet::new();
+    for (listener, router) in [
+        (health_listener, http::health(&listen.health_path, health)),
+        (metrics_listener, http::metrics(Arc::clone(&metrics))),
+    ] {
+        if let Some(listener) = listener {
+            probes.spawn(http::serve(listener, router));
+        }
+    }
 
+    let (drain, draining) = watch::channel(None);
+    let provider = Provider::new(mounter, metrics, draining);
     let (reporter, health_service) = tonic_health::server::health_reporter();
     reporter.set_serving::<CsiDriverProviderServer<Provider>>().await;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = tokio::spawn(
         Server::builder()
             .add_service(health_service)
@@ -83,23 +92,29 @@ pub async fn serve(listen: Listen, provider: Provider, metrics: Arc<Metrics>) ->
             ended.context("the driver's server was aborted")?.context("the driver's server failed")?;
             anyhow::bail!("the driver's server ended by itself");
         }
-        error = failed(health) => return Err(error.context("the health server failed")),
-        error = failed(metrics) => return Err(error.context("the metrics server failed")),
-    }
-    let _ = readiness.send(false);
-    let _ = stop.send(());
-    tracing::info!(seconds = listen.drain_timeout.as_secs(), "draining: running mounts may finish");
-    match timeout(listen.drain_timeout, serving).await {
-        Ok(ended) => {
-            ended.context("the driver's server was aborted")?.context("the driver's server failed")?;
+        Some(ended) = probes.join_next() => {
+            ended.context("a server of probes failed")?;
+            anyhow::bail!("a server of probes ended by itself");
         }
-        Err(_) => tracing::warn!(
-            "mounts still run at the end of --drain-timeout; they are abandoned and kubelet asks again"
-        ),
+    }
+    // Whoever asks whether this process is ready, asks its successor from now on, or nobody.
+    probes.abort_all();
+    // Mounts that cannot be done in time say so while there is still somebody to say it.
+    let last_word = listen.drain_timeout.saturating_sub((listen.drain_timeout / 4).min(LAST_WORD));
+    let _ = drain.send(Some(Deadline::after(last_word)));
+    let _ = stop.send(());
+    tracing::info!(timeout = ?listen.drain_timeout, "draining: running mounts may finish");
+    if let Ok(ended) = timeout(listen.drain_timeout, serving).await {
+        ended.context("the driver's server was aborted")?.context("the driver's server failed")?;
+    } else {
+        tracing::warn!("connections are still open at the end of --drain-timeout, and are cut");
     }
     tracing::info!("stopped");
     Ok(())
 }
+
+/// Before the end of a drain, the time that answers have to reach the driver.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
     if port == 0 {
@@ -108,19 +123,6 @@ fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
     http::listen(port)
         .map(Some)
         .with_context(|| format!("cannot listen on {flag}={port}; is another process there?"))
-}
-
-fn spawn_http(listener: Option<TcpListener>, router: Router) -> Option<JoinHandle<()>> {
-    listener.map(|listener| tokio::spawn(http::serve(listener, router)))
-}
-
-/// Ends only if the HTTP server ends, which it never should.
-async fn failed(server: Option<JoinHandle<()>>) -> anyhow::Error {
-    let Some(server) = server else { return std::future::pending().await };
-    match server.await {
-        Ok(()) => anyhow::anyhow!("it ended by itself"),
-        Err(error) => error.into(),
-    }
 }
 
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.

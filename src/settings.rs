@@ -10,9 +10,9 @@ use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
 use crate::identity::{ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys};
-use crate::mount::Mounter;
+use crate::mount::{Known, Mounter, Told};
 use crate::plan::{Cloud, Defaults, Fault, VaultSuffix};
-use crate::server::{Listen, Provider, socket};
+use crate::server::{Listen, socket};
 use crate::telemetry::Metrics;
 use crate::transport;
 use crate::vault::Vaults;
@@ -87,7 +87,7 @@ impl Settings {
     ///
     /// # Errors
     /// If no trusted CA certificate can be loaded.
-    pub fn provider(self, metrics: &Arc<Metrics>) -> anyhow::Result<Provider> {
+    pub fn mounter(self, metrics: &Arc<Metrics>) -> anyhow::Result<Mounter> {
         let client =
             transport::client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error))).context(
                 "cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?",
@@ -100,16 +100,16 @@ impl Settings {
             Keys::Cluster(api) => KeySource::Cluster(api),
         };
         let exchange = Exchange::new(client.clone(), clock.clone());
-        let mounter = Mounter {
+        Ok(Mounter {
             defaults: self.defaults,
             identities: Identities::new(ServiceAccountKeys::new(source), exchange, clock),
             vaults: Vaults::new(client, self.application_id, Arc::clone(metrics)),
             file_writer: self.file_writer,
             max_response_bytes: self.max_response_bytes,
             targets: Targets::default(),
-            told: crate::mount::Told::default(),
-        };
-        Ok(Provider::new(mounter, Arc::clone(metrics)))
+            told: Told::default(),
+            known: Known::default(),
+        })
     }
 }
 

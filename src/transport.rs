@@ -4,7 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::http::{HttpClient, Transport};
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
+use azure_core::http::policies::{Policy, PolicyResult};
+use azure_core::http::{AsyncRawResponse, Context, HttpClient, Request, Transport};
+use futures_util::StreamExt;
 
 /// How long a connection may take to be made, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +41,41 @@ pub(crate) fn builder() -> reqwest::ClientBuilder {
 pub(crate) fn azure(client: &reqwest::Client) -> Transport {
     let client: Arc<dyn HttpClient> = Arc::new(client.clone());
     Transport::new(client)
+}
+
+/// The largest answer of Key Vault or Entra. A secret has 25 kB at most; escaped, and with its tags,
+/// it is still far from this.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+/// Sends a request down the pipeline, from the last policy of this program on: its answer is bounded.
+pub(crate) async fn send(ctx: &Context<'_>, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+    let Some((policy, rest)) = next.split_first() else {
+        return Err(azure_core::Error::with_message(ErrorKind::Other, "the pipeline has no transport"));
+    };
+    let (status, headers, body) = policy.send(ctx, request, rest).await?.deconstruct();
+    let mut left = LARGEST_ANSWER;
+    let bounded = body.map(move |chunk| {
+        let chunk = chunk?;
+        left = left.checked_sub(chunk.len()).ok_or_else(|| {
+            azure_core::Error::with_message(ErrorKind::DataConversion, "the answer is too large")
+        })?;
+        Ok(chunk)
+    });
+    Ok(AsyncRawResponse::new(status, headers, Box::pin(bounded)))
+}
+
+/// The longest time that a server may ask to be left alone and still be believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// How long the server asks to be left alone.
+pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
+    let number =
+        |name: &HeaderName| headers.get_optional_str(name).and_then(|text| text.trim().parse::<u64>().ok());
+    number(&X_MS_RETRY_AFTER_MS)
+        .or_else(|| number(&RETRY_AFTER_MS))
+        .map(Duration::from_millis)
+        .or_else(|| number(&RETRY_AFTER).map(Duration::from_secs))
+        .map(|wait| wait.min(LONGEST_RETRY_AFTER))
 }
 
 /// The end of an error's chain of causes, where the reason is: `Connection refused`, a DNS failure,

@@ -6,13 +6,13 @@ mod error;
 mod secrets;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use azure_core::http::{ClientOptions, RetryOptions, UserAgentOptions};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use lru::LruCache;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 pub use error::{Denial, Failure, VaultError};
 pub use secrets::Fetched;
@@ -45,7 +45,8 @@ impl Vaults {
     }
 
     /// The resource to ask an access token for, so that `object`'s vault takes it. Known clouds say
-    /// it; another vault is challenged for it, once in the life of this process.
+    /// it; another vault is challenged for it, once in the life of this process. Only for a `proven`
+    /// request is that remembered, or waited for together with others.
     ///
     /// # Errors
     /// What the vault answers instead of a challenge, or a challenge that no token may follow.
@@ -53,6 +54,7 @@ impl Vaults {
         &self,
         object: &ObjectPlan,
         endpoints: &Endpoints,
+        proven: bool,
         deadline: Deadline,
     ) -> Result<String, VaultError> {
         if let Some(resource) =
@@ -60,13 +62,15 @@ impl Vaults {
         {
             return Ok(resource.to_owned());
         }
-        let cell = self
-            .resources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(object.vault.authority().to_owned(), Arc::default)
-            .clone();
-        // Another mount, with more time, may be at it.
+        let key = object.vault.authority();
+        let known = lock(&self.resources).get(key).and_then(|cell| cell.get().cloned());
+        if let Some(resource) = known.filter(|known| object.vault.belongs_to(known)) {
+            return Ok(resource);
+        }
+        if !proven {
+            return self.challenge(object, deadline).await;
+        }
+        let cell = Arc::clone(lock(&self.resources).get_or_insert(key.to_owned(), Arc::default));
         let resource = cell.get_or_try_init(|| self.challenge(object, deadline));
         match deadline.limit(resource).await {
             Some(resource) => resource.cloned(),
@@ -74,10 +78,21 @@ impl Vaults {
         }
     }
 
+    /// Remembers what a vault asked of a request that has been proven since.
+    pub fn learn(&self, vault: &VaultUrl, resource: &str) {
+        let mut resources = lock(&self.resources);
+        let cell = resources.get_or_insert(vault.authority().to_owned(), Arc::default);
+        // Whoever was first has learned the same.
+        let _ = cell.set(resource.to_owned());
+    }
+
     async fn challenge(&self, object: &ObjectPlan, deadline: Deadline) -> Result<String, VaultError> {
         let failure = match self.fetch(object, None, deadline).await {
             Err(error) => match error.failure {
                 Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
+                Failure::Unauthorized { resource: None } => {
+                    Failure::Garbled("it refuses a request without a token, and asks for none".to_owned())
+                }
                 failure => failure,
             },
             Ok(_) => Failure::Garbled("it gave a secret to someone without a token".to_owned()),
@@ -96,8 +111,8 @@ impl Vaults {
         deadline: Deadline,
     ) -> Result<Fetched, VaultError> {
         let client = self.secret_client(&object.vault).map_err(|error| VaultError::of(object, error))?;
-        let attempts = retrying(deadline, || self.attempt(&client, object, token));
-        deadline.limit(attempts).await.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut)))
+        let late = || VaultError::of(object, Failure::TimedOut);
+        retrying(deadline, late, || self.attempt(&client, object, token)).await
     }
 
     async fn attempt(
@@ -106,10 +121,11 @@ impl Vaults {
         object: &ObjectPlan,
         token: Option<&SecretText>,
     ) -> Result<Fetched, VaultError> {
-        let start = tokio::time::Instant::now();
+        // An attempt that is cut off was a request all the same.
+        let mut observed =
+            Observed { metrics: &self.metrics, start: Instant::now(), class: Failure::TimedOut.class() };
         let fetched = secrets::get(client, object, token).await;
-        let class = fetched.as_ref().err().map_or("", |error| error.failure.class());
-        self.metrics.keyvault_request("secret", class, start.elapsed());
+        observed.class = fetched.as_ref().err().map_or("", |error| error.failure.class());
         fetched
     }
 
@@ -129,5 +145,18 @@ impl Vaults {
     }
 }
 
-/// The longest time that a server may ask to be left alone and still be believed.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+struct Observed<'a> {
+    metrics: &'a Metrics,
+    start: Instant,
+    class: &'static str,
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        self.metrics.keyvault_request("secret", self.class, self.start.elapsed());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -18,7 +18,7 @@ pub struct ServeArgs {
     #[arg(long, default_value = "unix:///tmp/azure.sock")]
     pub endpoint: String,
     /// Replace whoever serves the socket, even if it is another provider
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub takeover: bool,
     /// Port of the health check and of /readyz; 0 for none
     #[arg(long, default_value_t = 8989)]
@@ -64,7 +64,7 @@ pub struct ServeArgs {
     #[arg(long)]
     pub custom_user_agent: Option<String>,
     /// Write log lines as JSON
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub log_format_json: bool,
     /// Verbosity, 0 to 10
     #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0, value_parser = value_parser!(u8).range(0..=10))]
@@ -77,15 +77,15 @@ pub struct ServeArgs {
 #[derive(Args, Clone, Debug)]
 struct CompatibleArgs {
     /// Understood for the Go provider's manifests; certificate chains are not supported yet
-    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
     construct_pem_chain: bool,
-    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     write_cert_and_key_in_separate_files: bool,
     #[arg(long, hide = true)]
     token_proxy_url: Option<String>,
     #[arg(long, hide = true)]
     sni_name: Option<String>,
-    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     enable_pprof: bool,
     #[arg(long, hide = true)]
     pprof_port: Option<u16>,
@@ -110,6 +110,15 @@ impl CompatibleArgs {
     }
 }
 
+/// A boolean as the Go provider's flags take it (`strconv.ParseBool`).
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
+}
+
 /// Serves until it is told to stop.
 ///
 /// # Errors
@@ -122,8 +131,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
-        let provider = settings.provider(&metrics)?;
-        server::serve(listen, provider, metrics).await
+        let mounter = settings.mounter(&metrics)?;
+        server::serve(listen, mounter, metrics).await
     });
     // An abandoned mount must not hold the process.
     runtime.shutdown_background();

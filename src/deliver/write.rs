@@ -45,7 +45,7 @@ const GENERATION: &[BorrowedFormatItem<'_>] =
 /// [`DeliverError`]; the volume's old files are untouched then.
 pub fn write(target: &Path, files: &[File], cancelled: &dyn Fn() -> bool) -> Result<Outcome, DeliverError> {
     let root = open_target(target)?;
-    let volume = Volume { target, root, files };
+    let volume = Volume { target, root, files, cancelled };
     let old = volume.generation().map_err(io(target, "read the old files"))?;
     volume.check_names()?;
     let unchanged = match &old {
@@ -56,7 +56,7 @@ pub fn write(target: &Path, files: &[File], cancelled: &dyn Fn() -> bool) -> Res
         return Ok(Outcome::Unchanged);
     }
     volume.sweep(old.as_deref()).map_err(io(target, "remove what an interrupted mount left"))?;
-    let new = volume.write_generation(cancelled)?;
+    let new = volume.write_generation()?;
     if let Err(error) = volume.put_in_place(&new) {
         let _ = volume.root.remove_all(&new);
         return Err(error);
@@ -85,9 +85,15 @@ struct Volume<'a> {
     target: &'a Path,
     root: Folder,
     files: &'a [File],
+    cancelled: &'a dyn Fn() -> bool,
 }
 
 impl Volume<'_> {
+    /// The errno of a mount that was given up, so that it ends like any failed system call.
+    fn go_on(&self) -> nix::Result<()> {
+        if (self.cancelled)() { Err(Errno::ECANCELED) } else { Ok(()) }
+    }
+
     /// The directory that `..data` points to, if it is a generation of a volume writer.
     fn generation(&self) -> nix::Result<Option<OsString>> {
         Ok(self.root.link(DATA.as_ref())?.filter(|name| is_generation(name)))
@@ -137,6 +143,7 @@ impl Volume<'_> {
         let mut found = 0;
         let all_wanted = walk(&folder, "", &mut |folder, name, path| {
             found += 1;
+            self.go_on()?;
             match wanted.get(path) {
                 Some(file) => folder.holds(name, file.mode, file.contents.expose()),
                 None => Ok(false),
@@ -146,25 +153,22 @@ impl Volume<'_> {
     }
 
     /// Writes all files into a new directory; removes it again if that fails.
-    fn write_generation(&self, cancelled: &dyn Fn() -> bool) -> Result<OsString, DeliverError> {
+    fn write_generation(&self) -> Result<OsString, DeliverError> {
         let name = new_name();
-        let written = self.fill(&name, cancelled);
+        let written = self.fill(&name);
         if written.is_err() {
             let _ = self.root.remove_all(&name);
         }
         written.map(|()| name)
     }
 
-    fn fill(&self, name: &OsStr, cancelled: &dyn Fn() -> bool) -> Result<(), DeliverError> {
+    fn fill(&self, name: &OsStr) -> Result<(), DeliverError> {
         let failed = io(self.target, "write the new files");
         let generation = self.root.make(name).map_err(&failed)?;
         for file in self.files {
-            if cancelled() {
-                return Err(DeliverError::Cancelled);
-            }
-            write_file(&generation, file).map_err(&failed)?;
+            self.go_on().and_then(|()| write_file(&generation, file)).map_err(&failed)?;
         }
-        if cancelled() { Err(DeliverError::Cancelled) } else { Ok(()) }
+        self.go_on().map_err(&failed)
     }
 
     /// Swaps `..data` to the new generation. The names' links come first: one that leads nowhere for

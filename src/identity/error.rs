@@ -24,6 +24,8 @@ pub enum IdentityError {
         authority: String,
         /// What happened.
         reason: String,
+        /// How long Entra asked to be left alone, if it did.
+        retry_after: Option<Duration>,
     },
 }
 
@@ -31,7 +33,7 @@ impl IdentityError {
     /// Entra took longer than there was time.
     pub fn late(authority: &Url) -> Self {
         let authority = authority.host_str().unwrap_or_default().to_owned();
-        Self::Unreachable { authority, reason: "no answer in time".to_owned() }
+        Self::Unreachable { authority, reason: "no answer in time".to_owned(), retry_after: None }
     }
 
     /// The mount's code.
@@ -49,7 +51,10 @@ impl Transient for IdentityError {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        None
+        match self {
+            Self::Refused(_) => None,
+            Self::Unreachable { retry_after, .. } => *retry_after,
+        }
     }
 }
 
@@ -96,10 +101,15 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the identity that is refused, and not this token's moment or the resource that it
+    /// was to be for.
+    pub(super) fn is_of_the_identity(&self) -> bool {
+        !matches!(self.code.as_str(), "700024" | "500011" | "50001")
+    }
+
     /// What to do, by Entra's code (Microsoft Entra authentication and authorization error codes).
     fn mend(&self) -> String {
-        let first = self.code.split(',').next().unwrap_or_default();
-        match first {
+        match self.code.as_str() {
             "70021" | "700213" => format!("the federated credential's subject must be \"{}\"", self.subject),
             "700211" => format!("the federated credential's issuer must be \"{}\"", self.issuer),
             "700212" => format!(

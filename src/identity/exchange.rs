@@ -10,6 +10,7 @@ use azure_core::error::ErrorKind;
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{ClientMethodOptions, ClientOptions, Context, Request, RetryOptions, StatusCode};
 use azure_identity::{ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions};
+use serde::Deserialize;
 use url::Url;
 
 use super::error::{IdentityError, Refusal};
@@ -69,8 +70,8 @@ impl Exchange {
         deadline: Deadline,
     ) -> Result<AccessToken, IdentityError> {
         let deadline = deadline.min(Deadline::after(LONGEST));
-        let attempts = retrying(deadline, || self.attempt(identity, authority, scope));
-        deadline.limit(attempts).await.unwrap_or_else(|| Err(IdentityError::late(authority)))
+        let late = || IdentityError::late(authority);
+        retrying(deadline, late, || self.attempt(identity, authority, scope)).await
     }
 
     async fn attempt(
@@ -87,7 +88,7 @@ impl Exchange {
             identity.tenant.as_str().to_owned(),
             identity.client.as_str().to_owned(),
             assertion,
-            Some(ClientAssertionCredentialOptions { client_options: self.options(authority) }),
+            Some(ClientAssertionCredentialOptions { client_options: self.options(identity, authority) }),
         )
         .map_err(|error| unreachable(host, error.to_string()))?;
         let acquired = self.clock.now();
@@ -99,14 +100,18 @@ impl Exchange {
         Ok(AccessToken { text, expires: acquired + life, acquired })
     }
 
-    fn options(&self, authority: &Url) -> ClientOptions {
+    fn options(&self, identity: &WorkloadIdentity, authority: &Url) -> ClientOptions {
+        let mut policies: Vec<Arc<dyn Policy>> = vec![Arc::new(Refusals)];
+        if identity.tenant.is_adfs() {
+            policies.insert(0, Arc::new(AdfsPath));
+        }
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host = authority.to_string();
         ClientOptions {
             cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
             transport: Some(transport::azure(&self.client)),
             retry: RetryOptions::none(),
-            per_try_policies: vec![Arc::new(StatusFirst)],
+            per_try_policies: policies,
             ..ClientOptions::default()
         }
     }
@@ -122,26 +127,44 @@ impl ClientAssertion for Assertion {
     }
 }
 
-/// Reports a failing server by its status. Left alone, the SDK would try to read JSON from a
-/// gateway's HTML page and report that.
+/// AD FS serves its tokens elsewhere than the SDK asks for them.
 #[derive(Debug)]
-struct StatusFirst;
+struct AdfsPath;
 
 #[async_trait]
-impl Policy for StatusFirst {
+impl Policy for AdfsPath {
     async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
-        let Some((policy, rest)) = next.split_first() else {
-            return Err(azure_core::Error::with_message(ErrorKind::Other, "the pipeline has no transport"));
-        };
-        let response = policy.send(ctx, request, rest).await?;
+        request.url_mut().set_path("/adfs/oauth2/token");
+        transport::send(ctx, request, next).await
+    }
+}
+
+/// Reads refusals before the SDK does. Left alone, it would report a gateway's HTML page as broken
+/// JSON, and so a description with an escaped character, which Entra's often have.
+#[derive(Debug)]
+struct Refusals;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refused {
+    error_codes: Vec<u64>,
+    error_description: String,
+}
+
+#[async_trait]
+impl Policy for Refusals {
+    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        let response = transport::send(ctx, request, next).await?;
         let status = response.status();
-        if status.is_server_error()
-            || matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout)
-        {
-            let kind = ErrorKind::HttpResponse { status, error_code: None, raw_response: None };
-            return Err(azure_core::Error::with_message(kind, format!("HTTP status {status}")));
+        if status.is_success() {
+            return Ok(response);
         }
-        Ok(response)
+        let response = response.try_into_raw_response().await?;
+        let refused: Refused = response.body().json().unwrap_or_default();
+        let code = refused.error_codes.first().map(u64::to_string);
+        let kind =
+            ErrorKind::HttpResponse { status, error_code: code, raw_response: Some(Box::new(response)) };
+        Err(azure_core::Error::with_message(kind, refused.error_description))
     }
 }
 
@@ -153,13 +176,17 @@ fn classify(identity: &WorkloadIdentity, host: &str, error: &azure_core::Error) 
     let inner =
         error.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>()).unwrap_or(error);
     match inner.kind() {
-        ErrorKind::HttpResponse { status, error_code, .. } => {
+        ErrorKind::HttpResponse { status, error_code, raw_response } => {
             let code = error_code.clone().unwrap_or_default();
-            if status.is_client_error() && !code.is_empty() && !ENTRA_TROUBLE.contains(&code.as_str()) {
-                let description = inner.get_ref().map(ToString::to_string).unwrap_or_default();
-                return IdentityError::Refused(Box::new(Refusal::new(identity, code, &description)));
+            let decided = status.is_client_error()
+                && !matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout);
+            if decided && !code.is_empty() && !ENTRA_TROUBLE.contains(&code.as_str()) {
+                return IdentityError::Refused(Box::new(Refusal::new(identity, code, &inner.to_string())));
             }
-            unreachable(host, format!("HTTP status {status} {code}").trim().to_owned())
+            let retry_after =
+                raw_response.as_ref().and_then(|response| transport::retry_after(response.headers()));
+            let reason = format!("HTTP status {status} {code}").trim().to_owned();
+            IdentityError::Unreachable { authority: host.to_owned(), reason, retry_after }
         }
         ErrorKind::DataConversion => {
             unreachable(host, "its answer is not what a token endpoint gives".to_owned())
@@ -169,5 +196,5 @@ fn classify(identity: &WorkloadIdentity, host: &str, error: &azure_core::Error) 
 }
 
 fn unreachable(host: &str, reason: String) -> IdentityError {
-    IdentityError::Unreachable { authority: host.to_owned(), reason }
+    IdentityError::Unreachable { authority: host.to_owned(), reason, retry_after: None }
 }

@@ -32,6 +32,8 @@ pub enum KeySource {
 
 /// The keys are fetched no more often than this, whatever key ids tokens claim.
 const REFETCH: Duration = Duration::from_secs(60);
+/// A key that the issuer no longer publishes proves nothing any more, after this time.
+const RELOAD: Duration = Duration::from_secs(3600);
 /// No mount waits longer than this for keys; without them Entra proves its token.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3);
 const LARGEST_DOCUMENT: usize = 1 << 20;
@@ -51,31 +53,36 @@ pub enum Verdict {
 struct KeySet {
     issuer: String,
     keys: HashMap<String, DecodingKey>,
+    loaded: Instant,
 }
 
-/// The cluster's keys: loaded when the first token comes, kept, and fetched again when a token
-/// names a key that is not among them. Keys that were there stay through an outage of their source.
-pub struct ServiceAccountKeys {
+/// The cluster's keys: loaded when the first token comes, kept, and fetched again when they are an
+/// hour old or a token names a key that is not among them. Keys that were there stay through an
+/// outage of their source.
+#[derive(Clone, Debug)]
+pub struct ServiceAccountKeys(Arc<Shared>);
+
+struct Shared {
     source: KeySource,
     current: RwLock<Option<Arc<KeySet>>>,
     last_load: Mutex<Option<Instant>>,
 }
 
-impl fmt::Debug for ServiceAccountKeys {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServiceAccountKeys").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Shared").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
 impl ServiceAccountKeys {
     /// Keys from `source`.
     pub fn new(source: KeySource) -> Self {
-        Self { source, current: RwLock::new(None), last_load: Mutex::new(None) }
+        Self(Arc::new(Shared { source, current: RwLock::new(None), last_load: Mutex::new(None) }))
     }
 
     /// Checks signature, issuer, audience and life of a token at the time `now`.
     pub async fn verify(&self, token: &ServiceAccountToken, now: SystemTime) -> Verdict {
-        if matches!(self.source, KeySource::None) {
+        if matches!(self.0.source, KeySource::None) {
             return Verdict::NoKeys;
         }
         let Ok(header) = jsonwebtoken::decode_header(token.expose()) else {
@@ -101,55 +108,63 @@ impl ServiceAccountKeys {
     /// The keys, loaded if there are none, or if `key_id` is not among them and the last load is
     /// not too recent.
     async fn keys_with(&self, key_id: Option<&str>) -> Option<Arc<KeySet>> {
-        let good = |set: &Arc<KeySet>| key_id.is_none_or(|key_id| set.keys.contains_key(key_id));
-        if let Some(set) = self.current().filter(good) {
-            return Some(set);
-        }
-        let mut last_load = self.last_load.lock().await;
-        // Another may have loaded while this one waited for its turn.
-        if let Some(set) = self.current().filter(good) {
-            return Some(set);
-        }
-        if last_load.is_none_or(|last| last.elapsed() >= REFETCH) {
-            *last_load = Some(Instant::now());
-            match timeout(LOAD_TIMEOUT, self.load()).await {
-                Ok(Ok(set)) => {
-                    tracing::info!(keys = set.keys.len(), issuer = set.issuer, "service account keys loaded");
-                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+        let set = self.0.current();
+        match set.filter(|set| key_id.is_none_or(|key_id| set.keys.contains_key(key_id))) {
+            Some(set) => {
+                if set.loaded.elapsed() >= RELOAD {
+                    tokio::spawn(Arc::clone(&self.0).refresh(set.loaded));
                 }
-                Ok(Err(reason)) => tracing::warn!(
-                    reason,
-                    "service account keys cannot be loaded; tokens are proven by Entra until they are"
-                ),
-                Err(_) => tracing::warn!(
-                    "service account keys did not come in time; tokens are proven by Entra until they do"
-                ),
+                Some(set)
+            }
+            None => {
+                // A task of its own: a mount that gives up does not leave the others without keys.
+                let loading = tokio::spawn(Arc::clone(&self.0).refresh(Instant::now()));
+                if timeout(LOAD_TIMEOUT, loading).await.is_err() {
+                    tracing::warn!(
+                        "service account keys do not come in time; Entra proves tokens until they do"
+                    );
+                }
+                self.0.current()
             }
         }
-        self.current()
     }
+}
 
+impl Shared {
     fn current(&self) -> Option<Arc<KeySet>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn load(&self) -> Result<KeySet, String> {
-        match &self.source {
-            KeySource::None => Err("there is no source of keys".to_owned()),
+    /// Loads the keys, unless they are newer than `seen`, or have been asked for too recently.
+    async fn refresh(self: Arc<Self>, seen: Instant) {
+        let mut last_load = self.last_load.lock().await;
+        let newer = self.current().is_some_and(|set| set.loaded > seen);
+        if newer || last_load.is_some_and(|last| last.elapsed() < REFETCH) {
+            return;
+        }
+        *last_load = Some(Instant::now());
+        match self.load().await {
+            Ok((issuer, keys)) => {
+                tracing::info!(keys = keys.len(), issuer, "service account keys loaded");
+                let set = KeySet { issuer, keys, loaded: Instant::now() };
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+            }
+            Err(reason) => tracing::warn!(reason, "service account keys cannot be loaded"),
+        }
+    }
+
+    async fn load(&self) -> Result<(String, HashMap<String, DecodingKey>), String> {
+        let (issuer, json) = match &self.source {
+            KeySource::None => return Err("there is no source of keys".to_owned()),
             KeySource::File(path, issuer) => {
                 let json =
                     tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
-                key_set(&json, issuer.clone())
+                (issuer.clone(), json)
             }
-            KeySource::Url(url, issuer, client) => {
-                let json = fetch(client.get(url.clone())).await?;
-                key_set(&json, issuer.clone())
-            }
-            KeySource::Cluster(api) => {
-                let (issuer, json) = api.keys().await?;
-                key_set(&json, issuer)
-            }
-        }
+            KeySource::Url(url, issuer, client) => (issuer.clone(), fetch(client.get(url.clone())).await?),
+            KeySource::Cluster(api) => api.keys().await?,
+        };
+        Ok((issuer, keys(&json)?))
     }
 }
 
@@ -174,7 +189,7 @@ struct Document {
     keys: Vec<serde_json::Value>,
 }
 
-fn key_set(json: &[u8], issuer: String) -> Result<KeySet, String> {
+fn keys(json: &[u8]) -> Result<HashMap<String, DecodingKey>, String> {
     let document: Document = serde_json::from_slice(json)
         .map_err(|_| "the document is not a JSON Web Key Set (RFC 7517)".to_owned())?;
     // A set may hold keys of kinds that signed no service account token; those are passed over.
@@ -190,7 +205,7 @@ fn key_set(json: &[u8], issuer: String) -> Result<KeySet, String> {
     if keys.is_empty() {
         return Err("the JSON Web Key Set holds no usable key with an id".to_owned());
     }
-    Ok(KeySet { issuer, keys })
+    Ok(keys)
 }
 
 /// What API servers sign with.
@@ -219,11 +234,12 @@ fn check(
     alive(token.claims(), now)
 }
 
-/// Whether the token is alive at `now`. No leeway: kubelet renews a token long before its end.
+/// Whether the token is alive at `now`, and for a moment longer, since Entra has another clock. kubelet
+/// renews a token long before its end.
 pub(super) fn alive(claims: &Claims, now: SystemTime) -> Result<(), &'static str> {
     match (claims.not_before, claims.expires) {
         (Some(not_before), _) if not_before > now + Duration::from_secs(60) => Err("it is not yet valid"),
-        (_, Some(expires)) if expires > now => Ok(()),
+        (_, Some(expires)) if expires > now + Duration::from_secs(30) => Ok(()),
         _ => Err("it has expired"),
     }
 }

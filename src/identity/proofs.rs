@@ -13,10 +13,25 @@ use crate::plan::WorkloadIdentity;
 
 /// Far more than a node has pods; what falls out is proven again by another exchange.
 const REMEMBERED: usize = 8192;
+/// More pods than a node has, of one service account.
+const PROOFS_OF_A_SUBJECT: usize = 512;
 
 /// A map of at most `entries`, which lets the least used go.
 pub(super) fn bounded<K: Hash + Eq, V>(entries: usize) -> LruCache<K, V> {
     LruCache::new(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// Lets the least used of the entries that are `alike` go, so that one more of them leaves at most `most`.
+pub(super) fn make_room<K: Hash + Eq + Clone, V>(
+    entries: &mut LruCache<K, V>,
+    most: usize,
+    alike: impl Fn(&K, &V) -> bool,
+) {
+    // From the most used to the least.
+    let surplus = entries.iter().filter(|(key, value)| alike(key, value)).skip(most.saturating_sub(1));
+    for key in surplus.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+        entries.pop(&key);
+    }
 }
 
 struct Proof {
@@ -35,6 +50,7 @@ impl Proofs {
     /// Entra has accepted this token for this identity; so it is until the token's end.
     pub(super) fn remember(&mut self, identity: &WorkloadIdentity, key: &Arc<IdentityKey>) {
         if let Some(expires) = identity.token.claims().expires {
+            make_room(&mut self.0, PROOFS_OF_A_SUBJECT, |_, proof| proof.key.same_subject(key));
             self.0.put(hash(identity, key), Proof { key: Arc::clone(key), expires });
         }
     }

@@ -10,20 +10,22 @@ use lru::LruCache;
 use super::error::IdentityError;
 use super::exchange::{AccessToken, Exchange};
 use super::held::{Freshness, Held};
-use super::proofs::{Proofs, bounded};
+use super::proofs::{Proofs, bounded, make_room};
 use super::{IdentityKey, Login};
 use crate::clock::Clock;
 use crate::plan::WorkloadIdentity;
 use crate::retry::Deadline;
 
-type Exchanged = Result<Arc<AccessToken>, IdentityError>;
-type Flight = Shared<BoxFuture<'static, Exchanged>>;
+pub(super) type Exchanged = Result<Arc<AccessToken>, IdentityError>;
+pub(super) type Flight = Shared<BoxFuture<'static, Exchanged>>;
 
 /// Identity and scope.
 type TokenKey = (Arc<IdentityKey>, String);
 
 /// Far more identities than a node has.
 const IDENTITIES: usize = 1024;
+/// Whoever makes up client ids for his service account uses up his own places, not the others'.
+const TOKENS_OF_A_SUBJECT: usize = 16;
 
 /// The state that proven requests share. Only methods that say so in their names may be called
 /// for a request whose token is not proven.
@@ -108,8 +110,8 @@ impl Sharing {
         let exchanged = self.exchange_alone(&login, &scope, deadline).await;
         match &exchanged {
             Ok(token) => self.keep(&login, scope, token),
-            Err(IdentityError::Refused(_)) => self.evict(&login.key),
-            Err(IdentityError::Unreachable { .. }) => {}
+            Err(IdentityError::Refused(refusal)) if refusal.is_of_the_identity() => self.evict(&login.key),
+            Err(_) => {}
         }
         exchanged
     }
@@ -129,7 +131,9 @@ impl Sharing {
     }
 
     fn keep(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
-        self.state().held.put((Arc::clone(&login.key), scope), Held::new(Arc::clone(token)));
+        let mut state = self.state();
+        make_room(&mut state.held, TOKENS_OF_A_SUBJECT, |(key, _), _| key.same_subject(&login.key));
+        state.held.put((Arc::clone(&login.key), scope), Held::new(Arc::clone(token)));
     }
 
     /// Entra refused a proven token: nothing of its identity is kept.

@@ -95,7 +95,7 @@ async fn a_token_is_renewed_behind_the_mounts_that_use_it() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(MINUTE, renewed).await.unwrap();
+    timeout(MINUTE, renewed).await.unwrap();
     assert_eq!(world.exchanges(), 2, "one renewal, however many ask");
 }
 
@@ -145,6 +145,48 @@ async fn a_removed_federated_credential_takes_effect_within_the_hour_and_evicts_
 }
 
 #[tokio::test]
+async fn while_entra_hangs_a_good_token_is_used_after_a_moment() {
+    let world = World::new(24 * HOUR, true).await;
+    let login = world.login("sa", "one").await;
+    let first = world.access(&login).await.unwrap();
+    world.clock.advance(61 * MINUTE);
+    world.emulator.inject(Target::Entra, Fault::Hang);
+    let deadline = Deadline::after(Duration::from_secs(2));
+    let Access::Ready(kept) = world.identities.access(&login, SCOPE, deadline).await.unwrap() else {
+        panic!("a proven login is ready");
+    };
+    assert!(Arc::ptr_eq(&first, &kept));
+    assert!(!deadline.left().is_zero(), "there is time left for the vault");
+}
+
+#[tokio::test]
+async fn who_makes_up_client_ids_uses_up_his_own_places_only() {
+    let mut held: lru::LruCache<(char, u32), ()> = proofs::bounded(64);
+    let put = |held: &mut lru::LruCache<(char, u32), ()>, subject: char, client: u32| {
+        proofs::make_room(held, 16, |(other, _), ()| *other == subject);
+        held.put((subject, client), ());
+    };
+    put(&mut held, 'v', 0);
+    for client in 0..1000 {
+        put(&mut held, 'a', client);
+    }
+    assert!(held.contains(&('v', 0)));
+    assert_eq!(held.iter().filter(|((subject, _), ())| *subject == 'a').count(), 16);
+    assert!(held.contains(&('a', 999)));
+}
+
+#[tokio::test]
+async fn entras_words_are_read_whatever_characters_they_have() {
+    let world = World::new(HOUR, false).await;
+    // Entra repeats the subject, and JSON escapes what is in it.
+    let token = world.emulator.token("default", "sa").subject("quote \" backslash \\ é").build();
+    let mut login = world.login("sa", "one").await;
+    login.identity.token = ServiceAccountToken::parse(token).unwrap();
+    let Err(IdentityError::Refused(refusal)) = world.access(&login).await else { panic!("it is refused") };
+    assert_eq!(refusal.code, "700213");
+}
+
+#[tokio::test]
 async fn an_expired_token_is_not_used() {
     let world = World::new(HOUR, true).await;
     let login = world.login("sa", "one").await;
@@ -181,7 +223,7 @@ async fn an_exchange_that_nobody_waits_for_is_given_up() {
     let world = World::new(HOUR, true).await;
     world.emulator.inject(Target::Entra, Fault::Hang);
     let login = world.login("sa", "one").await;
-    let waiting = tokio::time::timeout(Duration::from_millis(200), world.access(&login));
+    let waiting = timeout(Duration::from_millis(200), world.access(&login));
     assert!(waiting.await.is_err());
     world.emulator.heal();
     // Had the hanging exchange been joined, this would wait for it.

@@ -21,6 +21,15 @@ pub enum MountError {
     /// Objects failed; all of them are named, in the plan's order. Never empty.
     #[error("{}", Listed(.0))]
     Objects(Vec<ObjectError>),
+    /// There was no time left.
+    #[error("the mount was not done in time; it is tried again")]
+    Late,
+    /// The provider stops before the mount could be done.
+    #[error("the provider is being stopped; the mount is tried again, with its successor")]
+    Stopping,
+    /// A defect, which is in the log.
+    #[error("the provider has a defect, described in its log; please report it")]
+    Defect,
     /// The files could not be delivered.
     #[error(transparent)]
     Deliver(#[from] DeliverError),
@@ -44,6 +53,7 @@ impl MountError {
             Self::Plan(_) => Code::InvalidArgument,
             Self::Identity(error) => error.code(),
             Self::Objects(errors) => errors.iter().map(ObjectError::code).min().unwrap_or(Code::Internal),
+            Self::Late | Self::Stopping | Self::Defect => Code::Internal,
             Self::Deliver(error) => error.code(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt};
@@ -16,7 +17,7 @@ use crate::vault::{Failure, Fetched, VaultError};
 /// Objects of one mount that are fetched at the same time.
 const OBJECTS_AT_ONCE: usize = 16;
 
-type Answer = Result<Fetched, VaultError>;
+pub(super) type Answer = Result<Fetched, VaultError>;
 
 /// Objects that one access token is good for, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
@@ -28,6 +29,8 @@ struct Errand<'a> {
     plan: &'a MountPlan,
     login: &'a Login,
     deadline: Deadline,
+    /// Bytes fetched so far.
+    held: &'a AtomicUsize,
 }
 
 impl Mounter {
@@ -42,7 +45,8 @@ impl Mounter {
     ) -> Result<Vec<Fetched>, MountError> {
         let login = self.identities.login(&plan.identity, &plan.endpoints.authority);
         let login = deadline.limit(login).await.ok_or_else(|| late(plan))?;
-        let errand = Errand { mounter: self, plan, login: &login, deadline };
+        let held = AtomicUsize::new(0);
+        let errand = Errand { mounter: self, plan, login: &login, deadline, held: &held };
         let mut answers = BTreeMap::new();
         let groups = errand.groups(&mut answers).await;
         let fetched = groups.into_iter().map(|(resource, group)| errand.fetch_group(resource, group));
@@ -62,24 +66,25 @@ impl Mounter {
 }
 
 impl<'a> Errand<'a> {
-    /// Groups objects by the resource that their vaults want tokens for. A vault that cannot even
-    /// say that fails with its first object; asking it for the others would say nothing new.
+    /// Groups objects by the resource that their vaults want tokens for. A vault that cannot even say
+    /// that is not asked for its other objects: it would say nothing new.
     async fn groups(self, answers: &mut BTreeMap<usize, Answer>) -> BTreeMap<String, Group<'a>> {
         let mut vaults: BTreeMap<_, Group<'a>> = BTreeMap::new();
         for (index, object) in self.plan.objects.iter().enumerate() {
             vaults.entry(&object.vault).or_default().push((index, object));
         }
-        let asked = vaults.into_values().filter_map(|group| {
-            let (first, object) = group.first().copied()?;
-            let resource = self.mounter.vaults.resource(object, &self.plan.endpoints, self.deadline);
-            Some(async move { (first, resource.await, group) })
+        let vaults = vaults.into_values().filter_map(|group| {
+            let (_, first) = group.first().copied()?;
+            let asked = &self.mounter.vaults;
+            let resource = asked.resource(first, &self.plan.endpoints, self.login.is_proven(), self.deadline);
+            Some(async move { (resource.await, group) })
         });
         let mut groups: BTreeMap<String, Group<'a>> = BTreeMap::new();
-        for (first, resource, group) in join_all(asked).await {
+        for (resource, group) in join_all(vaults).await {
             match resource {
                 Ok(resource) => groups.entry(resource).or_default().extend(group),
                 Err(error) => {
-                    answers.insert(first, Err(error));
+                    answers.extend(group.iter().map(|(index, object)| (*index, Err(error.also_of(object)))));
                 }
             }
         }
@@ -91,28 +96,40 @@ impl<'a> Errand<'a> {
         resource: String,
         group: Group<'a>,
     ) -> Result<Vec<(usize, Answer)>, MountError> {
-        let access = self
-            .in_time(self.mounter.identities.access(self.login, &scope(&resource), self.deadline))
-            .await?;
-        let (used, proven, mut answers) = match access {
+        let Mounter { identities, vaults, known, .. } = self.mounter;
+        let access = self.in_time(identities.access(self.login, &scope(&resource), self.deadline)).await?;
+        let (used, newest, mut answers) = match access {
             Access::Ready(token) => {
-                let answers = self.side_by_side(&group, &token).await;
-                (token, None, answers)
+                let answers = self.side_by_side(&group, &token).await?;
+                (Arc::clone(&token), token, answers)
             }
-            Access::Beside(token, proof) => {
+            Access::Beside(token, proof) if known.holds_all(self.login, &group) => {
                 let fetching = pin!(self.side_by_side(&group, &token));
                 // Whatever the vault says, an error too, is said only after the proof; a refusal
                 // ends the fetching at once.
                 let (proven, answers) = match select(pin!(self.in_time(proof)), fetching).await {
-                    Either::Left((proven, fetching)) => (proven?, fetching.await),
-                    Either::Right((answers, proof)) => (proof.await?, answers),
+                    Either::Left((proven, fetching)) => (proven?, fetching.await?),
+                    Either::Right((answers, proof)) => (proof.await?, answers?),
                 };
-                (Arc::clone(&token), Some(proven), answers)
+                (Arc::clone(&token), proven, answers)
+            }
+            // Nobody's token goes where its identity has not been before on the word of a claim.
+            Access::Beside(_, proof) => {
+                let proven = self.in_time(proof).await?;
+                let answers = self.side_by_side(&group, &proven).await?;
+                (Arc::clone(&proven), proven, answers)
             }
         };
+        if self.login.may_be_proven() {
+            for (_, object) in &group {
+                vaults.learn(&object.vault, &resource);
+            }
+        }
         let rejected = take_rejected(&mut answers);
-        let newest = proven.as_ref().unwrap_or(&used);
-        answers.extend(self.again(&resource, &used, newest, &group, rejected).await?);
+        answers.extend(self.again(&resource, &used, &newest, &group, rejected).await?);
+        if self.login.may_be_proven() {
+            known.remember(self.login, &group, &answers);
+        }
         Ok(answers)
     }
 
@@ -142,17 +159,29 @@ impl<'a> Errand<'a> {
                 self.in_time(self.mounter.identities.renew(self.login, &scope, rejected, self.deadline))
                     .await?
             };
-            answers.extend(self.side_by_side(&group, &token).await);
+            answers.extend(self.side_by_side(&group, &token).await?);
         }
         Ok(answers)
     }
 
-    async fn side_by_side(self, group: &[(usize, &ObjectPlan)], token: &AccessToken) -> Vec<(usize, Answer)> {
+    async fn side_by_side(
+        self,
+        group: &[(usize, &ObjectPlan)],
+        token: &AccessToken,
+    ) -> Result<Vec<(usize, Answer)>, MountError> {
         let vaults = &self.mounter.vaults;
         let fetches = group.iter().map(|(index, object)| async move {
             (*index, vaults.fetch(object, Some(token.secret()), self.deadline).await)
         });
-        stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE).collect().await
+        let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE);
+        let mut answers = Vec::with_capacity(group.len());
+        while let Some((index, answer)) = fetches.next().await {
+            let size = answer.as_ref().map_or(0, |fetched| fetched.value.len());
+            let held = self.held.fetch_add(size, Ordering::Relaxed) + size;
+            self.mounter.check_size(held)?;
+            answers.push((index, answer));
+        }
+        Ok(answers)
     }
 
     async fn in_time<T>(

@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use zeroize::Zeroize;
 
 use super::cloud::{Cloud, json_problem};
-use super::finding::{Fault, Findings, PlanError, quoted, unknown};
+use super::finding::{Fault, Findings, PlanError, quoted};
 
 /// Every parameter of a `SecretProviderClass` that means something.
 pub(super) const PARAMETERS: &[&str] = &[
@@ -41,6 +42,12 @@ const SPAN_FIELDS: [(&str, &str); 6] = [
 /// A JSON object of strings from the request. `Debug` shows its keys only: values may be tokens.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Attributes(BTreeMap<String, String>);
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(Zeroize::zeroize);
+    }
+}
 
 impl fmt::Debug for Attributes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,7 +127,7 @@ impl Attributes {
         for key in self.0.keys() {
             let context = key.contains('/') || key == "secretProviderClass";
             if !context && !PARAMETERS.contains(&key.as_str()) {
-                findings.warning("parameters", unknown(key, PARAMETERS));
+                findings.unknown("parameters", key, PARAMETERS);
             }
         }
     }

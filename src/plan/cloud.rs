@@ -162,14 +162,20 @@ impl fmt::Display for VaultSuffix {
 
 /// The URL of a vault: https, a host below an allowed suffix, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct VaultUrl(Url);
+pub struct VaultUrl {
+    url: Url,
+    /// The suffix that admits the host.
+    suffix: String,
+}
 
 impl VaultUrl {
     /// The URL of the vault `name` in a cloud.
     pub fn of(name: &VaultName, suffix: &VaultSuffix) -> Result<Self, Fault> {
-        Url::parse(&format!("https://{}.{suffix}/", name.as_str())).map(Self).map_err(|_| {
-            Fault::new(format!("{} makes no URL", quoted(name.as_str())), "check the vault's name")
-        })
+        Url::parse(&format!("https://{}.{suffix}/", name.as_str()))
+            .map(|url| Self { url, suffix: suffix.host.clone() })
+            .map_err(|_| {
+                Fault::new(format!("{} makes no URL", quoted(name.as_str())), "check the vault's name")
+            })
     }
 
     /// Reads a URL whose host must end, at a dot, with one of `suffixes`.
@@ -190,9 +196,10 @@ impl VaultUrl {
         if url.scheme() != "https" || !bare {
             return Err(wrong());
         }
-        let below = |suffix: &&&VaultSuffix| url.port() == suffix.port && lies_below(host, &suffix.host);
-        if suffixes.iter().any(|suffix| below(&suffix)) {
-            return Ok(Self(url));
+        let admits = |suffix: &&&VaultSuffix| url.port() == suffix.port && lies_below(host, &suffix.host);
+        if let Some(suffix) = suffixes.iter().find(admits) {
+            let suffix = suffix.host.clone();
+            return Ok(Self { url, suffix });
         }
         let listed = suffixes.iter().map(|suffix| format!(".{suffix}")).collect::<Vec<_>>().join(" or ");
         Err(Fault::new(
@@ -203,33 +210,35 @@ impl VaultUrl {
 
     /// The URL, ending with `/`.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.url.as_str()
     }
 
     /// The host, without the port.
     pub fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
+        self.url.host_str().unwrap_or_default()
     }
 
     /// Host, and port if the URL carries one: what a cache may key on.
     pub fn authority(&self) -> &str {
-        self.0.authority()
+        self.url.authority()
     }
 
     /// Whether this vault belongs to the resource (audience) of an access token: its host must lie,
-    /// at a dot, below the resource's host. The Key Vault SDKs check the same, so that nobody can
-    /// be lured into sending a token elsewhere.
+    /// at a dot, below the resource's host, as the Key Vault SDKs check too, and that must not lie
+    /// above the suffix that admits the vault. So nobody can be lured into getting a token for
+    /// something else, or into sending one elsewhere.
     pub fn belongs_to(&self, resource: &str) -> bool {
-        Url::parse(resource)
-            .ok()
-            .and_then(|url| url.host_str().map(|host| lies_below(self.host(), host)))
-            .unwrap_or(false)
+        let Ok(resource) = Url::parse(resource) else { return false };
+        resource.scheme() == "https"
+            && resource.host_str().is_some_and(|host| {
+                lies_below(self.host(), host) && (host == self.suffix || lies_below(host, &self.suffix))
+            })
     }
 }
 
 impl fmt::Display for VaultUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.authority())
+        f.write_str(self.url.authority())
     }
 }
 
@@ -287,8 +296,12 @@ mod tests {
 
     #[test]
     fn a_token_belongs_only_to_hosts_below_its_resource() {
-        let url = VaultUrl(Url::parse("https://a.vault.azure.net/").unwrap());
+        let suffix = VaultSuffix::parse("vault.azure.net").unwrap();
+        let url = VaultUrl::parse("https://a.vault.azure.net/", &[&suffix]).unwrap();
         assert!(url.belongs_to("https://vault.azure.net"));
+        assert!(!url.belongs_to("http://vault.azure.net"));
+        assert!(!url.belongs_to("https://azure.net"));
+        assert!(!url.belongs_to("https://net"));
         assert!(!url.belongs_to("https://azure.net.evil.test"));
         assert!(!url.belongs_to("https://ault.azure.net"));
         assert!(!url.belongs_to("https://a.vault.azure.net"));

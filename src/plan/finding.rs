@@ -72,20 +72,31 @@ impl Findings {
         }
     }
 
+    /// Warns of a name that nobody knows; what would not be listed is not even looked at.
+    pub(super) fn unknown(&mut self, place: &str, name: &str, known: &[&str]) {
+        if self.warnings.len() < LISTED {
+            self.warning(place, unknown(name, known));
+        }
+    }
+
     /// Keeps a parsed value, or its fault.
     pub(super) fn take<T>(&mut self, place: &str, parsed: Result<T, Fault>) -> Option<T> {
         parsed.map_err(|fault| self.error(place, fault)).ok()
     }
 
-    /// The warnings, or the error that lists every mistake.
-    pub(super) fn finish(self) -> Result<Vec<Finding>, PlanError> {
+    /// The warnings, or the error that lists every mistake. A misspelt name is often the reason of a
+    /// mistake elsewhere, so those warnings come along.
+    pub(super) fn finish(mut self) -> Result<Vec<Finding>, PlanError> {
         if self.errors.is_empty() {
-            Ok(self.warnings)
-        } else {
-            Err(PlanError { findings: self.errors, unlisted: self.unlisted })
+            return Ok(self.warnings);
         }
+        self.warnings.retain(|warning| warning.mend.starts_with(DID_YOU_MEAN));
+        self.errors.append(&mut self.warnings);
+        Err(PlanError { findings: self.errors, unlisted: self.unlisted })
     }
 }
+
+const DID_YOU_MEAN: &str = "did you mean";
 
 fn finding(severity: Severity, place: String, fault: Fault) -> Finding {
     Finding { severity, place, problem: fault.problem, mend: fault.mend }
@@ -131,15 +142,21 @@ impl fmt::Display for PlanError {
 impl std::error::Error for PlanError {}
 
 /// A value as a message may show it: quoted, escaped, and cut at 64 characters.
-pub(super) fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     match value.char_indices().nth(64) {
         Some((end, _)) => format!("{:?}…", value.get(..end).unwrap_or_default()),
         None => format!("{value:?}"),
     }
 }
 
+/// Names longer than this are nobody's misspelling, and are not compared.
+const LONGEST_NAME: usize = 64;
+
 /// The known name that was probably meant, if one is near.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let lower = name.to_lowercase();
     known
         .iter()
@@ -150,9 +167,9 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The fault of a name that nobody knows.
-pub(super) fn unknown(name: &str, known: &[&str]) -> Fault {
+fn unknown(name: &str, known: &[&str]) -> Fault {
     let mend = match nearest(name, known) {
-        Some(meant) => format!("did you mean `{meant}`?"),
+        Some(meant) => format!("{DID_YOU_MEAN} `{meant}`?"),
         None => "it is ignored; remove it".to_owned(),
     };
     Fault::new(format!("{} is unknown", quoted(name)), mend)

@@ -204,6 +204,11 @@ impl TenantId {
         ))
     }
 
+    /// Whether this is the one tenant of an AD FS.
+    pub fn is_adfs(&self) -> bool {
+        self.0.eq_ignore_ascii_case("adfs")
+    }
+
     /// The tenant.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,11 +1,11 @@
 //! The `objects` parameter: which objects, into which files.
 
-use std::collections::HashMap;
+use std::cell::Cell;
 
 use super::cloud::{VaultSuffix, VaultUrl};
-use super::finding::{Fault, Findings, nearest, quoted, unknown};
+use super::finding::{Fault, Findings, nearest, quoted};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
-use super::yaml::{self, Node};
+use super::yaml::{self, Budget, Node};
 
 /// How the stored text of a secret becomes bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,8 @@ const FIELDS: &[&str] = &[
 /// What objects inherit from the request.
 pub(super) struct Inherited<'a> {
     pub vault: Option<&'a VaultUrl>,
-    /// Whether the request names a vault at all, be it with a mistake.
-    pub vault_given: bool,
+    /// Set when an object has no vault of its own.
+    pub vault_needed: Cell<bool>,
     pub suffix: Option<&'a VaultSuffix>,
     pub mode: Option<FileMode>,
 }
@@ -96,11 +96,12 @@ pub(super) fn parse(
     inherited: &Inherited<'_>,
     findings: &mut Findings,
 ) -> Vec<ObjectPlan> {
-    let Some(items) = findings.take("objects", list(text)) else { return Vec::new() };
+    let mut budget = Budget::default();
+    let Some(items) = findings.take("objects", list(text, &mut budget)) else { return Vec::new() };
     let mut objects = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let place = format!("objects[{index}]");
-        let fields = match findings.take(&place, fields(item)) {
+        let fields = match findings.take(&place, fields(item, &mut budget)) {
             Some(entries) => Fields { place, entries },
             None => continue,
         };
@@ -110,16 +111,19 @@ pub(super) fn parse(
     objects
 }
 
+/// Far more than anybody mounts. It bounds what one class can make this process hold and do.
+const MOST_OBJECTS: usize = 1000;
+
 const SHAPE: &str = "write a YAML list of objects, or `array:` with one";
 
-fn list(text: Option<&str>) -> Result<Vec<Node>, Fault> {
+fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
     let Some(text) = text else {
         return Err(Fault::new("the parameter is missing", SHAPE));
     };
     if text.contains('\0') {
         return Err(Fault::new("it holds a NUL byte", "remove it"));
     }
-    let items = match yaml::parse(text)? {
+    let items = match yaml::parse(text, budget)? {
         Some(Node::Sequence(items)) => items,
         Some(Node::Mapping(entries)) => {
             let known = entries.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>();
@@ -144,13 +148,17 @@ fn list(text: Option<&str>) -> Result<Vec<Node>, Fault> {
     if items.is_empty() {
         return Err(Fault::new("the list is empty", "name at least one object"));
     }
+    if items.len() > MOST_OBJECTS {
+        let problem = format!("the list has {} objects, and {MOST_OBJECTS} are allowed", items.len());
+        return Err(Fault::new(problem, "split it into several classes and volumes"));
+    }
     Ok(items)
 }
 
 /// The fields of one element: a mapping, or text that is one.
-fn fields(item: Node) -> Result<Vec<(String, String)>, Fault> {
+fn fields(item: Node, budget: &mut Budget) -> Result<Vec<(String, String)>, Fault> {
     let node = match item {
-        Node::Scalar(text) => yaml::parse(&text)?.unwrap_or(Node::Scalar(String::new())),
+        Node::Scalar(text) => yaml::parse(&text, budget)?.unwrap_or(Node::Scalar(String::new())),
         node => node,
     };
     let Node::Mapping(entries) = node else {
@@ -197,7 +205,7 @@ impl Fields {
     fn object(self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<ObjectPlan> {
         for (key, _) in &self.entries {
             if !FIELDS.contains(&key.as_str()) {
-                findings.warning(&self.place, unknown(key, FIELDS));
+                findings.unknown(&self.place, key, FIELDS);
             }
         }
         let name = self.name(findings);
@@ -266,9 +274,7 @@ impl Fields {
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {
         if self.text("keyvaultName").is_empty() {
-            if !inherited.vault_given {
-                findings.error(&self.place, Fault::new("it has no vault", "set the parameter keyvaultName"));
-            }
+            inherited.vault_needed.set(true);
             return inherited.vault.cloned();
         }
         let name = self.take("keyvaultName", findings, VaultName::parse)?;
@@ -280,28 +286,39 @@ impl Fields {
 /// A path given twice is a warning, since the driver lets the last win; a file that is another's
 /// folder cannot be written at all.
 fn check_paths(objects: &[ObjectPlan], findings: &mut Findings) {
-    let mut first: HashMap<&str, &ObjectPlan> = HashMap::with_capacity(objects.len());
-    for object in objects {
-        if let Some(earlier) = first.insert(object.path.as_str(), object) {
-            let problem = format!("{} is also the file of {}", quoted(object.path.as_str()), earlier.place);
-            findings.warning(
-                &object.place,
-                Fault::new(problem, "the last one wins; give each its own objectAlias"),
-            );
+    let mut sorted = objects.iter().collect::<Vec<_>>();
+    // Stable, and with the separator before every other byte: what lies in a folder follows it.
+    sorted.sort_by(|one, other| separator_first(&one.path).cmp(separator_first(&other.path)));
+    let mut folders: Vec<&ObjectPlan> = Vec::new();
+    for object in sorted {
+        let path = quoted(object.path.as_str());
+        while folders
+            .last()
+            .is_some_and(|last| last.path != object.path && !last.path.is_folder_of(&object.path))
+        {
+            folders.pop();
         }
-    }
-    for object in objects {
-        let path = object.path.as_str();
-        for (end, _) in path.match_indices('/') {
-            if let Some(folder) = path.get(..end).and_then(|folder| first.get(folder)) {
+        match folders.last() {
+            Some(last) if last.path == object.path => {
+                let problem = format!("{path} is also the file of {}", last.place);
+                let mend = "the last one wins; give each its own objectAlias";
+                findings.warning(&object.place, Fault::new(problem, mend));
+            }
+            Some(folder) => {
                 let problem = format!(
-                    "{} lies inside {}, which is the file of {}",
-                    quoted(path),
+                    "{path} lies inside {}, which is the file of {}",
                     quoted(folder.path.as_str()),
                     folder.place
                 );
                 findings.error(&object.place, Fault::new(problem, "change one objectAlias"));
+                continue;
             }
+            None => {}
         }
+        folders.push(object);
     }
+}
+
+fn separator_first(path: &RelativePath) -> impl Iterator<Item = u8> {
+    path.as_str().bytes().map(|byte| if byte == b'/' { 0 } else { byte })
 }

@@ -1,1 +1,119 @@
+//! Plans of whole requests.
 
+use data_encoding::BASE64URL_NOPAD;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn token() -> String {
+    let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+    format!(
+        "{}.{}.{}",
+        part(r#"{"alg":"RS256"}"#),
+        part(r#"{"iss":"https://i/","sub":"system:serviceaccount:a:b"}"#),
+        part("s")
+    )
+}
+
+/// Good attributes, with some of them replaced.
+fn attributes(changes: &[(&str, &str)]) -> Attributes {
+    let tokens = json!({ TOKEN_EXCHANGE_AUDIENCE: { "token": token() } }).to_string();
+    let mut map = json!({
+        "csi.storage.k8s.io/pod.name": "pod",
+        "csi.storage.k8s.io/pod.namespace": "namespace",
+        "csi.storage.k8s.io/serviceAccount.tokens": tokens,
+        "clientID": "11111111-1111-4111-8111-111111111111",
+        "tenantID": "00000000-0000-4000-8000-000000000001",
+        "keyvaultName": "vault",
+        "objects": "- {objectName: a, objectType: secret}",
+    });
+    for (key, value) in changes {
+        map[*key] = json!(value);
+    }
+    Attributes::parse("attributes", &map.to_string()).unwrap()
+}
+
+fn plan(changes: &[(&str, &str)]) -> Result<MountPlan, PlanError> {
+    let attributes = attributes(changes);
+    let request = Request {
+        attributes: &attributes,
+        secrets: &Attributes::default(),
+        target_path: "/target/",
+        permission: "420",
+        environment: None,
+    };
+    MountPlan::parse(request, &Defaults { cloud: Cloud::Public, allowed_vault_suffixes: Vec::new() })
+}
+
+#[test]
+fn a_class_of_the_go_provider_means_what_it_meant() {
+    let objects = "array:\n  - |\n    objectName: one\n    objectType: secret\n    objectAlias: folder/file\n    objectVersion: \"\"\n    filePermission: 0755\n    objectEncoding: hex\n    objectFormat: PFX\n";
+    let plan = plan(&[
+        ("objects", objects),
+        ("usePodIdentity", "false"),
+        ("cloudName", ""),
+        ("keyvaultName", " Vault "),
+    ])
+    .unwrap();
+    let object = &plan.objects[0];
+    assert_eq!(object.vault.as_str(), "https://vault.vault.azure.net/");
+    assert_eq!((object.name.as_str(), object.path.as_str()), ("one", "folder/file"));
+    assert_eq!((object.mode.bits(), &object.version), (0o755, &ObjectVersion::Latest));
+    assert_eq!((object.encoding, object.format), (Encoding::Hex, Format::Pfx));
+    assert_eq!(plan.target, PathBuf::from("/target"));
+    assert_eq!(plan.warnings, []);
+}
+
+#[test]
+fn what_has_no_effect_is_warned_of() {
+    let plan =
+        plan(&[("cloudEnvFileName", "/x"), ("userAssignedIdentityID", "x"), ("keyvaultname", "x")]).unwrap();
+    let warned = plan.warnings.iter().map(|warning| warning.place.as_str()).collect::<Vec<_>>();
+    assert_eq!(warned, ["parameters", "cloudEnvFileName", "userAssignedIdentityID"]);
+}
+
+#[test]
+fn the_older_name_of_the_tenant_is_understood() {
+    let plan = plan(&[("tenantID", ""), ("tenantId", "contoso.com")]).unwrap();
+    assert_eq!((plan.identity.tenant.as_str(), plan.warnings.len()), ("contoso.com", 0));
+}
+
+proptest! {
+    #[test]
+    fn any_parameter_is_planned_or_refused(key in prop::sample::select(attributes::PARAMETERS), value in "\\PC{0,80}") {
+        if let Ok(plan) = plan(&[(key, &value)]) {
+            for object in &plan.objects {
+                prop_assert!(object.vault.host().ends_with(".vault.azure.net"));
+            }
+        }
+    }
+
+    #[test]
+    fn any_field_is_planned_or_refused(field in "[a-zA-Z]{1,25}", value in "\\PC{0,40}") {
+        let object = json!([{ "objectName": "a", "objectType": "secret", field: value }]).to_string();
+        if let Ok(plan) = plan(&[("objects", &object)]) {
+            prop_assert!(!plan.objects[0].path.as_str().split('/').any(|element| element == ".."));
+        }
+    }
+
+    /// Against the plain way to say it: every pair is compared.
+    #[test]
+    fn a_file_in_another_files_place_is_always_found(paths in prop::collection::vec("[ab.-]{1,2}(/[ab.-]{1,2}){0,2}", 1..8)) {
+        let good = paths.iter().filter_map(|path| RelativePath::parse(path).ok()).collect::<Vec<_>>();
+        prop_assume!(good.len() == paths.len());
+        let objects = paths.iter().map(|path| json!({ "objectName": "a", "objectType": "secret", "objectAlias": path }));
+        let objects = json!(objects.collect::<Vec<_>>()).to_string();
+        let conflict = good.iter().any(|one| good.iter().any(|other| one.is_folder_of(other)));
+        let mut distinct = good.clone();
+        distinct.sort();
+        distinct.dedup();
+        match plan(&[("objects", &objects)]) {
+            Ok(plan) => {
+                prop_assert!(!conflict);
+                prop_assert_eq!(plan.warnings.len(), good.len() - distinct.len());
+            }
+            Err(error) => prop_assert!(conflict, "{}", error),
+        }
+    }
+}

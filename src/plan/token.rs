@@ -71,11 +71,16 @@ impl ServiceAccountToken {
         let (Some(issuer), Some(subject)) = (claims.iss, claims.sub) else {
             return Err(wrong("has no issuer or no subject"));
         };
-        let audiences = match claims.aud {
+        let audiences: Vec<String> = match claims.aud {
             None => Vec::new(),
             Some(OneOrMany::One(audience)) => vec![audience],
             Some(OneOrMany::Many(audiences)) => audiences,
         };
+        // These are said in errors and logs, and no issuer makes them like that.
+        let strange = |text: &String| text.len() > 1024 || text.chars().any(char::is_control);
+        if audiences.len() > 16 || strange(&issuer) || strange(&subject) || audiences.iter().any(strange) {
+            return Err(wrong("has claims that no cluster issues"));
+        }
         let claims = Claims {
             issuer,
             subject,
@@ -147,8 +152,11 @@ mod tests {
 
     #[test]
     fn whatever_is_no_token_is_refused_without_being_shown() {
+        let lines = jwt(r#"{"iss":"i\nforged line","sub":"s"}"#);
+        let long = jwt(&format!(r#"{{"iss":"i","sub":"{}"}}"#, "s".repeat(2000)));
+        let twice = jwt(r#"{"iss":"i","sub":"one","sub":"two"}"#);
         let infinite = jwt(r#"{"iss":"i","sub":"s","exp":1e400}"#);
-        for bad in ["", "hunter2", "a.b.c", &jwt("{}"), &jwt("[]"), &infinite] {
+        for bad in ["", "hunter2", "a.b.c", &jwt("{}"), &jwt("[]"), &infinite, &lines, &long, &twice] {
             let fault = ServiceAccountToken::parse(bad.to_owned()).unwrap_err();
             assert!(!fault.problem.contains("hunter2"), "{fault:?}");
         }

@@ -10,10 +10,35 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use super::finding::{Fault, quoted};
 
 const DEPTH: usize = 32;
-/// Nodes in a document, those that aliases repeat among them.
+/// Nodes that one request may have, those that aliases repeat among them.
 const NODES: usize = 100_000;
-/// Bytes of scalar text, those that aliases repeat among them.
-const TEXT_BYTES: usize = 8 << 20;
+/// Bytes that one request may have read, those that aliases repeat among them.
+const BYTES: usize = 8 << 20;
+
+/// What is left for one request. Text inside text is read again, so all readings share it.
+#[derive(Debug)]
+pub(super) struct Budget {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { nodes: NODES, bytes: BYTES }
+    }
+}
+
+impl Budget {
+    fn spend(&mut self, nodes: usize, bytes: usize) -> Result<(), Fault> {
+        match (self.nodes.checked_sub(nodes), self.bytes.checked_sub(bytes)) {
+            (Some(nodes), Some(bytes)) => {
+                *self = Self { nodes, bytes };
+                Ok(())
+            }
+            _ => Err(Fault::new("it is too large once its aliases are written out", "make it smaller")),
+        }
+    }
+}
 
 /// A YAML node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +72,9 @@ impl Node {
 }
 
 /// Reads the first document of `text`; `None` if there is none.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
-    let mut reader =
-        Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, bytes: 0 };
+pub(super) fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, Fault> {
+    budget.spend(1, text.len())?;
+    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), budget };
     loop {
         match reader.next()? {
             (Event::StreamEnd, _) => return Ok(None),
@@ -62,14 +87,13 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
     }
 }
 
-struct Reader<'text> {
+struct Reader<'text, 'budget> {
     parser: Parser<'text, saphyr_parser::StrInput<'text>>,
     anchors: HashMap<usize, Node>,
-    nodes: usize,
-    bytes: usize,
+    budget: &'budget mut Budget,
 }
 
-impl<'text> Reader<'text> {
+impl<'text> Reader<'text, '_> {
     fn next(&mut self) -> Result<(Event<'text>, Span), Fault> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
@@ -95,16 +119,16 @@ impl<'text> Reader<'text> {
                     return Err(at(span, "an alias of something unfinished", "write the value out"));
                 };
                 // Paid for before it is copied: that is what defuses a bomb.
-                self.account(nodes, bytes, span)?;
+                self.budget.spend(nodes, bytes)?;
                 return Ok(self.anchors.get(&anchor).cloned().unwrap_or(Node::Scalar(String::new())));
             }
             _ => return Err(at(span, "a value is missing", "complete the document")),
         };
         let bytes = if let Node::Scalar(text) = &node { text.len() } else { 0 };
-        self.account(1, bytes, span)?;
+        self.budget.spend(1, bytes)?;
         if anchor > 0 {
             let (nodes, bytes) = node.weight();
-            self.account(nodes, bytes, span)?;
+            self.budget.spend(nodes, bytes)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -153,19 +177,6 @@ impl<'text> Reader<'text> {
         }
         Ok(Node::Mapping(entries))
     }
-
-    fn account(&mut self, nodes: usize, bytes: usize, span: Span) -> Result<(), Fault> {
-        self.nodes += nodes;
-        self.bytes += bytes;
-        if self.nodes > NODES || self.bytes > TEXT_BYTES {
-            return Err(at(
-                span,
-                "the document is too large once its aliases are written out",
-                "make it smaller",
-            ));
-        }
-        Ok(())
-    }
 }
 
 fn scalar(text: &str, style: ScalarStyle) -> String {
@@ -197,13 +208,17 @@ mod tests {
 
     use super::*;
 
+    fn read(text: &str) -> Result<Option<Node>, Fault> {
+        parse(text, &mut Budget::default())
+    }
+
     fn text(text: &str) -> Node {
         Node::Scalar(text.to_owned())
     }
 
     #[test]
     fn scalars_keep_their_source_text() {
-        let node = parse("a: 0755\nb: 007\nc: true\nd: 1e3\ne: ~\nf: 'null'\ng:\n").unwrap().unwrap();
+        let node = read("a: 0755\nb: 007\nc: true\nd: 1e3\ne: ~\nf: 'null'\ng:\n").unwrap().unwrap();
         let entries =
             [("a", "0755"), ("b", "007"), ("c", "true"), ("d", "1e3"), ("e", ""), ("f", "null"), ("g", "")];
         assert_eq!(node, Node::Mapping(entries.map(|(key, value)| (key.to_owned(), text(value))).to_vec()));
@@ -211,7 +226,7 @@ mod tests {
 
     #[test]
     fn aliases_and_merges_are_written_out() {
-        let node = parse("- &a {x: 1, y: 2}\n- {<<: *a, y: 3}\n").unwrap().unwrap();
+        let node = read("- &a {x: 1, y: 2}\n- {<<: *a, y: 3}\n").unwrap().unwrap();
         let Node::Sequence(items) = node else { panic!("a list") };
         assert_eq!(items[1], Node::Mapping(vec![("y".into(), text("3")), ("x".into(), text("1"))]));
     }
@@ -223,30 +238,30 @@ mod tests {
             let previous = format!("*a{}, ", level - 1).repeat(10);
             writeln!(bomb, "a{level}: &a{level} [{}]", previous.trim_end_matches(", ")).unwrap();
         }
-        assert!(parse(&bomb).unwrap_err().problem.contains("too large"));
-        assert!(parse(&"[".repeat(100_000)).is_err());
+        assert!(read(&bomb).unwrap_err().problem.contains("too large"));
+        assert!(read(&"[".repeat(100_000)).is_err());
         assert!(
-            parse(&format!("{}x{}", "[".repeat(50), "]".repeat(50))).unwrap_err().problem.contains("deeply")
+            read(&format!("{}x{}", "[".repeat(50), "]".repeat(50))).unwrap_err().problem.contains("deeply")
         );
-        assert!(parse("&a [*a]").is_err());
-        assert!(parse("a: 1\na: 2\n").unwrap_err().problem.contains("twice"));
+        assert!(read("&a [*a]").is_err());
+        assert!(read("a: 1\na: 2\n").unwrap_err().problem.contains("twice"));
     }
 
     #[test]
     fn nothing_is_no_document() {
-        assert_eq!(parse("").unwrap(), None);
-        assert_eq!(parse("# only a comment\n").unwrap(), None);
+        assert_eq!(read("").unwrap(), None);
+        assert_eq!(read("# only a comment\n").unwrap(), None);
     }
 
     proptest! {
         #[test]
         fn any_text_is_parsed_or_refused(text in "\\PC{0,200}") {
-            let _ = parse(&text);
+            let _ = read(&text);
         }
 
         #[test]
         fn any_yaml_like_text_is_parsed_or_refused(text in "[-\\[\\]{}:,&*|> a\n\"'#!%@~\t\u{0}]{0,200}") {
-            let _ = parse(&text);
+            let _ = read(&text);
         }
     }
 }

@@ -282,7 +282,9 @@ mod tests {
 
     fn rewrite(chunks: &[&[u8]]) -> Vec<u8> {
         let (mut rewriter, mut out) = (Rewriter::default(), Vec::new());
-        chunks.iter().for_each(|chunk| rewriter.push(chunk, &mut out));
+        for chunk in chunks {
+            rewriter.push(chunk, &mut out);
+        }
         out
     }
 

@@ -1,5 +1,6 @@
 //! Health, readiness and metrics over HTTP.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -16,12 +17,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::provider::RUNTIME_NAME;
 use super::socket;
 use crate::telemetry::Metrics;
 
@@ -30,7 +32,6 @@ use crate::telemetry::Metrics;
 pub(super) struct Health {
     pub(super) socket: PathBuf,
     pub(super) timeout: Duration,
-    pub(super) ready: watch::Receiver<bool>,
 }
 
 /// Listens on a port of all addresses. `SO_REUSEPORT` lets a process and its successor overlap.
@@ -67,13 +68,12 @@ const CONNECTIONS: usize = 32;
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until the process ends.
+/// Serves `router` until it is aborted.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    // The semaphore is never closed.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
+    let mut connections: VecDeque<AbortOnDrop> = VecDeque::new();
+    loop {
         let connection = match listener.accept().await {
             Ok((connection, _)) => connection,
             Err(error) => {
@@ -82,13 +82,25 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
                 continue;
             }
         };
+        connections.retain(|connection| !connection.0.is_finished());
+        if connections.len() >= CONNECTIONS {
+            // The oldest has had more time than any probe needs.
+            connections.pop_front();
+        }
         let service = TowerToHyperService::new(router.clone());
         let serving = server.serve_connection(TokioIo::new(connection), service);
-        tokio::spawn(async move {
+        connections.push_back(AbortOnDrop(tokio::spawn(async move {
             // A client that breaks off is no concern of the server's.
             let _ = serving.await;
-            drop(place);
-        });
+        })));
+    }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -107,28 +119,30 @@ pub(super) fn metrics(metrics: Arc<Metrics>) -> Router {
 async fn healthz(State(health): State<Health>) -> impl IntoResponse {
     let check = async {
         let request = HealthCheckRequest { service: String::new() };
-        HealthClient::new(socket::channel(&health.socket)).check(request).await
+        let status = match HealthClient::new(socket::channel(&health.socket)).check(request).await {
+            Ok(response) => response.get_ref().status(),
+            Err(status) => return Err(format!("the socket does not answer: {}", status.message())),
+        };
+        if status != ServingStatus::Serving {
+            return Err(format!("{status:?}"));
+        }
+        // A successor of this process may have the socket; another provider must not.
+        match socket::runtime_name(&health.socket).await {
+            Some(name) if name == RUNTIME_NAME => Ok(()),
+            name => Err(format!("the socket is served by {}", name.as_deref().unwrap_or("a stranger"))),
+        }
     };
     match tokio::time::timeout(health.timeout, check).await {
-        Ok(Ok(response)) if response.get_ref().status() == ServingStatus::Serving => {
-            (StatusCode::OK, "ok\n".to_owned())
-        }
-        Ok(Ok(response)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{:?}\n", response.get_ref().status())),
-        Ok(Err(status)) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("the socket does not answer: {}\n", status.message()))
-        }
+        Ok(Ok(())) => (StatusCode::OK, "ok\n".to_owned()),
+        Ok(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, format!("no answer within {:?}\n", health.timeout)),
     }
 }
 
-/// Ready is who serves the socket and is not about to leave. Azure has no say in it: a node whose
-/// provider is not ready cannot even be told why its mounts fail.
-async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if *health.ready.borrow() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    }
+/// Ready is who serves the socket; whoever is about to leave does not even listen here any more. Azure
+/// has no say in it: a node whose provider is not ready cannot even be told why its mounts fail.
+async fn readyz() -> &'static str {
+    "ok\n"
 }
 
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {

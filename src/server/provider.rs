@@ -1,8 +1,11 @@
 //! The provider protocol: decodes, mounts, logs once, encodes.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -10,6 +13,7 @@ use tracing::{Instrument, field};
 
 use crate::code::Code;
 use crate::mount::{MountError, Mounter};
+use crate::plan::target_path;
 use crate::proto::csi_driver_provider_server::CsiDriverProvider;
 use crate::proto::{MountRequest, MountResponse, VersionRequest, VersionResponse};
 use crate::retry::Deadline;
@@ -30,12 +34,45 @@ const LONGEST_MESSAGE: usize = 4096;
 pub struct Provider {
     mounter: Mounter,
     metrics: Arc<Metrics>,
+    draining: watch::Receiver<Option<Deadline>>,
 }
 
 impl Provider {
-    /// Answers with what `mounter` does.
-    pub fn new(mounter: Mounter, metrics: Arc<Metrics>) -> Self {
-        Self { mounter, metrics }
+    /// Answers with what `mounter` does. Once `draining` has a deadline, mounts end before it.
+    pub fn new(mounter: Mounter, metrics: Arc<Metrics>, draining: watch::Receiver<Option<Deadline>>) -> Self {
+        Self { mounter, metrics, draining }
+    }
+
+    /// One mount, which answers in any case: also if this process is stopped, or has a defect.
+    async fn answered(&self, request: MountRequest, deadline: Deadline) -> Result<MountResponse, MountError> {
+        let target = target_path(&request.target_path);
+        // Nothing is left half-changed by a panic: every lock guards single calls, and a generation of
+        // files that was not finished is swept away by the next mount.
+        let mounting = AssertUnwindSafe(self.mounter.mount(request, deadline)).catch_unwind();
+        let error = tokio::select! {
+            biased;
+            mounted = mounting => match mounted {
+                Ok(mounted) => return mounted,
+                Err(_) => MountError::Defect,
+            },
+            () = self.stopping() => MountError::Stopping,
+        };
+        if let Ok(target) = target {
+            self.mounter.settle(&target).await;
+        }
+        Err(error)
+    }
+
+    /// Ends when mounts must have ended because the process does.
+    async fn stopping(&self) {
+        let mut draining = self.draining.clone();
+        // Without a sender there will be no drain.
+        let Ok(deadline) = draining.wait_for(Option::is_some).await.map(|deadline| *deadline) else {
+            return std::future::pending().await;
+        };
+        if let Some(deadline) = deadline {
+            deadline.limit(std::future::pending::<()>()).await;
+        }
     }
 }
 
@@ -60,16 +97,47 @@ impl CsiDriverProvider for Provider {
             class = field::Empty,
             vault = field::Empty,
         );
-        let mounted = self.mounter.mount(request.into_inner(), deadline).instrument(span.clone()).await;
-        let took = start.elapsed();
-        let code = mounted.as_ref().err().map_or("OK", |error| go_name(error.code()));
-        self.metrics.grpc_request("/v1alpha1.CSIDriverProvider/Mount", code, took);
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        span.in_scope(|| match &mounted {
-            Ok(response) => tracing::info!(objects = response.object_version.len(), milliseconds, "mounted"),
-            Err(error) => tracing::error!(code = error.code().name(), milliseconds, "mount failed: {error}"),
-        });
+        let mut told = Told { metrics: &self.metrics, span: span.clone(), start, done: false };
+        let mounted = self.answered(request.into_inner(), deadline).instrument(span).await;
+        told.tell(&mounted);
         mounted.map(Response::new).map_err(|error| status(&error))
+    }
+}
+
+/// The one line and the one sample of a mount, also of one whose caller goes away.
+struct Told<'a> {
+    metrics: &'a Metrics,
+    span: tracing::Span,
+    start: Instant,
+    done: bool,
+}
+
+impl Told<'_> {
+    fn tell(&mut self, mounted: &Result<MountResponse, MountError>) {
+        self.done = true;
+        let milliseconds = self.sample(mounted.as_ref().err().map_or("OK", |error| go_name(error.code())));
+        self.span.in_scope(|| match mounted {
+            Ok(response) => tracing::info!(objects = response.object_version.len(), milliseconds, "mounted"),
+            Err(error) => {
+                tracing::error!(code = error.code().name(), milliseconds, "mount failed: {}", short(error));
+            }
+        });
+    }
+
+    fn sample(&self, code: &'static str) -> u64 {
+        let took = self.start.elapsed();
+        self.metrics.grpc_request("/v1alpha1.CSIDriverProvider/Mount", code, took);
+        u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            let milliseconds = self.sample("Canceled");
+            self.span
+                .in_scope(|| tracing::warn!(milliseconds, "the caller went away before its mount was done"));
+        }
     }
 }
 
@@ -82,13 +150,18 @@ fn status(error: &MountError) -> Status {
         Code::NotFound => tonic::Code::NotFound,
         Code::Internal => tonic::Code::Internal,
     };
+    Status::new(code, short(error))
+}
+
+/// The error's text, cut at [`LONGEST_MESSAGE`].
+fn short(error: &MountError) -> String {
     let mut message = error.to_string();
     if message.len() > LONGEST_MESSAGE {
         let end = (0..=LONGEST_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
         message.truncate(end);
         message.push('…');
     }
-    Status::new(code, message)
+    message
 }
 
 /// The code as the Go provider's metrics write it.
@@ -148,10 +221,12 @@ mod tests {
 
     #[test]
     fn every_code_that_leaves_is_final() {
-        let unreachable = IdentityError::Unreachable { authority: "a".into(), reason: "r".into() };
         let errors = [
             MountError::Plan(PlanError::one("p", Fault::new("x", "y"))),
-            MountError::Identity(unreachable),
+            MountError::Identity(IdentityError::late(&url::Url::parse("https://a/").unwrap())),
+            MountError::Late,
+            MountError::Stopping,
+            MountError::Defect,
             MountError::Objects(Vec::<ObjectError>::new()),
             MountError::Deliver(crate::deliver::DeliverError::Cancelled),
         ];

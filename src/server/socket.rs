@@ -1,8 +1,8 @@
 //! The provider's Unix socket: private from its first moment, and handed over without a gap.
 
-use std::ffi::OsStr;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,7 +20,9 @@ use crate::proto::csi_driver_provider_client::CsiDriverProviderClient;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The endpoint is no absolute path of a Unix socket.
-    #[error("--endpoint={0:?} is not a Unix socket; write unix:///path/to/azure.sock")]
+    #[error(
+        "--endpoint={0:?} is not a Unix socket; write unix:///path/to/azure.sock, with a path of at most 107 bytes"
+    )]
     Endpoint(String),
     /// Somebody else answers there.
     #[error("{} is served by {by}; stop it, choose another --endpoint, or replace it with --takeover", .path.display())]
@@ -44,6 +46,9 @@ pub enum SocketError {
         error: io::Error,
     },
 }
+
+/// `sun_path` of unix(7), less the NUL at its end: no driver could dial more.
+const LONGEST_PATH: usize = 107;
 
 /// How long whoever holds the socket may take to say who it is.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -71,6 +76,9 @@ pub async fn bind(path: &Path, takeover: bool) -> Result<UnixListener, SocketErr
         let path = path.to_owned();
         move |error| SocketError::Io { action, path, error }
     };
+    if path.as_os_str().len() > LONGEST_PATH {
+        return Err(SocketError::Endpoint(path.display().to_string()));
+    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
@@ -84,8 +92,12 @@ pub async fn bind(path: &Path, takeover: bool) -> Result<UnixListener, SocketErr
         .rand_bytes(8)
         .tempdir_in(folder)
         .map_err(failed("make a folder in", folder))?;
-    let born = private.path().join(path.file_name().unwrap_or(OsStr::new("s")));
-    let listener = UnixListener::bind(&born).map_err(failed("bind", &born))?;
+    let born = private.path().join("s");
+    // By its descriptor the folder has a short name: a socket's path is bounded, and the folder must
+    // not take of what the endpoint may have.
+    let folder = File::open(private.path()).map_err(failed("open", private.path()))?;
+    let short = format!("/proc/self/fd/{}/s", folder.as_raw_fd());
+    let listener = UnixListener::bind(&short).map_err(failed("bind a socket in", private.path()))?;
     fs::set_permissions(&born, fs::Permissions::from_mode(0o600))
         .map_err(failed("set the mode of", &born))?;
     fs::rename(&born, path).map_err(failed("put a socket in place at", path))?;
@@ -125,19 +137,29 @@ enum Holder {
 
 async fn holder(path: &Path) -> Holder {
     match timeout(ANSWER_TIMEOUT, UnixStream::connect(path)).await {
-        Ok(Err(_)) => return Holder::Nobody,
         Ok(Ok(_)) => {}
-        Err(_) => return Holder::Silent,
+        // Only this is the word that nobody listens: another error may be a listener with much to do.
+        Ok(Err(error))
+            if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
+        {
+            return Holder::Nobody;
+        }
+        Ok(Err(_)) | Err(_) => return Holder::Silent,
     }
+    match runtime_name(path).await {
+        Some(name) => Holder::Named(name),
+        None => Holder::Silent,
+    }
+}
+
+/// What the process behind the socket calls itself; `None` if it does not say so in time.
+pub(super) async fn runtime_name(path: &Path) -> Option<String> {
     let asked = async {
         let request = VersionRequest { version: PROTOCOL_VERSION.to_owned() };
         let response = CsiDriverProviderClient::new(channel(path)).version(request).await.ok()?;
         Some(response.into_inner().runtime_name.chars().filter(|c| !c.is_control()).take(64).collect())
     };
-    match timeout(ANSWER_TIMEOUT, asked).await {
-        Ok(Some(name)) => Holder::Named(name),
-        Ok(None) | Err(_) => Holder::Silent,
-    }
+    timeout(ANSWER_TIMEOUT, asked).await.ok().flatten()
 }
 
 /// A gRPC channel through the socket at `path`, as the driver has one; it connects when it is used.

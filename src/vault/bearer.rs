@@ -11,6 +11,7 @@ use azure_core::http::{AsyncRawResponse, Context, Request, StatusCode};
 
 use crate::plan::VaultUrl;
 use crate::secret::SecretText;
+use crate::transport;
 
 /// Where [`Bearer`] leaves the challenge of a 401 for the one who asked.
 pub(super) const CHALLENGE: HeaderName = HeaderName::from_static("x-keyvault-challenge");
@@ -37,16 +38,13 @@ impl Bearer {
 #[async_trait]
 impl Policy for Bearer {
     async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
-        let Some((policy, rest)) = next.split_first() else {
-            return Err(azure_core::Error::with_message(ErrorKind::Other, "the pipeline has no transport"));
-        };
         if let Some(RequestToken(token)) = ctx.value() {
             if request.url().authority() != self.vault.authority() {
                 return Err(azure_core::Error::with_message(ErrorKind::Other, "the request left its vault"));
             }
             request.insert_header(AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
-        let response = policy.send(ctx, request, rest).await?;
+        let response = transport::send(ctx, request, next).await?;
         if response.status() != StatusCode::Unauthorized {
             return Ok(response);
         }

@@ -86,6 +86,11 @@ impl VaultError {
         }
     }
 
+    /// The same failure, of another object of the vault.
+    pub(crate) fn also_of(&self, object: &ObjectPlan) -> Self {
+        Self::of(object, self.failure.clone())
+    }
+
     pub(super) fn with_request_id(self, request_id: Option<String>) -> Self {
         Self { request_id: request_id.map(Into::into), ..self }
     }

@@ -1,16 +1,15 @@
 //! Secrets: one `GET /secrets/<name>/<version>` each.
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
+use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{ClientMethodOptions, Context, RawResponse, StatusCode};
 use azure_security_keyvault_secrets::models::SecretClientGetSecretOptions;
 use azure_security_keyvault_secrets::{ResourceExt, SecretClient};
 use serde::Deserialize;
-use std::time::Duration;
 
 use super::bearer::{CHALLENGE, RequestToken};
+use super::challenge;
 use super::error::{Denial, Failure, VaultError};
-use super::{LONGEST_RETRY_AFTER, challenge};
 use crate::plan::ObjectPlan;
 use crate::secret::{SecretBytes, SecretText};
 use crate::transport;
@@ -110,12 +109,14 @@ fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawRespons
     match status {
         StatusCode::Unauthorized => unauthorized(object, response),
         StatusCode::Forbidden if inner == "SecretDisabled" => Failure::Disabled,
+        // A gateway's 403 or 404 is not the vault's word on a secret.
+        StatusCode::Forbidden | StatusCode::NotFound if body.error.code.is_empty() => {
+            Failure::Failing(u16::from(status))
+        }
         StatusCode::Forbidden => Failure::Denied(Denial::from_inner_code(&inner)),
-        // A gateway's 404 is not the vault's word on a secret.
-        StatusCode::NotFound if body.error.code.is_empty() => Failure::Failing(u16::from(status)),
         StatusCode::NotFound => Failure::NotFound,
         StatusCode::TooManyRequests => {
-            Failure::Throttled(response.and_then(|response| retry_after(response.headers())))
+            Failure::Throttled(response.and_then(|response| transport::retry_after(response.headers())))
         }
         status if status.is_client_error() && !body.error.code.is_empty() => {
             Failure::Invalid(body.error.code.chars().filter(char::is_ascii_alphanumeric).take(64).collect())
@@ -133,14 +134,4 @@ fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> Failure 
         Some(foreign) => Failure::Lured(foreign.chars().filter(char::is_ascii_graphic).take(128).collect()),
         None => Failure::Unauthorized { resource: None },
     }
-}
-
-fn retry_after(headers: &Headers) -> Option<Duration> {
-    let number =
-        |name: &HeaderName| headers.get_optional_str(name).and_then(|text| text.trim().parse::<u64>().ok());
-    number(&X_MS_RETRY_AFTER_MS)
-        .or_else(|| number(&RETRY_AFTER_MS))
-        .map(Duration::from_millis)
-        .or_else(|| number(&RETRY_AFTER).map(Duration::from_secs))
-        .map(|wait| wait.min(LONGEST_RETRY_AFTER))
 }

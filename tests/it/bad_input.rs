@@ -2,6 +2,7 @@
 //! process lives.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use keyvault_csi_provider::proto::MountRequest;
 use tonic::Code;
@@ -24,7 +25,11 @@ async fn wrong_parameters_are_named_with_their_mend() {
     let claim = world.claim();
     let uuid = "csi.storage.k8s.io/pod.name";
     for (claim, words) in [
-        (claim.clone().without("keyvaultName"), ["objects[0]: it has no vault", "keyvaultName"]),
+        (claim.clone().without("keyvaultName"), ["keyvaultName: it is missing", "name the vault"]),
+        (
+            claim.clone().without("keyvaultName").set("keyVaultName", "myKeyVault"),
+            ["keyvaultName: it is missing", "did you mean `keyvaultName`?"],
+        ),
         (claim.clone().set("keyvaultName", "my_vault"), ["keyvaultName: \"my_vault\"", "3 to 24"]),
         (claim.clone().set("keyvaultName", "evil.example/x?"), ["keyvaultName", "3 to 24"]),
         (claim.clone().set("keyvaultName", "a@b"), ["keyvaultName", "3 to 24"]),
@@ -142,10 +147,10 @@ async fn every_mistake_is_in_one_answer() {
     ];
     invalid(&world, &claim, &places).await;
 
-    let many = "- {objectName: a_b, objectType: secret}\n".repeat(5000);
+    let many = "- {objectName: a_b, objectType: secret}\n".repeat(900);
     let status = world.refused(&world.claim().objects(&many)).await;
     assert!(
-        status.message().contains("5000 mistakes") && status.message().contains("And 4980 more"),
+        status.message().contains("900 mistakes") && status.message().contains("And 880 more"),
         "{status:?}"
     );
 }
@@ -202,7 +207,33 @@ async fn ten_megabytes_are_refused_and_three_are_read() {
     let huge = world.claim().objects(&"x".repeat(10 << 20));
     let status = world.refused(&huge).await;
     assert_eq!(status.code(), Code::OutOfRange, "tonic's own limit: {status:?}");
-    let many = objects(&["api-key"]).repeat(90_000);
+    let many = objects(&["api-key"]).repeat(80_000);
     invalid(&world, &world.claim().objects(&many), &["too large"]).await;
+    let many = objects(&["api-key"]).repeat(1001);
+    invalid(&world, &world.claim().objects(&many), &["1000 are allowed"]).await;
     world.mount(&world.claim()).await.unwrap();
+}
+
+/// Small classes that cost much: text inside text, long paths and long names, many times over. Were one
+/// of them to hold a worker, these mounts would not be answered in time.
+#[tokio::test]
+async fn no_small_class_keeps_the_process_busy() {
+    let world = World::start(&[]).await;
+    let path = "a/".repeat(2000) + "a";
+    let inner = format!("{{objectName: api-key, objectType: secret, x: [{}]}}", "y, ".repeat(2000));
+    for yaml in [
+        format!(
+            "- &a {{objectName: api-key, objectType: secret, objectAlias: {path}}}\n{}",
+            "- *a\n".repeat(900)
+        ),
+        format!("- &s '{inner}'\n{}", "- *s\n".repeat(900)),
+        format!("- {{objectName: api-key, objectType: secret, {}: x}}", "k".repeat(1 << 20)),
+    ] {
+        let claim =
+            world.claim().objects(&yaml).set(&"p".repeat(1 << 20), "x").timeout(Duration::from_secs(10));
+        match world.mount(&claim).await {
+            Ok(_) => {}
+            Err(status) => assert_eq!(status.code(), Code::InvalidArgument, "{status:?}"),
+        }
+    }
 }

@@ -78,6 +78,22 @@ async fn a_private_cloud_is_read_from_its_file_at_every_request_and_challenged_o
 }
 
 #[tokio::test]
+async fn an_adfs_has_its_tokens_at_a_path_of_its_own() {
+    let world = World::start(&[]).await;
+    let file = world.folder.path().join("stack.json");
+    let environment = r#"{"activeDirectoryEndpoint":"https://adfs.stack.test/adfs","keyVaultDNSSuffix":"vault.stack.test"}"#;
+    std::fs::write(&file, environment).unwrap();
+    let claim = world.claim().set("cloudName", "AzureStackCloud").set("tenantID", "adfs");
+    let _ = world.mount(&claim.set("cloudEnvFileName", file.to_str().unwrap())).await;
+    let asked = world.emulator.requests();
+    let token = asked.iter().find(|request| request.kind == RequestKind::Token).unwrap();
+    assert_eq!(
+        (token.host.as_str(), token.path_and_query.as_str()),
+        ("adfs.stack.test", "/adfs/oauth2/token")
+    );
+}
+
+#[tokio::test]
 async fn a_private_clouds_missing_or_broken_file_is_named() {
     let world = World::start(&[]).await;
     let stack = world.claim().set("cloudName", "AzureStackCloud");
@@ -88,7 +104,8 @@ async fn a_private_clouds_missing_or_broken_file_is_named() {
     for (claim, word) in [
         (stack.clone(), "AzureStackCloud needs it"),
         (stack.clone().set("cloudEnvFileName", "/nonexistent.json"), "cannot be opened"),
-        (stack.clone().set("cloudEnvFileName", pipe.to_str().unwrap()), "is not a small file"),
+        (stack.clone().set("cloudEnvFileName", pipe.to_str().unwrap()), "is not a file"),
+        (stack.clone().set("cloudEnvFileName", "/proc/self/pagemap"), "is too large"),
         (stack.clone().set("cloudEnvFileName", broken.to_str().unwrap()), "ends too early"),
     ] {
         let status = world.refused(&claim).await;

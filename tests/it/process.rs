@@ -83,6 +83,10 @@ async fn probes_tell_of_the_socket_and_never_of_azure() {
     assert_eq!(Provider::get(port, "/else").await.0, 404);
     std::fs::remove_file(&world.provider.socket).unwrap();
     assert_eq!(Provider::get(port, "/healthz").await.0, 503);
+    let listener = UnixListener::bind(&world.provider.socket).unwrap();
+    let stranger = tonic::transport::Server::builder().add_service(CsiDriverProviderServer::new(Stranger));
+    tokio::spawn(stranger.serve_with_incoming(UnixListenerStream::new(listener)));
+    assert_eq!(Provider::get(port, "/healthz").await.0, 503, "a stranger's answer is not ours");
     assert_eq!(Provider::get(port, "/readyz").await.0, 200);
 }
 
@@ -219,19 +223,83 @@ async fn sigterm_ends_an_idle_process_at_once_and_leaves_the_socket() {
 }
 
 #[tokio::test]
-async fn a_mount_that_never_ends_is_abandoned_after_the_drain_timeout() {
-    let world = World::start(&["--drain-timeout=100ms"]).await;
-    world.emulator.inject(Target::AllVaults, Fault::Hang);
+async fn a_mount_that_cannot_be_done_in_the_drain_is_answered_with_a_final_code() {
+    for writer in ["--file-writer=driver", "--file-writer=provider"] {
+        let world = World::start(&["--drain-timeout=2s", writer]).await;
+        world.emulator.inject(Target::AllVaults, Fault::Hang);
+        let claim = world.claim();
+        let (mut client, request) = (world.provider.client(), claim.request());
+        let running = tokio::spawn(async move { client.mount(request).await });
+        while world.emulator.in_flight_peak(RequestKind::Secret) == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.provider.signal(Signal::SIGTERM);
+        let (status, log) = world.provider.ended().await;
+        assert_eq!(status.code(), Some(0), "{log}");
+        let answer = running.await.unwrap().expect_err("it cannot be done");
+        assert_eq!(answer.code(), tonic::Code::Internal, "{answer:?}");
+        assert!(answer.message().contains("being stopped"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_drains_leaves_the_probes_to_its_successor() {
+    let world = World::start(&[]).await;
+    world.emulator.inject(Target::AllVaults, Fault::Latency(Duration::from_secs(2)));
     let (mut client, request) = (world.provider.client(), world.claim().request());
     let running = tokio::spawn(async move { client.mount(request).await });
     while world.emulator.in_flight_peak(RequestKind::Secret) == 0 {
         tokio::task::yield_now().await;
     }
     world.provider.signal(Signal::SIGTERM);
-    let (status, log) = world.provider.ended().await;
-    assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("abandoned"), "{log}");
-    assert!(running.await.unwrap().is_err());
+    let port = world.provider.health_port;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(!running.is_finished(), "the port is left before the mounts are done");
+        tokio::task::yield_now().await;
+    }
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_keep_probes_waiting() {
+    let world = World::start(&[]).await;
+    let port = world.provider.health_port;
+    let idle =
+        (0..200).map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).unwrap()).collect::<Vec<_>>();
+    assert_eq!(Provider::get(port, "/healthz").await.0, 200);
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_busy_socket_is_not_taken_for_a_dead_one() {
+    let emulator = Emulator::start(seed()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    let path = folder.path().join("run/azure.sock");
+    // A listener that accepts nobody, with no room left for those who wait.
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let (status, log) = Provider::fail(&emulator, folder.path(), &[]);
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("does not say who it is"), "{log}");
+}
+
+#[tokio::test]
+async fn flags_are_read_as_the_go_provider_reads_them() {
+    let emulator = Emulator::start(seed()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let args = [
+        "--log-format-json=FALSE",
+        "--log-format-json=T",
+        "-v=1",
+        "-v=5",
+        "--construct-pem-chain",
+        "--takeover=0",
+    ];
+    let provider = Provider::start(&emulator, folder.path(), &args);
+    assert!(provider.log().starts_with('{'), "the last of repeated flags counts: {}", provider.log());
 }
 
 #[tokio::test]
@@ -245,7 +313,7 @@ async fn what_cannot_be_bound_or_understood_ends_the_process_with_a_sentence() {
         (vec![port.as_str()], 1, "cannot listen on --healthz-port"),
         (vec!["--endpoint=tcp://1.2.3.4:5"], 1, "is not a Unix socket"),
         (vec!["--endpoint=/proc/nowhere/azure.sock"], 1, "cannot make the folder /proc/nowhere"),
-        (vec![endpoint.as_str()], 1, "cannot bind"),
+        (vec![endpoint.as_str()], 1, "107 bytes"),
         (vec!["--cloud-name=AzureMoon"], 1, "--cloud-name"),
         (vec!["--service-account-jwks=/x"], 1, "go together"),
         (vec!["--allowed-vault-suffix=https://x"], 1, "--allowed-vault-suffix"),

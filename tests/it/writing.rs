@@ -182,7 +182,7 @@ async fn the_target_can_be_unmounted_right_after_the_answer_whatever_it_is() {
 
     world.emulator.inject(Target::AllVaults, Fault::Hang);
     let volume = Volume::mount();
-    let status = world.refused(&tree(&world, &volume).timeout(Duration::from_secs(1))).await;
+    let status = world.refused(&tree(&world, &volume).timeout(Duration::from_secs(3))).await;
     assert_eq!(status.code(), Code::Internal);
     volume.unmount().expect("after a timeout");
 

@@ -1,0 +1,80 @@
+//! Writing, given up half-way and in full.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use super::*;
+
+/// What is open below `target` in this process.
+fn open_below(target: &Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    open.filter(|path| path.starts_with(target)).count()
+}
+
+fn files(contents: &str) -> Vec<File> {
+    ["a", "folder/b", "folder/inner/c"]
+        .map(|path| File {
+            path: RelativePath::parse(path).unwrap(),
+            mode: FileMode::parse_octal("0600").unwrap(),
+            contents: SecretBytes::new(contents.into()),
+        })
+        .to_vec()
+}
+
+fn tree(target: &Path) -> Vec<String> {
+    let mut names = std::fs::read_dir(target)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect::<Vec<_>>();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_write_that_is_given_up_at_any_step_leaves_the_old_files_and_nothing_open() {
+    let volume = tempfile::tempdir_in("/dev/shm").unwrap();
+    let target = volume.path();
+    write(target, &files("old"), &|| false).unwrap();
+    let before = tree(target);
+    let mut steps = 0;
+    loop {
+        let (left, seen_open) = (Cell::new(steps), Cell::new(0));
+        let given_up = || {
+            seen_open.set(open_below(target));
+            if left.get() == 0 {
+                true
+            } else {
+                left.set(left.get() - 1);
+                false
+            }
+        };
+        let written = write(target, &files("new"), &given_up);
+        assert_eq!(open_below(target), 0, "after {steps} steps");
+        if let Ok(outcome) = written {
+            assert_eq!(outcome, Outcome::Changed);
+            break;
+        }
+        assert!(seen_open.get() > 0, "it was given up in the middle of its work");
+        assert!(matches!(written, Err(DeliverError::Cancelled)));
+        assert_eq!(tree(target), before, "after {steps} steps");
+        assert_eq!(std::fs::read_to_string(target.join("folder/inner/c")).unwrap(), "old");
+        steps += 1;
+    }
+    assert!(steps >= 4, "before each of three files, and before the swap: {steps}");
+    assert_eq!(std::fs::read_to_string(target.join("folder/inner/c")).unwrap(), "new");
+    assert_eq!(write(target, &files("new"), &|| false).unwrap(), Outcome::Unchanged);
+    assert_eq!(open_below(target), 0);
+}
+
+#[test]
+fn of_equal_paths_the_last_wins_in_the_first_ones_place() {
+    let file = |path: &str, contents: &str| File {
+        path: RelativePath::parse(path).unwrap(),
+        mode: FileMode::parse_octal("0600").unwrap(),
+        contents: SecretBytes::new(contents.into()),
+    };
+    let kept = last_wins(vec![file("a", "1"), file("b", "2"), file("a", "3")]);
+    let kept = kept.iter().map(|file| (file.path.as_str(), file.contents.expose())).collect::<Vec<_>>();
+    assert_eq!(kept, [("a", b"3".as_slice()), ("b", b"2")]);
+}
