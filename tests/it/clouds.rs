@@ -101,11 +101,14 @@ async fn a_private_clouds_missing_or_broken_file_is_named() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let broken = world.folder.path().join("broken.json");
     std::fs::write(&broken, "{").unwrap();
+    let large = world.folder.path().join("large.json");
+    std::fs::write(&large, " ".repeat(70_000)).unwrap();
     for (claim, word) in [
         (stack.clone(), "AzureStackCloud needs it"),
         (stack.clone().set("cloudEnvFileName", "/nonexistent.json"), "cannot be opened"),
         (stack.clone().set("cloudEnvFileName", pipe.to_str().unwrap()), "is not a file"),
-        (stack.clone().set("cloudEnvFileName", "/proc/self/pagemap"), "is too large"),
+        (stack.clone().set("cloudEnvFileName", "/proc/self/pagemap"), "cannot be read"),
+        (stack.clone().set("cloudEnvFileName", large.to_str().unwrap()), "is too large"),
         (stack.clone().set("cloudEnvFileName", broken.to_str().unwrap()), "ends too early"),
     ] {
         let status = world.refused(&claim).await;

@@ -159,7 +159,9 @@ async fn the_target_can_be_unmounted_right_after_the_answer_whatever_it_is() {
         return;
     }
     let mut seed = seed();
-    seed.vaults[0].secrets.push(Secret::new("large", "x".repeat(1_100_000)));
+    for name in ["large-one", "large-two"] {
+        seed.vaults[0].secrets.push(Secret::new(name, "x".repeat(600_000)));
+    }
     let world = World::with(seed, &["--file-writer=provider"]).await;
     for _ in 0..20 {
         let volume = Volume::mount();
@@ -173,7 +175,7 @@ async fn the_target_can_be_unmounted_right_after_the_answer_whatever_it_is() {
 
     let volume = Volume::mount();
     world.mount(&tree(&world, &volume)).await.unwrap();
-    let status = world.refused(&tree(&world, &volume).objects(&objects(&["api-key", "large"]))).await;
+    let status = world.refused(&tree(&world, &volume).objects(&objects(&["large-one", "large-two"]))).await;
     assert_eq!(status.code(), Code::Internal, "{status:?}");
     assert!(status.message().contains("untouched"), "{status:?}");
     assert_eq!(volume.read("agent"), "bond", "a full tmpfs keeps the old files");
