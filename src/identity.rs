@@ -1,9 +1,9 @@
 //! Who asks Key Vault: from a service account token to an access token.
 //!
 //! A service account token is a claim until it is proven, and nothing fetched for one pod reaches
-//! another but behind a proof. Two things prove a token: the cluster's keys ([`keys`]), or, where
+//! another but behind a proof. Two things prove a token: the cluster's keys (`keys`), or, where
 //! there are none at hand, that Entra accepted this very token for this very identity
-//! ([`proofs`]). Only proven requests share; the others fly alone.
+//! (`proofs`). Only proven requests share; the others fly alone.
 
 mod cluster;
 mod error;
