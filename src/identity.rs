@@ -5,30 +5,38 @@
 //! there are none at hand, that Entra accepted this very token for this very identity
 //! (`proofs`). Only proven requests share; the others fly alone.
 
+mod certificate;
 mod cluster;
 mod error;
 mod exchange;
 mod held;
 mod keys;
+mod policies;
 mod proofs;
 mod sharing;
 #[cfg(test)]
 mod tests;
+mod token_proxy;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use data_encoding::HEXLOWER;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 use url::Url;
 
 pub use cluster::ClusterApi;
 pub use error::{IdentityError, Refusal};
-pub use exchange::{AccessToken, Exchange};
+pub use exchange::{AccessToken, Exchange, IMDS};
 pub use keys::{KeySource, ServiceAccountKeys, Verdict};
+pub use token_proxy::TokenProxy;
 
 use crate::clock::Clock;
-use crate::plan::WorkloadIdentity;
+use crate::plan::{Claims, ClientId, Identity, Through, WorkloadIdentity};
 use crate::retry::Deadline;
 use held::Freshness;
 use sharing::Sharing;
@@ -38,6 +46,12 @@ use sharing::Sharing;
 pub enum Mode {
     /// A federated credential trusts the pod's service account.
     WorkloadIdentity,
+    /// The token proxy of AKS trusts the pod's service account.
+    IdentityBinding,
+    /// It has a client secret or certificate.
+    ServicePrincipal,
+    /// It is assigned to the node.
+    ManagedIdentity,
 }
 
 /// What everything that is kept is partitioned by.
@@ -56,15 +70,39 @@ impl IdentityKey {
         self.issuer == other.issuer && self.subject == other.subject
     }
 
-    fn of(identity: &WorkloadIdentity, authority: &Url) -> Self {
-        let claims = identity.token.claims();
-        Self {
+    /// A client's credential enters as a keyed hash, whose key lives and dies with this process.
+    fn of(identity: &Identity, authority: &Url, fingerprints: &hmac::Key) -> Self {
+        let key = |mode, tenant: &str, client: &str, issuer: &str, subject: &str| Self {
             authority: authority.as_str().to_owned(),
-            tenant: identity.tenant.as_str().to_ascii_lowercase(),
-            client: identity.client.as_str().to_ascii_lowercase(),
-            mode: Mode::WorkloadIdentity,
-            issuer: claims.issuer.clone(),
-            subject: claims.subject.clone(),
+            tenant: tenant.to_ascii_lowercase(),
+            client: client.to_ascii_lowercase(),
+            mode,
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+        };
+        match identity {
+            Identity::Workload(workload) => {
+                let Claims { issuer, subject, .. } = workload.token.claims();
+                let mode = match workload.through {
+                    Through::Entra => Mode::WorkloadIdentity,
+                    Through::TokenProxy => Mode::IdentityBinding,
+                };
+                key(mode, workload.tenant.as_str(), workload.client.as_str(), issuer, subject)
+            }
+            Identity::ServicePrincipal(principal) => {
+                let fingerprint = hmac::sign(fingerprints, principal.credential.text().expose().as_bytes());
+                let fingerprint = HEXLOWER.encode(fingerprint.as_ref());
+                key(
+                    Mode::ServicePrincipal,
+                    principal.tenant.as_str(),
+                    principal.client.as_str(),
+                    "",
+                    &fingerprint,
+                )
+            }
+            Identity::Managed(managed) => {
+                key(Mode::ManagedIdentity, "", managed.client.as_ref().map_or("", ClientId::as_str), "", "")
+            }
         }
     }
 }
@@ -83,7 +121,7 @@ enum Standing {
 /// One pod's request for access, with what is known of its token.
 #[derive(Clone, Debug)]
 pub struct Login {
-    identity: WorkloadIdentity,
+    identity: Identity,
     authority: Url,
     key: Arc<IdentityKey>,
     standing: Standing,
@@ -120,22 +158,39 @@ pub enum Access {
 pub struct Identities {
     keys: ServiceAccountKeys,
     sharing: Arc<Sharing>,
+    fingerprints: hmac::Key,
 }
 
 impl Identities {
     /// Proves tokens with `keys` or by `exchange`.
-    pub fn new(keys: ServiceAccountKeys, exchange: Exchange, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, sharing: Arc::new(Sharing::new(exchange, clock)) }
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn new(
+        keys: ServiceAccountKeys,
+        exchange: Exchange,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Unspecified> {
+        let fingerprints = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
+        Ok(Self { keys, sharing: Arc::new(Sharing::new(exchange, clock)), fingerprints })
     }
 
-    /// Finds out what is known of the identity's token, without asking Entra.
-    pub async fn login(&self, identity: &WorkloadIdentity, authority: &Url) -> Login {
-        let key = Arc::new(IdentityKey::of(identity, authority));
-        let now = self.sharing.now();
-        let standing = match self.keys.verify(&identity.token, now).await {
+    /// Finds out what is known of the identity, without asking Entra. A client secret is its own
+    /// proof: what is kept under its hash was got with it. The node's identity is no pod's claim.
+    pub async fn login(&self, identity: &Identity, authority: &Url) -> Login {
+        let key = Arc::new(IdentityKey::of(identity, authority, &self.fingerprints));
+        let standing = match identity {
+            Identity::Workload(workload) => self.standing(workload, &key).await,
+            Identity::ServicePrincipal(_) | Identity::Managed(_) => Standing::Proven,
+        };
+        Login { identity: identity.clone(), authority: authority.clone(), key, standing }
+    }
+
+    async fn standing(&self, workload: &WorkloadIdentity, key: &IdentityKey) -> Standing {
+        match self.keys.verify(&workload.token, workload.through.audience(), self.sharing.now()).await {
             Verdict::Proven => Standing::Proven,
             Verdict::Failed(reason) => {
-                let claims = identity.token.claims();
+                let claims = workload.token.claims();
                 tracing::debug!(
                     reason,
                     subject = claims.subject,
@@ -144,10 +199,9 @@ impl Identities {
                 );
                 Standing::Alone
             }
-            Verdict::NoKeys if self.sharing.remembers(identity, &key) => Standing::Proven,
+            Verdict::NoKeys if self.sharing.remembers(&workload.token, key) => Standing::Proven,
             Verdict::NoKeys => Standing::Claimed,
-        };
-        Login { identity: identity.clone(), authority: authority.clone(), key, standing }
+        }
     }
 
     /// An access token for `scope`.
@@ -187,8 +241,12 @@ impl Identities {
         deadline: Deadline,
     ) -> Result<Arc<AccessToken>, IdentityError> {
         // A login that was a claim may have been proven since.
+        let proven_since = |identity: &Identity| match identity {
+            Identity::Workload(workload) => self.sharing.remembers(&workload.token, &login.key),
+            Identity::ServicePrincipal(_) | Identity::Managed(_) => true,
+        };
         let proven = login.standing == Standing::Proven
-            || (login.standing == Standing::Claimed && self.sharing.remembers(&login.identity, &login.key));
+            || (login.standing == Standing::Claimed && proven_since(&login.identity));
         if proven {
             if let Some(rejected) = rejected {
                 self.sharing.forget_token(&login.key, scope, rejected);

@@ -19,7 +19,7 @@ use zeroize::Zeroize;
 
 use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request, quoted};
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
-use crate::render::render;
+use crate::render;
 use crate::retry::Deadline;
 use crate::vault::{Fetched, Vaults};
 
@@ -32,6 +32,8 @@ pub struct Mounter {
     pub identities: Identities,
     /// Who is asked.
     pub vaults: Vaults,
+    /// What becomes of certificates.
+    pub render_options: render::Options,
     /// Who writes the files.
     pub file_writer: FileWriter,
     /// The largest response that the driver accepts.
@@ -58,7 +60,17 @@ impl Mounter {
             let plan = self.plan(request).await?;
             self.told.tell(&plan);
             let fetched = self.fetch(&plan, deadline).await?;
-            let (files, versions) = render_all(&plan.objects, fetched)?;
+            let options = self.render_options;
+            let objects = plan.objects;
+            let rendered = if fetched.iter().flatten().any(Fetched::is_costly) {
+                // Key derivations would keep a worker from other mounts.
+                let rendering =
+                    tokio::task::spawn_blocking(move || render_all(&objects, fetched, options, deadline));
+                rendering.await.unwrap_or(Err(MountError::Defect))
+            } else {
+                render_all(&objects, fetched, options, deadline)
+            };
+            let (files, versions) = rendered?;
             Ok((plan.target, deliver::last_wins(files), versions))
         };
         let (target, files, versions) = deadline.limit(fetching).await.unwrap_or(Err(MountError::Late))?;
@@ -146,20 +158,34 @@ impl Drop for SetOnDrop {
 /// Renders every object, or names all that cannot be.
 fn render_all(
     objects: &[ObjectPlan],
-    fetched: Vec<Fetched>,
+    fetched: Vec<Vec<Fetched>>,
+    options: render::Options,
+    deadline: Deadline,
 ) -> Result<(Vec<File>, Vec<ObjectVersion>), MountError> {
     let mut files = Vec::with_capacity(objects.len());
     let mut versions = Vec::with_capacity(objects.len());
     let mut errors = Vec::new();
     for (object, fetched) in objects.iter().zip(fetched) {
-        versions
-            .push(ObjectVersion { id: format!("secret/{}", object.name), version: fetched.version.clone() });
-        match render(object, fetched) {
-            Ok(contents) => files.push(File { path: object.path.clone(), mode: object.mode, contents }),
+        if deadline.left().is_zero() {
+            return Err(MountError::Late);
+        }
+        versions.extend(
+            fetched.iter().enumerate().map(|(index, fetched)| object_version(object, index, fetched)),
+        );
+        match render::render(object, fetched, options) {
+            Ok(more) => files.extend(more),
             Err(error) => errors.push(ObjectError::Render(error)),
         }
     }
     if errors.is_empty() { Ok((files, versions)) } else { Err(MountError::Objects(errors)) }
+}
+
+fn object_version(object: &ObjectPlan, index: usize, fetched: &Fetched) -> ObjectVersion {
+    let id = match object.history {
+        Some(_) => format!("{}/{}/{index}", object.kind, object.name),
+        None => format!("{}/{}", object.kind, object.name),
+    };
+    ObjectVersion { id, version: fetched.version.clone() }
 }
 
 /// A private cloud's file is small; what is not, is another file.

@@ -6,8 +6,11 @@
 mod attributes;
 mod cloud;
 mod finding;
+mod identity;
 mod names;
+mod object;
 mod objects;
+mod paths;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -20,9 +23,12 @@ pub use attributes::Attributes;
 pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
 pub(crate) use finding::quoted;
 pub use finding::{Fault, Finding, PlanError, Severity};
+pub use identity::{
+    ClientCredential, Identity, ManagedIdentity, ServicePrincipal, Through, WorkloadIdentity,
+};
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
-pub use objects::{Encoding, Format, ObjectPlan};
-pub use token::{Claims, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
+pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};
+pub use token::{Claims, IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 
 use finding::Findings;
 
@@ -36,7 +42,7 @@ pub struct MountPlan {
     /// The Entra that issues access tokens, and the resource they are for.
     pub endpoints: Endpoints,
     /// Who asks.
-    pub identity: WorkloadIdentity,
+    pub identity: Identity,
     /// What is fetched, in the request's order; never empty.
     pub objects: Vec<ObjectPlan>,
     /// What is legal but probably not meant.
@@ -55,17 +61,6 @@ pub struct Pod {
     pub service_account: String,
     /// Its `SecretProviderClass`; empty if the request does not say.
     pub class: String,
-}
-
-/// A workload identity: an application, and the service account token that stands for it.
-#[derive(Clone, Debug)]
-pub struct WorkloadIdentity {
-    /// The Entra tenant.
-    pub tenant: TenantId,
-    /// The application or managed identity.
-    pub client: ClientId,
-    /// The pod's token.
-    pub token: ServiceAccountToken,
 }
 
 /// What the operator set for all requests.
@@ -106,7 +101,7 @@ impl MountPlan {
         let mode = findings.take("permission", FileMode::parse_decimal(request.permission));
         let endpoints = endpoints(attributes, request.environment, defaults, &mut findings);
         let vault = vault(attributes, endpoints.as_ref(), defaults, &mut findings);
-        let identity = identity(attributes, request.secrets, &mut findings);
+        let identity = identity::parse(attributes, request.secrets, &mut findings);
         let inherited = objects::Inherited {
             vault: vault.as_ref(),
             vault_needed: Cell::new(false),
@@ -208,59 +203,4 @@ fn vault(
         }
         (None, None) => None,
     }
-}
-
-/// Identity modes that are asked for with a boolean.
-const MODES: [(&str, &str); 3] = [
-    (
-        "usePodIdentity",
-        "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity",
-    ),
-    ("useVMManagedIdentity", "managed identities are not supported yet; use workload identity: set clientID"),
-    ("useAzureTokenProxy", "identity binding is not supported yet; use workload identity: set clientID"),
-];
-
-fn identity(
-    attributes: &Attributes,
-    secrets: &Attributes,
-    findings: &mut Findings,
-) -> Option<WorkloadIdentity> {
-    let mut wanted = Vec::new();
-    for (mode, mend) in MODES {
-        if findings.take(mode, attributes.flag(mode))? {
-            wanted.push((mode, mend));
-        }
-    }
-    match wanted.as_slice() {
-        [] => {}
-        [(mode, mend)] => {
-            findings.error(*mode, Fault::new("this identity mode cannot be used", *mend));
-            return None;
-        }
-        several => {
-            let names = several.iter().map(|(mode, _)| *mode).collect::<Vec<_>>().join(", ");
-            findings.error(names, Fault::new("only one identity mode may be true", "keep one of them"));
-            return None;
-        }
-    }
-    if attributes.text("userAssignedIdentityID").is_some() {
-        let problem = "it has no effect without useVMManagedIdentity: \"true\"";
-        findings.warning("userAssignedIdentityID", Fault::new(problem, "remove it"));
-    }
-    let tenant = match attributes.text("tenantID").or(attributes.text("tenantId")) {
-        Some(text) => findings.take("tenantID", TenantId::parse(text)),
-        None => {
-            findings.error("tenantID", Fault::new("it is missing", "set it to the Entra tenant's id"));
-            None
-        }
-    };
-    let Some(client) = attributes.text("clientID") else {
-        let mend = "set it to the client id of the identity whose federated credential names the pod's \
-                    service account; service principals in secrets are not supported yet";
-        findings.error("clientID", Fault::new("it is missing", mend));
-        return None;
-    };
-    let client = findings.take("clientID", ClientId::parse(client));
-    let token = findings.take(attributes::TOKENS, ServiceAccountToken::find(secrets, attributes));
-    Some(WorkloadIdentity { tenant: tenant?, client: client?, token: token? })
 }

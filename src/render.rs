@@ -1,42 +1,110 @@
-//! From a fetched secret to a file's bytes: pure, without network, files or clock.
+//! From fetched objects to files: pure, without network, files or clock.
 
+pub mod chain;
 mod encoding;
+mod error;
+pub mod pem;
+pub mod pfx;
+mod public_key;
 
-use crate::plan::{Format, ObjectPlan};
+pub use error::RenderError;
+
+use crate::deliver::File;
+use crate::plan::{Format, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
-use crate::vault::Fetched;
+use crate::vault::{Content, Fetched, KeyMaterial};
+use error::Problem;
 
-/// Why a fetched secret cannot become the file that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}, secret {name}: {problem}; {mend}")]
-pub struct RenderError {
-    place: String,
-    name: String,
-    problem: &'static str,
-    mend: &'static str,
+/// What an operator decides of certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Put a certificate's chain in order: leaf, intermediates, root (`--construct-pem-chain`).
+    pub construct_chain: bool,
+    /// Write certificate and key of a secret also as files of their own
+    /// (`--write-cert-and-key-in-separate-files`).
+    pub separate_files: bool,
 }
 
-/// The content type of a certificate's secret that holds PKCS#12.
+/// The content types that Key Vault gives the secrets of certificates.
 const PKCS12: &str = "application/x-pkcs12";
+const PEM: &str = "application/x-pem-file";
 
-/// Makes the file of `object` of what was fetched for it.
+/// Makes the files of `object` of what was fetched for it: one, or with a history one of each version.
 ///
 /// # Errors
 /// [`RenderError`], which names the object and never its content.
-pub fn render(object: &ObjectPlan, fetched: Fetched) -> Result<SecretBytes, RenderError> {
-    let wrong = |problem, mend| RenderError {
-        place: object.place.clone(),
-        name: object.name.to_string(),
-        problem,
-        mend,
-    };
-    let pkcs12 = fetched.backs_certificate && fetched.content_type.as_deref() == Some(PKCS12);
-    if pkcs12 && object.format == Format::Pem {
-        return Err(wrong(
-            "it backs a PKCS#12 certificate, and turning that into PEM is not supported yet",
-            "set objectFormat: PFX for the PKCS#12 itself",
-        ));
+pub fn render(
+    object: &ObjectPlan,
+    fetched: Vec<Fetched>,
+    options: Options,
+) -> Result<Vec<File>, RenderError> {
+    let mut files = Vec::with_capacity(fetched.len());
+    for (index, version) in fetched.into_iter().enumerate() {
+        let path = if object.history.is_some() { object.path.inner(index) } else { object.path.clone() };
+        render_version(object, version, path, options, &mut files)
+            .map_err(|problem| RenderError::of(object, problem))?;
     }
-    encoding::decode(object.encoding, fetched.value)
-        .map_err(|problem| wrong(problem, "correct objectEncoding, or the value in the vault"))
+    Ok(files)
+}
+
+fn render_version(
+    object: &ObjectPlan,
+    fetched: Fetched,
+    path: RelativePath,
+    options: Options,
+    files: &mut Vec<File>,
+) -> Result<(), Problem> {
+    let mut file = |path, contents| files.push(File { path, mode: object.mode, contents });
+    match fetched.content {
+        Content::Key(material) => file(path, SecretBytes::new(public_key(&material)?.into_bytes())),
+        Content::Certificate(der) => {
+            let mut text = SecretBytes::default();
+            pem::encode(pem::CERTIFICATE, &der, &mut text);
+            file(path, text);
+        }
+        Content::Secret { text, content_type, backs_certificate } => {
+            let content_type =
+                content_type.as_deref().filter(|_| backs_certificate && object.format == Format::Pem);
+            let text = match content_type {
+                Some(PKCS12) => pem_of_pfx(object, &text, options)?,
+                _ => text,
+            };
+            if options.separate_files && matches!(content_type, Some(PKCS12 | PEM)) {
+                let parts = pem::split(text.expose())?;
+                file(path.with_ending(".crt"), parts.certificates);
+                file(path.with_ending(".key"), parts.keys);
+            }
+            file(path, encoding::decode(object.encoding, text)?);
+        }
+    }
+    Ok(())
+}
+
+/// The private key, PKCS#8, then the certificates.
+fn pem_of_pfx(object: &ObjectPlan, text: &SecretBytes, options: Options) -> Result<SecretBytes, Problem> {
+    let bundle = pfx::open(encoding::base64(text)?.expose())?;
+    let mut certificates = bundle.certificates;
+    if options.construct_chain {
+        let chain = chain::order(certificates);
+        if !chain.complete {
+            let (place, name) = (&object.place, object.name.as_str());
+            tracing::warn!(place, name, "the certificates make no complete chain and keep the vault's order");
+        }
+        certificates = chain.certificates;
+    }
+    let mut pem = SecretBytes::default();
+    pem::encode(pem::PRIVATE_KEY, bundle.key.expose(), &mut pem);
+    for certificate in &certificates {
+        pem::encode(pem::CERTIFICATE, certificate, &mut pem);
+    }
+    Ok(pem)
+}
+
+fn public_key(material: &KeyMaterial) -> Result<String, Problem> {
+    let KeyMaterial { curve, modulus, exponent, x, y } = material;
+    match (modulus, exponent, curve, x, y) {
+        (Some(modulus), Some(exponent), ..) => Ok(public_key::rsa(modulus, exponent)?),
+        (_, _, Some(curve), Some(x), Some(y)) => Ok(public_key::ec(public_key::Curve::parse(curve)?, x, y)?),
+        _ => Err(Problem::KeyMaterial),
+    }
 }

@@ -9,27 +9,34 @@ use url::Url;
 use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
-use crate::identity::{ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys};
+use crate::identity::{ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, TokenProxy};
 use crate::mount::{Known, Mounter, Told};
 use crate::plan::{Cloud, Defaults, Fault, VaultSuffix};
+use crate::render;
 use crate::server::{Listen, socket};
 use crate::telemetry::Metrics;
 use crate::transport;
 use crate::vault::Vaults;
 
 /// Everything that an operator decides.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// Where and how to serve.
     pub listen: Listen,
     /// What requests leave out.
     pub defaults: Defaults,
+    /// What becomes of certificates.
+    pub render_options: render::Options,
     /// Who writes files.
     pub file_writer: FileWriter,
     /// The largest response.
     pub max_response_bytes: usize,
     /// What goes before the SDK's user agent.
     pub application_id: Option<String>,
+    /// The node's metadata service.
+    pub imds: Url,
+    /// The token proxy of AKS.
+    pub token_proxy: TokenProxy,
     /// Where the keys are that prove service account tokens.
     pub keys: Keys,
 }
@@ -76,9 +83,16 @@ impl Settings {
                 drain_timeout: args.drain_timeout.into(),
             },
             defaults: Defaults { cloud, allowed_vault_suffixes },
+            render_options: render::Options {
+                construct_chain: args.construct_pem_chain,
+                separate_files: args.write_cert_and_key_in_separate_files,
+            },
             file_writer: args.file_writer,
             max_response_bytes: args.max_response_bytes,
             application_id: args.custom_user_agent.clone().filter(|agent| !agent.is_empty()),
+            imds: Url::parse(&args.imds_endpoint)
+                .with_context(|| format!("--imds-endpoint={:?} is not a URL", args.imds_endpoint))?,
+            token_proxy: token_proxy(args)?,
             keys: keys(args, environment)?,
         })
     }
@@ -99,11 +113,17 @@ impl Settings {
             Keys::Url(url, issuer) => KeySource::Url(url, issuer, client.clone()),
             Keys::Cluster(api) => KeySource::Cluster(api),
         };
-        let exchange = Exchange::new(client.clone(), clock.clone());
+        let node =
+            transport::plain_client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))?;
+        let token_proxy = Arc::new(self.token_proxy);
+        let exchange =
+            Exchange { entra: client.clone(), node, imds: self.imds, token_proxy, clock: clock.clone() };
         Ok(Mounter {
             defaults: self.defaults,
-            identities: Identities::new(ServiceAccountKeys::new(source), exchange, clock),
+            identities: Identities::new(ServiceAccountKeys::new(source), exchange, clock)
+                .context("the system has no random numbers")?,
             vaults: Vaults::new(client, self.application_id, Arc::clone(metrics)),
+            render_options: self.render_options,
             file_writer: self.file_writer,
             max_response_bytes: self.max_response_bytes,
             targets: Targets::default(),
@@ -111,6 +131,16 @@ impl Settings {
             known: Known::default(),
         })
     }
+}
+
+fn token_proxy(args: &ServeArgs) -> anyhow::Result<TokenProxy> {
+    let url = Url::parse(&args.token_proxy_url)
+        .ok()
+        .filter(|url| url.scheme() == "https" && url.host_str().is_some());
+    let url =
+        url.with_context(|| format!("--token-proxy-url={:?} is not an https URL", args.token_proxy_url))?;
+    let server_name = args.sni_name.clone().filter(|name| !name.is_empty());
+    Ok(TokenProxy::new(url, server_name, args.service_account_dir.join("ca.crt")))
 }
 
 fn flag(name: &str, fault: &Fault) -> anyhow::Error {

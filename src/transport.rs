@@ -26,6 +26,14 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     builder().build()
 }
 
+/// Makes the client for the node's own metadata service, which has no TLS and must be asked directly.
+///
+/// # Errors
+/// As [`client`].
+pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
+    builder().https_only(false).no_proxy().build()
+}
+
 /// The client's settings, to which a caller may add its own trust.
 pub(crate) fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()

@@ -1,31 +1,100 @@
 //! Key Vault: fetching what the plan names.
 
+mod answer;
 mod bearer;
+mod certificates;
 mod challenge;
 mod error;
+mod keys;
 mod secrets;
+#[cfg(test)]
+mod tests;
+mod versions;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use azure_core::http::{ClientOptions, RetryOptions, UserAgentOptions};
+use azure_security_keyvault_certificates::{CertificateClient, CertificateClientOptions};
+use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lru::LruCache;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use error::{Denial, Failure, VaultError};
-pub use secrets::Fetched;
 
-use crate::plan::{Endpoints, ObjectPlan, VaultUrl};
+use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, retrying};
-use crate::secret::SecretText;
+use crate::secret::{SecretBytes, SecretText};
 use crate::telemetry::Metrics;
 use crate::transport;
 use bearer::{Bearer, NoCredential};
 
 /// More vaults than pods of one node name; a forgotten one is challenged again.
 const VAULTS: usize = 256;
+
+/// One version of an object, as a vault gave it.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The version.
+    pub version: String,
+    /// What it holds.
+    pub content: Content,
+}
+
+impl Fetched {
+    /// Whether making a file of it takes more than copying.
+    pub fn is_costly(&self) -> bool {
+        matches!(self.content, Content::Secret { backs_certificate: true, .. })
+    }
+
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        match &self.content {
+            Content::Secret { text, .. } => text.len(),
+            Content::Key(_) => size_of::<KeyMaterial>(),
+            Content::Certificate(certificate) => certificate.len(),
+        }
+    }
+}
+
+/// What an object holds.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A secret.
+    Secret {
+        /// Its text.
+        text: SecretBytes,
+        /// What its owner says it is, for example `application/x-pkcs12`.
+        content_type: Option<String>,
+        /// Whether it backs a certificate of the vault.
+        backs_certificate: bool,
+    },
+    /// The public part of a key.
+    Key(Box<KeyMaterial>),
+    /// A certificate, DER.
+    Certificate(Vec<u8>),
+}
+
+/// The public part of a key (RFC 7517): numbers are big-endian.
+#[derive(Clone, Debug)]
+pub struct KeyMaterial {
+    /// `P-256`, `P-384`, `P-521` or `P-256K` of an elliptic curve key.
+    pub curve: Option<String>,
+    /// The modulus of an RSA key.
+    pub modulus: Option<Vec<u8>>,
+    /// The public exponent of an RSA key.
+    pub exponent: Option<Vec<u8>>,
+    /// The point of an elliptic curve key.
+    pub x: Option<Vec<u8>>,
+    /// The point of an elliptic curve key.
+    pub y: Option<Vec<u8>>,
+}
+
+/// Versions of one object that are fetched at the same time.
+const VERSIONS_AT_ONCE: usize = 4;
 
 /// All vaults, over one pooled client.
 #[derive(Debug)]
@@ -100,7 +169,8 @@ impl Vaults {
         Err(VaultError::of(object, failure))
     }
 
-    /// Fetches one object with an access token, trying again while that makes sense.
+    /// Fetches one object with an access token, trying again while that makes sense: one version, or
+    /// those of its history, the newest first.
     ///
     /// # Errors
     /// [`VaultError`], the last one if there were several attempts.
@@ -109,51 +179,120 @@ impl Vaults {
         object: &ObjectPlan,
         token: Option<&SecretText>,
         deadline: Deadline,
-    ) -> Result<Fetched, VaultError> {
-        let client = self.secret_client(&object.vault).map_err(|error| VaultError::of(object, error))?;
-        let late = || VaultError::of(object, Failure::TimedOut);
-        retrying(deadline, late, || self.attempt(&client, object, token)).await
+    ) -> Result<Vec<Fetched>, VaultError> {
+        let Some(history) = object.history else {
+            let fetched = self.fetch_version(object, object.version.exact(), token, deadline).await?;
+            return Ok(vec![fetched]);
+        };
+        let versions = self.versions(object, history, token, deadline).await?;
+        let fetches =
+            versions.iter().map(|version| self.fetch_version(object, Some(version), token, deadline));
+        stream::iter(fetches.collect::<Vec<_>>()).buffered(VERSIONS_AT_ONCE).try_collect().await
     }
 
-    async fn attempt(
+    async fn fetch_version(
         &self,
-        client: &SecretClient,
         object: &ObjectPlan,
+        version: Option<&str>,
         token: Option<&SecretText>,
+        deadline: Deadline,
     ) -> Result<Fetched, VaultError> {
-        // An attempt that is cut off was a request all the same.
-        let mut observed =
-            Observed { metrics: &self.metrics, start: Instant::now(), class: Failure::TimedOut.class() };
-        let fetched = secrets::get(client, object, token).await;
-        observed.class = fetched.as_ref().err().map_or("", |error| error.failure.class());
-        fetched
+        let client = self.client(object)?;
+        let late = || VaultError::of(object, Failure::TimedOut);
+        retrying(deadline, late, || {
+            self.observed(object, async {
+                match &client {
+                    Client::Secrets(client) => secrets::get(client, object, version, token).await,
+                    Client::Keys(client) => keys::get(client, object, version, token).await,
+                    Client::Certificates(client) => certificates::get(client, object, version, token).await,
+                }
+            })
+        })
+        .await
+    }
+
+    async fn versions(
+        &self,
+        object: &ObjectPlan,
+        history: History,
+        token: Option<&SecretText>,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, VaultError> {
+        let client = self.client(object)?;
+        let late = || VaultError::of(object, Failure::TimedOut);
+        let versions = retrying(deadline, late, || {
+            self.observed(object, async {
+                match &client {
+                    Client::Secrets(client) => secrets::versions(client, object, token).await,
+                    Client::Keys(client) => keys::versions(client, object, token).await,
+                    Client::Certificates(client) => certificates::versions(client, object, token).await,
+                }
+            })
+        });
+        versions::choose(versions.await?, object, history)
+    }
+
+    /// Counts a request. One that is cut off was a request all the same.
+    async fn observed<T>(
+        &self,
+        object: &ObjectPlan,
+        request: impl Future<Output = Result<T, VaultError>>,
+    ) -> Result<T, VaultError> {
+        let class = Failure::TimedOut.class();
+        let object_type = object.kind.name();
+        let mut observed = Observed { metrics: &self.metrics, start: Instant::now(), object_type, class };
+        let answer = request.await;
+        observed.class = answer.as_ref().err().map_or("", |error| error.failure.class());
+        answer
     }
 
     /// A client without any identity in it: the token travels with each request. Making one costs a
     /// few allocations; what is expensive, the connections, is in the shared transport.
-    fn secret_client(&self, vault: &VaultUrl) -> Result<SecretClient, Failure> {
+    fn client(&self, object: &ObjectPlan) -> Result<Client, VaultError> {
+        let url = object.vault.as_str();
         let client_options = ClientOptions {
-            per_try_policies: vec![Arc::new(Bearer::new(vault.clone()))],
+            per_try_policies: vec![Arc::new(Bearer::new(object.vault.clone()))],
             transport: Some(transport::azure(&self.client)),
             retry: RetryOptions::none(),
             user_agent: UserAgentOptions { application_id: self.application_id.clone() },
             ..ClientOptions::default()
         };
-        let options = SecretClientOptions { client_options, ..SecretClientOptions::default() };
-        SecretClient::new(vault.as_str(), Arc::new(NoCredential), Some(options))
-            .map_err(|error| Failure::Garbled(error.to_string()))
+        let nobody = Arc::new(NoCredential);
+        let client = match object.kind {
+            ObjectKind::Secret => {
+                let options = SecretClientOptions { client_options, ..SecretClientOptions::default() };
+                SecretClient::new(url, nobody, Some(options)).map(Client::Secrets)
+            }
+            ObjectKind::Key => {
+                let options = KeyClientOptions { client_options, ..KeyClientOptions::default() };
+                KeyClient::new(url, nobody, Some(options)).map(Client::Keys)
+            }
+            ObjectKind::Certificate => {
+                let options =
+                    CertificateClientOptions { client_options, ..CertificateClientOptions::default() };
+                CertificateClient::new(url, nobody, Some(options)).map(Client::Certificates)
+            }
+        };
+        client.map_err(|error| VaultError::of(object, Failure::Garbled(error.to_string())))
     }
+}
+
+enum Client {
+    Secrets(SecretClient),
+    Keys(KeyClient),
+    Certificates(CertificateClient),
 }
 
 struct Observed<'a> {
     metrics: &'a Metrics,
     start: Instant,
+    object_type: &'static str,
     class: &'static str,
 }
 
 impl Drop for Observed<'_> {
     fn drop(&mut self) {
-        self.metrics.keyvault_request("secret", self.class, self.start.elapsed());
+        self.metrics.keyvault_request(self.object_type, self.class, self.start.elapsed());
     }
 }
 

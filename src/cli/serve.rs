@@ -7,12 +7,14 @@ use clap::builder::ArgAction;
 use clap::{Args, value_parser};
 
 use crate::deliver::FileWriter;
+use crate::identity::{IMDS, TokenProxy};
 use crate::server;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, logs};
 
 /// Flags of the server.
 #[derive(Args, Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the Go provider, or one like them")]
 pub struct ServeArgs {
     /// The socket the driver calls
     #[arg(long, default_value = "unix:///tmp/azure.sock")]
@@ -60,9 +62,24 @@ pub struct ServeArgs {
     /// Where the provider's own token and the cluster's CA are, in a cluster
     #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
     pub service_account_dir: PathBuf,
+    /// The token proxy of AKS, for identity binding
+    #[arg(long, default_value = TokenProxy::URL)]
+    pub token_proxy_url: String,
+    /// The server name of the token proxy; computed from the API server's certificate if left out
+    #[arg(long)]
+    pub sni_name: Option<String>,
+    /// The metadata service that gives a node the tokens of its managed identities
+    #[arg(long, default_value = IMDS)]
+    pub imds_endpoint: String,
     /// Goes before the user agent of requests to Key Vault
     #[arg(long)]
     pub custom_user_agent: Option<String>,
+    /// Put the chain of a certificate's secret in order: leaf, intermediates, root
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
+    pub construct_pem_chain: bool,
+    /// Write certificate and key of a certificate's secret also as <alias>.crt and <alias>.key
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
+    pub write_cert_and_key_in_separate_files: bool,
     /// Write log lines as JSON
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub log_format_json: bool,
@@ -73,18 +90,9 @@ pub struct ServeArgs {
     compatible: CompatibleArgs,
 }
 
-/// Flags of the Go provider that say how to treat what this version refuses to mount.
+/// Flags of the Go provider that only a Go program can honour.
 #[derive(Args, Clone, Debug)]
 struct CompatibleArgs {
-    /// Understood for the Go provider's manifests; certificate chains are not supported yet
-    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
-    construct_pem_chain: bool,
-    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
-    write_cert_and_key_in_separate_files: bool,
-    #[arg(long, hide = true)]
-    token_proxy_url: Option<String>,
-    #[arg(long, hide = true)]
-    sni_name: Option<String>,
     #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     enable_pprof: bool,
     #[arg(long, hide = true)]
@@ -95,17 +103,11 @@ impl CompatibleArgs {
     /// No option does nothing in silence.
     fn warn(&self) {
         let ignored = [
-            ("--construct-pem-chain=false", !self.construct_pem_chain),
-            ("--write-cert-and-key-in-separate-files", self.write_cert_and_key_in_separate_files),
-            ("--token-proxy-url", self.token_proxy_url.is_some()),
-            ("--sni-name", self.sni_name.is_some()),
             ("--enable-pprof", self.enable_pprof),
             ("--pprof-port", self.pprof_port.is_some() && self.enable_pprof),
         ];
         for (flag, _) in ignored.into_iter().filter(|(_, given)| *given) {
-            tracing::warn!(
-                "{flag} has no effect: this version supports neither certificates, identity binding nor pprof"
-            );
+            tracing::warn!("{flag} has no effect: pprof is Go's own");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::code::Code;
-use crate::plan::{TOKEN_EXCHANGE_AUDIENCE, WorkloadIdentity};
+use crate::plan::{Identity, WorkloadIdentity};
 use crate::retry::Transient;
 
 /// Why there is no access token.
@@ -15,6 +15,11 @@ pub enum IdentityError {
     /// Entra answered, and said no.
     #[error("{0}")]
     Refused(Box<Refusal>),
+    /// The service principal's certificate cannot be used.
+    #[error(
+        "secrets.clientcertificate: {0}; put PEM with an RSA key and its certificate there, or PKCS#12 in base64 with an empty password"
+    )]
+    Certificate(&'static str),
     /// Entra did not answer, or not with anything that decides.
     #[error(
         "Entra at {authority} cannot be used: {reason}; check the node's network, DNS, proxy and trusted CAs; the mount is tried again"
@@ -40,6 +45,7 @@ impl IdentityError {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(_) => Code::Unauthenticated,
+            Self::Certificate(_) => Code::InvalidArgument,
             Self::Unreachable { .. } => Code::Internal,
         }
     }
@@ -52,36 +58,34 @@ impl Transient for IdentityError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::Certificate(_) => None,
             Self::Unreachable { retry_after, .. } => *retry_after,
         }
     }
 }
 
-/// Entra's refusal: its code, what was sent, and the mend.
+/// Entra's refusal, or the node's: its code, what was sent, and the mend.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The number of the AADSTS code, as Entra's `error_codes` has it.
+    /// The number of the AADSTS code, as Entra's `error_codes` has it; empty from the node's own
+    /// identity endpoint.
     pub code: String,
     /// Entra's own words, without its trace ids.
     pub description: String,
-    /// The subject that was sent.
-    pub subject: String,
-    /// The issuer that was sent.
-    pub issuer: String,
-    /// The audiences that were sent.
-    pub audiences: Vec<String>,
-    /// The application that was asked for.
-    pub client: String,
-    /// The tenant that was asked.
-    pub tenant: String,
+    /// Who asked. What is secret in it is not shown.
+    identity: Identity,
 }
 
 impl Refusal {
-    pub(super) fn new(identity: &WorkloadIdentity, code: String, description: &str) -> Self {
-        let claims = identity.token.claims();
+    pub(super) fn new(identity: &Identity, code: String, description: &str) -> Self {
         // The description is Entra's, but this is not the place to trust that it never echoes.
-        let description = description.replace(identity.token.expose(), "[token]");
+        let secret = match identity {
+            Identity::Workload(workload) => workload.token.expose(),
+            Identity::ServicePrincipal(principal) => principal.credential.text().expose(),
+            Identity::Managed(_) => "",
+        };
+        let description =
+            if secret.is_empty() { description.to_owned() } else { description.replace(secret, "[secret]") };
         let description = description
             .split(" Trace ID:")
             .next()
@@ -90,15 +94,7 @@ impl Refusal {
             .map(|character| if character.is_control() { ' ' } else { character })
             .take(400)
             .collect::<String>();
-        Self {
-            code,
-            description: description.trim().to_owned(),
-            subject: claims.subject.clone(),
-            issuer: claims.issuer.clone(),
-            audiences: claims.audiences.clone(),
-            client: identity.client.as_str().to_owned(),
-            tenant: identity.tenant.as_str().to_owned(),
-        }
+        Self { code, description: description.trim().to_owned(), identity: identity.clone() }
     }
 
     /// Whether it is the identity that is refused, and not this token's moment or the resource that it
@@ -109,29 +105,62 @@ impl Refusal {
 
     /// What to do, by Entra's code (Microsoft Entra authentication and authorization error codes).
     fn mend(&self) -> String {
+        let (tenant, client) = match &self.identity {
+            Identity::Workload(workload) => (workload.tenant.as_str(), workload.client.as_str()),
+            Identity::ServicePrincipal(principal) => (principal.tenant.as_str(), principal.client.as_str()),
+            Identity::Managed(_) => {
+                return "assign the managed identity to the node's virtual machine or scale set, and name it by its client id in userAssignedIdentityID".to_owned();
+            }
+        };
         match self.code.as_str() {
-            "70021" | "700213" => format!("the federated credential's subject must be \"{}\"", self.subject),
-            "700211" => format!("the federated credential's issuer must be \"{}\"", self.issuer),
-            "700212" => format!(
-                "the federated credential's audience must be \"{TOKEN_EXCHANGE_AUDIENCE}\", and so must the token's"
-            ),
-            "700016" => format!(
-                "no application {} is in tenant {}: check clientID and tenantID",
-                self.client, self.tenant
-            ),
-            "90002" | "900023" => format!("there is no tenant {}: check tenantID and cloudName", self.tenant),
+            "700016" => {
+                return format!(
+                    "no application {client} is in tenant {tenant}: check its client id and tenantID"
+                );
+            }
+            "90002" | "900023" => {
+                return format!("there is no tenant {tenant}: check tenantID and cloudName");
+            }
+            "500011" => {
+                return "Entra does not know the vault's resource in this tenant: check cloudName".to_owned();
+            }
+            "7000215" => {
+                return "the Secret of nodePublishSecretRef must hold the client secret's value, not its id"
+                    .to_owned();
+            }
+            "7000222" => {
+                return format!(
+                    "the client secret has expired: make another (az ad app credential reset --append --id {client}) and put it into the Secret of nodePublishSecretRef"
+                );
+            }
+            _ => {}
+        }
+        match &self.identity {
+            Identity::Workload(workload) => self.mend_of_federation(workload, client),
+            _ => format!("check the application's credentials (az ad app credential list --id {client})"),
+        }
+    }
+
+    fn mend_of_federation(&self, workload: &WorkloadIdentity, client: &str) -> String {
+        let (claims, audience) = (workload.token.claims(), workload.through.audience());
+        match self.code.as_str() {
+            "70021" | "700213" => {
+                format!("the federated credential's subject must be \"{}\"", claims.subject)
+            }
+            "700211" => format!("the federated credential's issuer must be \"{}\"", claims.issuer),
+            "700212" => {
+                format!("the federated credential's audience must be \"{audience}\", and so must the token's")
+            }
             "700024" => {
                 "the token is expired or not yet valid: check the clocks of the node and of the API server"
                     .to_owned()
             }
-            "500011" => "Entra does not know the vault's resource in this tenant: check cloudName".to_owned(),
-            "700027" | "50027" | "5000224" => format!(
+            "700027" | "7000272" | "50027" | "5000224" => format!(
                 "Entra cannot verify the token's signature: the keys published at {} must be reachable from the internet and hold the key that the cluster signs with",
-                self.issuer.trim_end_matches('/')
+                claims.issuer.trim_end_matches('/')
             ),
             _ => format!(
-                "compare the identity's federated credentials with what was sent (az identity federated-credential list, or az ad app federated-credential list --id {})",
-                self.client
+                "compare the identity's federated credentials with what was sent (az identity federated-credential list, or az ad app federated-credential list --id {client})"
             ),
         }
     }
@@ -139,16 +168,33 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Entra refuses the pod's identity: {}; {}; sent: subject \"{}\", issuer \"{}\", audience \"{}\", client {}, tenant {}",
-            self.description,
-            self.mend(),
-            self.subject,
-            self.issuer,
-            self.audiences.join(" "),
-            self.client,
-            self.tenant,
-        )
+        let Self { description, identity, .. } = self;
+        let mend = self.mend();
+        match identity {
+            Identity::Workload(workload) => {
+                let claims = workload.token.claims();
+                write!(
+                    f,
+                    "Entra refuses the pod's identity: {description}; {mend}; sent: subject \"{}\", issuer \"{}\", audience \"{}\", client {}, tenant {}",
+                    claims.subject,
+                    claims.issuer,
+                    claims.audiences.join(" "),
+                    workload.client.as_str(),
+                    workload.tenant.as_str(),
+                )
+            }
+            Identity::ServicePrincipal(principal) => write!(
+                f,
+                "Entra refuses the service principal: {description}; {mend}; sent: client {}, tenant {}",
+                principal.client.as_str(),
+                principal.tenant.as_str(),
+            ),
+            Identity::Managed(managed) => match &managed.client {
+                Some(client) => {
+                    write!(f, "the node has no managed identity {}: {description}; {mend}", client.as_str())
+                }
+                None => write!(f, "the node has no system-assigned managed identity: {description}; {mend}"),
+            },
+        }
     }
 }

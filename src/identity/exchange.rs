@@ -1,4 +1,4 @@
-//! Token exchange: a service account token in, an access token of Entra out.
+//! Token exchange: a credential in, an access token of Entra out.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,15 +7,21 @@ use async_trait::async_trait;
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
-use azure_core::http::policies::{Policy, PolicyResult};
-use azure_core::http::{ClientMethodOptions, ClientOptions, Context, Request, RetryOptions, StatusCode};
-use azure_identity::{ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions};
-use serde::Deserialize;
+use azure_core::http::policies::Policy;
+use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, StatusCode};
+use azure_identity::{
+    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId,
+};
 use url::Url;
 
+use super::certificate::ClientCertificate;
 use super::error::{IdentityError, Refusal};
+use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
+use super::token_proxy::TokenProxy;
 use crate::clock::Clock;
-use crate::plan::WorkloadIdentity;
+use crate::plan::{ClientCredential, Identity, TenantId, Through};
 use crate::retry::{Deadline, retrying};
 use crate::secret::SecretText;
 use crate::transport;
@@ -45,76 +51,158 @@ impl AccessToken {
 /// All attempts of one exchange end within this time, however long their caller would wait.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// Exchanges tokens at Entra. Remembers nothing: every exchange is a proof of the token it sent.
+/// Where a node asks for tokens of its managed identities (Azure Instance Metadata Service).
+pub const IMDS: &str = "http://169.254.169.254/";
+
+/// Gets tokens from Entra, or from the node. Remembers nothing: every exchange is a proof of what it
+/// sent.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    client: reqwest::Client,
-    clock: Arc<dyn Clock>,
+    /// To Entra.
+    pub entra: reqwest::Client,
+    /// To the node's metadata service: plain HTTP, never through a proxy.
+    pub node: reqwest::Client,
+    /// [`IMDS`], but for tests.
+    pub imds: Url,
+    /// The token proxy of AKS.
+    pub token_proxy: Arc<TokenProxy>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Exchange {
-    /// Exchanges over `client`.
-    pub fn new(client: reqwest::Client, clock: Arc<dyn Clock>) -> Self {
-        Self { client, clock }
-    }
-
-    /// Sends the identity's own token to `authority` and returns what Entra gives for `scope`.
+    /// Sends the identity's own credential to `authority` and returns what Entra gives for `scope`.
     ///
     /// # Errors
     /// Entra's refusal, or the last reason why it could not be asked before the deadline.
     pub async fn exchange(
         &self,
-        identity: &WorkloadIdentity,
+        identity: &Identity,
         authority: &Url,
         scope: &str,
         deadline: Deadline,
     ) -> Result<AccessToken, IdentityError> {
         let deadline = deadline.min(Deadline::after(LONGEST));
-        let late = || IdentityError::late(authority);
-        retrying(deadline, late, || self.attempt(identity, authority, scope)).await
+        let asked = match identity {
+            Identity::Managed(_) => &self.imds,
+            Identity::Workload(workload) if workload.through == Through::TokenProxy => self.token_proxy.url(),
+            Identity::Workload(_) | Identity::ServicePrincipal(_) => authority,
+        };
+        let host = asked.host_str().unwrap_or_default();
+        let late = || IdentityError::late(asked);
+        retrying(deadline, late, || async {
+            let credential = self.credential(identity, authority, host).await?;
+            let acquired = self.clock.now();
+            let token = credential.get_token(&[scope], None).await;
+            let token = token.map_err(|error| classify(identity, host, &error))?;
+            // The SDK reckons the expiry from the machine's clock; only the life counts here.
+            let life =
+                SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
+            let text = SecretText::new(token.token.secret().to_owned());
+            Ok(AccessToken { text, expires: acquired + life, acquired })
+        })
+        .await
     }
 
-    async fn attempt(
+    /// A credential of its own for every exchange: it keeps its access token in itself, and a kept one
+    /// would prove nothing of what this request brought along.
+    async fn credential(
         &self,
-        identity: &WorkloadIdentity,
+        identity: &Identity,
         authority: &Url,
-        scope: &str,
-    ) -> Result<AccessToken, IdentityError> {
-        let host = authority.host_str().unwrap_or_default();
-        let assertion = Assertion(SecretText::new(identity.token.expose().to_owned()));
-        // A credential of its own for every exchange: it keeps its access token in itself, and a
-        // kept one would prove nothing of this pod's token.
-        let credential = ClientAssertionCredential::new(
-            identity.tenant.as_str().to_owned(),
-            identity.client.as_str().to_owned(),
-            assertion,
-            Some(ClientAssertionCredentialOptions { client_options: self.options(identity, authority) }),
-        )
-        .map_err(|error| unreachable(host, error.to_string()))?;
-        let acquired = self.clock.now();
-        let token =
-            credential.get_token(&[scope], None).await.map_err(|error| classify(identity, host, &error))?;
-        // The SDK reckons the expiry from the machine's clock; only the life counts here.
-        let life = SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
-        let text = SecretText::new(token.token.secret().to_owned());
-        Ok(AccessToken { text, expires: acquired + life, acquired })
+        host: &str,
+    ) -> Result<Arc<dyn TokenCredential>, IdentityError> {
+        let unusable = |error: azure_core::Error| unreachable(host, error.to_string());
+        match identity {
+            Identity::Workload(workload) => {
+                let mut client_options = self.entra_options(&workload.tenant, authority);
+                if workload.through == Through::TokenProxy {
+                    let route = self.token_proxy.route().await;
+                    let (client, rewrite) = route.map_err(|reason| unreachable(host, reason))?;
+                    client_options.transport = Some(transport::azure(&client));
+                    client_options.per_try_policies.insert(0, Arc::new(rewrite));
+                }
+                let token = SecretText::new(workload.token.expose().to_owned());
+                let client = workload.client.as_str();
+                let credential = assertion_credential(&workload.tenant, client, token, client_options);
+                credential.map_err(unusable)
+            }
+            Identity::ServicePrincipal(principal) => {
+                let client_options = self.entra_options(&principal.tenant, authority);
+                let (tenant, client) = (&principal.tenant, principal.client.as_str());
+                match &principal.credential {
+                    ClientCredential::Secret(secret) => {
+                        let secret = secret.expose().to_owned().into();
+                        let options = Some(ClientSecretCredentialOptions { client_options });
+                        ClientSecretCredential::new(tenant.as_str(), client.to_owned(), secret, options)
+                            .map(|credential| credential as Arc<dyn TokenCredential>)
+                            .map_err(unusable)
+                    }
+                    ClientCredential::Certificate(text) => {
+                        let certificate =
+                            ClientCertificate::parse(text).map_err(IdentityError::Certificate)?;
+                        let endpoint = token_endpoint(authority, tenant);
+                        let assertion = certificate.assert(client, &endpoint, self.clock.now());
+                        let assertion = assertion.map_err(IdentityError::Certificate)?;
+                        assertion_credential(tenant, client, assertion, client_options).map_err(unusable)
+                    }
+                }
+            }
+            Identity::Managed(managed) => {
+                let user_assigned_id =
+                    managed.client.as_ref().map(|id| UserAssignedId::ClientId(id.as_str().to_owned()));
+                let client_options = ClientOptions {
+                    transport: Some(transport::azure(&self.node)),
+                    retry: RetryOptions::none(),
+                    per_try_policies: vec![Arc::new(NodeEndpoint(self.imds.clone())), Arc::new(Refusals)],
+                    ..ClientOptions::default()
+                };
+                let options = ManagedIdentityCredentialOptions { user_assigned_id, client_options };
+                ManagedIdentityCredential::new(Some(options))
+                    .map(|credential| credential as Arc<dyn TokenCredential>)
+                    .map_err(unusable)
+            }
+        }
     }
 
-    fn options(&self, identity: &WorkloadIdentity, authority: &Url) -> ClientOptions {
+    fn entra_options(&self, tenant: &TenantId, authority: &Url) -> ClientOptions {
         let mut policies: Vec<Arc<dyn Policy>> = vec![Arc::new(Refusals)];
-        if identity.tenant.is_adfs() {
+        if tenant.is_adfs() {
             policies.insert(0, Arc::new(AdfsPath));
         }
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host = authority.to_string();
         ClientOptions {
             cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
-            transport: Some(transport::azure(&self.client)),
+            transport: Some(transport::azure(&self.entra)),
             retry: RetryOptions::none(),
             per_try_policies: policies,
             ..ClientOptions::default()
         }
     }
+}
+
+fn assertion_credential(
+    tenant: &TenantId,
+    client: &str,
+    assertion: SecretText,
+    client_options: ClientOptions,
+) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    let options = Some(ClientAssertionCredentialOptions { client_options });
+    let (tenant, client) = (tenant.as_str().to_owned(), client.to_owned());
+    Ok(ClientAssertionCredential::new(tenant, client, Assertion(assertion), options)?)
+}
+
+/// The audience of a client's own assertion.
+fn token_endpoint(authority: &Url, tenant: &TenantId) -> String {
+    let path = if tenant.is_adfs() {
+        ADFS_PATH.to_owned()
+    } else {
+        format!("/{}/oauth2/v2.0/token", tenant.as_str())
+    };
+    let mut endpoint = authority.clone();
+    endpoint.set_path(&path);
+    endpoint.into()
 }
 
 #[derive(Debug)]
@@ -127,59 +215,27 @@ impl ClientAssertion for Assertion {
     }
 }
 
-/// AD FS serves its tokens elsewhere than the SDK asks for them.
-#[derive(Debug)]
-struct AdfsPath;
-
-#[async_trait]
-impl Policy for AdfsPath {
-    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
-        request.url_mut().set_path("/adfs/oauth2/token");
-        transport::send(ctx, request, next).await
-    }
-}
-
-/// Reads refusals before the SDK does. Left alone, it would report a gateway's HTML page as broken
-/// JSON, and so a description with an escaped character, which Entra's often have.
-#[derive(Debug)]
-struct Refusals;
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refused {
-    error_codes: Vec<u64>,
-    error_description: String,
-}
-
-#[async_trait]
-impl Policy for Refusals {
-    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
-        let response = transport::send(ctx, request, next).await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let response = response.try_into_raw_response().await?;
-        let refused: Refused = response.body().json().unwrap_or_default();
-        let code = refused.error_codes.first().map(u64::to_string);
-        let kind =
-            ErrorKind::HttpResponse { status, error_code: code, raw_response: Some(Box::new(response)) };
-        Err(azure_core::Error::with_message(kind, refused.error_description))
-    }
-}
-
 /// Codes with which Entra says that it, not the identity, has a problem.
 const ENTRA_TROUBLE: [&str; 5] = ["90033", "90036", "90012", "50196", "50053"];
 
-fn classify(identity: &WorkloadIdentity, host: &str, error: &azure_core::Error) -> IdentityError {
-    // The credential wraps what the pipeline said.
-    let inner =
-        error.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>()).unwrap_or(error);
+fn classify(identity: &Identity, host: &str, error: &azure_core::Error) -> IdentityError {
+    // The credential, and a retry policy that has given up, wrap what our own policy said.
+    let mut inner = error;
+    while let Some(source) = inner.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>()) {
+        inner = source;
+    }
     match inner.kind() {
         ErrorKind::HttpResponse { status, error_code, raw_response } => {
             let code = error_code.clone().unwrap_or_default();
-            let decided = status.is_client_error()
-                && !matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout);
+            let decided = match identity {
+                // Its 404 and 410 mean that it is being updated (How to use managed identities on an
+                // Azure VM to acquire an access token, "Error handling").
+                Identity::Managed(_) => matches!(status, StatusCode::BadRequest | StatusCode::Forbidden),
+                _ => {
+                    status.is_client_error()
+                        && !matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout)
+                }
+            };
             if decided && !code.is_empty() && !ENTRA_TROUBLE.contains(&code.as_str()) {
                 return IdentityError::Refused(Box::new(Refusal::new(identity, code, &inner.to_string())));
             }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::cluster::ClusterApi;
-use crate::plan::{Claims, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
+use crate::plan::{Claims, ServiceAccountToken};
 use crate::transport;
 
 /// Where the keys come from.
@@ -81,7 +81,7 @@ impl ServiceAccountKeys {
     }
 
     /// Checks signature, issuer, audience and life of a token at the time `now`.
-    pub async fn verify(&self, token: &ServiceAccountToken, now: SystemTime) -> Verdict {
+    pub async fn verify(&self, token: &ServiceAccountToken, audience: &str, now: SystemTime) -> Verdict {
         if matches!(self.0.source, KeySource::None) {
             return Verdict::NoKeys;
         }
@@ -99,7 +99,7 @@ impl ServiceAccountKeys {
         let Some(key) = set.keys.get(&key_id) else {
             return Verdict::Failed("it names a key that the cluster does not publish");
         };
-        match check(token, key, header.alg, &set.issuer, now) {
+        match check(token, key, header.alg, (&set.issuer, audience), now) {
             Ok(()) => Verdict::Proven,
             Err(reason) => Verdict::Failed(reason),
         }
@@ -216,14 +216,14 @@ fn check(
     token: &ServiceAccountToken,
     key: &DecodingKey,
     algorithm: Algorithm,
-    issuer: &str,
+    (issuer, audience): (&str, &str),
     now: SystemTime,
 ) -> Result<(), &'static str> {
     if !ALGORITHMS.contains(&algorithm) {
         return Err("it is signed with an algorithm that no API server uses");
     }
     let mut validation = Validation::new(algorithm);
-    validation.set_audience(&[TOKEN_EXCHANGE_AUDIENCE]);
+    validation.set_audience(&[audience]);
     validation.set_issuer(&[issuer]);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     // Life is reckoned with our own clock, below.

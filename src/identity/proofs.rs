@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use lru::LruCache;
 
 use super::IdentityKey;
-use crate::plan::WorkloadIdentity;
+use crate::plan::ServiceAccountToken;
 
 /// Far more than a node has pods; what falls out is proven again by another exchange.
 const REMEMBERED: usize = 8192;
@@ -48,15 +48,15 @@ impl Proofs {
     }
 
     /// Entra has accepted this token for this identity; so it is until the token's end.
-    pub(super) fn remember(&mut self, identity: &WorkloadIdentity, key: &Arc<IdentityKey>) {
-        if let Some(expires) = identity.token.claims().expires {
+    pub(super) fn remember(&mut self, token: &ServiceAccountToken, key: &Arc<IdentityKey>) {
+        if let Some(expires) = token.claims().expires {
             make_room(&mut self.0, PROOFS_OF_A_SUBJECT, |_, proof| proof.key.same_subject(key));
-            self.0.put(hash(identity, key), Proof { key: Arc::clone(key), expires });
+            self.0.put(hash(token, key), Proof { key: Arc::clone(key), expires });
         }
     }
 
-    pub(super) fn holds(&mut self, identity: &WorkloadIdentity, key: &IdentityKey, now: SystemTime) -> bool {
-        self.0.get(&hash(identity, key)).is_some_and(|proof| proof.key.as_ref() == key && proof.expires > now)
+    pub(super) fn holds(&mut self, token: &ServiceAccountToken, key: &IdentityKey, now: SystemTime) -> bool {
+        self.0.get(&hash(token, key)).is_some_and(|proof| proof.key.as_ref() == key && proof.expires > now)
     }
 
     /// Entra has refused the identity: none of its tokens is proven any more.
@@ -68,12 +68,10 @@ impl Proofs {
     }
 }
 
-fn hash(identity: &WorkloadIdentity, key: &IdentityKey) -> [u8; 32] {
+fn hash(token: &ServiceAccountToken, key: &IdentityKey) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     let mode = format!("{:?}", key.mode);
-    for part in
-        [identity.token.expose(), &key.authority, &key.tenant, &key.client, &mode, &key.issuer, &key.subject]
-    {
+    for part in [token.expose(), &key.authority, &key.tenant, &key.client, &mode, &key.issuer, &key.subject] {
         // With its length before it, no part can lean on its neighbour.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());

@@ -13,7 +13,7 @@ use super::held::{Freshness, Held};
 use super::proofs::{Proofs, bounded, make_room};
 use super::{IdentityKey, Login};
 use crate::clock::Clock;
-use crate::plan::WorkloadIdentity;
+use crate::plan::{Identity, ServiceAccountToken};
 use crate::retry::Deadline;
 
 pub(super) type Exchanged = Result<Arc<AccessToken>, IdentityError>;
@@ -58,9 +58,9 @@ impl Sharing {
     }
 
     /// Whether Entra has accepted this very token for this very identity.
-    pub(super) fn remembers(&self, identity: &WorkloadIdentity, key: &IdentityKey) -> bool {
+    pub(super) fn remembers(&self, token: &ServiceAccountToken, key: &IdentityKey) -> bool {
         let now = self.now();
-        self.state().proofs.holds(identity, key, now)
+        self.state().proofs.holds(token, key, now)
     }
 
     /// The token that is kept for an identity and scope.
@@ -120,7 +120,9 @@ impl Sharing {
     /// may be shared; if not, nothing of anybody's has changed.
     pub(super) async fn prove(self: Arc<Self>, login: Login, scope: String, deadline: Deadline) -> Exchanged {
         let token = self.exchange_alone(&login, &scope, deadline).await?;
-        self.state().proofs.remember(&login.identity, &login.key);
+        if let Identity::Workload(workload) = &login.identity {
+            self.state().proofs.remember(&workload.token, &login.key);
+        }
         self.keep(&login, scope, &token);
         Ok(token)
     }

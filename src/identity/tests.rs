@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyvault_emulator::{Emulator, Fault, Identity, Options, RequestKind, Seed, Target};
+use keyvault_emulator::{Emulator, Fault, Options, RequestKind, Seed, Target};
 
 use super::*;
 use crate::clock::ShiftedClock;
@@ -25,8 +25,11 @@ struct World {
 impl World {
     /// Entra's tokens live for `life`; the cluster's keys are at hand if `keys`.
     async fn new(life: Duration, keys: bool) -> Self {
-        let seed = Seed::default()
-            .identity(Identity::new("myapp", APP).federated("default", "sa").federated("default", "other"));
+        let seed = Seed::default().identity(
+            keyvault_emulator::Identity::new("myapp", APP)
+                .federated("default", "sa")
+                .federated("default", "other"),
+        );
         let options = Options { access_token_lifetime: life, ..Options::default() };
         let emulator = Emulator::start_with(seed, options).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -39,19 +42,24 @@ impl World {
             .build()
             .unwrap();
         let clock = Arc::new(ShiftedClock::default());
-        let exchange = Exchange::new(client, clock.clone());
-        let identities = Identities::new(ServiceAccountKeys::new(source), exchange, clock.clone());
+        let imds = Url::parse(IMDS).unwrap();
+        let proxy = TokenProxy::new(Url::parse(TokenProxy::URL).unwrap(), None, "/nonexistent".into());
+        let token_proxy = Arc::new(proxy);
+        let exchange =
+            Exchange { entra: client.clone(), node: client, imds, token_proxy, clock: clock.clone() };
+        let identities = Identities::new(ServiceAccountKeys::new(source), exchange, clock.clone()).unwrap();
         Self { emulator, clock, identities, _folder: folder }
     }
 
     /// A pod's login, with a token of its own that lives for a day.
     async fn login(&self, account: &str, pod: &str) -> Login {
         let token = self.emulator.token("default", account).pod(pod, pod).expires_in(24 * 3600).build();
-        let identity = WorkloadIdentity {
+        let identity = Identity::Workload(WorkloadIdentity {
+            through: Through::Entra,
             tenant: TenantId::parse(TENANT).unwrap(),
             client: ClientId::parse(APP).unwrap(),
-            token: ServiceAccountToken::parse(token).unwrap(),
-        };
+            token: ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap(),
+        });
         let authority = Url::parse("https://login.microsoftonline.com/").unwrap();
         self.identities.login(&identity, &authority).await
     }
@@ -181,7 +189,8 @@ async fn entras_words_are_read_whatever_characters_they_have() {
     // Entra repeats the subject, and JSON escapes what is in it.
     let token = world.emulator.token("default", "sa").subject("quote \" backslash \\ é").build();
     let mut login = world.login("sa", "one").await;
-    login.identity.token = ServiceAccountToken::parse(token).unwrap();
+    let Identity::Workload(workload) = &mut login.identity else { panic!("a workload identity") };
+    workload.token = ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap();
     let Err(IdentityError::Refused(refusal)) = world.access(&login).await else { panic!("it is refused") };
     assert_eq!(refusal.code, "700213");
 }

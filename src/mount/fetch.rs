@@ -17,7 +17,7 @@ use crate::vault::{Failure, Fetched, VaultError};
 /// Objects of one mount that are fetched at the same time.
 const OBJECTS_AT_ONCE: usize = 16;
 
-pub(super) type Answer = Result<Fetched, VaultError>;
+pub(super) type Answer = Result<Vec<Fetched>, VaultError>;
 
 /// Objects that one access token is good for, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
@@ -42,7 +42,7 @@ impl Mounter {
         &self,
         plan: &MountPlan,
         deadline: Deadline,
-    ) -> Result<Vec<Fetched>, MountError> {
+    ) -> Result<Vec<Vec<Fetched>>, MountError> {
         let login = self.identities.login(&plan.identity, &plan.endpoints.authority);
         let login = deadline.limit(login).await.ok_or_else(|| late(plan))?;
         let held = AtomicUsize::new(0);
@@ -176,7 +176,7 @@ impl<'a> Errand<'a> {
         let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE);
         let mut answers = Vec::with_capacity(group.len());
         while let Some((index, answer)) = fetches.next().await {
-            let size = answer.as_ref().map_or(0, |fetched| fetched.value.len());
+            let size = answer.iter().flatten().map(Fetched::size).sum::<usize>();
             let held = self.held.fetch_add(size, Ordering::Relaxed) + size;
             self.mounter.check_size(held)?;
             answers.push((index, answer));

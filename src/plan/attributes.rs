@@ -94,6 +94,12 @@ impl Attributes {
         self.0.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// As [`Self::text`], whatever the case of the key.
+    pub(super) fn text_without_case(&self, key: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(key))?;
+        Some(value.trim()).filter(|value| !value.is_empty())
+    }
+
     /// A boolean as Go's `strconv.ParseBool` reads it; missing is false.
     pub(super) fn flag(&self, key: &str) -> Result<bool, Fault> {
         match self.text(key) {

@@ -134,6 +134,18 @@ impl RelativePath {
         self.0.split('/').next().unwrap_or_default()
     }
 
+    /// The file `index` in this folder.
+    #[must_use]
+    pub fn inner(&self, index: usize) -> Self {
+        Self(format!("{}/{index}", self.0))
+    }
+
+    /// The file beside this one whose name has `ending` at its end.
+    #[must_use]
+    pub fn with_ending(&self, ending: &str) -> Self {
+        Self(format!("{}{ending}", self.0))
+    }
+
     /// Whether `other` lies inside this path, taken as a folder.
     pub fn is_folder_of(&self, other: &Self) -> bool {
         other.0.strip_prefix(&self.0).is_some_and(|rest| rest.starts_with('/'))
@@ -229,6 +241,13 @@ impl ClientId {
             format!("{} is not a client id", quoted(text)),
             "give the identity's client id, a UUID",
         ))
+    }
+
+    /// Reads a client id of Entra's own form, a UUID.
+    pub(super) fn parse_uuid(text: &str) -> Option<Self> {
+        let groups = text.split('-').map(str::len).collect::<Vec<_>>();
+        let digits = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+        (groups == [8, 4, 4, 4, 12] && digits).then(|| Self(text.to_owned()))
     }
 
     /// The client id.

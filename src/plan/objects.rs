@@ -5,69 +5,9 @@ use std::cell::Cell;
 use super::cloud::{VaultSuffix, VaultUrl};
 use super::finding::{Fault, Findings, nearest, quoted};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
+use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
+use super::paths;
 use super::yaml::{self, Budget, Node};
-
-/// How the stored text of a secret becomes bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// As it is.
-    Utf8,
-    /// Standard base64, decoded.
-    Base64,
-    /// Hexadecimal digits, decoded.
-    Hex,
-}
-
-impl Encoding {
-    fn parse(text: &str) -> Result<Self, Fault> {
-        match text.to_ascii_lowercase().as_str() {
-            "" | "utf-8" => Ok(Self::Utf8),
-            "base64" => Ok(Self::Base64),
-            "hex" => Ok(Self::Hex),
-            _ => Err(Fault::new(format!("{} is not an encoding", quoted(text)), "use utf-8, base64 or hex")),
-        }
-    }
-}
-
-/// In which form a secret that backs a certificate is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// PEM, whatever the vault holds.
-    Pem,
-    /// The PKCS#12 text of the vault, untouched.
-    Pfx,
-}
-
-impl Format {
-    fn parse(text: &str) -> Result<Self, Fault> {
-        match text.to_ascii_lowercase().as_str() {
-            "" | "pem" => Ok(Self::Pem),
-            "pfx" => Ok(Self::Pfx),
-            _ => Err(Fault::new(format!("{} is not a format", quoted(text)), "use PEM or PFX")),
-        }
-    }
-}
-
-/// One object of the plan: a secret, and the file it becomes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectPlan {
-    /// Where the request names it: `objects[2]`.
-    pub place: String,
-    /// The vault that holds it.
-    pub vault: VaultUrl,
-    /// Its name there.
-    pub name: ObjectName,
-    /// The version wanted.
-    pub version: ObjectVersion,
-    /// The file, relative to the mount.
-    pub path: RelativePath,
-    /// The file's mode.
-    pub mode: FileMode,
-    /// How its text becomes bytes.
-    pub encoding: Encoding,
-    /// In which form a certificate is written.
-    pub format: Format,
-}
 
 const FIELDS: &[&str] = &[
     "filePermission",
@@ -107,7 +47,13 @@ pub(super) fn parse(
         };
         objects.extend(fields.object(inherited, findings));
     }
-    check_paths(&objects, findings);
+    let files = objects.iter().map(|object| object.history.map_or(1, History::count)).sum::<usize>();
+    if files > MOST_OBJECTS {
+        let problem = format!("they make {files} files with their histories, and {MOST_OBJECTS} are allowed");
+        findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
+    } else {
+        paths::check(&objects, findings);
+    }
     objects
 }
 
@@ -209,8 +155,8 @@ impl Fields {
             }
         }
         let name = self.name(findings);
-        self.kind(findings);
-        self.history(findings);
+        let kind = self.take("objectType", findings, ObjectKind::parse);
+        let history = self.take("objectVersionHistory", findings, History::parse);
         let path = if self.text("objectAlias").is_empty() {
             name.as_ref().and_then(|name| RelativePath::parse(name.as_str()).ok())
         } else {
@@ -219,6 +165,9 @@ impl Fields {
         let version = self.take("objectVersion", findings, ObjectVersion::parse);
         let encoding = self.take("objectEncoding", findings, Encoding::parse);
         let format = self.take("objectFormat", findings, Format::parse);
+        if let Some(kind) = kind {
+            self.check_secret_only(kind, encoding, format, findings);
+        }
         let mode = if self.text("filePermission").is_empty() {
             inherited.mode
         } else {
@@ -228,8 +177,10 @@ impl Fields {
         Some(ObjectPlan {
             place: self.place,
             vault: vault?,
+            kind: kind?,
             name: name?,
             version: version?,
+            history: history?,
             path: path?,
             mode: mode?,
             encoding: encoding?,
@@ -246,30 +197,24 @@ impl Fields {
         self.take("objectName", findings, ObjectName::parse)
     }
 
-    fn kind(&self, findings: &mut Findings) {
-        let fault = match self.text("objectType") {
-            "secret" => return,
-            "" => Fault::new("it is missing", "write `objectType: secret`"),
-            "key" | "cert" => Fault::new(
-                "keys and certificates are not supported yet",
-                "mount them with the Go provider until they are",
-            ),
-            other => {
-                Fault::new(format!("{} is not an object type", quoted(other)), "use secret, key or cert")
+    /// What only a secret's text can be asked for.
+    fn check_secret_only(
+        &self,
+        kind: ObjectKind,
+        encoding: Option<Encoding>,
+        format: Option<Format>,
+        findings: &mut Findings,
+    ) {
+        let only =
+            |field: &str| Fault::new(format!("a {kind} has no {field}"), "only secrets have; remove it");
+        if kind != ObjectKind::Secret {
+            if matches!(encoding, Some(Encoding::Base64 | Encoding::Hex)) {
+                findings.error(self.place("objectEncoding"), only("encoding"));
             }
-        };
-        findings.error(self.place("objectType"), fault);
-    }
-
-    fn history(&self, findings: &mut Findings) {
-        let text = self.text("objectVersionHistory");
-        let fault = match text.parse::<u32>() {
-            _ if text.is_empty() => return,
-            Ok(0 | 1) => return,
-            Ok(_) => Fault::new("a history of versions is not supported yet", "name versions one by one"),
-            Err(_) => Fault::new(format!("{} is not a number", quoted(text)), "give the number of versions"),
-        };
-        findings.error(self.place("objectVersionHistory"), fault);
+            if format == Some(Format::Pfx) {
+                findings.error(self.place("objectFormat"), only("PFX format"));
+            }
+        }
     }
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {
@@ -281,44 +226,4 @@ impl Fields {
         // Without a suffix the cloud is wrong, and that has been reported.
         findings.take(&self.place("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
     }
-}
-
-/// A path given twice is a warning, since the driver lets the last win; a file that is another's
-/// folder cannot be written at all.
-fn check_paths(objects: &[ObjectPlan], findings: &mut Findings) {
-    let mut sorted = objects.iter().collect::<Vec<_>>();
-    // Stable, and with the separator before every other byte: what lies in a folder follows it.
-    sorted.sort_by(|one, other| separator_first(&one.path).cmp(separator_first(&other.path)));
-    let mut folders: Vec<&ObjectPlan> = Vec::new();
-    for object in sorted {
-        let path = quoted(object.path.as_str());
-        while folders
-            .last()
-            .is_some_and(|last| last.path != object.path && !last.path.is_folder_of(&object.path))
-        {
-            folders.pop();
-        }
-        match folders.last() {
-            Some(last) if last.path == object.path => {
-                let problem = format!("{path} is also the file of {}", last.place);
-                let mend = "the last one wins; give each its own objectAlias";
-                findings.warning(&object.place, Fault::new(problem, mend));
-            }
-            Some(folder) => {
-                let problem = format!(
-                    "{path} lies inside {}, which is the file of {}",
-                    quoted(folder.path.as_str()),
-                    folder.place
-                );
-                findings.error(&object.place, Fault::new(problem, "change one objectAlias"));
-                continue;
-            }
-            None => {}
-        }
-        folders.push(object);
-    }
-}
-
-fn separator_first(path: &RelativePath) -> impl Iterator<Item = u8> {
-    path.as_str().bytes().map(|byte| if byte == b'/' { 0 } else { byte })
 }

@@ -11,6 +11,8 @@ use crate::secret::SecretText;
 
 /// The audience that Entra's federated credentials expect.
 pub const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+/// The audience that the token proxy of AKS expects.
+pub const IDENTITY_BINDING_AUDIENCE: &str = "api://AKSIdentityBinding";
 
 /// A service account token as the request carries it. Anybody can put one there: what it says is a
 /// claim until its signature is checked, here with the cluster's keys or by Entra.
@@ -57,12 +59,12 @@ struct TokenEntry {
 }
 
 impl ServiceAccountToken {
-    /// Reads a JSON Web Token without checking its signature.
-    pub fn parse(raw: String) -> Result<Self, Fault> {
+    /// Reads a JSON Web Token, got for `audience`, without checking its signature.
+    pub fn parse(raw: String, audience: &str) -> Result<Self, Fault> {
         let raw = SecretText::new(raw);
         let wrong = |why: &str| {
             Fault::new(
-                format!("the token of audience {TOKEN_EXCHANGE_AUDIENCE} {why}"),
+                format!("the token of audience {audience} {why}"),
                 "it must be what kubelet asked of the API server; remove it from volumeAttributes or parameters if it is there",
             )
         };
@@ -91,20 +93,22 @@ impl ServiceAccountToken {
         Ok(Self { raw, claims })
     }
 
-    /// Finds the token of the exchange audience: in the secrets first, then in the attributes.
-    pub(super) fn find(secrets: &Attributes, attributes: &Attributes) -> Result<Self, Fault> {
+    /// Finds the token of an audience: in the secrets first, then in the attributes.
+    pub(super) fn find(audience: &str, secrets: &Attributes, attributes: &Attributes) -> Result<Self, Fault> {
+        let mend = || {
+            format!(
+                "the CSIDriver object secrets-store.csi.k8s.io must have tokenRequests: [{{audience: {audience}}}] (Helm: tokenRequests[0].audience={audience})"
+            )
+        };
         let Some(json) = secrets.text(TOKENS).or_else(|| attributes.text(TOKENS)) else {
-            return Err(Fault::new("the request carries no service account token", TOKEN_REQUESTS_MEND));
+            return Err(Fault::new("the request carries no service account token", mend()));
         };
         let mut tokens: BTreeMap<String, TokenEntry> = serde_json::from_str(json).map_err(|_| {
             Fault::new("not a JSON object of tokens by audience", "leave this key to kubelet")
         })?;
-        match tokens.remove(TOKEN_EXCHANGE_AUDIENCE) {
-            Some(entry) => Self::parse(entry.token),
-            None => Err(Fault::new(
-                format!("there is no token of audience {TOKEN_EXCHANGE_AUDIENCE}"),
-                TOKEN_REQUESTS_MEND,
-            )),
+        match tokens.remove(audience) {
+            Some(entry) => Self::parse(entry.token, audience),
+            None => Err(Fault::new(format!("there is no token of audience {audience}"), mend())),
         }
     }
 
@@ -118,10 +122,6 @@ impl ServiceAccountToken {
         &self.claims
     }
 }
-
-const TOKEN_REQUESTS_MEND: &str = "the CSIDriver object secrets-store.csi.k8s.io must have \
-     tokenRequests: [{audience: api://AzureADTokenExchange}] (Helm: \
-     tokenRequests[0].audience=api://AzureADTokenExchange)";
 
 fn time(seconds: f64) -> Option<SystemTime> {
     let seconds = Duration::try_from_secs_f64(seconds).ok()?;
@@ -144,7 +144,7 @@ mod tests {
     fn claims_are_read() {
         let token =
             jwt(r#"{"iss":"https://i/","sub":"system:serviceaccount:a:b","aud":["x"],"exp":7,"nbf":5.5}"#);
-        let token = ServiceAccountToken::parse(token).unwrap();
+        let token = ServiceAccountToken::parse(token, TOKEN_EXCHANGE_AUDIENCE).unwrap();
         assert_eq!(token.claims().subject, "system:serviceaccount:a:b");
         assert_eq!(token.claims().audiences, ["x"]);
         assert_eq!(token.claims().expires, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)));
@@ -157,10 +157,14 @@ mod tests {
         let twice = jwt(r#"{"iss":"i","sub":"one","sub":"two"}"#);
         let infinite = jwt(r#"{"iss":"i","sub":"s","exp":1e400}"#);
         for bad in ["", "hunter2", "a.b.c", &jwt("{}"), &jwt("[]"), &infinite, &lines, &long, &twice] {
-            let fault = ServiceAccountToken::parse(bad.to_owned()).unwrap_err();
+            let fault = ServiceAccountToken::parse(bad.to_owned(), TOKEN_EXCHANGE_AUDIENCE).unwrap_err();
             assert!(!fault.problem.contains("hunter2"), "{fault:?}");
         }
-        let far = ServiceAccountToken::parse(jwt(r#"{"iss":"i","sub":"s","exp":1e300,"nbf":-1}"#)).unwrap();
+        let far = ServiceAccountToken::parse(
+            jwt(r#"{"iss":"i","sub":"s","exp":1e300,"nbf":-1}"#),
+            TOKEN_EXCHANGE_AUDIENCE,
+        )
+        .unwrap();
         assert_eq!((far.claims().expires, far.claims().not_before), (None, None));
     }
 
@@ -171,18 +175,26 @@ mod tests {
             let tokens = serde_json::json!({ TOKEN_EXCHANGE_AUDIENCE: { "token": token } }).to_string();
             Attributes::parse("x", &serde_json::json!({ TOKENS: tokens }).to_string()).unwrap()
         };
-        let found = ServiceAccountToken::find(&entry("first"), &entry("second")).unwrap();
+        let found =
+            ServiceAccountToken::find(TOKEN_EXCHANGE_AUDIENCE, &entry("first"), &entry("second")).unwrap();
         assert_eq!(found.claims().subject, "first");
-        let found = ServiceAccountToken::find(&Attributes::default(), &entry("second")).unwrap();
+        let found =
+            ServiceAccountToken::find(TOKEN_EXCHANGE_AUDIENCE, &Attributes::default(), &entry("second"))
+                .unwrap();
         assert_eq!(found.claims().subject, "second");
-        let missing = ServiceAccountToken::find(&Attributes::default(), &Attributes::default()).unwrap_err();
+        let missing = ServiceAccountToken::find(
+            TOKEN_EXCHANGE_AUDIENCE,
+            &Attributes::default(),
+            &Attributes::default(),
+        )
+        .unwrap_err();
         assert!(missing.mend.contains("tokenRequests"));
     }
 
     proptest! {
         #[test]
         fn any_text_is_parsed_or_refused(text in "\\PC{0,200}") {
-            let _ = ServiceAccountToken::parse(text);
+            let _ = ServiceAccountToken::parse(text, TOKEN_EXCHANGE_AUDIENCE);
         }
     }
 }

@@ -2,24 +2,27 @@
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
+use super::error::Problem;
 use crate::plan::Encoding;
 use crate::secret::SecretBytes;
 
-pub(super) fn decode(encoding: Encoding, value: SecretBytes) -> Result<SecretBytes, &'static str> {
+pub(super) fn decode(encoding: Encoding, value: SecretBytes) -> Result<SecretBytes, Problem> {
     match encoding {
         Encoding::Utf8 => Ok(value),
-        Encoding::Base64 => {
-            // As Go's decoder, which reads what `base64` prints, line breaks included.
-            let mut text = value.into_exposed();
-            text.retain(|byte| !matches!(byte, b'\r' | b'\n'));
-            let text = SecretBytes::new(text);
-            BASE64.decode(text.expose()).map(SecretBytes::new).map_err(|_| "its value is not base64")
-        }
+        Encoding::Base64 => base64(&value).map_err(|_| Problem::Encoding("base64")),
         Encoding::Hex => HEXLOWER_PERMISSIVE
             .decode(value.expose())
             .map(SecretBytes::new)
-            .map_err(|_| "its value is not an even number of hexadecimal digits"),
+            .map_err(|_| Problem::Encoding("an even number of hexadecimal digits")),
     }
+}
+
+/// Decodes as Go does, which reads what `base64` prints, line breaks included.
+pub(super) fn base64(value: &SecretBytes) -> Result<SecretBytes, Problem> {
+    let mut text = value.expose().to_vec();
+    text.retain(|byte| !matches!(byte, b'\r' | b'\n'));
+    let text = SecretBytes::new(text);
+    BASE64.decode(text.expose()).map(SecretBytes::new).map_err(|_| Problem::NotBase64)
 }
 
 #[cfg(test)]
@@ -28,8 +31,8 @@ mod tests {
 
     use super::*;
 
-    fn decoded(encoding: Encoding, text: &str) -> Result<Vec<u8>, &'static str> {
-        decode(encoding, SecretBytes::new(text.into())).map(SecretBytes::into_exposed)
+    fn decoded(encoding: Encoding, text: &str) -> Result<Vec<u8>, ()> {
+        decode(encoding, SecretBytes::new(text.into())).map(SecretBytes::into_exposed).map_err(|_| ())
     }
 
     #[test]

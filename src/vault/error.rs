@@ -4,13 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::code::Code;
-use crate::plan::ObjectPlan;
+use crate::plan::{ObjectKind, ObjectPlan};
 use crate::retry::Transient;
 
 /// Why one object could not be fetched, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultError {
     place: Box<str>,
+    kind: ObjectKind,
     name: Box<str>,
     vault: Box<str>,
     /// What happened.
@@ -79,6 +80,7 @@ impl VaultError {
     pub(super) fn of(object: &ObjectPlan, failure: Failure) -> Self {
         Self {
             place: object.place.as_str().into(),
+            kind: object.kind,
             name: object.name.as_str().into(),
             vault: object.vault.to_string().into(),
             failure,
@@ -156,14 +158,15 @@ impl std::error::Error for VaultError {}
 
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place, name, vault, failure, .. } = self;
-        write!(f, "{place}, secret {name} of {vault}: ")?;
+        let Self { place, kind, name, vault, failure, .. } = self;
+        let Words { noun, .. } = words(*kind);
+        write!(f, "{place}, {noun} {name} of {vault}: ")?;
         match failure {
             Failure::Unauthorized { .. } => f.write_str("Key Vault does not accept a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName")?,
             Failure::Lured(resource) => write!(f, "the server asks for a token of {resource:?}, to which this vault does not belong; none was sent; check the vault's URL and DNS")?,
-            Failure::Denied(denial) => denied(f, denial, name, vault)?,
-            Failure::NotFound => f.write_str("no such secret or version; check objectName and objectVersion, and whether it was deleted (az keyvault secret list-deleted)")?,
-            Failure::Disabled => write!(f, "the secret is disabled; enable it (az keyvault secret set-attributes --enabled true --name {name})")?,
+            Failure::Denied(denial) => self.denied(f, denial)?,
+            Failure::NotFound => write!(f, "no such {noun} or version; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)")?,
+            Failure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})")?,
             Failure::Invalid(code) => write!(f, "Key Vault does not understand the request ({code}); check objectName and objectVersion")?,
             Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429), beyond the time that a mount has; mount less often, or spread over vaults")?,
             Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again")?,
@@ -178,13 +181,32 @@ impl fmt::Display for VaultError {
     }
 }
 
-fn denied(f: &mut fmt::Formatter<'_>, denial: &Denial, name: &str, vault: &str) -> fmt::Result {
-    match denial {
-        Denial::Role => write!(f, "the identity has no role that may read it; grant it \"Key Vault Secrets User\" on the vault, or on its secret {name} only"),
-        Denial::AccessPolicy => f.write_str("no access policy of the vault lets the identity read it; add one with the secret permission Get"),
-        Denial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
-        Denial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
-        Denial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
-        Denial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
+impl VaultError {
+    fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &Denial) -> fmt::Result {
+        let Self { kind, name, vault, .. } = self;
+        let Words { noun, role } = words(*kind);
+        match denial {
+            Denial::Role => write!(f, "the identity has no role that may read it; grant it \"{role}\" on the vault, or on its {noun} {name} only"),
+            Denial::AccessPolicy => write!(f, "no access policy of the vault lets the identity read it; add one with the {noun} permission Get (and List, for a history of versions)"),
+            Denial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
+            Denial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
+            Denial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
+            Denial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
+        }
+    }
+}
+
+struct Words {
+    /// As Azure and its command line call it.
+    noun: &'static str,
+    /// The built-in role that may read it (Azure built-in roles for Key Vault data plane operations).
+    role: &'static str,
+}
+
+fn words(kind: ObjectKind) -> Words {
+    match kind {
+        ObjectKind::Secret => Words { noun: "secret", role: "Key Vault Secrets User" },
+        ObjectKind::Key => Words { noun: "key", role: "Key Vault Crypto User" },
+        ObjectKind::Certificate => Words { noun: "certificate", role: "Key Vault Certificate User" },
     }
 }

@@ -15,10 +15,13 @@
 mod bad_input;
 mod clouds;
 mod harness;
+mod identities;
 mod mounting;
+mod objects;
 mod outages;
 mod process;
 mod proofs;
 mod refusals;
 mod sharing;
+mod volume;
 mod writing;

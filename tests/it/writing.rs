@@ -6,7 +6,8 @@ use std::time::Duration;
 use keyvault_emulator::{Fault, Secret, Target};
 use tonic::Code;
 
-use crate::harness::{Claim, Provider, VALUE, Volume, World, is_root, objects, seed};
+use crate::harness::{Claim, Provider, VALUE, World, objects, seed};
+use crate::volume::{Volume, is_root};
 
 async fn world() -> World {
     World::start(&["--file-writer=provider"]).await

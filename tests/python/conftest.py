@@ -12,6 +12,8 @@ import pytest
 from azure.identity import WorkloadIdentityCredential
 from azure.keyvault.secrets import SecretClient
 
+from material import Material
+
 TENANT = "00000000-0000-4000-8000-000000000001"
 CLIENT = "11111111-1111-4111-8111-111111111111"
 AUDIENCE = "api://AzureADTokenExchange"
@@ -32,7 +34,9 @@ FOREIGN = [
 class Azure:
     """A running emulator, and what a client must have in its environment to take it for Azure."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], material: Material) -> None:
+        self.material = material
+        self.imds = environment["KEYVAULT_EMULATOR_IMDS_URL"]
         self.proxy = environment["HTTPS_PROXY"]
         self.ca_file = environment["SSL_CERT_FILE"]
 
@@ -74,20 +78,26 @@ def _wait_for(file: Path, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="session")
+def material():
+    return Material()
+
+
 @pytest.fixture
-def azure(tmp_path, monkeypatch):
+def azure(tmp_path, monkeypatch, material):
     """An emulator of the test's own; this process's environment leads to it."""
-    env_file = tmp_path / "env"
+    env_file, seed = tmp_path / "env", tmp_path / "seed.yaml"
+    seed.write_text(material.fill(Path(__file__).with_name("seed.yaml").read_text()))
     process = subprocess.Popen(
         [_emulator()]
-        + ["--seed", str(Path(__file__).with_name("seed.yaml"))]
+        + ["--seed", str(seed)]
         + ["--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0"]
         + ["--ca-file", str(tmp_path / "ca.pem"), "--env-file", str(env_file)],
         env={},
     )
     try:
         _wait_for(env_file, process)
-        azure = Azure(dict(line.split("=", 1) for line in env_file.read_text().splitlines()))
+        azure = Azure(dict(line.split("=", 1) for line in env_file.read_text().splitlines()), material)
         for name in FOREIGN:
             monkeypatch.delenv(name, raising=False)
             monkeypatch.delenv(name.lower(), raising=False)

@@ -40,9 +40,9 @@ def test_many_versions_are_listed_page_by_page(vault):
     assert {version.version for page in pages for version in page} == made
 
 
-def test_the_secrets_of_a_vault_are_listed(vault):
+def test_the_secrets_of_a_vault_are_listed_with_that_of_a_certificate(vault):
     secrets = {secret.name: secret.enabled for secret in vault.list_properties_of_secrets()}
-    assert secrets == {"database-password": True, "turned-off": False}
+    assert secrets == {"database-password": True, "turned-off": False, "web-tls": True}
 
 
 def test_a_secret_that_was_set_is_read_back(vault):

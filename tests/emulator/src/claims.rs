@@ -180,7 +180,7 @@ impl fmt::Debug for TokenBuilder {
 }
 
 /// A service account keeps its uid from token to token.
-fn stable_uid(namespace: &str, service_account: &str) -> String {
+pub(crate) fn stable_uid(namespace: &str, service_account: &str) -> String {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
         (salt, namespace, service_account).hash(&mut hasher);

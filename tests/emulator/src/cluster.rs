@@ -1,4 +1,6 @@
-//! What a Kubernetes API server serves: discovery of the issuer, its keys, and `TokenRequest`.
+//! What a Kubernetes API server serves: discovery of the issuer, its keys, `TokenRequest`, service accounts.
+
+mod account;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use crate::ISSUER;
 use crate::claims::TokenBuilder;
 use crate::issuer::Issuer;
 use crate::reply::{self, Reply};
+
+pub(crate) use account::{Accounts, forbidden, not_found, unauthorized};
 
 /// Shortest lifetime that Kubernetes grants, in seconds.
 const SHORTEST: i64 = 600;

@@ -1,26 +1,30 @@
 //! The emulator as its users see it.
 
+mod changes;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::ISSUER;
 use crate::claims::TokenBuilder;
+use crate::cluster::Accounts;
 use crate::entra::Entra;
 use crate::fault::{Fault, Faults, Target};
 use crate::issuer::{Issuer, IssuerError};
 use crate::listener::{Protocol, Server};
 use crate::record::{RecordedRequest, Recorder, RequestKind};
-use crate::seed::{FederatedCredential, SecretPermission, Seed, SeedError};
+use crate::seed::{Seed, SeedError};
 use crate::service::Shared;
 use crate::tls::{Authority, TlsError};
-use crate::vault::{Store, UnknownObject, names};
+use crate::vault::Store;
+
+pub use changes::ChangeError;
 
 /// How an emulator runs.
 #[derive(Debug, Clone)]
@@ -29,11 +33,16 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where it serves `CONNECT`; port 0 takes a free one.
     pub proxy_listen: SocketAddr,
+    /// Where it serves the instance metadata service; port 0 takes a free one.
+    pub imds_listen: SocketAddr,
     /// The key set of a real cluster, as JSON: tokens that these keys signed are accepted too, for every
     /// issuer that a federated credential names.
     pub issuer_jwks: Option<String>,
     /// How long access tokens last.
     pub access_token_lifetime: Duration,
+    /// What the API server's certificate names first, at addresses, loopback and `.test` names:
+    /// `hcp-kubernetes.<id>.svc.cluster.local` makes it that of a cluster with identity binding.
+    pub api_server_name: Option<String>,
 }
 
 impl Default for Options {
@@ -42,8 +51,10 @@ impl Default for Options {
         Self {
             listen: loopback,
             proxy_listen: loopback,
+            imds_listen: loopback,
             issuer_jwks: None,
             access_token_lifetime: Duration::from_secs(3599),
+            api_server_name: None,
         }
     }
 }
@@ -74,29 +85,12 @@ pub enum StartError {
     Issuer(#[from] IssuerError),
 }
 
-/// Why a change was not made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChangeError {
-    /// No vault has this name.
-    #[error("there is no vault {0:?}")]
-    UnknownVault(String),
-    /// No secret of that vault has this name.
-    #[error("there is no secret {0:?}")]
-    UnknownSecret(String),
-    /// A vault would not take this name.
-    #[error("{0:?} is no name for a secret")]
-    BadName(String),
-    /// No identity has this client id.
-    #[error("there is no client {0:?}")]
-    UnknownClient(String),
-}
-
-/// A running emulator. Dropping it closes both listeners and every connection.
+/// A running emulator. Dropping it closes all listeners and every connection.
 pub struct Emulator {
     shared: Arc<Shared>,
     address: SocketAddr,
     proxy_address: SocketAddr,
+    imds_address: SocketAddr,
     ca_pem: String,
     _listeners: JoinSet<()>,
 }
@@ -114,24 +108,28 @@ impl Emulator {
         let proxy_listener = bind(options.proxy_listen).await?;
         let address = listener.local_addr().map_err(not_listening(options.listen))?;
         let proxy_address = proxy_listener.local_addr().map_err(not_listening(options.proxy_listen))?;
+        let imds_listener = bind(options.imds_listen).await?;
+        let imds_address = imds_listener.local_addr().map_err(not_listening(options.imds_listen))?;
 
-        let authority = Authority::new()?;
+        let authority = Authority::new(options.api_server_name)?;
         let tls = TlsAcceptor::from(Arc::new(authority.server_config()?));
-        let store = Store::new(seed.vaults, &seed.identities);
+        let store = Store::new(&seed.vaults, &seed.identities)?;
         let lifetime = options.access_token_lifetime;
         let shared = Arc::new(Shared {
-            entra: Entra::new(seed.tenant, seed.identities, &seed.resources, lifetime),
+            entra: Entra::new(seed.tenant, seed.identities, &seed.resources, lifetime)?,
             store,
             issuer: Arc::new(Issuer::new(options.issuer_jwks.as_deref())?),
+            accounts: Accounts::new(seed.service_accounts),
             faults: Faults::default(),
             recorder: Arc::new(Recorder::default()),
         });
         let server = Server { shared: Arc::clone(&shared), tls, port: address.port() };
         let mut listeners = JoinSet::new();
         listeners.spawn(server.clone().run(listener, Protocol::Tls));
-        listeners.spawn(server.run(proxy_listener, Protocol::Proxy));
+        listeners.spawn(server.clone().run(proxy_listener, Protocol::Proxy));
+        listeners.spawn(server.run(imds_listener, Protocol::Imds));
         let ca_pem = authority.pem().to_owned();
-        Ok(Self { shared, address, proxy_address, ca_pem, _listeners: listeners })
+        Ok(Self { shared, address, proxy_address, imds_address, ca_pem, _listeners: listeners })
     }
 
     /// Where it serves TLS.
@@ -142,6 +140,11 @@ impl Emulator {
     /// What `HTTPS_PROXY` must be.
     pub fn proxy_url(&self) -> String {
         format!("http://{}", self.proxy_address)
+    }
+
+    /// Where it serves the instance metadata service, over plain HTTP.
+    pub fn imds_address(&self) -> SocketAddr {
+        self.imds_address
     }
 
     /// The certificate authority that clients must trust, as PEM.
@@ -190,69 +193,6 @@ impl Emulator {
         self.shared.recorder.connections()
     }
 
-    /// Writes a secret, new or not, and returns the id of the new version.
-    pub fn set_secret(&self, vault: &str, name: &str, value: &str) -> Result<String, ChangeError> {
-        if !names::is_object(name) {
-            return Err(ChangeError::BadName(name.to_owned()));
-        }
-        self.shared
-            .store
-            .with_vault(vault, |vault| vault.add_version(name, value.to_owned(), |_| {}))
-            .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))
-    }
-
-    /// Enables or disables the newest version of a secret.
-    pub fn set_enabled(&self, vault: &str, name: &str, enabled: bool) -> Result<(), ChangeError> {
-        let change = self.shared.store.with_newest(vault, name, |version| {
-            version.enabled = enabled;
-            version.updated = OffsetDateTime::now_utc().max(version.created);
-        });
-        change.map_err(|unknown| match unknown {
-            UnknownObject::Vault => ChangeError::UnknownVault(vault.to_owned()),
-            UnknownObject::Secret => ChangeError::UnknownSecret(name.to_owned()),
-        })
-    }
-
-    /// Deletes a secret with all its versions.
-    pub fn delete_secret(&self, vault: &str, name: &str) -> Result<(), ChangeError> {
-        let removed = self
-            .shared
-            .store
-            .with_vault(vault, |vault| vault.secrets.remove(&name.to_ascii_lowercase()).is_some())
-            .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))?;
-        if removed { Ok(()) } else { Err(ChangeError::UnknownSecret(name.to_owned())) }
-    }
-
-    /// Gives a client these permissions on a vault's secrets, and takes all others.
-    pub fn set_access(
-        &self,
-        vault: &str,
-        client_id: &str,
-        secrets: &[SecretPermission],
-    ) -> Result<(), ChangeError> {
-        if !self.shared.entra.knows_client(client_id) {
-            return Err(ChangeError::UnknownClient(client_id.to_owned()));
-        }
-        self.shared
-            .store
-            .with_vault(vault, |vault| vault.set_access(client_id, secrets))
-            .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))
-    }
-
-    /// Lets a service account act as this client.
-    pub fn add_federated_credential(
-        &self,
-        client_id: &str,
-        credential: FederatedCredential,
-    ) -> Result<(), ChangeError> {
-        self.change_credentials(client_id, |credentials| credentials.push(credential))
-    }
-
-    /// Lets nobody act as this client any more. Access tokens given out before keep working.
-    pub fn remove_federated_credentials(&self, client_id: &str) -> Result<(), ChangeError> {
-        self.change_credentials(client_id, Vec::clear)
-    }
-
     /// Makes every access token given out so far invalid.
     pub fn revoke_access_tokens(&self) {
         self.shared.entra.revoke_access_tokens();
@@ -266,17 +206,6 @@ impl Emulator {
     /// Removes all faults. Requests that hang go on hanging.
     pub fn heal(&self) {
         self.shared.faults.heal();
-    }
-
-    fn change_credentials(
-        &self,
-        client_id: &str,
-        change: impl FnOnce(&mut Vec<FederatedCredential>),
-    ) -> Result<(), ChangeError> {
-        self.shared
-            .entra
-            .change_credentials(client_id, change)
-            .ok_or_else(|| ChangeError::UnknownClient(client_id.to_owned()))
     }
 }
 

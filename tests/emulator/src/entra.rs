@@ -1,6 +1,7 @@
-//! Entra ID: exchanges service account tokens for access tokens, and remembers what it gave out.
+//! Entra ID: exchanges credentials for access tokens, and remembers what it gave out.
 
 mod assertion;
+mod client;
 mod discovery;
 mod refusal;
 
@@ -14,11 +15,15 @@ use uuid::Uuid;
 
 use crate::issuer::Issuer;
 use crate::reply::{self, Reply};
-use crate::seed::{FederatedCredential, Identity};
-use crate::{hosts, lock};
+use crate::seed::{FederatedCredential, Identity, ManagedIdentity, SeedError};
+use crate::{hosts, jwt, lock};
 
 pub(crate) use discovery::{instance, tenant, tenant_keys};
 pub(crate) use refusal::{Refusal, failure};
+
+use client::Client;
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The tenant's directory and the access tokens it has given out.
 #[derive(Debug)]
@@ -26,7 +31,7 @@ pub(crate) struct Entra {
     tenant: String,
     resources: Vec<String>,
     lifetime: Duration,
-    identities: Mutex<Vec<Identity>>,
+    clients: Mutex<Vec<Client>>,
     tokens: Mutex<HashMap<String, AccessToken>>,
 }
 
@@ -35,6 +40,32 @@ struct AccessToken {
     client_id: String,
     resource: String,
     expires: Instant,
+}
+
+/// A token request as it came.
+pub(crate) struct TokenRequest<'a> {
+    pub(crate) tenant: &'a str,
+    /// The URL that was asked, without query.
+    pub(crate) endpoint: String,
+    /// Whether it came through the cluster's token proxy.
+    pub(crate) at_token_proxy: bool,
+    /// The form.
+    pub(crate) body: &'a [u8],
+}
+
+/// An access token that was just given out.
+pub(crate) struct Granted {
+    pub(crate) token: String,
+    /// How long it lasts.
+    pub(crate) seconds: u64,
+}
+
+/// Why the machine has no such managed identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnknownIdentity {
+    NotFound,
+    /// There are several, and the request names none.
+    Ambiguous,
 }
 
 /// What an access token is worth.
@@ -55,9 +86,10 @@ impl Entra {
         identities: Vec<Identity>,
         resources: &[String],
         lifetime: Duration,
-    ) -> Self {
+    ) -> Result<Self, SeedError> {
         let resources = resources.iter().map(|resource| trimmed(resource)).collect();
-        Self { tenant, resources, lifetime, identities: Mutex::new(identities), tokens: Mutex::default() }
+        let clients = identities.into_iter().map(Client::new).collect::<Result<_, _>>()?;
+        Ok(Self { tenant, resources, lifetime, clients: Mutex::new(clients), tokens: Mutex::default() })
     }
 
     pub(crate) fn tenant_id(&self) -> &str {
@@ -90,22 +122,38 @@ impl Entra {
         client_id: &str,
         change: impl FnOnce(&mut Vec<FederatedCredential>),
     ) -> Option<()> {
-        let mut identities = lock(&self.identities);
-        let identity = identities.iter_mut().find(|identity| is(identity, client_id))?;
-        change(&mut identity.federated_credentials);
+        let mut clients = lock(&self.clients);
+        let client = clients.iter_mut().find(|client| is(&client.identity, client_id))?;
+        change(&mut client.identity.federated_credentials);
         Some(())
     }
 
     pub(crate) fn knows_client(&self, client_id: &str) -> bool {
-        lock(&self.identities).iter().any(|identity| is(identity, client_id))
+        self.client(client_id).is_ok()
     }
 
-    /// Answers a token request whose form is `body`.
-    pub(crate) fn exchange(&self, issuer: &Issuer, tenant: &str, body: &[u8]) -> Result<Reply, Refusal> {
-        if !self.knows_tenant(tenant) {
-            return Err(Refusal::UnknownTenant(tenant.to_owned()));
+    /// The client id of a managed identity of this machine: the one that is named, or else the machine's own,
+    /// or else the only one that was assigned to it.
+    pub(crate) fn managed_identity(&self, client_id: Option<&str>) -> Result<String, UnknownIdentity> {
+        let clients = lock(&self.clients);
+        let managed = || clients.iter().filter(|client| client.identity.managed_identity.is_some());
+        let system = |client: &&Client| client.identity.managed_identity == Some(ManagedIdentity::System);
+        let found = match client_id {
+            Some(client_id) => managed().find(|client| is(&client.identity, client_id)),
+            None => match managed().find(system) {
+                None if managed().count() > 1 => return Err(UnknownIdentity::Ambiguous),
+                found => found.or_else(|| managed().next()),
+            },
+        };
+        found.map(|client| client.identity.client_id.clone()).ok_or(UnknownIdentity::NotFound)
+    }
+
+    /// Answers a token request.
+    pub(crate) fn exchange(&self, issuer: &Issuer, request: &TokenRequest<'_>) -> Result<Reply, Refusal> {
+        if !self.knows_tenant(request.tenant) {
+            return Err(Refusal::UnknownTenant(request.tenant.to_owned()));
         }
-        let form: HashMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+        let form: HashMap<String, String> = form_urlencoded::parse(request.body).into_owned().collect();
         let field = |name: &'static str| form.get(name).ok_or(Refusal::MissingParameter(name));
         let grant_type = field("grant_type")?;
         if grant_type != "client_credentials" {
@@ -116,45 +164,63 @@ impl Entra {
         let Some(resource) = scope.strip_suffix("/.default") else {
             return Err(Refusal::Scope(scope.clone()));
         };
-        let credentials = self.credentials(client_id)?;
-        let jwt_bearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-        if form.get("client_assertion_type").is_none_or(|kind| kind != jwt_bearer) {
-            return Err(Refusal::NoCredential);
-        }
-        let assertion = form.get("client_assertion").ok_or(Refusal::NoCredential)?;
-        assertion::check(assertion, &credentials, issuer)?;
+        let client = self.client(client_id)?;
+        authenticate(&client, issuer, request, &form)?;
+        let Granted { token, seconds } = self.grant(client_id, resource)?;
+        let body = json!({
+            "token_type": "Bearer",
+            "expires_in": seconds,
+            "ext_expires_in": seconds,
+            "access_token": token,
+        });
+        Ok(reply::json(StatusCode::OK, &body))
+    }
 
+    /// Gives out an access token.
+    pub(crate) fn grant(&self, client_id: &str, resource: &str) -> Result<Granted, Refusal> {
         let resource = trimmed(resource);
         if !hosts::is_vault_resource(&resource) && !self.resources.contains(&resource) {
             return Err(Refusal::UnknownResource { resource, tenant: self.tenant.clone() });
         }
-        Ok(self.issue(client_id, resource))
-    }
-
-    fn credentials(&self, client_id: &str) -> Result<Vec<FederatedCredential>, Refusal> {
-        let identities = lock(&self.identities);
-        let identity = identities.iter().find(|identity| is(identity, client_id));
-        identity.map(|identity| identity.federated_credentials.clone()).ok_or_else(|| {
-            Refusal::UnknownClient { client_id: client_id.to_owned(), tenant: self.tenant.clone() }
-        })
-    }
-
-    fn issue(&self, client_id: &str, resource: String) -> Reply {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let expires = Instant::now() + self.lifetime;
         let access = AccessToken { client_id: client_id.to_ascii_lowercase(), resource, expires };
         lock(&self.tokens).insert(token.clone(), access);
-        let seconds = self.lifetime.as_secs();
-        reply::json(
-            StatusCode::OK,
-            &json!({
-                "token_type": "Bearer",
-                "expires_in": seconds,
-                "ext_expires_in": seconds,
-                "access_token": token,
-            }),
-        )
+        Ok(Granted { token, seconds: self.lifetime.as_secs() })
     }
+
+    fn client(&self, client_id: &str) -> Result<Client, Refusal> {
+        let clients = lock(&self.clients);
+        let client = clients.iter().find(|client| is(&client.identity, client_id));
+        client.cloned().ok_or_else(|| Refusal::UnknownClient {
+            client_id: client_id.to_owned(),
+            tenant: self.tenant.clone(),
+        })
+    }
+}
+
+/// By secret, by an assertion of the client's own, or by one of an issuer that it trusts. The cluster's token
+/// proxy passes on none but the last.
+fn authenticate(
+    client: &Client,
+    issuer: &Issuer,
+    request: &TokenRequest<'_>,
+    form: &HashMap<String, String>,
+) -> Result<(), Refusal> {
+    let direct = !request.at_token_proxy;
+    if let Some(secret) = form.get("client_secret").filter(|_| direct) {
+        return client.check_secret(secret);
+    }
+    if form.get("client_assertion_type").is_none_or(|kind| kind != JWT_BEARER) {
+        return Err(Refusal::NoCredential);
+    }
+    let assertion = form.get("client_assertion").ok_or(Refusal::NoCredential)?;
+    let (header, claims) = jwt::read(assertion).ok_or(Refusal::MalformedAssertion)?;
+    if direct && client.is_self_signed(&claims) {
+        return client.check_assertion(assertion, (&header, &claims), &request.endpoint);
+    }
+    let credentials = &client.identity.federated_credentials;
+    assertion::check(assertion, (&header, &claims), credentials, issuer, request.at_token_proxy)
 }
 
 fn is(identity: &Identity, client_id: &str) -> bool {

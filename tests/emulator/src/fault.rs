@@ -8,7 +8,7 @@ use crate::lock;
 /// Whose answers a fault spoils.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Entra: token endpoint and discovery.
+    /// Entra: token endpoint, also through the cluster's token proxy, and discovery.
     Entra,
     /// One vault, by name.
     Vault(String),
@@ -16,6 +16,11 @@ pub enum Target {
     AllVaults,
     /// The service account issuer: discovery, keys and token requests.
     Issuer,
+    /// The Kubernetes API server: reading service accounts. A [`Fault::Status`] of 401, 403 or 404 is
+    /// said as the API server says it.
+    ApiServer,
+    /// The instance metadata service.
+    Imds,
 }
 
 /// What goes wrong. Of several faults for one target the delays add up, and the newest of the others
@@ -47,6 +52,8 @@ pub(crate) enum Service<'a> {
     Entra,
     Vault(&'a str),
     Issuer,
+    ApiServer,
+    Imds,
 }
 
 /// The faults in force.
@@ -86,7 +93,9 @@ impl Target {
         match (self, service) {
             (Self::Entra, Service::Entra)
             | (Self::AllVaults, Service::Vault(_))
-            | (Self::Issuer, Service::Issuer) => true,
+            | (Self::Issuer, Service::Issuer)
+            | (Self::ApiServer, Service::ApiServer)
+            | (Self::Imds, Service::Imds) => true,
             (Self::Vault(name), Service::Vault(asked)) => name.eq_ignore_ascii_case(asked),
             _ => false,
         }

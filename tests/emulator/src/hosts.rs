@@ -17,6 +17,9 @@ const CLOUDS: [Cloud; 4] = [
 
 const ISSUER_HOST: &str = "oidc.emulator.test";
 
+/// Where every machine in Azure finds its instance metadata service.
+const IMDS_HOST: &str = "169.254.169.254";
+
 /// What a host serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -64,6 +67,21 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
         || host == "localhost"
         || host.ends_with(".localhost")
+}
+
+/// Whether `host` (lower case, no port) at `port` is the instance metadata service, which speaks plain HTTP.
+pub(crate) fn is_imds(host: &str, port: u16) -> bool {
+    host == IMDS_HOST && port == 80
+}
+
+/// Whether `server_name`, as asked for by TLS, is the cluster's token proxy for identity binding.
+pub(crate) fn is_token_proxy(server_name: &str) -> bool {
+    server_name.to_ascii_lowercase().ends_with(".ests.aks")
+}
+
+/// Whether the Kubernetes API server answers at `host` (lower case, no port), among others perhaps.
+pub(crate) fn has_api_server(host: &str) -> bool {
+    matches!(role(host), Role::Any | Role::Issuer) && !is_token_proxy(host)
 }
 
 /// The vault that `host` names: its first label.
@@ -157,6 +175,17 @@ mod tests {
         assert!(!is_reachable("vault.azure.net", 443));
         assert!(!is_reachable("management.azure.com", 443));
         assert!(!is_reachable("test", 443));
+    }
+
+    #[test]
+    fn the_api_server_is_where_no_azure_is() {
+        for host in ["localhost", "kubernetes.test", "oidc.emulator.test", "kubernetes.default.svc"] {
+            assert!(has_api_server(host), "{host}");
+        }
+        for host in ["v.vault.azure.net", "login.microsoftonline.com", "a1b2.ests.aks"] {
+            assert!(!has_api_server(host), "{host}");
+        }
+        assert!(is_token_proxy("A1B2.ests.AKS") && !is_token_proxy("ests.aks.test"));
     }
 
     #[test]

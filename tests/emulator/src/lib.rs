@@ -2,8 +2,9 @@
 //!
 //! One TLS listener serves all three under certificates of its own throwaway authority, and one
 //! `CONNECT` proxy answers for the hosts of the public clouds, so that a client which is given
-//! `HTTPS_PROXY` and `SSL_CERT_FILE` and nothing else takes the emulator for Azure. It never
-//! connects out.
+//! `HTTPS_PROXY` and `SSL_CERT_FILE` and nothing else takes the emulator for Azure. A plain listener
+//! is the instance metadata service; a client with `HTTP_PROXY` finds it at its usual address, too.
+//! It never connects out.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,17 +18,21 @@
 //! ```
 //!
 //! Layers, top to bottom: [`Emulator`] owns the listeners (`listener`, `tls`); `service` routes one
-//! request, records it and applies faults; `entra`, `vault` and `cluster` answer it from the state
-//! that the [`Seed`] described.
+//! request, records it and applies faults; `entra`, `vault`, `cluster` and `imds` answer it from the
+//! state that the [`Seed`] described.
 
 mod claims;
 mod cluster;
+mod der;
 mod emulator;
 mod entra;
 mod fault;
 mod hosts;
+mod imds;
 mod issuer;
+mod jwt;
 mod listener;
+mod public_key;
 mod record;
 mod reply;
 mod route;
@@ -35,6 +40,7 @@ mod seed;
 mod service;
 mod tls;
 mod vault;
+mod x509;
 
 pub use claims::TokenBuilder;
 pub use emulator::{ChangeError, Emulator, Options, StartError};
@@ -42,8 +48,9 @@ pub use fault::{Fault, Target};
 pub use issuer::IssuerError;
 pub use record::{RecordedRequest, RequestKind};
 pub use seed::{
-    Access, Authorization, FederatedCredential, Identity, Secret, SecretPermission, SecretVersion, Seed,
-    SeedError, Vault,
+    Access, Authorization, Certificate, CertificateVersion, ClientSecret, Curve, FederatedCredential,
+    Identity, Key, KeyType, KeyVersion, ManagedIdentity, ReadPermission, Secret, SecretPermission,
+    SecretVersion, Seed, SeedError, ServiceAccount, Vault,
 };
 pub use tls::TlsError;
 
@@ -51,6 +58,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The audience that Entra expects in a service account token.
 pub const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// The audience that the cluster's token proxy expects instead, for AKS identity binding.
+pub const IDENTITY_BINDING_AUDIENCE: &str = "api://AKSIdentityBinding";
 
 /// The issuer of the emulator's service account tokens.
 pub const ISSUER: &str = "https://oidc.emulator.test/";

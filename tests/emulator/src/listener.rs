@@ -1,4 +1,4 @@
-//! The TLS listener and the `CONNECT` proxy in front of it.
+//! The TLS listener, the proxy in front of it, and the instance metadata service's listener.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -12,14 +12,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::hosts::{self, Role};
 use crate::lock;
 use crate::reply::{self, Reply};
-use crate::service::Shared;
+use crate::service::{Connection, Shared};
 
 /// What serves connections.
 #[derive(Clone)]
@@ -35,6 +34,7 @@ pub(crate) struct Server {
 pub(crate) enum Protocol {
     Tls,
     Proxy,
+    Imds,
 }
 
 impl Server {
@@ -51,6 +51,7 @@ impl Server {
                         match protocol {
                             Protocol::Tls => server.serve_tls(stream).await,
                             Protocol::Proxy => server.serve_proxy(stream).await,
+                            Protocol::Imds => server.serve_imds(stream).await,
                         }
                     });
                 }
@@ -66,33 +67,54 @@ impl Server {
             return;
         };
         self.shared.recorder.connected();
-        let hang_up = Arc::new(Notify::new());
+        let server_name = stream.get_ref().1.server_name().map(str::to_owned);
+        let connection = Arc::new(Connection::tls(server_name));
         let service = service_fn(|request| {
-            let (shared, hang_up) = (Arc::clone(&self.shared), Arc::clone(&hang_up));
-            async move { Ok::<_, Infallible>(shared.answer(request, &hang_up).await) }
+            let (shared, connection) = (Arc::clone(&self.shared), Arc::clone(&connection));
+            async move { Ok::<_, Infallible>(shared.answer(request, &connection).await) }
         });
         let server = auto::Builder::new(TokioExecutor::new());
-        let connection = server.serve_connection(TokioIo::new(stream), service);
+        let serving = server.serve_connection(TokioIo::new(stream), service);
         tokio::select! {
-            _ = connection => {}
-            () = hang_up.notified() => {}
+            _ = serving => {}
+            () = connection.hung_up() => {}
         }
     }
 
-    /// Serves `CONNECT`: what the tunnel would lead to is served at this end of it.
+    /// Serves the instance metadata service over plain HTTP.
+    async fn serve_imds(&self, stream: TcpStream) {
+        let connection = Connection::imds();
+        let service =
+            service_fn(async |request| Ok::<_, Infallible>(self.shared.answer(request, &connection).await));
+        let serving =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            _ = serving => {}
+            () = connection.hung_up() => {}
+        }
+    }
+
+    /// Serves `CONNECT`: what the tunnel would lead to is served at this end of it. Whoever asks for the
+    /// instance metadata service gets it here.
     async fn serve_proxy(&self, stream: TcpStream) {
         let tunnel: Mutex<Option<OnUpgrade>> = Mutex::default();
-        let service = service_fn(|mut request: Request<Incoming>| {
+        let connection = Connection::imds();
+        let service = service_fn(async |mut request: Request<Incoming>| {
+            let uri = request.uri();
+            if hosts::is_imds(uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)) {
+                return Ok(self.shared.answer(request, &connection).await);
+            }
             let reply = self.connect(&request);
             if reply.status() == StatusCode::OK {
                 *lock(&tunnel) = Some(hyper::upgrade::on(&mut request));
             }
-            async move { Ok::<_, Infallible>(reply) }
+            Ok::<_, Infallible>(reply)
         });
-        let connection =
+        let serving =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        if connection.with_upgrades().await.is_err() {
-            return;
+        tokio::select! {
+            served = serving.with_upgrades() => if served.is_err() { return },
+            () = connection.hung_up() => return,
         }
         let upgrade = lock(&tunnel).take();
         let Some(upgrade) = upgrade else { return };
@@ -103,7 +125,7 @@ impl Server {
 
     fn connect(&self, request: &Request<Incoming>) -> Reply {
         if request.method() != Method::CONNECT {
-            let message = "This proxy serves CONNECT only: nothing here is asked for without TLS.";
+            let message = "This proxy serves CONNECT only: nothing but 169.254.169.254 is asked without TLS.";
             return reply::text(StatusCode::METHOD_NOT_ALLOWED, message.to_owned());
         }
         let uri = request.uri();

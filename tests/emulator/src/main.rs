@@ -25,6 +25,14 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     proxy_listen: SocketAddr,
 
+    /// Where to serve the instance metadata service; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    imds_listen: SocketAddr,
+
+    /// What the API server's certificate names first, such as hcp-kubernetes.ID.svc.cluster.local.
+    #[arg(long, value_name = "NAME")]
+    api_server_name: Option<String>,
+
     /// Where to write the certificate authority that clients must trust.
     #[arg(long, value_name = "FILE", default_value = "ca.pem")]
     ca_file: PathBuf,
@@ -76,6 +84,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let options = Options {
         listen: arguments.listen,
         proxy_listen: arguments.proxy_listen,
+        imds_listen: arguments.imds_listen,
+        api_server_name: arguments.api_server_name,
         issuer_jwks: arguments.issuer_jwks.as_deref().map(read).transpose()?,
         ..Options::default()
     };
@@ -102,11 +112,13 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn environment(emulator: &Emulator, ca_file: &Path) -> String {
     format!(
-        "KEYVAULT_EMULATOR_URL=https://{}\nHTTPS_PROXY={}\nSSL_CERT_FILE={}\nKEYVAULT_EMULATOR_ISSUER={}\n",
+        "KEYVAULT_EMULATOR_URL=https://{}\nHTTPS_PROXY={}\nSSL_CERT_FILE={}\nKEYVAULT_EMULATOR_ISSUER={}\n\
+         KEYVAULT_EMULATOR_IMDS_URL=http://{}\n",
         emulator.address(),
         emulator.proxy_url(),
         ca_file.display(),
         emulator.issuer(),
+        emulator.imds_address(),
     )
 }
 

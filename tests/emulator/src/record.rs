@@ -23,10 +23,26 @@ pub enum RequestKind {
     SecretVersions,
     /// A secret was written.
     SecretSet,
+    /// One key was read.
+    Key,
+    /// A page of a vault's keys.
+    KeyList,
+    /// A page of a key's versions.
+    KeyVersions,
+    /// One certificate was read.
+    Certificate,
+    /// A page of a vault's certificates.
+    CertificateList,
+    /// A page of a certificate's versions.
+    CertificateVersions,
     /// The issuer's keys.
     Jwks,
     /// A Kubernetes `TokenRequest`.
     TokenRequest,
+    /// A Kubernetes `ServiceAccount` was read.
+    ServiceAccount,
+    /// A token was asked for at the instance metadata service, whatever the outcome.
+    Imds,
     /// Any request that a vault answered with 401. One without a bearer is a challenge from the
     /// start; one whose bearer turns out to be no good becomes one with its answer.
     Challenge,
@@ -43,6 +59,9 @@ pub struct RecordedRequest {
     pub method: String,
     /// The host it named, in lower case, without the port.
     pub host: String,
+    /// The server name that the client asked for in its TLS handshake; none if it connected to an address,
+    /// or without TLS.
+    pub server_name: Option<String>,
     /// Path and query, as sent.
     pub path_and_query: String,
     /// The status of the answer; none if there was no answer: a fault hung it or cut it off, or the
@@ -146,6 +165,7 @@ mod tests {
             kind,
             method: "GET".to_owned(),
             host: "v.vault.azure.net".to_owned(),
+            server_name: Some("v.vault.azure.net".to_owned()),
             path_and_query: "/secrets/a".to_owned(),
             status: None,
             authenticated: true,

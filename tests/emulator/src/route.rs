@@ -5,6 +5,18 @@ use http::Method;
 use crate::fault::Service;
 use crate::hosts::{self, Role};
 use crate::record::RequestKind;
+use crate::vault::Collection;
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// By TLS: its host says who is asked.
+    Tls,
+    /// By TLS under a server name of the cluster's token proxy: its path says what is asked.
+    TokenProxy,
+    /// By plain HTTP at the instance metadata service.
+    Imds,
+}
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +35,18 @@ pub(crate) enum Operation<'a> {
     IssuerKeys,
     /// A token for a service account.
     TokenRequest { namespace: &'a str, account: &'a str },
-    /// A page of a vault's secrets.
-    Secrets,
-    /// A page of a secret's versions.
-    SecretVersions { name: &'a str },
-    /// A secret's value; without a version, the newest.
-    Secret { name: &'a str, version: Option<&'a str> },
+    /// A service account.
+    ServiceAccount { namespace: &'a str, account: &'a str },
+    /// A page of a vault's secrets, keys or certificates.
+    Objects { collection: Collection },
+    /// A page of an object's versions.
+    Versions { collection: Collection, name: &'a str },
+    /// An object; without a version, the newest.
+    Object { collection: Collection, name: &'a str, version: Option<&'a str> },
     /// Write a secret.
     SetSecret { name: &'a str },
+    /// An access token for a managed identity.
+    ManagedIdentity,
 }
 
 impl Operation<'_> {
@@ -43,34 +59,50 @@ impl Operation<'_> {
             | Self::IssuerDiscovery => RequestKind::Discovery,
             Self::IssuerKeys => RequestKind::Jwks,
             Self::TokenRequest { .. } => RequestKind::TokenRequest,
-            Self::Secrets => RequestKind::SecretList,
-            Self::SecretVersions { .. } => RequestKind::SecretVersions,
-            Self::Secret { .. } => RequestKind::Secret,
+            Self::ServiceAccount { .. } => RequestKind::ServiceAccount,
+            Self::Objects { collection: Collection::Secrets } => RequestKind::SecretList,
+            Self::Objects { collection: Collection::Keys } => RequestKind::KeyList,
+            Self::Objects { collection: Collection::Certificates } => RequestKind::CertificateList,
+            Self::Versions { collection: Collection::Secrets, .. } => RequestKind::SecretVersions,
+            Self::Versions { collection: Collection::Keys, .. } => RequestKind::KeyVersions,
+            Self::Versions { collection: Collection::Certificates, .. } => RequestKind::CertificateVersions,
+            Self::Object { collection: Collection::Secrets, .. } => RequestKind::Secret,
+            Self::Object { collection: Collection::Keys, .. } => RequestKind::Key,
+            Self::Object { collection: Collection::Certificates, .. } => RequestKind::Certificate,
             Self::SetSecret { .. } => RequestKind::SecretSet,
+            Self::ManagedIdentity => RequestKind::Imds,
         }
     }
 }
 
 /// Who is asked at `host` (lower case, no port), and for what if anybody serves that.
 pub(crate) fn route<'a>(
+    entrance: Entrance,
     host: &'a str,
     method: &Method,
     path: &'a str,
 ) -> (Service<'a>, Option<Operation<'a>>) {
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let service = match (hosts::role(host), segments.first().copied()) {
-        (Role::Issuer, _) | (Role::Any, Some(".well-known" | "openid" | "api")) => Service::Issuer,
-        (Role::Vault, _) | (Role::Any, Some("secrets" | "keys" | "certificates")) => {
-            Service::Vault(hosts::vault_name(host))
+    match entrance {
+        Entrance::Imds => (Service::Imds, imds(method, &segments)),
+        Entrance::TokenProxy => (Service::Entra, token_proxy(method, &segments)),
+        Entrance::Tls => by_host(host, method, &segments),
+    }
+}
+
+fn by_host<'a>(host: &'a str, method: &Method, segments: &[&'a str]) -> (Service<'a>, Option<Operation<'a>>) {
+    match (hosts::role(host), segments.first().copied()) {
+        (Role::Issuer, _) | (Role::Any, Some(".well-known" | "openid" | "api")) => {
+            match api_server(method, segments) {
+                Some(operation) => (Service::ApiServer, Some(operation)),
+                None => (Service::Issuer, issuer(method, segments)),
+            }
         }
-        (Role::Entra | Role::Any, _) => Service::Entra,
-    };
-    let operation = match service {
-        Service::Entra => entra(method, &segments),
-        Service::Vault(_) => vault(method, &segments),
-        Service::Issuer => issuer(method, &segments),
-    };
-    (service, operation)
+        (Role::Vault, _) | (Role::Any, Some("secrets" | "keys" | "certificates")) => {
+            (Service::Vault(hosts::vault_name(host)), vault(method, segments))
+        }
+        (Role::Entra | Role::Any, _) => (Service::Entra, entra(method, segments)),
+    }
 }
 
 fn entra<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
@@ -87,13 +119,39 @@ fn entra<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     }
 }
 
-fn vault<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
+/// The cluster's token proxy keeps the end of the path and has a prefix of its own.
+fn token_proxy<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     match (method.as_str(), segments) {
-        ("GET", ["secrets"] | ["secrets", ""]) => Some(Operation::Secrets),
-        ("GET", ["secrets", name] | ["secrets", name, ""]) => Some(Operation::Secret { name, version: None }),
-        ("GET", ["secrets", name, "versions"]) => Some(Operation::SecretVersions { name }),
-        ("GET", ["secrets", name, version]) => Some(Operation::Secret { name, version: Some(version) }),
-        ("PUT", ["secrets", name]) => Some(Operation::SetSecret { name }),
+        ("POST", [.., tenant, "oauth2", "v2.0", "token"]) => Some(Operation::Token { tenant }),
+        _ => None,
+    }
+}
+
+fn imds<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
+    match (method.as_str(), segments) {
+        ("GET", ["metadata", "identity", "oauth2", "token"]) => Some(Operation::ManagedIdentity),
+        _ => None,
+    }
+}
+
+fn vault<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
+    let (first, rest) = segments.split_first()?;
+    let collection = Collection::named(first)?;
+    match (method.as_str(), rest) {
+        ("GET", [] | [""]) => Some(Operation::Objects { collection }),
+        ("GET", [name] | [name, ""]) => Some(Operation::Object { collection, name, version: None }),
+        ("GET", [name, "versions"]) => Some(Operation::Versions { collection, name }),
+        ("GET", [name, version]) => Some(Operation::Object { collection, name, version: Some(version) }),
+        ("PUT", [name]) if collection == Collection::Secrets => Some(Operation::SetSecret { name }),
+        _ => None,
+    }
+}
+
+fn api_server<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
+    match (method.as_str(), segments) {
+        ("GET", ["api", "v1", "namespaces", namespace, "serviceaccounts", account]) => {
+            Some(Operation::ServiceAccount { namespace, account })
+        }
         _ => None,
     }
 }
@@ -113,28 +171,29 @@ fn issuer<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
 mod tests {
     use super::*;
 
+    fn at<'a>(host: &'a str, method: &Method, path: &'a str) -> (Service<'a>, Option<Operation<'a>>) {
+        route(Entrance::Tls, host, method, path)
+    }
+
     #[test]
     fn a_cloud_host_serves_its_own_paths_and_a_loopback_name_serves_all() {
         let token = Some(Operation::Token { tenant: "t" });
         let path = "/t/oauth2/v2.0/token";
-        assert_eq!(route("login.microsoftonline.com", &Method::POST, path), (Service::Entra, token));
-        assert_eq!(route("localhost", &Method::POST, path), (Service::Entra, token));
-        assert_eq!(route("v.vault.azure.net", &Method::POST, path), (Service::Vault("v"), None));
-        assert_eq!(route("oidc.emulator.test", &Method::POST, path), (Service::Issuer, None));
+        assert_eq!(at("login.microsoftonline.com", &Method::POST, path), (Service::Entra, token));
+        assert_eq!(at("localhost", &Method::POST, path), (Service::Entra, token));
+        assert_eq!(at("v.vault.azure.net", &Method::POST, path), (Service::Vault("v"), None));
+        assert_eq!(at("oidc.emulator.test", &Method::POST, path), (Service::Issuer, None));
 
-        let secret = Some(Operation::Secret { name: "a", version: None });
-        assert_eq!(route("v.localhost", &Method::GET, "/secrets/a/"), (Service::Vault("v"), secret));
-        assert_eq!(route("login.microsoftonline.us", &Method::GET, "/secrets/a"), (Service::Entra, None));
+        let secret = Some(Operation::Object { collection: Collection::Secrets, name: "a", version: None });
+        assert_eq!(at("v.localhost", &Method::GET, "/secrets/a/"), (Service::Vault("v"), secret));
+        assert_eq!(at("login.microsoftonline.us", &Method::GET, "/secrets/a"), (Service::Entra, None));
     }
 
     #[test]
     fn ad_fs_serves_its_token_endpoint_under_both_paths() {
         let token = Some(Operation::Token { tenant: "adfs" });
-        assert_eq!(route("adfs.stack.test", &Method::POST, "/adfs/oauth2/token"), (Service::Entra, token));
-        assert_eq!(
-            route("adfs.stack.test", &Method::POST, "/adfs/oauth2/v2.0/token"),
-            (Service::Entra, token)
-        );
-        assert_eq!(route("adfs.stack.test", &Method::POST, "/other/oauth2/token"), (Service::Entra, None));
+        assert_eq!(at("adfs.stack.test", &Method::POST, "/adfs/oauth2/token"), (Service::Entra, token));
+        assert_eq!(at("adfs.stack.test", &Method::POST, "/adfs/oauth2/v2.0/token"), (Service::Entra, token));
+        assert_eq!(at("adfs.stack.test", &Method::POST, "/other/oauth2/token"), (Service::Entra, None));
     }
 }

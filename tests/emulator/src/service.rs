@@ -1,22 +1,28 @@
 //! One request: route it, record it, let the faults at it, answer it.
 
+mod connection;
+mod spoiled;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, RETRY_AFTER};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use tokio::sync::Notify;
 
-use crate::entra::{self, Entra};
+use crate::cluster::{self, Accounts};
+use crate::entra::{self, Entra, TokenRequest};
 use crate::fault::{Fault, Faults, Service};
+use crate::hosts;
+use crate::imds::{self, ImdsRequest};
 use crate::issuer::Issuer;
 use crate::record::{RecordedRequest, Recorder, RequestKind};
 use crate::reply::{self, Reply};
-use crate::route::{Operation, route};
+use crate::route::{Entrance, Operation, route};
 use crate::vault::{self, Store, VaultRequest};
-use crate::{cluster, hosts};
+
+pub(crate) use connection::Connection;
 
 /// Key Vault's own limit on a secret is 25 kB; nothing that is sent here comes near this.
 const LARGEST_BODY: usize = 1 << 20;
@@ -26,14 +32,19 @@ pub(crate) struct Shared {
     pub(crate) entra: Entra,
     pub(crate) store: Store,
     pub(crate) issuer: Arc<Issuer>,
+    pub(crate) accounts: Accounts,
     pub(crate) faults: Faults,
     pub(crate) recorder: Arc<Recorder>,
 }
 
 /// A request as far as it is understood before its body is read.
 struct Head<'a> {
+    entrance: Entrance,
     authority: &'a str,
+    path: &'a str,
     query: &'a str,
+    /// The header `Metadata`.
+    metadata: Option<&'a str>,
     bearer: Option<&'a str>,
     client_request_id: Option<&'a str>,
     service: Service<'a>,
@@ -41,8 +52,8 @@ struct Head<'a> {
 }
 
 impl Shared {
-    /// Answers one request. `hang_up` closes the connection that it came on.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, hang_up: &Notify) -> Reply {
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, connection: &Connection) -> Reply {
         let at = Instant::now();
         let (parts, body) = request.into_parts();
         let authority = parts
@@ -53,9 +64,13 @@ impl Shared {
             .unwrap_or_default()
             .to_ascii_lowercase();
         let host = hosts::without_port(&authority);
-        let (service, operation) = route(host, &parts.method, parts.uri.path());
+        let entrance = connection.entrance();
+        let (service, operation) = route(entrance, host, &parts.method, parts.uri.path());
         let head = Head {
+            entrance,
             authority: &authority,
+            path: parts.uri.path(),
+            metadata: text(&parts.headers, &HeaderName::from_static("metadata")),
             query: parts.uri.query().unwrap_or_default(),
             bearer: text(&parts.headers, &AUTHORIZATION).and_then(bearer),
             client_request_id: client_request_id(&parts.headers, service),
@@ -66,6 +81,7 @@ impl Shared {
             kind: head.kind(),
             method: parts.method.to_string(),
             host: host.to_owned(),
+            server_name: connection.server_name().map(str::to_owned),
             path_and_query: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             status: None,
             authenticated: head.bearer.is_some(),
@@ -77,7 +93,7 @@ impl Shared {
         let mut reply = match effect.instead {
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Disconnect) => {
-                hang_up.notify_one();
+                connection.hang_up();
                 std::future::pending().await
             }
             Some(fault) => self.spoiled(&head, &fault),
@@ -116,13 +132,19 @@ impl Shared {
                 vault::answer(&self.store, &self.entra, &request)
             }
             Service::Entra => self.entra(head, body),
-            Service::Issuer => self.cluster(head, body),
+            Service::Issuer | Service::ApiServer => self.cluster(head, body),
+            Service::Imds => self.imds(head),
         }
     }
 
     fn entra(&self, head: &Head<'_>, body: &[u8]) -> Reply {
         let answer = match head.operation {
-            Some(Operation::Token { tenant }) => self.entra.exchange(&self.issuer, tenant, body),
+            Some(Operation::Token { tenant }) => {
+                let endpoint = format!("https://{}{}", head.authority, head.path);
+                let at_token_proxy = head.entrance == Entrance::TokenProxy;
+                let request = TokenRequest { tenant, endpoint, at_token_proxy, body };
+                self.entra.exchange(&self.issuer, &request)
+            }
             Some(Operation::TenantDiscovery { tenant }) => entra::tenant(&self.entra, head.authority, tenant),
             Some(Operation::InstanceDiscovery) => {
                 Ok(entra::instance(&self.entra, head.authority, head.query))
@@ -140,6 +162,9 @@ impl Shared {
             Some(Operation::TokenRequest { namespace, account }) => {
                 cluster::token_request(&self.issuer, namespace, account, body)
             }
+            Some(Operation::ServiceAccount { namespace, account }) => {
+                self.accounts.read(&self.issuer, head.bearer, namespace, account)
+            }
             _ => {
                 let message = "the server could not find the requested resource";
                 cluster::failure(StatusCode::NOT_FOUND, "NotFound", message)
@@ -147,28 +172,13 @@ impl Shared {
         }
     }
 
-    fn spoiled(&self, head: &Head<'_>, fault: &Fault) -> Reply {
-        let status = match fault {
-            Fault::Status(code) | Fault::Gateway(code) => {
-                StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    fn imds(&self, head: &Head<'_>) -> Reply {
+        match head.operation {
+            Some(Operation::ManagedIdentity) => {
+                imds::token(&self.entra, &ImdsRequest { metadata: head.metadata, query: head.query })
             }
-            Fault::Throttle { .. } => StatusCode::TOO_MANY_REQUESTS,
-            _ => StatusCode::OK,
-        };
-        let mut reply = match fault {
-            Fault::Status(_) | Fault::Throttle { .. } => head.failure(status),
-            _ => reply::html(
-                status,
-                "<html><body><h1>Our services aren't available right now</h1></body></html>",
-            ),
-        };
-        if let Fault::Throttle { retry_after: Some(delay) } = fault {
-            reply::set_header(&mut reply, RETRY_AFTER, &delay.as_secs().to_string());
+            _ => imds::failure(StatusCode::NOT_FOUND, "not_found", "The emulator serves no other metadata."),
         }
-        if status == StatusCode::UNAUTHORIZED && matches!(head.service, Service::Vault(_)) {
-            vault::challenge(&mut reply, &self.entra, head.authority);
-        }
-        reply
     }
 }
 
@@ -177,34 +187,6 @@ impl Head<'_> {
         match (self.service, self.operation) {
             (Service::Vault(_), _) if self.bearer.is_none() => RequestKind::Challenge,
             (_, operation) => operation.map_or(RequestKind::Other, Operation::kind),
-        }
-    }
-
-    /// A failure in the form of the service that is asked.
-    fn failure(&self, status: StatusCode) -> Reply {
-        let throttled = status == StatusCode::TOO_MANY_REQUESTS;
-        match self.service {
-            Service::Entra if throttled => {
-                let message = "There are too many incoming requests. Please try again later.";
-                entra::failure(status, "temporarily_unavailable", 90055, message, self.client_request_id)
-            }
-            Service::Entra => {
-                let message = "A transient error has occurred. Please try again.";
-                entra::failure(status, "temporarily_unavailable", 90033, message, self.client_request_id)
-            }
-            Service::Vault(_) if throttled => {
-                let message = "Request was not processed because too many requests were received. Reason: \
-                               VaultRequestTypeLimitReached";
-                vault::failure(status, "Throttled", message, None)
-            }
-            Service::Vault(_) => {
-                let code = status.canonical_reason().unwrap_or("InternalServerError").replace(' ', "");
-                vault::failure(status, &code, "The emulator was told to fail this request.", None)
-            }
-            Service::Issuer => {
-                let reason = status.canonical_reason().unwrap_or("InternalError").replace(' ', "");
-                cluster::failure(status, &reason, "the emulator was told to fail this request")
-            }
         }
     }
 }
@@ -217,7 +199,7 @@ fn bearer(header: &str) -> Option<&str> {
 fn client_request_id<'a>(headers: &'a HeaderMap, service: Service<'_>) -> Option<&'a str> {
     let name = match service {
         Service::Vault(_) => "x-ms-client-request-id",
-        Service::Entra | Service::Issuer => "client-request-id",
+        Service::Entra | Service::Issuer | Service::ApiServer | Service::Imds => "client-request-id",
     };
     text(headers, &HeaderName::from_static(name))
 }

@@ -14,7 +14,10 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::{CertifiedKey, SigningKey};
 
-use crate::lock;
+use crate::{hosts, lock};
+
+/// The host of a client without a server name: it connected to an address.
+const ADDRESS: &str = "localhost";
 
 /// Why there are no certificates.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +37,14 @@ pub(crate) struct Authority {
     pem: String,
     /// All server certificates share one key: they differ in their names alone.
     leaf: KeyPair,
+    /// What the certificates of hosts that serve the API server name first.
+    api_server_name: Option<String>,
     signing_key: Arc<dyn SigningKey>,
     made: Mutex<HashMap<String, Arc<CertifiedKey>>>,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Result<Arc<Self>, TlsError> {
+    pub(crate) fn new(api_server_name: Option<String>) -> Result<Arc<Self>, TlsError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "Key Vault emulator");
@@ -52,7 +57,10 @@ impl Authority {
         let signing_key =
             provider().key_provider.load_private_key(PrivateKeyDer::Pkcs8(leaf.serialize_der().into()))?;
         let issuer = Issuer::new(params, key);
-        Ok(Arc::new(Self { issuer, pem, leaf, signing_key, made: Mutex::default() }))
+        let authority = Self { issuer, pem, leaf, api_server_name, signing_key, made: Mutex::default() };
+        // A name that no certificate can have is found now, not by the first client.
+        authority.certificate(ADDRESS)?;
+        Ok(Arc::new(authority))
     }
 
     /// The authority's own certificate.
@@ -75,11 +83,12 @@ impl Authority {
         if let Some(known) = made.get(host) {
             return Ok(Arc::clone(known));
         }
-        // `localhost` is what a client without a server name gets: it connected to an address.
-        let names = match host {
-            "localhost" => vec![host.to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()],
-            _ => vec![host.to_owned()],
-        };
+        let mut names: Vec<String> =
+            self.api_server_name.iter().filter(|_| hosts::has_api_server(host)).cloned().collect();
+        names.push(host.to_owned());
+        if host == ADDRESS {
+            names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
+        }
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "Key Vault emulator server");
         params.use_authority_key_identifier_extension = true;
@@ -96,7 +105,7 @@ impl Authority {
 
 impl ResolvesServerCert for Authority {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let host = hello.server_name().unwrap_or("localhost").to_ascii_lowercase();
+        let host = hello.server_name().unwrap_or(ADDRESS).to_ascii_lowercase();
         self.certificate(&host).ok()
     }
 }
@@ -117,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_name_gets_one_certificate_however_often_it_is_asked_for() {
-        let authority = Authority::new().unwrap();
+        let authority = Authority::new(None).unwrap();
         let first = authority.certificate("v.vault.azure.net").unwrap();
         let again = authority.certificate("v.vault.azure.net").unwrap();
         let other = authority.certificate("w.vault.azure.net").unwrap();

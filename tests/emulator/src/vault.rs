@@ -1,6 +1,12 @@
 //! Key Vault: who may do what, and the operations on a vault's objects.
 
+mod access;
+mod certificates;
+mod collection;
+mod keys;
+mod listing;
 pub(crate) mod names;
+mod object;
 mod refusal;
 mod secrets;
 mod store;
@@ -15,8 +21,9 @@ use crate::reply::{self, Reply};
 use crate::route::Operation;
 use crate::seed::SecretPermission;
 
+pub(crate) use collection::Collection;
 pub(crate) use refusal::{Refusal, failure};
-pub(crate) use store::{Store, UnknownObject};
+pub(crate) use store::{Store, UnknownObject, secret_version};
 
 use refusal::Caller;
 use store::VaultState;
@@ -70,29 +77,52 @@ fn checked(vault: &mut VaultState, entra: &Entra, request: &VaultRequest<'_>) ->
     let Some(operation) = request.operation else {
         return Err(Refusal::NoSuchOperation);
     };
+    if let Operation::Object { name, .. } | Operation::Versions { name, .. } | Operation::SetSecret { name } =
+        operation
+    {
+        valid_name(name)?;
+    }
     match operation {
-        Operation::Secret { name, version } => {
-            valid_name(name)?;
+        Operation::Object { collection, name, version } => {
             valid_version(version)?;
-            vault.permit(caller, SecretPermission::Get, Some(name))?;
-            secrets::read(vault, request, name, version)
+            permit(vault, caller, (collection, SecretPermission::Get), Some(name))?;
+            match collection {
+                Collection::Secrets => secrets::read(vault, request, name, version),
+                Collection::Keys => keys::read(vault, request, name, version),
+                Collection::Certificates => certificates::read(vault, request, name, version),
+            }
         }
-        Operation::SecretVersions { name } => {
-            valid_name(name)?;
-            vault.permit(caller, SecretPermission::List, Some(name))?;
-            secrets::versions(vault, request, name)
+        Operation::Versions { collection, name } => {
+            permit(vault, caller, (collection, SecretPermission::List), Some(name))?;
+            match collection {
+                Collection::Secrets => secrets::versions(vault, request, name),
+                Collection::Keys => keys::versions(vault, request, name),
+                Collection::Certificates => certificates::versions(vault, request, name),
+            }
         }
-        Operation::Secrets => {
-            vault.permit(caller, SecretPermission::List, None)?;
-            secrets::list(vault, request)
+        Operation::Objects { collection } => {
+            permit(vault, caller, (collection, SecretPermission::List), None)?;
+            match collection {
+                Collection::Secrets => secrets::list(vault, request),
+                Collection::Keys => keys::list(vault, request),
+                Collection::Certificates => certificates::list(vault, request),
+            }
         }
         Operation::SetSecret { name } => {
-            valid_name(name)?;
-            vault.permit(caller, SecretPermission::Set, Some(name))?;
+            permit(vault, caller, (Collection::Secrets, SecretPermission::Set), Some(name))?;
             secrets::write(vault, request, name)
         }
         _ => Err(Refusal::NoSuchOperation),
     }
+}
+
+fn permit(
+    vault: &VaultState,
+    caller: Caller,
+    what: (Collection, SecretPermission),
+    object: Option<&str>,
+) -> Result<(), Refusal> {
+    vault.grants.permit(&vault.name, caller, what, object)
 }
 
 fn caller(entra: &Entra, request: &VaultRequest<'_>) -> Result<Caller, Refusal> {

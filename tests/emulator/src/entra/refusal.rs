@@ -14,6 +14,9 @@ use crate::reply::{self, Reply};
 const FEDERATION_HELP: &str = "Check your federated identity credential Subject, Audience and Issuer against \
     the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
 
+const ASSERTION_HELP: &str = "Review the documentation at \
+    https://learn.microsoft.com/entra/identity-platform/certificate-credentials .";
+
 /// Why Entra gives no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -40,6 +43,22 @@ pub(crate) enum Refusal {
     Signature {
         kid: String,
     },
+    /// The secret is none of the application with this client id.
+    WrongSecret(String),
+    /// It was one.
+    ExpiredSecret(String),
+    /// An assertion of the client's own does not say which certificate it is signed with.
+    NoThumbprint,
+    /// The certificate is none of the application, or did not sign the assertion.
+    ClientCertificate {
+        reason: &'static str,
+        thumbprint: String,
+        client_id: String,
+    },
+    /// An assertion of the client's own names another client.
+    OtherClient,
+    /// An assertion of the client's own is for another endpoint.
+    OtherEndpoint,
     TimeRange {
         now: OffsetDateTime,
         not_before: i64,
@@ -68,7 +87,14 @@ impl Refusal {
             Self::Subject(_) => (700_213, UNAUTHORIZED, "invalid_client"),
             Self::Audience(_) => (700_212, UNAUTHORIZED, "invalid_client"),
             Self::UnknownKey { .. } => (7_000_272, UNAUTHORIZED, "invalid_client"),
-            Self::Signature { .. } => (700_027, UNAUTHORIZED, "invalid_client"),
+            Self::Signature { .. } | Self::ClientCertificate { .. } => {
+                (700_027, UNAUTHORIZED, "invalid_client")
+            }
+            Self::WrongSecret(_) => (7_000_215, UNAUTHORIZED, "invalid_client"),
+            Self::ExpiredSecret(_) => (7_000_222, UNAUTHORIZED, "invalid_client"),
+            Self::NoThumbprint => (5_002_723, BAD, "invalid_request"),
+            Self::OtherClient => (700_021, UNAUTHORIZED, "invalid_client"),
+            Self::OtherEndpoint => (700_023, UNAUTHORIZED, "invalid_client"),
             Self::TimeRange { .. } => (700_024, UNAUTHORIZED, "invalid_client"),
             Self::UnknownResource { .. } => (500_011, BAD, "invalid_resource"),
         }
@@ -120,10 +146,35 @@ impl Refusal {
                 "Client assertion failed signature validation. [Reason - The provided signature value did not \
                  match the expected signature value., Thumbprint of key used by client: '{kid}']"
             ),
+            Self::WrongSecret(client_id) => format!(
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client \
+                 secret value, not the client secret ID, for a secret added to app '{client_id}'."
+            ),
+            Self::ExpiredSecret(client_id) => format!(
+                "The provided client secret keys for app '{client_id}' are expired. Visit the Azure portal to \
+                 create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate \
+                 credentials for added security: https://aka.ms/certCreds."
+            ),
+            Self::NoThumbprint => {
+                "Invalid JWT token. No certificate SHA-1 thumbprint, certificate SHA-256 thumbprint, nor keyId \
+                 are specified in token header."
+                    .to_owned()
+            }
+            Self::ClientCertificate { reason, thumbprint, client_id } => format!(
+                "The certificate with identifier used to sign the client assertion is not registered on \
+                 application. [Reason - {reason}, Thumbprint of key used by client: '{thumbprint}', Please visit \
+                 the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id \
+                 '{client_id}'.]"
+            ),
+            Self::OtherClient => {
+                format!("Client assertion application identifier doesn't match 'client_id' parameter. {ASSERTION_HELP}")
+            }
+            Self::OtherEndpoint => {
+                format!("Client assertion audience claim does not match Realm issuer. {ASSERTION_HELP}")
+            }
             Self::TimeRange { now, not_before, expires } => format!(
                 "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, \
-                 expiry time of assertion {}. Review the documentation at \
-                 https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
+                 expiry time of assertion {}. {ASSERTION_HELP}",
                 written(*now),
                 written_seconds(*not_before),
                 written_seconds(*expires),

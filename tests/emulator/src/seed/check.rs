@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::{Secret, Seed, SeedError, Vault};
+use super::{Certificate, Identity, Key, ManagedIdentity, Secret, Seed, SeedError, Vault};
+use crate::public_key::PublicKey;
 use crate::vault::names;
+use crate::x509::X509;
 
 impl Seed {
     pub(crate) fn check(&self) -> Result<(), SeedError> {
@@ -17,12 +19,22 @@ impl Seed {
             let place = format!("identities[{index}]");
             names.check(&identity.name, || format!("{place}.name"), &mut findings);
             client_ids.check(&identity.client_id, || format!("{place}.clientId"), &mut findings);
+            check_certificates(identity, &place, &mut findings);
+        }
+        let is_system = |identity: &&Identity| identity.managed_identity == Some(ManagedIdentity::System);
+        if self.identities.iter().filter(is_system).count() > 1 {
+            findings.push("identities: a machine has one system-assigned identity, not several".to_owned());
         }
         let mut vaults = Unique::default();
         for (index, vault) in self.vaults.iter().enumerate() {
             let place = format!("vaults[{index}]");
             vaults.check(&vault.name, || format!("{place}.name"), &mut findings);
             self.check_vault(vault, &place, &mut findings);
+        }
+        let mut accounts = Unique::default();
+        for (index, account) in self.service_accounts.iter().enumerate() {
+            let name = format!("{}/{}", account.namespace, account.name);
+            accounts.check(&name, || format!("serviceAccounts[{index}]"), &mut findings);
         }
         if findings.is_empty() { Ok(()) } else { Err(SeedError::Invalid(findings)) }
     }
@@ -42,22 +54,43 @@ impl Seed {
                 ));
             }
         }
-        let mut secrets = Unique::default();
+        let (mut secrets, mut keys) = (Unique::default(), Unique::default());
         for (index, secret) in vault.secrets.iter().enumerate() {
             let place = format!("{place}.secrets[{index}]");
             secrets.check(&secret.name, || format!("{place}.name"), findings);
             check_secret(secret, &place, findings);
         }
+        for (index, key) in vault.keys.iter().enumerate() {
+            let place = format!("{place}.keys[{index}]");
+            keys.check(&key.name, || format!("{place}.name"), findings);
+            check_key(key, &place, findings);
+        }
+        for (index, certificate) in vault.certificates.iter().enumerate() {
+            let place = format!("{place}.certificates[{index}]");
+            // Two certificates of one name would make two secrets of one name: that says it once.
+            secrets.check(&certificate.name, || format!("{place}.name"), findings);
+            let key = certificate.name.to_ascii_lowercase();
+            if keys.0.contains(&key) {
+                findings.push(format!("{place}.name: a key is called {:?}, too", certificate.name));
+            }
+            check_certificate(certificate, &place, findings);
+        }
+    }
+}
+
+fn check_certificates(identity: &Identity, place: &str, findings: &mut Vec<String>) {
+    for (index, pem) in identity.certificates.iter().enumerate() {
+        let place = format!("{place}.certificates[{index}]");
+        match X509::from_pem(pem) {
+            Ok(X509 { public_key: PublicKey::Rsa { .. }, .. }) => {}
+            Ok(_) => findings.push(format!("{place}: Entra takes certificates of RSA keys")),
+            Err(error) => findings.push(format!("{place}: {error}")),
+        }
     }
 }
 
 fn check_secret(secret: &Secret, place: &str, findings: &mut Vec<String>) {
-    if !names::is_object(&secret.name) {
-        findings.push(format!(
-            "{place}.name: {:?} is no object name: 1 to 127 letters, digits and hyphens",
-            secret.name
-        ));
-    }
+    check_name(&secret.name, place, findings);
     match (&secret.value, secret.versions.is_empty()) {
         (None, true) => findings.push(format!("{place}: give it a value, or versions")),
         (Some(_), false) => {
@@ -65,9 +98,50 @@ fn check_secret(secret: &Secret, place: &str, findings: &mut Vec<String>) {
         }
         _ => {}
     }
+    check_versions(secret.versions.iter().map(|version| version.version.as_deref()), place, findings);
+}
+
+fn check_key(key: &Key, place: &str, findings: &mut Vec<String>) {
+    check_name(&key.name, place, findings);
+    if key.public_key.is_some() && !key.versions.is_empty() {
+        findings.push(format!("{place}: give it a publicKey or versions, not both"));
+    }
+    if key.kty.is_rsa() && key.crv.is_some() {
+        findings.push(format!("{place}.crv: an RSA key is on no curve"));
+    }
+    for version in key.history() {
+        if let Some(Err(error)) = version.public_key.as_deref().map(|pem| key.read(pem)) {
+            findings.push(format!("{place}.publicKey: {error}"));
+        }
+    }
+    check_versions(key.versions.iter().map(|version| version.version.as_deref()), place, findings);
+}
+
+fn check_certificate(certificate: &Certificate, place: &str, findings: &mut Vec<String>) {
+    check_name(&certificate.name, place, findings);
+    let given = [&certificate.pfx, &certificate.pem, &certificate.cer];
+    if given.into_iter().any(Option::is_some) && !certificate.versions.is_empty() {
+        findings.push(format!("{place}: give it a pfx, a pem or versions, and one of them alone"));
+    }
+    for version in certificate.history() {
+        if let Err(error) = certificate.material(&version) {
+            findings.push(format!("{place}: {error}"));
+        }
+    }
+    check_versions(certificate.versions.iter().map(|version| version.version.as_deref()), place, findings);
+}
+
+fn check_name(name: &str, place: &str, findings: &mut Vec<String>) {
+    if !names::is_object(name) {
+        findings
+            .push(format!("{place}.name: {name:?} is no object name: 1 to 127 letters, digits and hyphens"));
+    }
+}
+
+fn check_versions<'a>(ids: impl Iterator<Item = Option<&'a str>>, place: &str, findings: &mut Vec<String>) {
     let mut versions = Unique::default();
-    for (index, version) in secret.versions.iter().enumerate() {
-        let Some(id) = &version.version else { continue };
+    for (index, id) in ids.enumerate() {
+        let Some(id) = id else { continue };
         let place = || format!("{place}.versions[{index}].version");
         if !names::is_version(id) {
             findings.push(format!("{}: {id:?} is not 32 hexadecimal digits", place()));
@@ -89,78 +163,4 @@ impl Unique {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(yaml: &str) -> String {
-        Seed::from_yaml(yaml).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_seed_that_makes_no_sense_is_refused_with_every_finding_and_its_place() {
-        let message = error(
-            "
-identities: [{name: app, clientId: '1'}, {name: app, clientId: '2'}]
-vaults:
-  - name: ok-vault
-    access: [{identity: nobody, secrets: [get]}]
-    secrets:
-      - {name: under_score, value: x}
-      - {name: both, value: x, versions: [{value: y}]}
-      - {name: neither}
-      - {name: short, versions: [{version: abc, value: y}]}
-  - name: OK-Vault
-  - name: v
-",
-        );
-        for finding in [
-            "identities[1].name: \"app\" is there twice",
-            "vaults[0].access[0].identity: no identity is called \"nobody\"",
-            "vaults[0].secrets[0].name: \"under_score\" is no object name",
-            "vaults[0].secrets[1]: give it a value or versions, not both",
-            "vaults[0].secrets[2]: give it a value, or versions",
-            "vaults[0].secrets[3].versions[0].version: \"abc\" is not 32 hexadecimal digits",
-            "vaults[1].name: \"OK-Vault\" is there twice",
-            "vaults[2].name: \"v\" is no vault name",
-        ] {
-            assert!(message.contains(finding), "{finding:?} is missing from {message}");
-        }
-    }
-
-    #[test]
-    fn a_misspelt_field_is_refused_with_its_line() {
-        let message = error("vaults:\n  - name: my-vault\n    secretz: []\n");
-        assert!(message.contains("secretz"), "{message}");
-        assert!(message.contains("line 3"), "{message}");
-    }
-
-    #[test]
-    fn a_time_that_is_none_is_refused_with_its_line() {
-        let message = error(
-            "vaults:\n  - name: my-vault\n    secrets:\n      - name: a\n        versions:\n          - {value: x, created: yesterday}\n",
-        );
-        assert!(message.contains("line 6"), "{message}");
-    }
-
-    #[test]
-    fn defaults_make_a_short_seed_whole() {
-        let seed = Seed::from_yaml(
-            "
-identities: [{name: app, clientId: '1', federatedCredentials: [{subject: s}]}]
-vaults:
-  - name: my-vault
-    secrets:
-      - {name: digits, versions: [{version: 11111111111111111111111111111111, value: 0123, created: 2026-01-01T00:00:00Z}]}
-",
-        )
-        .unwrap();
-        assert_eq!(seed.tenant, "00000000-0000-4000-8000-000000000001");
-        let credential = &seed.identities[0].federated_credentials[0];
-        assert_eq!(credential.issuer, "https://oidc.emulator.test/");
-        assert_eq!(credential.audience, "api://AzureADTokenExchange");
-        let version = &seed.vaults[0].secrets[0].versions[0];
-        assert_eq!(version.value, "0123");
-        assert_eq!(version.version.as_deref(), Some("11111111111111111111111111111111"));
-        assert!(version.enabled);
-    }
-}
+mod tests;

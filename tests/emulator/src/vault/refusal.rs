@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::Collection;
 use crate::reply::{self, Reply};
 
 /// Who asks.
@@ -42,16 +43,18 @@ pub(crate) enum Refusal {
         caller: Caller,
         vault: String,
         action: &'static str,
+        /// Its path below the vault.
         object: Option<String>,
     },
     NoPolicy {
         caller: Caller,
         vault: String,
+        collection: Collection,
         permission: &'static str,
     },
-    Disabled,
-    /// Name, or name and version, of a secret that is not there.
-    SecretNotFound(String),
+    Disabled(Collection),
+    /// Name, or name and version, of an object that is not there.
+    NotFound(Collection, String),
     BadParameter(String),
     NoSuchOperation,
 }
@@ -107,26 +110,30 @@ impl Refusal {
                 let message = no_role(caller, vault, action, object.as_deref());
                 failure(FORBIDDEN, "Forbidden", &message, Some("ForbiddenByRbac"))
             }
-            Self::NoPolicy { caller, vault, permission } => {
+            Self::NoPolicy { caller, vault, collection, permission } => {
                 let message = format!(
-                    "The user, group or application '{}' does not have secrets {permission} permission on key \
-                     vault '{vault};location=westeurope'. For help resolving this issue, please see \
+                    "The user, group or application '{}' does not have {} {permission} permission on key vault \
+                     '{vault};location=westeurope'. For help resolving this issue, please see \
                      https://go.microsoft.com/fwlink/?linkid=2125287",
-                    caller.described()
+                    caller.described(),
+                    collection.plural(),
                 );
                 failure(FORBIDDEN, "Forbidden", &message, Some("ForbiddenByPolicy"))
             }
-            Self::Disabled => {
-                let message = "Operation get is not allowed on a disabled secret.";
-                failure(FORBIDDEN, "Forbidden", message, Some("SecretDisabled"))
+            Self::Disabled(collection) => {
+                let message =
+                    format!("Operation get is not allowed on a disabled {}.", collection.singular());
+                let inner = format!("{}Disabled", collection.title());
+                failure(FORBIDDEN, "Forbidden", &message, Some(&inner))
             }
-            Self::SecretNotFound(object) => {
+            Self::NotFound(collection, object) => {
+                let kind = collection.singular();
                 let message = format!(
-                    "A secret with (name/id) {object} was not found in this key vault. If you recently deleted \
-                     this secret you may be able to recover it using the correct recovery command. For help \
+                    "A {kind} with (name/id) {object} was not found in this key vault. If you recently deleted \
+                     this {kind} you may be able to recover it using the correct recovery command. For help \
                      resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
                 );
-                failure(StatusCode::NOT_FOUND, "SecretNotFound", &message, None)
+                failure(StatusCode::NOT_FOUND, &format!("{}NotFound", collection.title()), &message, None)
             }
             Self::BadParameter(message) => failure(StatusCode::BAD_REQUEST, "BadParameter", message, None),
             Self::NoSuchOperation => {
@@ -148,7 +155,7 @@ pub(crate) fn failure(status: StatusCode, code: &str, message: &str, inner: Opti
 }
 
 fn no_role(caller: &Caller, vault: &str, action: &str, object: Option<&str>) -> String {
-    let object = object.map(|name| format!("/secrets/{name}")).unwrap_or_default();
+    let object = object.unwrap_or_default();
     format!(
         "Caller is not authorized to perform action on resource.\r\n\
          If role assignments, deny assignments or role definitions were changed recently, please observe \

@@ -50,7 +50,16 @@ impl Azure {
     }
 
     pub(crate) async fn start_with(options: Options) -> Self {
-        let emulator = Emulator::start_with(Seed::from_yaml(SEED).unwrap(), options).await.unwrap();
+        Self::holding(Seed::from_yaml(SEED).unwrap(), options).await
+    }
+
+    /// With what this YAML says in it.
+    pub(crate) async fn seeded(yaml: &str) -> Self {
+        Self::holding(Seed::from_yaml(yaml).unwrap(), Options::default()).await
+    }
+
+    pub(crate) async fn holding(seed: Seed, options: Options) -> Self {
+        let emulator = Emulator::start_with(seed, options).await.unwrap();
         let client = client(&emulator);
         Self { emulator, client }
     }
@@ -79,13 +88,7 @@ impl Azure {
         assertion: &str,
     ) -> Response {
         let url = format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token");
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client_id),
-            ("scope", scope),
-            ("client_assertion_type", JWT_BEARER),
-            ("client_assertion", assertion),
-        ];
+        let form = assertion_form(client_id, scope, assertion);
         self.client.post(url).form(&form).send().await.unwrap()
     }
 
@@ -95,6 +98,26 @@ impl Azure {
         assert_eq!(answer.status(), 200);
         let body: Value = answer.json().await.unwrap();
         body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks the public cloud's vault `myKeyVault` for this, with a token.
+    pub(crate) async fn ask(&self, token: &str, path: &str) -> (u16, Value) {
+        read(self.get("mykeyvault", path).bearer_auth(token)).await
+    }
+
+    /// All items of a list, and how many each page had.
+    pub(crate) async fn all(&self, token: &str, path: &str) -> (Vec<Value>, Vec<usize>) {
+        let (mut items, mut sizes) = (Vec::new(), Vec::new());
+        let mut next = Some(format!("https://mykeyvault.vault.azure.net{path}?api-version=7.5"));
+        while let Some(url) = next {
+            let (status, page) = read(self.client.get(url).bearer_auth(token)).await;
+            assert_eq!(status, 200, "{page}");
+            let page_items = page["value"].as_array().unwrap();
+            sizes.push(page_items.len());
+            items.extend(page_items.iter().cloned());
+            next = page["nextLink"].as_str().map(str::to_owned);
+        }
+        (items, sizes)
     }
 
     /// A request to a vault of the public cloud, with the API version and without a token.
@@ -111,6 +134,37 @@ pub(crate) fn trusting(emulator: &Emulator) -> reqwest::ClientBuilder {
     let ca = Certificate::from_pem(emulator.ca_pem().as_bytes()).unwrap();
     // The limit is for a test that would otherwise never end.
     Client::builder().tls_certs_only([ca]).no_proxy().timeout(Duration::from_secs(30))
+}
+
+/// A token request with an assertion.
+pub(crate) fn assertion_form<'a>(
+    client_id: &'a str,
+    scope: &'a str,
+    assertion: &'a str,
+) -> [(&'static str, &'a str); 5] {
+    [
+        ("grant_type", "client_credentials"),
+        ("client_id", client_id),
+        ("scope", scope),
+        ("client_assertion_type", JWT_BEARER),
+        ("client_assertion", assertion),
+    ]
+}
+
+/// Status, OAuth error and AADSTS code of a refusal, once it is sure to be one of Entra's.
+pub(crate) async fn refused(answer: Response) -> (u16, String, u64) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    let code = body["error_codes"][0].as_u64().unwrap();
+    let description = body["error_description"].as_str().unwrap();
+    assert!(description.starts_with(&format!("AADSTS{code}: ")), "{description}");
+    for part in ["Trace ID: ", "Correlation ID: ", "Timestamp: "] {
+        assert!(description.contains(part), "{description}");
+    }
+    for field in ["timestamp", "trace_id", "correlation_id", "error_uri"] {
+        assert!(body[field].is_string(), "{field} is missing from {body}");
+    }
+    (status, body["error"].as_str().unwrap().to_owned(), code)
 }
 
 /// Status and body.

@@ -3,25 +3,9 @@
 use std::time::Duration;
 
 use keyvault_emulator::{Emulator, FederatedCredential, Options, RequestKind, Seed};
-use reqwest::Response;
 use serde_json::Value;
 
-use crate::azure::{APP, Azure, JWT_BEARER, OTHER_APP, TENANT, VAULT_SCOPE};
-
-async fn refused(answer: Response) -> (u16, String, u64) {
-    let status = answer.status().as_u16();
-    let body: Value = answer.json().await.unwrap();
-    let code = body["error_codes"][0].as_u64().unwrap();
-    let description = body["error_description"].as_str().unwrap();
-    assert!(description.starts_with(&format!("AADSTS{code}: ")), "{description}");
-    for part in ["Trace ID: ", "Correlation ID: ", "Timestamp: "] {
-        assert!(description.contains(part), "{description}");
-    }
-    for field in ["timestamp", "trace_id", "correlation_id", "error_uri"] {
-        assert!(body[field].is_string(), "{field} is missing from {body}");
-    }
-    (status, body["error"].as_str().unwrap().to_owned(), code)
-}
+use crate::azure::{APP, Azure, JWT_BEARER, OTHER_APP, TENANT, VAULT_SCOPE, refused};
 
 fn refusal(status: u16, error: &str, code: u64) -> (u16, String, u64) {
     (status, error.to_owned(), code)

@@ -51,7 +51,13 @@ fn it_says_where_it_serves_and_ends_cleanly_when_it_is_told_to() {
 
     let env = std::fs::read_to_string(scratch.file("env")).unwrap();
     let keys: Vec<&str> = env.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
-    let expected = ["KEYVAULT_EMULATOR_URL", "HTTPS_PROXY", "SSL_CERT_FILE", "KEYVAULT_EMULATOR_ISSUER"];
+    let expected = [
+        "KEYVAULT_EMULATOR_URL",
+        "HTTPS_PROXY",
+        "SSL_CERT_FILE",
+        "KEYVAULT_EMULATOR_ISSUER",
+        "KEYVAULT_EMULATOR_IMDS_URL",
+    ];
     assert_eq!(keys, expected);
     let ca = std::fs::read_to_string(scratch.file("ca.pem")).unwrap();
     assert!(ca.starts_with("-----BEGIN CERTIFICATE-----"));

@@ -1,0 +1,90 @@
+//! A service principal's client certificate, and the assertions that it signs.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::RSA_PSS_SHA256;
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::json;
+
+use crate::render::pfx;
+use crate::secret::{SecretBytes, SecretText};
+
+/// How long an assertion may be used; Entra recommends five to ten minutes.
+const LIFE: Duration = Duration::from_secs(600);
+
+/// An RSA key and its certificate, which the application knows.
+pub(super) struct ClientCertificate {
+    key: KeyPair,
+    certificate: Vec<u8>,
+}
+
+impl ClientCertificate {
+    /// Reads PEM with a private key and certificates, of which the first is the key's, or PKCS#12 in
+    /// base64 with an empty password.
+    pub(super) fn parse(text: &SecretText) -> Result<Self, &'static str> {
+        let text = text.expose();
+        if text.contains("-----BEGIN ") {
+            let certificate =
+                CertificateDer::from_pem_slice(text.as_bytes()).map_err(|_| "its PEM has no certificate")?;
+            let key =
+                PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "its PEM has no private key")?;
+            let key = match key {
+                PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
+                PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
+                _ => return Err(NOT_RSA),
+            };
+            return Ok(Self { key: key.map_err(|_| NOT_RSA)?, certificate: certificate.to_vec() });
+        }
+        let compact = SecretBytes::new(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+        let file = BASE64.decode(compact.expose()).map_err(|_| "it is neither PEM nor base64 of PKCS#12")?;
+        let bundle = pfx::open(SecretBytes::new(file).expose())
+            .map_err(|_| "its PKCS#12 does not open with an empty password")?;
+        let key = KeyPair::from_pkcs8(bundle.key.expose()).map_err(|_| NOT_RSA)?;
+        // A PKCS#12 file has the key's certificate first, as the tools write it.
+        let certificate = bundle.certificates.into_iter().next().ok_or("its PKCS#12 has no certificate")?;
+        Ok(Self { key, certificate })
+    }
+
+    /// An assertion of `client` for the token endpoint (Microsoft identity platform application
+    /// authentication certificate credentials).
+    pub(super) fn assert(
+        &self,
+        client: &str,
+        endpoint: &str,
+        now: SystemTime,
+    ) -> Result<SecretText, &'static str> {
+        let random = SystemRandom::new();
+        let mut id = [0; 16];
+        random.fill(&mut id).map_err(|_| "the system has no random numbers")?;
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let thumbprint = BASE64URL_NOPAD.encode(digest(&SHA256, &self.certificate).as_ref());
+        let header = json!({
+            "alg": "PS256",
+            "typ": "JWT",
+            "x5t#S256": thumbprint,
+            "x5c": [BASE64.encode(&self.certificate)],
+        });
+        let claims = json!({
+            "aud": endpoint,
+            "iss": client,
+            "sub": client,
+            "jti": HEXLOWER.encode(&id),
+            "nbf": now.as_secs(),
+            "exp": (now + LIFE).as_secs(),
+        });
+        let part = |value: serde_json::Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+        let message = format!("{}.{}", part(header), part(claims));
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key
+            .sign(&RSA_PSS_SHA256, &random, message.as_bytes(), &mut signature)
+            .map_err(|_| "its key does not sign")?;
+        Ok(SecretText::new(format!("{message}.{}", BASE64URL_NOPAD.encode(&signature))))
+    }
+}
+
+const NOT_RSA: &str = "its private key is not an RSA key, and Entra takes no other";

@@ -1,0 +1,165 @@
+//! The token proxy of AKS (identity binding): Entra's token endpoint, asked through the cluster.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use azure_core::http::headers::HeaderName;
+use azure_core::http::policies::{Policy, PolicyResult};
+use azure_core::http::{Context, Request};
+use data_encoding::BASE32HEX_NOPAD;
+use reqwest::tls::TlsInfo;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::transport;
+
+/// A route is made anew after this time: the proxy's addresses may have changed.
+const ROUTE_LIFE: Duration = Duration::from_secs(600);
+
+/// The token proxy, as the provider reaches it.
+#[derive(Debug)]
+pub struct TokenProxy {
+    url: Url,
+    server_name: Option<String>,
+    ca_file: PathBuf,
+    route: Mutex<Option<Route>>,
+}
+
+#[derive(Clone, Debug)]
+struct Route {
+    /// The cluster's CA when the route was made.
+    ca: Vec<u8>,
+    made: Instant,
+    client: reqwest::Client,
+    rewrite: Rewrite,
+}
+
+impl TokenProxy {
+    /// Where it is, unless the operator says otherwise.
+    pub const URL: &str = "https://kubernetes.default.svc.cluster.local";
+
+    /// The proxy at `url`, which knows itself by `server_name`, or by one that is computed, and whose
+    /// certificate is of the CA in `ca_file`.
+    pub fn new(url: Url, server_name: Option<String>, ca_file: PathBuf) -> Self {
+        Self { url, server_name, ca_file, route: Mutex::new(None) }
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// A client that reaches the proxy under its server name, and the policy that sends Entra's
+    /// requests there. Made again when the CA has changed.
+    pub(super) async fn route(&self) -> Result<(reqwest::Client, Rewrite), String> {
+        let file = self.ca_file.display();
+        let ca = tokio::fs::read(&self.ca_file)
+            .await
+            .map_err(|error| format!("the cluster's CA {file}: {error}"))?;
+        let mut route = self.route.lock().await;
+        if let Some(route) =
+            route.as_ref().filter(|route| route.ca == ca && route.made.elapsed() < ROUTE_LIFE)
+        {
+            return Ok((route.client.clone(), route.rewrite.clone()));
+        }
+        let made = self.make(ca).await?;
+        let answer = (made.client.clone(), made.rewrite.clone());
+        *route = Some(made);
+        Ok(answer)
+    }
+
+    async fn make(&self, ca: Vec<u8>) -> Result<Route, String> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => self.computed_server_name(&ca).await?,
+        };
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = self.url.port_or_known_default().unwrap_or(443);
+        let addresses = tokio::net::lookup_host((host, port)).await;
+        let addresses = addresses.map_err(|error| format!("{host}: {error}"))?.collect::<Vec<SocketAddr>>();
+        // The server name is what TLS asks for and checks; it is no name that DNS knows.
+        let builder = Self::builder(&ca)?.http1_only().resolve_to_addrs(&name, &addresses);
+        let client = builder.build().map_err(|error| transport::root_cause(&error))?;
+        let mut to = self.url.clone();
+        to.set_host(Some(&name)).map_err(|_| format!("{name:?} is not a server name"))?;
+        let authority = Arc::from(self.url.authority());
+        Ok(Route { ca, made: Instant::now(), client, rewrite: Rewrite { to, authority } })
+    }
+
+    fn builder(ca: &[u8]) -> Result<reqwest::ClientBuilder, String> {
+        let roots = reqwest::Certificate::from_pem_bundle(ca);
+        let roots = roots.map_err(|error| format!("the cluster's CA: {}", transport::root_cause(&error)))?;
+        Ok(transport::builder().no_proxy().tls_certs_only(roots))
+    }
+
+    /// The server name of the cluster's own proxy, from the name in the API server's certificate.
+    async fn computed_server_name(&self, ca: &[u8]) -> Result<String, String> {
+        let client =
+            Self::builder(ca)?.tls_info(true).build().map_err(|error| transport::root_cause(&error))?;
+        let response =
+            client.get(self.url.clone()).send().await.map_err(|error| transport::root_cause(&error))?;
+        let certificate = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+        certificate.and_then(cluster_id).map(|id| server_name(&id)).ok_or_else(|| {
+            "the API server's certificate names no hcp-kubernetes.<id>.svc.cluster.local; set --sni-name"
+                .to_owned()
+        })
+    }
+}
+
+/// The id in the first DNS name of the form `hcp-kubernetes.<id>.svc.cluster.local`.
+fn cluster_id(certificate: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(|name| {
+        let GeneralName::DNSName(name) = name else { return None };
+        let id = name.strip_prefix("hcp-kubernetes.")?.strip_suffix(".svc.cluster.local")?;
+        (!id.is_empty() && !id.contains('.')).then(|| id.to_owned())
+    })
+}
+
+fn server_name(cluster_id: &str) -> String {
+    let hash = digest(&SHA256, format!("identity-binding{cluster_id}").as_bytes());
+    format!("a{}.ests.aks", BASE32HEX_NOPAD.encode(hash.as_ref()).to_lowercase())
+}
+
+/// Sends a request of Entra's to the proxy: scheme, host and path prefix are the proxy's, the request's
+/// path is appended, its query kept.
+#[derive(Clone, Debug)]
+pub(super) struct Rewrite {
+    to: Url,
+    /// For the `Host` header: the URL's host is the server name.
+    authority: Arc<str>,
+}
+
+#[async_trait]
+impl Policy for Rewrite {
+    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        let mut url = self.to.clone();
+        url.set_path(&format!("{}{}", self.to.path().trim_end_matches('/'), request.url().path()));
+        url.set_query(request.url().query());
+        *request.url_mut() = url;
+        request.insert_header(HeaderName::from_static("host"), self.authority.to_string());
+        transport::send(ctx, request, next).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_name_is_the_hash_of_the_clusters_id() {
+        let name = server_name("0123456789abcdef");
+        assert!(name.starts_with('a') && name.ends_with(".ests.aks"), "{name}");
+        // 256 bits in digits of five.
+        assert_eq!(name.len(), 1 + 52 + ".ests.aks".len());
+        assert!(name[1..53].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v')), "{name}");
+        assert_ne!(name, server_name("0123456789abcdee"));
+    }
+}

@@ -1,0 +1,42 @@
+//! Why a fetched object cannot become the files that were asked for.
+
+use super::pem::PemError;
+use super::pfx::PfxError;
+use super::public_key::PublicKeyError;
+use crate::plan::ObjectPlan;
+
+/// Why an object cannot become files. Names the object, and never its content.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}, {kind} {name}: {problem}")]
+pub struct RenderError {
+    place: String,
+    kind: &'static str,
+    name: String,
+    problem: Problem,
+}
+
+impl RenderError {
+    pub(super) fn of(object: &ObjectPlan, problem: Problem) -> Self {
+        let (place, name) = (object.place.clone(), object.name.to_string());
+        Self { place, kind: object.kind.name(), name, problem }
+    }
+}
+
+/// What is wrong, and its mend.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("its value is not {0}; correct objectEncoding, or the value in the vault")]
+    Encoding(&'static str),
+    #[error("it backs a certificate, but its value is not base64; import the certificate again")]
+    NotBase64,
+    #[error(
+        "its PKCS#12 cannot be read: {0}; import the certificate again, or set objectFormat: PFX for the file as it is"
+    )]
+    Pfx(#[from] PfxError),
+    #[error("its PEM cannot be taken apart: {0}; import the certificate again")]
+    Pem(#[from] PemError),
+    #[error("its public key cannot be written: {0}")]
+    PublicKey(#[from] PublicKeyError),
+    #[error("Key Vault gave neither an RSA key nor one of an elliptic curve; only those can be written")]
+    KeyMaterial,
+}

@@ -1,0 +1,122 @@
+//! PEM as Go writes it, and taken apart.
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn encoded(label: &str, der: &[u8]) -> Vec<u8> {
+    let mut text = SecretBytes::default();
+    encode(label, der, &mut text);
+    text.into_exposed()
+}
+
+fn bundle(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pfx").join(name)).unwrap()
+}
+
+fn parts(text: &[u8]) -> Result<(Vec<u8>, Vec<u8>), PemError> {
+    split(text).map(|parts| (parts.certificates.into_exposed(), parts.keys.into_exposed()))
+}
+
+#[test]
+fn lines_have_64_characters() {
+    assert_eq!(encoded("X", b""), b"-----BEGIN X-----\n-----END X-----\n");
+    assert_eq!(encoded("X", b"a"), b"-----BEGIN X-----\nYQ==\n-----END X-----\n");
+    let full = "YWFh".repeat(16);
+    let line = format!("-----BEGIN X-----\n{full}\n-----END X-----\n");
+    assert_eq!(encoded("X", &[b'a'; 48]), line.as_bytes());
+    let two = format!("-----BEGIN X-----\n{full}\nYQ==\n-----END X-----\n");
+    assert_eq!(encoded("X", &[b'a'; 49]), two.as_bytes());
+}
+
+#[test]
+fn blocks_follow_each_other() {
+    let mut text = SecretBytes::default();
+    encode(PRIVATE_KEY, b"a", &mut text);
+    encode(CERTIFICATE, b"b", &mut text);
+    assert_eq!(text.expose(), [encoded(PRIVATE_KEY, b"a"), encoded(CERTIFICATE, b"b")].concat());
+}
+
+#[test]
+fn a_bundle_falls_into_its_own_bytes() {
+    for name in ["bundle-pkcs8.pem", "bundle-pkcs1.pem", "bundle-bag-attributes.pem"] {
+        let text = bundle(name);
+        let (certificates, keys) = parts(&text).unwrap();
+        for part in [&certificates, &keys] {
+            let first = String::from_utf8(part.clone()).unwrap();
+            assert!(first.starts_with("-----BEGIN ") && first.ends_with("-----\n"), "{name}");
+        }
+        let end = b"-----END CERTIFICATE-----";
+        let count = |text: &[u8]| text.windows(end.len()).filter(|window| window == end).count();
+        assert_eq!(count(&certificates), count(&text), "{name}");
+        if !name.contains("attributes") {
+            assert_eq!([keys, certificates].concat(), text, "{name}");
+        }
+    }
+}
+
+#[test]
+fn odd_but_readable_text_is_kept_as_it_is() {
+    let certificate = b"-----BEGIN CERTIFICATE-----\r\nYWJj\r\n\r\nYWJj  \r\n-----END CERTIFICATE-----\r\n";
+    let key = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nYQ==\n-----END RSA PRIVATE KEY-----";
+    let text = [&b"subject=/CN=a\n"[..], certificate, b"\xff\xfe between\n", key].concat();
+    let expected_key = [&key[..], b"\n"].concat();
+    assert_eq!(parts(&text), Ok((certificate.to_vec(), expected_key)));
+    let parameters = encoded("EC PARAMETERS", b"x");
+    let (one, other) = (encoded(CERTIFICATE, b"c"), encoded("EC PRIVATE KEY", b"k"));
+    assert_eq!(parts(&[&parameters[..], &other, &one].concat()), Ok((one, other)));
+}
+
+#[test]
+fn a_broken_block_is_named() {
+    let good = encoded(CERTIFICATE, b"c");
+    let broken = |text: &[u8]| parts(&[&good, text].concat()).unwrap_err();
+    assert_eq!(parts(b""), Err(PemError::Empty));
+    assert_eq!(parts(b"hunter2"), Err(PemError::Empty));
+    assert_eq!(parts(&good), Err(PemError::NoKey));
+    assert_eq!(parts(&encoded(PRIVATE_KEY, b"k")), Err(PemError::NoCertificate));
+    assert_eq!(broken(b"-----BEGIN PRIVATE KEY-----\nYQ==\n"), PemError::End(2));
+    assert_eq!(broken(b"-----BEGIN PRIVATE KEY-----\nYQ==\n-----END CERTIFICATE-----\n"), PemError::End(2));
+    assert_eq!(broken(b"-----BEGIN PRIVATE KEY-----\nYQ==\n-----BEGIN X-----\n"), PemError::End(2));
+    assert_eq!(
+        broken(b"-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----\n"),
+        PemError::Base64(2)
+    );
+    assert_eq!(broken(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"), PemError::Base64(2));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_split_or_refused(text in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = split(&text);
+    }
+
+    #[test]
+    fn any_lines_are_split_or_refused(
+        lines in prop::collection::vec(
+            prop::sample::select(vec![
+                "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----",
+                "-----END PRIVATE KEY-----", "-----BEGIN ", "-----", "YQ==", "a: b", "", "\r", "-----BEGIN -----",
+            ]),
+            0..12,
+        ),
+        end in prop::sample::select(vec!["\n", "\r\n", ""]),
+    ) {
+        if let Ok(parts) = split(lines.join(end).as_bytes()) {
+            prop_assert!(split(&[parts.keys.expose(), parts.certificates.expose()].concat()).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_splits_into_the_same_bytes(
+        keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..3),
+        certificates in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..5),
+    ) {
+        let keys = keys.iter().map(|der| encoded(PRIVATE_KEY, der)).collect::<Vec<_>>().concat();
+        let certificates = certificates.iter().map(|der| encoded(CERTIFICATE, der)).collect::<Vec<_>>().concat();
+        prop_assert_eq!(parts(&[&keys[..], &certificates].concat()), Ok((certificates, keys)));
+    }
+}

@@ -1,0 +1,105 @@
+//! What a vault's answers mean, whatever was asked for.
+
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::http::{Context, RawResponse, StatusCode};
+use serde::Deserialize;
+
+use super::bearer::{CHALLENGE, RequestToken};
+use super::challenge;
+use super::error::{Denial, Failure, VaultError};
+use crate::plan::ObjectPlan;
+use crate::secret::SecretText;
+use crate::transport;
+
+/// The context of a request that brings its token along.
+pub(super) fn context(token: Option<&SecretText>) -> Context<'static> {
+    match token {
+        Some(token) => Context::new().with_value(RequestToken(token.clone())),
+        None => Context::new(),
+    }
+}
+
+/// The error of an answer that is not what was asked for.
+pub(super) fn garbled(object: &ObjectPlan, headers: &Headers, what: &str) -> VaultError {
+    VaultError::of(object, Failure::Garbled(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
+}
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+
+fn text(headers: &Headers, name: &HeaderName) -> Option<String> {
+    // What a server sends may end up in a message: no control characters, no novels.
+    headers
+        .get_optional_str(name)
+        .map(|value| value.chars().filter(char::is_ascii_graphic).take(64).collect())
+}
+
+/// The error of a request that the SDK calls failed.
+pub(super) fn failed(object: &ObjectPlan, error: &azure_core::Error) -> VaultError {
+    match error.kind() {
+        ErrorKind::HttpResponse { status, raw_response, .. } => {
+            let response = raw_response.as_deref();
+            let request_id = response.and_then(|response| text(response.headers(), &REQUEST_ID));
+            VaultError::of(object, refused(object, *status, response)).with_request_id(request_id)
+        }
+        ErrorKind::DataConversion => {
+            VaultError::of(object, Failure::Garbled("it is not an answer of Key Vault".to_owned()))
+        }
+        _ => VaultError::of(object, Failure::Unreachable(transport::root_cause(error))),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: ErrorDetail,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorDetail {
+    code: String,
+    innererror: Option<InnerError>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InnerError {
+    code: String,
+}
+
+fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawResponse>) -> Failure {
+    let body: ErrorBody = response.and_then(|response| response.body().json().ok()).unwrap_or_default();
+    let inner = body.error.innererror.map(|inner| inner.code).unwrap_or_default();
+    match status {
+        StatusCode::Unauthorized => unauthorized(object, response),
+        StatusCode::Forbidden if DISABLED.contains(&inner.as_str()) => Failure::Disabled,
+        // A gateway's 403 or 404 is not the vault's word on a secret.
+        StatusCode::Forbidden | StatusCode::NotFound if body.error.code.is_empty() => {
+            Failure::Failing(u16::from(status))
+        }
+        StatusCode::Forbidden => Failure::Denied(Denial::from_inner_code(&inner)),
+        StatusCode::NotFound => Failure::NotFound,
+        StatusCode::TooManyRequests => {
+            Failure::Throttled(response.and_then(|response| transport::retry_after(response.headers())))
+        }
+        status if status.is_client_error() && !body.error.code.is_empty() => {
+            Failure::Invalid(body.error.code.chars().filter(char::is_ascii_alphanumeric).take(64).collect())
+        }
+        status => Failure::Failing(u16::from(status)),
+    }
+}
+
+/// Inner codes of a 403 that says only that the object is disabled.
+const DISABLED: [&str; 3] = ["SecretDisabled", "KeyDisabled", "CertificateDisabled"];
+
+fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> Failure {
+    let challenge = response.and_then(|response| response.headers().get_optional_str(&CHALLENGE));
+    match challenge.and_then(challenge::resource) {
+        Some(resource) if object.vault.belongs_to(resource) => {
+            Failure::Unauthorized { resource: Some(resource.to_owned()) }
+        }
+        Some(foreign) => Failure::Lured(foreign.chars().filter(char::is_ascii_graphic).take(128).collect()),
+        None => Failure::Unauthorized { resource: None },
+    }
+}

@@ -1,0 +1,62 @@
+//! Certificates: `GET /certificates/<name>/<version>`, without their private key.
+
+use azure_core::http::ClientMethodOptions;
+use azure_core::http::pager::PagerOptions;
+use azure_security_keyvault_certificates::models::{
+    CertificateClientGetCertificateOptions, CertificateClientListCertificatePropertiesVersionsOptions,
+};
+use azure_security_keyvault_certificates::{CertificateClient, ResourceExt};
+use futures_util::TryStreamExt;
+
+use super::answer::{context, failed, garbled};
+use super::versions::{Version, Versions};
+use super::{Content, Fetched, VaultError};
+use crate::plan::ObjectPlan;
+use crate::secret::SecretText;
+
+pub(super) async fn get(
+    client: &CertificateClient,
+    object: &ObjectPlan,
+    version: Option<&str>,
+    token: Option<&SecretText>,
+) -> Result<Fetched, VaultError> {
+    let options = CertificateClientGetCertificateOptions {
+        method_options: ClientMethodOptions { context: context(token) },
+        certificate_version: version.map(str::to_owned),
+    };
+    let response = client
+        .get_certificate(object.name.as_str(), Some(options))
+        .await
+        .map_err(|error| failed(object, &error))?;
+    let headers = response.headers().clone();
+    let garbled = |what: &str| garbled(object, &headers, what);
+    let certificate =
+        response.into_model().map_err(|_| garbled("it is not a certificate as Key Vault gives it"))?;
+    let version = certificate.resource_id().ok().and_then(|id| id.version);
+    let version = version.ok_or_else(|| garbled("the certificate has no version"))?;
+    let content =
+        Content::Certificate(certificate.cer.ok_or_else(|| garbled("the certificate has no contents"))?);
+    Ok(Fetched { version, content })
+}
+
+pub(super) async fn versions(
+    client: &CertificateClient,
+    object: &ObjectPlan,
+    token: Option<&SecretText>,
+) -> Result<Vec<Version>, VaultError> {
+    let method_options = PagerOptions { context: context(token), ..PagerOptions::default() };
+    let options = CertificateClientListCertificatePropertiesVersionsOptions {
+        method_options,
+        ..CertificateClientListCertificatePropertiesVersionsOptions::default()
+    };
+    let pager = client.list_certificate_properties_versions(object.name.as_str(), Some(options));
+    let mut pager = pager.map_err(|error| failed(object, &error))?;
+    let mut versions = Versions::default();
+    while let Some(properties) = pager.try_next().await.map_err(|error| failed(object, &error))? {
+        let id = properties.resource_id().ok().and_then(|id| id.version);
+        let (enabled, created) =
+            properties.attributes.map_or((None, None), |attributes| (attributes.enabled, attributes.created));
+        versions.add(object, id, enabled, created)?;
+    }
+    Ok(versions.into_list())
+}

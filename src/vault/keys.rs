@@ -1,0 +1,65 @@
+//! Keys: `GET /keys/<name>/<version>`, of which the public part comes.
+
+use azure_core::http::ClientMethodOptions;
+use azure_core::http::pager::PagerOptions;
+use azure_security_keyvault_keys::models::{
+    KeyClientGetKeyOptions, KeyClientListKeyPropertiesVersionsOptions,
+};
+use azure_security_keyvault_keys::{KeyClient, ResourceExt};
+use futures_util::TryStreamExt;
+
+use super::answer::{context, failed, garbled};
+use super::versions::{Version, Versions};
+use super::{Content, Fetched, KeyMaterial, VaultError};
+use crate::plan::ObjectPlan;
+use crate::secret::SecretText;
+
+pub(super) async fn get(
+    client: &KeyClient,
+    object: &ObjectPlan,
+    version: Option<&str>,
+    token: Option<&SecretText>,
+) -> Result<Fetched, VaultError> {
+    let options = KeyClientGetKeyOptions {
+        method_options: ClientMethodOptions { context: context(token) },
+        key_version: version.map(str::to_owned),
+    };
+    let response =
+        client.get_key(object.name.as_str(), Some(options)).await.map_err(|error| failed(object, &error))?;
+    let headers = response.headers().clone();
+    let garbled = |what: &str| garbled(object, &headers, what);
+    let key = response.into_model().map_err(|_| garbled("it is not a key as Key Vault gives it"))?;
+    let version = key.resource_id().ok().and_then(|id| id.version);
+    let version = version.ok_or_else(|| garbled("the key has no version"))?;
+    let material = key.key.ok_or_else(|| garbled("the key has no material"))?;
+    let content = Content::Key(Box::new(KeyMaterial {
+        curve: material.crv.map(|curve| curve.to_string()),
+        modulus: material.n,
+        exponent: material.e,
+        x: material.x,
+        y: material.y,
+    }));
+    Ok(Fetched { version, content })
+}
+
+pub(super) async fn versions(
+    client: &KeyClient,
+    object: &ObjectPlan,
+    token: Option<&SecretText>,
+) -> Result<Vec<Version>, VaultError> {
+    let method_options = PagerOptions { context: context(token), ..PagerOptions::default() };
+    let options = KeyClientListKeyPropertiesVersionsOptions {
+        method_options,
+        ..KeyClientListKeyPropertiesVersionsOptions::default()
+    };
+    let pager = client.list_key_properties_versions(object.name.as_str(), Some(options));
+    let mut pager = pager.map_err(|error| failed(object, &error))?;
+    let mut versions = Versions::default();
+    while let Some(properties) = pager.try_next().await.map_err(|error| failed(object, &error))? {
+        let id = properties.resource_id().ok().and_then(|id| id.version);
+        let (enabled, created) =
+            properties.attributes.map_or((None, None), |attributes| (attributes.enabled, attributes.created));
+        versions.add(object, id, enabled, created)?;
+    }
+    Ok(versions.into_list())
+}

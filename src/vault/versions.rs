@@ -1,0 +1,65 @@
+//! Which versions of an object are wanted.
+
+use azure_core::time::OffsetDateTime;
+
+use super::error::{Failure, VaultError};
+use crate::plan::{History, ObjectPlan};
+
+/// A version, as a vault lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) id: String,
+    pub(super) enabled: bool,
+    /// In whole seconds.
+    pub(super) created: i64,
+}
+
+/// More versions than Key Vault's own backup can hold, which is 500; it bounds what a server can make
+/// this process read.
+const MOST: usize = 10_000;
+
+/// Versions while they are listed.
+#[derive(Debug, Default)]
+pub(super) struct Versions(Vec<Version>);
+
+impl Versions {
+    pub(super) fn add(
+        &mut self,
+        object: &ObjectPlan,
+        id: Option<String>,
+        enabled: Option<bool>,
+        created: Option<OffsetDateTime>,
+    ) -> Result<(), VaultError> {
+        let garbled = |what: &str| VaultError::of(object, Failure::Garbled(what.to_owned()));
+        let id = id.ok_or_else(|| garbled("it lists a version without an id"))?;
+        let created = created.map_or(0, OffsetDateTime::unix_timestamp);
+        self.0.push(Version { id, enabled: enabled.unwrap_or(true), created });
+        if self.0.len() > MOST { Err(garbled("it lists versions without end")) } else { Ok(()) }
+    }
+
+    pub(super) fn into_list(self) -> Vec<Version> {
+        self.0
+    }
+}
+
+/// The newest enabled versions, `history` of them if there are as many, from `object`'s own version on
+/// if it names one. Of versions of the same second, which Key Vault has no order for, the one whose id
+/// is greater is the newer.
+pub(super) fn choose(
+    mut versions: Vec<Version>,
+    object: &ObjectPlan,
+    history: History,
+) -> Result<Vec<String>, VaultError> {
+    versions.sort_by(|one, other| (other.created, &other.id).cmp(&(one.created, &one.id)));
+    let first = match object.version.exact() {
+        None => Some(0),
+        Some(wanted) => versions.iter().position(|version| version.id == wanted),
+    };
+    let wanted = first.map_or_else(Vec::new, |first| versions.split_off(first));
+    if wanted.is_empty() {
+        return Err(VaultError::of(object, Failure::NotFound));
+    }
+    let enabled = wanted.into_iter().filter(|version| version.enabled).map(|version| version.id);
+    let chosen = enabled.take(history.count()).collect::<Vec<_>>();
+    if chosen.is_empty() { Err(VaultError::of(object, Failure::Disabled)) } else { Ok(chosen) }
+}

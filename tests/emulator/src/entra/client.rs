@@ -1,0 +1,100 @@
+//! A client's own credentials: secrets, and certificates by an assertion that their key signed
+//! ("Microsoft identity platform application authentication certificate credentials").
+
+use data_encoding::{BASE64URL_NOPAD, HEXUPPER};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::Refusal;
+use super::assertion::in_time;
+use crate::jwt::Claims;
+use crate::public_key::PublicKey;
+use crate::seed::{Identity, SeedError};
+use crate::x509::X509;
+
+/// An identity whose certificates have been read.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) identity: Identity,
+    certificates: Vec<X509>,
+}
+
+impl Client {
+    pub(super) fn new(identity: Identity) -> Result<Self, SeedError> {
+        let certificates = identity.certificates.iter().map(|pem| X509::from_pem(pem));
+        let certificates = certificates
+            .collect::<Result<_, _>>()
+            .map_err(|error| SeedError::Invalid(vec![format!("{}: {error}", identity.name)]))?;
+        Ok(Self { identity, certificates })
+    }
+
+    pub(super) fn check_secret(&self, secret: &str) -> Result<(), Refusal> {
+        let app = || self.identity.client_id.clone();
+        let known = self.identity.client_secrets.iter().find(|known| known.value == secret);
+        match known.ok_or_else(|| Refusal::WrongSecret(app()))?.expires {
+            Some(expires) if expires <= OffsetDateTime::now_utc() => Err(Refusal::ExpiredSecret(app())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an assertion claims to come from the client itself, not from an issuer that it trusts.
+    pub(super) fn is_self_signed(&self, claims: &Claims) -> bool {
+        claims.iss.eq_ignore_ascii_case(&self.identity.client_id)
+    }
+
+    /// Checks an assertion that a certificate's key signed for `endpoint`, the token endpoint's URL.
+    pub(super) fn check_assertion(
+        &self,
+        assertion: &str,
+        (header, claims): (&Header, &Claims),
+        endpoint: &str,
+    ) -> Result<(), Refusal> {
+        let thumbprint = thumbprint(header).ok_or(Refusal::NoThumbprint)?;
+        let named = |known: &&X509| known.sha1() == thumbprint || known.sha256() == thumbprint;
+        let failed = |reason| Refusal::ClientCertificate {
+            reason,
+            thumbprint: HEXUPPER.encode(&thumbprint),
+            client_id: self.identity.client_id.clone(),
+        };
+        let Some(certificate) = self.certificates.iter().find(named) else {
+            return Err(failed("The key was not found."));
+        };
+        if certificate.not_after < OffsetDateTime::now_utc() {
+            return Err(failed("The key used is expired."));
+        }
+        if !is_signed(assertion, header, certificate) {
+            return Err(failed("The provided signature value did not match the expected signature value."));
+        }
+        if !claims.sub.eq_ignore_ascii_case(&self.identity.client_id) {
+            return Err(Refusal::OtherClient);
+        }
+        let audiences = claims.aud.as_slice();
+        if !audiences.iter().any(|audience| audience.eq_ignore_ascii_case(endpoint)) {
+            return Err(Refusal::OtherEndpoint);
+        }
+        in_time(claims)
+    }
+}
+
+/// `x5t#S256`, or the older `x5t` (RFC 7515 section 4.1); some clients pad them.
+fn thumbprint(header: &Header) -> Option<Vec<u8>> {
+    let text = header.x5t_s256.as_ref().or(header.x5t.as_ref())?;
+    BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok()
+}
+
+fn is_signed(assertion: &str, header: &Header, certificate: &X509) -> bool {
+    let PublicKey::Rsa { n, e } = &certificate.public_key else { return false };
+    if !matches!(header.alg, Algorithm::RS256 | Algorithm::PS256) {
+        return false;
+    }
+    let number = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+    let mut validation = Validation::new(header.alg);
+    // The claims are judged one by one, each with an error code of its own.
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    DecodingKey::from_rsa_components(&number(n), &number(e))
+        .and_then(|key| jsonwebtoken::decode::<Value>(assertion, &key, &validation))
+        .is_ok()
+}

@@ -1,0 +1,48 @@
+//! What is known of a connection, whatever is asked on it.
+
+use tokio::sync::Notify;
+
+use crate::hosts;
+use crate::route::Entrance;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    server_name: Option<String>,
+    is_imds: bool,
+    hang_up: Notify,
+}
+
+impl Connection {
+    /// By TLS, for this server name.
+    pub(crate) fn tls(server_name: Option<String>) -> Self {
+        Self { server_name, is_imds: false, hang_up: Notify::new() }
+    }
+
+    /// By plain HTTP, to the instance metadata service.
+    pub(crate) fn imds() -> Self {
+        Self { server_name: None, is_imds: true, hang_up: Notify::new() }
+    }
+
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    pub(crate) fn entrance(&self) -> Entrance {
+        match &self.server_name {
+            _ if self.is_imds => Entrance::Imds,
+            Some(name) if hosts::is_token_proxy(name) => Entrance::TokenProxy,
+            _ => Entrance::Tls,
+        }
+    }
+
+    /// Closes it.
+    pub(crate) fn hang_up(&self) {
+        self.hang_up.notify_one();
+    }
+
+    /// Ends when it is to be closed.
+    pub(crate) async fn hung_up(&self) {
+        self.hang_up.notified().await;
+    }
+}

@@ -1,0 +1,203 @@
+//! Every way to log in, and its refusals.
+
+use std::path::Path;
+
+use data_encoding::BASE64;
+use keyvault_emulator::{
+    Emulator, Fault, FederatedCredential, Identity, ManagedIdentity, RequestKind, SecretPermission, Seed,
+    Target,
+};
+use tonic::Code;
+
+use crate::harness::{Claim, OTHER_APP, Provider, VALUE, World, files, seed};
+
+const PRINCIPAL: &str = "55555555-5555-4555-8555-555555555555";
+const SYSTEM: &str = "66666666-6666-4666-8666-666666666666";
+const USER: &str = "77777777-7777-4777-8777-777777777777";
+const CLIENT_SECRET: &str = "a-client-secret-value";
+
+fn data(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
+}
+
+fn text(name: &str) -> String {
+    String::from_utf8(data(name)).unwrap()
+}
+
+fn seed_with_applications() -> Seed {
+    let principal = Identity::new("principal", PRINCIPAL)
+        .client_secret(CLIENT_SECRET)
+        .certificate(text("chain/rsa-leaf.pem"));
+    let mut seed = seed()
+        .identity(principal)
+        .identity(Identity::new("system", SYSTEM).managed(ManagedIdentity::System))
+        .identity(Identity::new("user", USER).managed(ManagedIdentity::User));
+    let vault = seed.vaults.remove(0);
+    let names = ["principal", "system", "user"];
+    let vault = names.iter().fold(vault, |vault, name| vault.access(*name, &[SecretPermission::Get]));
+    seed.vault(vault)
+}
+
+async fn world() -> World {
+    let emulator = Emulator::start(seed_with_applications()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let imds = format!("--imds-endpoint=http://{}/", emulator.imds_address());
+    let provider = Provider::start(&emulator, folder.path(), &[&imds]);
+    World { emulator, provider, folder }
+}
+
+/// A claim without a client id, with the secrets of `nodePublishSecretRef`.
+fn principal(world: &World, secrets: &[(&str, &str)]) -> Claim {
+    let mut claim = world.claim().without("clientID").without("csi.storage.k8s.io/serviceAccount.tokens");
+    let secrets = secrets.iter().map(|(key, value)| ((*key).to_owned(), serde_json::json!(value)));
+    claim.secrets = serde_json::Value::Object(secrets.collect()).to_string();
+    claim
+}
+
+async fn reads(world: &World, claim: &Claim) {
+    assert_eq!(files(&world.mount(claim).await.unwrap()), [("db-password", VALUE.as_bytes())]);
+}
+
+async fn refused(world: &World, claim: &Claim, code: Code, words: &str) {
+    let status = world.refused(claim).await;
+    assert_eq!(status.code(), code, "{status:?}");
+    assert!(status.message().contains(words), "{words:?} is not in {status:?}");
+    assert!(!status.message().contains(CLIENT_SECRET), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_service_principal_logs_in_with_its_secret_whatever_the_case_of_its_keys() {
+    let world = world().await;
+    for keys in [("clientid", "clientsecret"), ("ClientID", "ClientSecret"), ("clientId", "clientSecret")] {
+        reads(&world, &principal(&world, &[(keys.0, PRINCIPAL), (keys.1, CLIENT_SECRET)])).await;
+    }
+    assert_eq!(world.emulator.count(RequestKind::Token), 1, "the token is kept under the secret's hash");
+    let wrong = principal(&world, &[("clientid", PRINCIPAL), ("clientsecret", "another value")]);
+    refused(&world, &wrong, Code::Unauthenticated, "AADSTS7000215").await;
+    assert!(!world.provider.log().contains("another value") && !world.provider.log().contains(CLIENT_SECRET));
+    world.emulator.clear_requests();
+    reads(&world, &principal(&world, &[("clientid", PRINCIPAL), ("clientsecret", CLIENT_SECRET)])).await;
+    assert_eq!(world.emulator.count(RequestKind::Token), 0, "a wrong secret disturbs nobody");
+}
+
+#[tokio::test]
+async fn a_service_principals_half_secrets_are_named_without_being_shown() {
+    let world = world().await;
+    for (secrets, words) in [
+        (vec![("clientid", PRINCIPAL)], "secrets.clientsecret: it is missing"),
+        (vec![("clientsecret", CLIENT_SECRET)], "secrets.clientid: it is missing"),
+        (
+            vec![("clientid", CLIENT_SECRET), ("clientsecret", PRINCIPAL)],
+            "secrets.clientid: it is not a client id",
+        ),
+        (vec![], "clientID: it is missing"),
+        (
+            vec![("clientid", PRINCIPAL), ("clientsecret", "x"), ("clientcertificate", "y")],
+            "keep one of the two",
+        ),
+    ] {
+        let claim = principal(&world, &secrets);
+        refused(&world, &claim, Code::InvalidArgument, words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_principal_logs_in_with_its_certificate_as_pem_and_as_pkcs12() {
+    let world = world().await;
+    let pem = format!("{}{}", text("pfx/rsa-aes-256.key"), text("chain/rsa-leaf.pem"));
+    let pfx = BASE64.encode(&data("pfx/rsa-aes-256.pfx"));
+    for certificate in [&pem, &pfx] {
+        reads(&world, &principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", certificate)]))
+            .await;
+    }
+    let stranger = BASE64.encode(&data("pfx/rsa-bare.pfx"));
+    let claim = principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", &stranger)]);
+    refused(&world, &claim, Code::Unauthenticated, "AADSTS700027").await;
+    for (certificate, words) in [
+        ("nonsense!", "neither PEM nor base64"),
+        (&*text("chain/rsa-leaf.pem"), "no private key"),
+        (&*text("pfx/rsa-aes-256.key"), "no certificate"),
+        (&*BASE64.encode(&data("pfx/ec-aes-256.pfx")), "not an RSA key"),
+        (&*BASE64.encode(&data("pfx/refused-password.pfx")), "does not open"),
+    ] {
+        let claim = principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", certificate)]);
+        refused(&world, &claim, Code::InvalidArgument, words).await;
+    }
+}
+
+#[tokio::test]
+async fn managed_identities_come_from_the_node() {
+    let world = world().await;
+    let node = world
+        .claim()
+        .without("clientID")
+        .without("tenantID")
+        .without("csi.storage.k8s.io/serviceAccount.tokens")
+        .set("useVMManagedIdentity", "true");
+    reads(&world, &node).await;
+    reads(&world, &node.clone().set("userAssignedIdentityID", USER)).await;
+    assert_eq!(world.emulator.count(RequestKind::Imds), 2);
+    assert_eq!(world.emulator.count(RequestKind::Token), 0);
+    reads(&world, &node).await;
+    assert_eq!(world.emulator.count(RequestKind::Imds), 2, "the node's token is kept");
+
+    let stranger = node.clone().set("userAssignedIdentityID", OTHER_APP);
+    refused(&world, &stranger, Code::Unauthenticated, "the node has no managed identity").await;
+    world.emulator.inject(Target::Imds, Fault::Status(500));
+    let unknown = node.set("userAssignedIdentityID", "88888888-8888-4888-8888-888888888888");
+    let down = unknown.timeout(std::time::Duration::from_secs(3));
+    refused(&world, &down, Code::Internal, "HTTP status 500").await;
+}
+
+#[tokio::test]
+async fn two_identity_modes_at_once_are_a_mistake() {
+    let world = world().await;
+    let claim = world.claim().set("useVMManagedIdentity", "true").set("useAzureTokenProxy", "true");
+    refused(&world, &claim, Code::InvalidArgument, "only one identity mode").await;
+    let claim = world.claim().set("usePodIdentity", "true");
+    refused(&world, &claim, Code::InvalidArgument, "archived in 2023").await;
+}
+
+#[tokio::test]
+async fn identity_binding_asks_the_clusters_token_proxy_under_its_server_name() {
+    let mut seed = seed();
+    let binding = FederatedCredential::identity_binding("default", "workload-identity-sa");
+    seed.identities[0].federated_credentials.push(binding);
+    let emulator = Emulator::start(seed).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.crt"), emulator.ca_pem()).unwrap();
+    let args = [
+        format!("--token-proxy-url=https://127.0.0.1:{}/some/prefix", emulator.address().port()),
+        "--sni-name=a0123456789.ests.aks".to_owned(),
+        format!("--service-account-dir={}", folder.path().display()),
+    ];
+    let provider = Provider::start(&emulator, folder.path(), &args.each_ref().map(String::as_str));
+    let world = World { emulator, provider, folder };
+    let token = world.token().audience("api://AKSIdentityBinding").build();
+    let tokens = serde_json::json!({ "api://AKSIdentityBinding": { "token": token } }).to_string();
+    let claim = world
+        .claim()
+        .set("useAzureTokenProxy", "true")
+        .set("csi.storage.k8s.io/serviceAccount.tokens", &tokens);
+    reads(&world, &claim).await;
+    let asked = world.emulator.requests();
+    let exchange = asked.iter().find(|request| request.kind == RequestKind::Token).unwrap();
+    assert_eq!(exchange.server_name.as_deref(), Some("a0123456789.ests.aks"), "{exchange:?}");
+    assert!(exchange.path_and_query.starts_with("/some/prefix/"), "{exchange:?}");
+
+    let missing = world.claim().set("useAzureTokenProxy", "true");
+    refused(&world, &missing, Code::InvalidArgument, "tokenRequests: [{audience: api://AKSIdentityBinding}]")
+        .await;
+    std::fs::remove_file(world.folder.path().join("ca.crt")).unwrap();
+    let other = claim.token_of_another_pod(&world);
+    refused(&world, &other, Code::Internal, "ca.crt").await;
+}
+
+impl Claim {
+    fn token_of_another_pod(self, world: &World) -> Self {
+        let token = world.token().audience("api://AKSIdentityBinding").pod("other", "uid").build();
+        let tokens = serde_json::json!({ "api://AKSIdentityBinding": { "token": token } }).to_string();
+        let claim = self.set("csi.storage.k8s.io/serviceAccount.tokens", &tokens);
+        claim.timeout(std::time::Duration::from_secs(3))
+    }
+}
