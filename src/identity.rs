@@ -5,6 +5,7 @@
 //! there are none at hand, that Entra accepted this very token for this very identity
 //! (`proofs`). Only proven requests share; the others fly alone.
 
+mod accounts;
 mod certificate;
 mod cluster;
 mod error;
@@ -29,6 +30,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 use url::Url;
 
+pub use accounts::ServiceAccounts;
 pub use cluster::ClusterApi;
 pub use error::{IdentityError, Refusal};
 pub use exchange::{AccessToken, Exchange, IMDS};
@@ -36,7 +38,7 @@ pub use keys::{KeySource, ServiceAccountKeys, Verdict};
 pub use token_proxy::TokenProxy;
 
 use crate::clock::Clock;
-use crate::plan::{Claims, ClientId, Identity, Through, WorkloadIdentity};
+use crate::plan::{Claims, ClientId, Identity, PlannedIdentity, Through, WorkloadIdentity};
 use crate::retry::Deadline;
 use held::Freshness;
 use sharing::Sharing;
@@ -157,6 +159,7 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Identities {
     keys: ServiceAccountKeys,
+    accounts: ServiceAccounts,
     sharing: Arc<Sharing>,
     fingerprints: hmac::Key,
 }
@@ -168,11 +171,28 @@ impl Identities {
     /// If the system has no random numbers.
     pub fn new(
         keys: ServiceAccountKeys,
+        accounts: ServiceAccounts,
         exchange: Exchange,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Unspecified> {
         let fingerprints = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
-        Ok(Self { keys, sharing: Arc::new(Sharing::new(exchange, clock)), fingerprints })
+        Ok(Self { keys, accounts, sharing: Arc::new(Sharing::new(exchange, clock)), fingerprints })
+    }
+
+    /// Completes an identity that only the cluster can tell.
+    ///
+    /// # Errors
+    /// What is missing, or that the token is not proven: nobody is told of another's annotations.
+    pub async fn complete(&self, planned: &PlannedIdentity) -> Result<Identity, IdentityError> {
+        let annotated = match planned {
+            PlannedIdentity::Known(identity) => return Ok(identity.clone()),
+            PlannedIdentity::Annotated(annotated) => annotated,
+        };
+        match self.keys.verify(&annotated.token, Through::Entra.audience(), self.sharing.now()).await {
+            Verdict::Proven => self.accounts.complete(annotated).await.map(Identity::Workload),
+            Verdict::Failed(reason) => Err(IdentityError::Unproven(reason)),
+            Verdict::NoKeys => Err(IdentityError::Unproven("the cluster's keys are not at hand")),
+        }
     }
 
     /// Finds out what is known of the identity, without asking Entra. A client secret is its own

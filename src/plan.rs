@@ -24,7 +24,8 @@ pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
 pub(crate) use finding::quoted;
 pub use finding::{Fault, Finding, PlanError, Severity};
 pub use identity::{
-    ClientCredential, Identity, ManagedIdentity, ServicePrincipal, Through, WorkloadIdentity,
+    AnnotatedIdentity, ClientCredential, Identity, ManagedIdentity, PlannedIdentity, ServicePrincipal,
+    Through, WorkloadIdentity,
 };
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};
@@ -42,7 +43,7 @@ pub struct MountPlan {
     /// The Entra that issues access tokens, and the resource they are for.
     pub endpoints: Endpoints,
     /// Who asks.
-    pub identity: Identity,
+    pub identity: PlannedIdentity,
     /// What is fetched, in the request's order; never empty.
     pub objects: Vec<ObjectPlan>,
     /// What is legal but probably not meant.
@@ -138,8 +139,8 @@ fn pod(attributes: &Attributes, findings: &mut Findings) -> Pod {
     };
     Pod {
         name: required("csi.storage.k8s.io/pod.name"),
-        namespace: required("csi.storage.k8s.io/pod.namespace"),
-        service_account: text("csi.storage.k8s.io/serviceAccount.name"),
+        namespace: required(attributes::POD_NAMESPACE),
+        service_account: text(attributes::POD_ACCOUNT),
         class: text("secretProviderClass"),
     }
 }

@@ -9,9 +9,11 @@ use url::Url;
 use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
-use crate::identity::{ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, TokenProxy};
+use crate::identity::{
+    ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
+};
 use crate::mount::{Known, Mounter, Told};
-use crate::plan::{Cloud, Defaults, Fault, VaultSuffix};
+use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultSuffix};
 use crate::render;
 use crate::server::{Listen, socket};
 use crate::telemetry::Metrics;
@@ -37,6 +39,10 @@ pub struct Settings {
     pub imds: Url,
     /// The token proxy of AKS.
     pub token_proxy: TokenProxy,
+    /// The cluster's API server, if the provider runs in a cluster.
+    pub cluster: Option<ClusterApi>,
+    /// The tenant of service accounts and classes that name none.
+    pub default_tenant: Option<TenantId>,
     /// Where the keys are that prove service account tokens.
     pub keys: Keys,
 }
@@ -72,6 +78,9 @@ impl Settings {
         if !args.metrics_backend.eq_ignore_ascii_case("prometheus") {
             bail!("--metrics-backend={:?} is not known; the only one is prometheus", args.metrics_backend);
         }
+        let default_tenant = args.default_tenant_id.as_deref().map(TenantId::parse).transpose();
+        let default_tenant = default_tenant.map_err(|fault| flag("--default-tenant-id", &fault))?;
+        let cluster = cluster(args, environment);
         Ok(Self {
             listen: Listen {
                 socket: socket::path(&args.endpoint)?,
@@ -93,7 +102,9 @@ impl Settings {
             imds: Url::parse(&args.imds_endpoint)
                 .with_context(|| format!("--imds-endpoint={:?} is not a URL", args.imds_endpoint))?,
             token_proxy: token_proxy(args)?,
-            keys: keys(args, environment)?,
+            keys: keys(args, cluster.as_ref())?,
+            cluster,
+            default_tenant,
         })
     }
 
@@ -115,12 +126,13 @@ impl Settings {
         };
         let node =
             transport::plain_client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))?;
+        let accounts = ServiceAccounts::new(self.cluster, self.default_tenant);
         let token_proxy = Arc::new(self.token_proxy);
         let exchange =
             Exchange { entra: client.clone(), node, imds: self.imds, token_proxy, clock: clock.clone() };
         Ok(Mounter {
             defaults: self.defaults,
-            identities: Identities::new(ServiceAccountKeys::new(source), exchange, clock)
+            identities: Identities::new(ServiceAccountKeys::new(source), accounts, exchange, clock)
                 .context("the system has no random numbers")?,
             vaults: Vaults::new(client, self.application_id, Arc::clone(metrics)),
             render_options: self.render_options,
@@ -147,7 +159,18 @@ fn flag(name: &str, fault: &Fault) -> anyhow::Error {
     anyhow::anyhow!("{name}: {}; {}", fault.problem, fault.mend)
 }
 
-fn keys(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Keys> {
+/// Every pod is told where its cluster's API server is.
+fn cluster(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Option<ClusterApi> {
+    let host = environment("KUBERNETES_SERVICE_HOST")?;
+    let port = environment("KUBERNETES_SERVICE_PORT")?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Some(ClusterApi {
+        server: format!("https://{host}:{port}"),
+        credentials: args.service_account_dir.clone(),
+    })
+}
+
+fn keys(args: &ServeArgs, cluster: Option<&ClusterApi>) -> anyhow::Result<Keys> {
     match (&args.service_account_jwks, &args.service_account_issuer) {
         (Some(source), Some(issuer)) if source.contains("://") => {
             let url = Url::parse(source).ok().filter(|url| url.scheme() == "https");
@@ -157,16 +180,7 @@ fn keys(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyho
             Ok(Keys::Url(url, issuer.clone()))
         }
         (Some(source), Some(issuer)) => Ok(Keys::File(PathBuf::from(source), issuer.clone())),
-        (None, None) => {
-            let (Some(host), Some(port)) =
-                (environment("KUBERNETES_SERVICE_HOST"), environment("KUBERNETES_SERVICE_PORT"))
-            else {
-                return Ok(Keys::None);
-            };
-            let host = if host.contains(':') { format!("[{host}]") } else { host };
-            let credentials = args.service_account_dir.clone();
-            Ok(Keys::Cluster(ClusterApi { server: format!("https://{host}:{port}"), credentials }))
-        }
+        (None, None) => Ok(cluster.map_or(Keys::None, |api| Keys::Cluster(api.clone()))),
         _ => bail!(
             "--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"
         ),

@@ -49,6 +49,9 @@ pub struct ServeArgs {
     /// The cloud of classes that name none
     #[arg(long, default_value = "AzurePublicCloud")]
     pub cloud_name: String,
+    /// The tenant of classes and service accounts that name none
+    #[arg(long)]
+    pub default_tenant_id: Option<String>,
     /// DNS suffix that a class's vaultURL may use besides its cloud's own; may be repeated
     #[arg(long)]
     pub allowed_vault_suffix: Vec<String>,

@@ -1,5 +1,6 @@
-//! The API server's discovery of its service account issuer, for a provider that runs in a cluster.
+//! The API server, for a provider that runs in a cluster: the issuer's keys, and service accounts.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -22,30 +23,69 @@ struct Discovery {
     issuer: String,
 }
 
+#[derive(Deserialize)]
+struct ServiceAccount {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
 impl ClusterApi {
     /// The issuer, and its keys as a JSON Web Key Set. Every service account may read both, by the
     /// default cluster role `system:service-account-issuer-discovery`.
     pub(super) async fn keys(&self) -> Result<(String, Vec<u8>), String> {
-        // Token and CA are read anew each time: kubelet replaces them.
-        let token = SecretText::new(String::from_utf8_lossy(&self.read("token").await?).trim().to_owned());
-        let roots = reqwest::Certificate::from_pem_bundle(&self.read("ca.crt").await?)
-            .map_err(|error| format!("the cluster's CA: {}", transport::root_cause(&error)))?;
-        let client = transport::builder()
-            .no_proxy()
-            .tls_certs_only(roots)
-            .build()
-            .map_err(|error| transport::root_cause(&error))?;
-        let request = |path: &str| client.get(format!("{}{path}", self.server)).bearer_auth(token.expose());
-        let discovery = fetch(request("/.well-known/openid-configuration")).await?;
+        let caller = self.caller().await?;
+        let discovery = fetch(caller.request("/.well-known/openid-configuration")).await?;
         let discovery: Discovery = serde_json::from_slice(&discovery)
             .map_err(|_| "the API server's OpenID configuration names no issuer".to_owned())?;
         // Not the document's `jwks_uri`: that may be a public copy elsewhere, which can lag behind.
-        let keys = fetch(request("/openid/v1/jwks")).await?;
+        let keys = fetch(caller.request("/openid/v1/jwks")).await?;
         Ok((discovery.issuer, keys))
+    }
+
+    /// The annotations of a service account.
+    pub(super) async fn annotations(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<BTreeMap<String, String>, String> {
+        let caller = self.caller().await?;
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
+        let account = fetch(caller.request(&path)).await?;
+        let account: ServiceAccount = serde_json::from_slice(&account)
+            .map_err(|_| "the API server's answer is no ServiceAccount".to_owned())?;
+        Ok(account.metadata.annotations)
+    }
+
+    /// Token and CA are read anew each time: kubelet replaces them.
+    async fn caller(&self) -> Result<Caller, String> {
+        let token = SecretText::new(String::from_utf8_lossy(&self.read("token").await?).trim().to_owned());
+        let roots = reqwest::Certificate::from_pem_bundle(&self.read("ca.crt").await?)
+            .map_err(|error| format!("the cluster's CA: {}", transport::root_cause(&error)))?;
+        let client = transport::builder().no_proxy().tls_certs_only(roots).build();
+        let client = client.map_err(|error| transport::root_cause(&error))?;
+        Ok(Caller { client, token, server: self.server.clone() })
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>, String> {
         let path = self.credentials.join(name);
         tokio::fs::read(&path).await.map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+/// The provider, as it calls the API server.
+struct Caller {
+    client: reqwest::Client,
+    token: SecretText,
+    server: String,
+}
+
+impl Caller {
+    fn request(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("{}{path}", self.server)).bearer_auth(self.token.expose())
     }
 }

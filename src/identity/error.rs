@@ -20,6 +20,21 @@ pub enum IdentityError {
         "secrets.clientcertificate: {0}; put PEM with an RSA key and its certificate there, or PKCS#12 in base64 with an empty password"
     )]
     Certificate(&'static str),
+    /// The pod's service account does not say which application it stands for.
+    #[error("service account {account}: {problem}; {mend}")]
+    ServiceAccount {
+        /// Namespace and name.
+        account: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        mend: String,
+    },
+    /// The token is not proven, and only a proven one may be asked about.
+    #[error(
+        "no clientID is given, and the pod's token does not prove its service account: {0}; set clientID and tenantID"
+    )]
+    Unproven(&'static str),
     /// Entra did not answer, or not with anything that decides.
     #[error(
         "Entra at {authority} cannot be used: {reason}; check the node's network, DNS, proxy and trusted CAs; the mount is tried again"
@@ -44,8 +59,8 @@ impl IdentityError {
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Refused(_) => Code::Unauthenticated,
-            Self::Certificate(_) => Code::InvalidArgument,
+            Self::Refused(_) | Self::Unproven(_) => Code::Unauthenticated,
+            Self::Certificate(_) | Self::ServiceAccount { .. } => Code::InvalidArgument,
             Self::Unreachable { .. } => Code::Internal,
         }
     }
@@ -58,8 +73,8 @@ impl Transient for IdentityError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(_) | Self::Certificate(_) => None,
             Self::Unreachable { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }

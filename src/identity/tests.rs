@@ -47,7 +47,13 @@ impl World {
         let token_proxy = Arc::new(proxy);
         let exchange =
             Exchange { entra: client.clone(), node: client, imds, token_proxy, clock: clock.clone() };
-        let identities = Identities::new(ServiceAccountKeys::new(source), exchange, clock.clone()).unwrap();
+        let identities = Identities::new(
+            ServiceAccountKeys::new(source),
+            ServiceAccounts::new(None, None),
+            exchange,
+            clock.clone(),
+        )
+        .unwrap();
         Self { emulator, clock, identities, _folder: folder }
     }
 

@@ -43,8 +43,12 @@ impl Mounter {
         plan: &MountPlan,
         deadline: Deadline,
     ) -> Result<Vec<Vec<Fetched>>, MountError> {
-        let login = self.identities.login(&plan.identity, &plan.endpoints.authority);
-        let login = deadline.limit(login).await.ok_or_else(|| late(plan))?;
+        let authority = &plan.endpoints.authority;
+        let login = async {
+            let identity = self.identities.complete(&plan.identity).await?;
+            Ok::<_, IdentityError>(self.identities.login(&identity, authority).await)
+        };
+        let login = deadline.limit(login).await.ok_or_else(|| late(plan))??;
         let held = AtomicUsize::new(0);
         let errand = Errand { mounter: self, plan, login: &login, deadline, held: &held };
         let mut answers = BTreeMap::new();

@@ -26,14 +26,18 @@ pub(super) const PARAMETERS: &[&str] = &[
     "vaultURL",
 ];
 
+/// The key of the pod's namespace.
+pub(super) const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+/// The key of the pod's service account.
+pub(super) const POD_ACCOUNT: &str = "csi.storage.k8s.io/serviceAccount.name";
 /// The key, among the attributes or the secrets, of the pod's service account tokens.
 pub(super) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
 /// What a mount's span shows of the attributes.
 const SPAN_FIELDS: [(&str, &str); 6] = [
     ("pod", "csi.storage.k8s.io/pod.name"),
-    ("namespace", "csi.storage.k8s.io/pod.namespace"),
-    ("service_account", "csi.storage.k8s.io/serviceAccount.name"),
+    ("namespace", POD_NAMESPACE),
+    ("service_account", POD_ACCOUNT),
     ("class", "secretProviderClass"),
     ("vault", "keyvaultName"),
     ("vault", "vaultURL"),

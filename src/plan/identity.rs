@@ -1,12 +1,21 @@
 //! Who asks: the parameters and secrets that say by which identity.
 
-use super::attributes::{Attributes, TOKENS};
-use super::finding::{Fault, Findings};
+use super::attributes::{Attributes, POD_ACCOUNT, POD_NAMESPACE, TOKENS};
+use super::finding::{Fault, Findings, quoted};
 use super::names::{ClientId, TenantId};
 use super::token::{IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 use crate::secret::SecretText;
 
-/// The identity of a mount.
+/// The identity of a mount, as far as its request tells.
+#[derive(Clone, Debug)]
+pub enum PlannedIdentity {
+    /// All of it.
+    Known(Identity),
+    /// The pod's own, of an application that its service account's annotations name.
+    Annotated(AnnotatedIdentity),
+}
+
+/// Who asks Key Vault.
 #[derive(Clone, Debug)]
 pub enum Identity {
     /// The pod's own, by its service account token.
@@ -47,6 +56,19 @@ pub struct WorkloadIdentity {
     pub client: ClientId,
     /// The pod's token.
     pub token: ServiceAccountToken,
+}
+
+/// A workload identity whose application only the cluster can tell.
+#[derive(Clone, Debug)]
+pub struct AnnotatedIdentity {
+    /// The Entra tenant, if the class names it.
+    pub tenant: Option<TenantId>,
+    /// The pod's token.
+    pub token: ServiceAccountToken,
+    /// Its namespace, as the token's subject has it.
+    pub namespace: String,
+    /// Its service account, as the token's subject has it.
+    pub account: String,
 }
 
 /// What an application proves itself with.
@@ -94,7 +116,7 @@ pub(super) fn parse(
     attributes: &Attributes,
     secrets: &Attributes,
     findings: &mut Findings,
-) -> Option<Identity> {
+) -> Option<PlannedIdentity> {
     let mut wanted = Vec::new();
     for mode in [POD_IDENTITY, MANAGED_IDENTITY, TOKEN_PROXY] {
         if findings.take(mode, attributes.flag(mode))? {
@@ -112,7 +134,7 @@ pub(super) fn parse(
         [MANAGED_IDENTITY] => {
             let client = attributes.text(USER_ASSIGNED).map(ClientId::parse).transpose();
             let client = findings.take(USER_ASSIGNED, client)?;
-            Some(Identity::Managed(ManagedIdentity { client }))
+            Some(PlannedIdentity::Known(Identity::Managed(ManagedIdentity { client })))
         }
         [POD_IDENTITY] => {
             let mend = "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity";
@@ -143,13 +165,14 @@ pub(super) fn parse(
 }
 
 fn parse_tenant(attributes: &Attributes, findings: &mut Findings) -> Option<TenantId> {
-    match attributes.text("tenantID").or(attributes.text("tenantId")) {
-        Some(text) => findings.take("tenantID", TenantId::parse(text)),
-        None => {
-            findings.error("tenantID", Fault::new("it is missing", "set it to the Entra tenant's id"));
-            None
-        }
+    if given_tenant(attributes).is_none() {
+        findings.error("tenantID", Fault::new("it is missing", "set it to the Entra tenant's id"));
     }
+    findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose())?
+}
+
+fn given_tenant(attributes: &Attributes) -> Option<&str> {
+    attributes.text("tenantID").or(attributes.text("tenantId"))
 }
 
 fn parse_workload(
@@ -159,10 +182,11 @@ fn parse_workload(
     attributes: &Attributes,
     secrets: &Attributes,
     findings: &mut Findings,
-) -> Option<Identity> {
+) -> Option<PlannedIdentity> {
     let client = findings.take("clientID", ClientId::parse(client));
     let token = findings.take(TOKENS, ServiceAccountToken::find(through.audience(), secrets, attributes));
-    Some(Identity::Workload(WorkloadIdentity { through, tenant: tenant?, client: client?, token: token? }))
+    let identity = WorkloadIdentity { through, tenant: tenant?, client: client?, token: token? };
+    Some(PlannedIdentity::Known(Identity::Workload(identity)))
 }
 
 /// Workload identity where `clientID` is set, else a service principal from the secrets.
@@ -170,9 +194,9 @@ fn parse_application(
     attributes: &Attributes,
     secrets: &Attributes,
     findings: &mut Findings,
-) -> Option<Identity> {
-    let tenant = parse_tenant(attributes, findings);
+) -> Option<PlannedIdentity> {
     if let Some(client) = attributes.text("clientID") {
+        let tenant = parse_tenant(attributes, findings);
         return parse_workload(Through::Entra, tenant, client, attributes, secrets, findings);
     }
     let secret = |key: &str| secrets.text_without_case(key).map(|text| SecretText::new(text.to_owned()));
@@ -188,22 +212,15 @@ fn parse_application(
     };
     let mend = "the Secret of nodePublishSecretRef must have it, in the pod's namespace; or set clientID for workload identity, to the client id of the identity whose federated credential names the pod's service account";
     match (secrets.text_without_case("clientid"), credential) {
-        (None, None) => {
-            let mend = "set it to the client id of the identity whose federated credential names the pod's service \
-                        account, or name a Secret with clientid and clientsecret by nodePublishSecretRef";
-            findings.error("clientID", Fault::new("it is missing", mend));
-            None
-        }
+        (None, None) => parse_annotated(attributes, secrets, findings),
         (Some(client), Some(credential)) => {
+            let tenant = parse_tenant(attributes, findings);
             // Not quoted: whoever mixed the two up has his secret here.
             let wrong = |()| Fault::new("it is not a client id", "give the application's client id, a UUID");
             let client = ClientId::parse_uuid(client).ok_or(()).map_err(wrong);
             let client = findings.take("secrets.clientid", client);
-            Some(Identity::ServicePrincipal(ServicePrincipal {
-                tenant: tenant?,
-                client: client?,
-                credential,
-            }))
+            let identity = ServicePrincipal { tenant: tenant?, client: client?, credential };
+            Some(PlannedIdentity::Known(Identity::ServicePrincipal(identity)))
         }
         (client, _) => {
             let place = if client.is_none() { "secrets.clientid" } else { "secrets.clientsecret" };
@@ -211,4 +228,35 @@ fn parse_application(
             None
         }
     }
+}
+
+/// Neither an application nor a secret is named: the annotations of the pod's service account may.
+fn parse_annotated(
+    attributes: &Attributes,
+    secrets: &Attributes,
+    findings: &mut Findings,
+) -> Option<PlannedIdentity> {
+    let tenant = findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose());
+    let token = ServiceAccountToken::find(TOKEN_EXCHANGE_AUDIENCE, secrets, attributes).map_err(|fault| {
+        let mend = format!(
+            "set it to the client id of the identity whose federated credential names the pod's service account, or name a Secret with clientid and clientsecret by nodePublishSecretRef; to have it from the service account's annotations, {}",
+            fault.mend
+        );
+        findings.error("clientID", Fault::new(format!("it is missing, and {}", fault.problem), mend));
+    });
+    let token = token.ok()?;
+    let subject = token.claims().subject.strip_prefix("system:serviceaccount:");
+    let Some((namespace, account)) = subject.and_then(|subject| subject.split_once(':')) else {
+        let problem = "the token's subject is no service account";
+        findings.error(TOKENS, Fault::new(problem, "set clientID"));
+        return None;
+    };
+    let (namespace, account) = (namespace.to_owned(), account.to_owned());
+    for (key, claimed) in [(POD_NAMESPACE, &namespace), (POD_ACCOUNT, &account)] {
+        if attributes.text(key).is_some_and(|said| said != claimed) {
+            let problem = format!("it is not the token's, {}", quoted(claimed));
+            findings.error(key, Fault::new(problem, "leave the pod's token to kubelet"));
+        }
+    }
+    Some(PlannedIdentity::Annotated(AnnotatedIdentity { tenant: tenant?, token, namespace, account }))
 }

@@ -76,7 +76,9 @@ fn what_has_no_effect_is_warned_of() {
 #[test]
 fn the_older_name_of_the_tenant_is_understood() {
     let plan = plan(&[("tenantID", ""), ("tenantId", "contoso.com")]).unwrap();
-    let Identity::Workload(workload) = &plan.identity else { panic!("a workload identity") };
+    let PlannedIdentity::Known(Identity::Workload(workload)) = &plan.identity else {
+        panic!("a workload identity")
+    };
     assert_eq!((workload.tenant.as_str(), plan.warnings.len()), ("contoso.com", 0));
 }
 

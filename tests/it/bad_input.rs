@@ -39,7 +39,10 @@ async fn wrong_parameters_are_named_with_their_mend() {
         ),
         (claim.clone().without("tenantID"), ["tenantID: it is missing", "tenant's id"]),
         (claim.clone().set("tenantID", "../common"), ["tenantID: \"../common\"", "az account show"]),
-        (claim.clone().without("clientID"), ["clientID: it is missing", "federated credential"]),
+        (
+            claim.clone().without("clientID").without("csi.storage.k8s.io/serviceAccount.tokens"),
+            ["clientID: it is missing", "federated credential"],
+        ),
         (claim.clone().set("clientID", "a&b"), ["clientID: \"a&b\"", "UUID"]),
         (claim.clone().set("cloudName", "AzureMoon"), ["cloudName: \"AzureMoon\"", "AzurePublicCloud"]),
         (claim.clone().set("usePodIdentity", "true"), ["usePodIdentity", "workload identity"]),

@@ -5,11 +5,11 @@ use std::path::Path;
 use data_encoding::BASE64;
 use keyvault_emulator::{
     Emulator, Fault, FederatedCredential, Identity, ManagedIdentity, RequestKind, SecretPermission, Seed,
-    Target,
+    ServiceAccount, Target,
 };
 use tonic::Code;
 
-use crate::harness::{Claim, OTHER_APP, Provider, VALUE, World, files, seed};
+use crate::harness::{APP, Claim, OTHER_APP, Provider, TENANT, VALUE, World, files, seed};
 
 const PRINCIPAL: &str = "55555555-5555-4555-8555-555555555555";
 const SYSTEM: &str = "66666666-6666-4666-8666-666666666666";
@@ -200,4 +200,73 @@ impl Claim {
         let claim = self.set("csi.storage.k8s.io/serviceAccount.tokens", &tokens);
         claim.timeout(std::time::Duration::from_secs(3))
     }
+}
+
+/// A provider in a "cluster" whose API server is the emulator.
+async fn cluster_world(accounts: &[ServiceAccount], args: &[&str]) -> World {
+    let seed = accounts.iter().cloned().fold(seed(), Seed::service_account);
+    let emulator = Emulator::start(seed).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let own = emulator.token("kube-system", "provider").audience(emulator.issuer()).build();
+    std::fs::write(folder.path().join("token"), own).unwrap();
+    std::fs::write(folder.path().join("ca.crt"), emulator.ca_pem()).unwrap();
+    let port = emulator.address().port().to_string();
+    let environment = [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", port.as_str())];
+    let credentials = format!("--service-account-dir={}", folder.path().display());
+    let args = std::iter::once(credentials.as_str()).chain(args.iter().copied()).collect::<Vec<_>>();
+    let provider = Provider::start_in(&emulator, folder.path(), &args, &environment);
+    World { emulator, provider, folder }
+}
+
+const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
+const TENANT_ANNOTATION: &str = "azure.workload.identity/tenant-id";
+
+fn account() -> ServiceAccount {
+    ServiceAccount::new("default", "workload-identity-sa").annotation(CLIENT_ANNOTATION, APP)
+}
+
+#[tokio::test]
+async fn client_and_tenant_come_from_the_service_accounts_annotations() {
+    let world = cluster_world(&[account().annotation(TENANT_ANNOTATION, TENANT)], &[]).await;
+    let bare = world.claim().without("clientID").without("tenantID");
+    let pods = (0..50).map(|index| {
+        bare.clone().token(&world.token().pod(format!("pod-{index}"), format!("uid-{index}")).build())
+    });
+    let pods = pods.collect::<Vec<_>>();
+    let mounts = futures_util::future::join_all(pods.iter().map(|claim| world.mount(claim))).await;
+    assert!(mounts.iter().all(Result::is_ok), "{mounts:?}");
+    assert_eq!(world.emulator.count(RequestKind::ServiceAccount), 1, "kept, and asked for together");
+    assert_eq!(world.emulator.count(RequestKind::Token), 1);
+}
+
+#[tokio::test]
+async fn the_tenant_may_come_from_the_class_or_the_operator() {
+    let world = cluster_world(&[account()], &[]).await;
+    let claim = world.claim().without("clientID");
+    reads(&world, &claim).await;
+    refused(&world, &claim.without("tenantID"), Code::InvalidArgument, TENANT_ANNOTATION).await;
+    let world = cluster_world(&[account()], &[&format!("--default-tenant-id={TENANT}")]).await;
+    reads(&world, &world.claim().without("clientID").without("tenantID")).await;
+}
+
+#[tokio::test]
+async fn what_the_cluster_does_not_say_is_named_with_its_mend() {
+    let world = cluster_world(&[ServiceAccount::new("default", "workload-identity-sa")], &[]).await;
+    let bare = world.claim().without("clientID");
+    refused(&world, &bare, Code::InvalidArgument, CLIENT_ANNOTATION).await;
+    let nobody = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
+    let nobody = nobody.token(&world.emulator.token("default", "nobody").build());
+    refused(&world, &nobody, Code::InvalidArgument, "HTTP status 404").await;
+    world.emulator.inject(Target::ApiServer, Fault::Status(403));
+    let other = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
+    let other = other.token(&world.emulator.token("default", "other-sa").build());
+    refused(&world, &other, Code::InvalidArgument, "`get` on serviceaccounts").await;
+
+    let strange = bare.clone().set("csi.storage.k8s.io/serviceAccount.name", "somebody-else");
+    refused(&world, &strange, Code::InvalidArgument, "it is not the token's").await;
+    let forged = bare.token(&world.token().forged().build());
+    refused(&world, &forged, Code::Unauthenticated, "does not prove its service account").await;
+
+    let outside = World::start(&[]).await;
+    refused(&outside, &outside.claim().without("clientID"), Code::Unauthenticated, "set clientID").await;
 }
