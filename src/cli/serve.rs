@@ -80,7 +80,7 @@ pub struct ServeArgs {
     /// Put the chain of a certificate's secret in order: leaf, intermediates, root
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
     pub construct_pem_chain: bool,
-    /// Write certificate and key of a certificate's secret also as <alias>.crt and <alias>.key
+    /// Write certificate and key of a certificate's secret also as files that end in .crt and .key
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub write_cert_and_key_in_separate_files: bool,
     /// Write log lines as JSON
