@@ -86,7 +86,7 @@ fn attributes() -> String {
 
 fn plan(criterion: &mut Criterion) {
     let (json, secrets) = (attributes(), Attributes::default());
-    let defaults = Defaults { cloud: Cloud::Public, allowed_vault_suffixes: Vec::new() };
+    let defaults = Defaults { cloud: Cloud::Public, tenant: None, allowed_vault_suffixes: Vec::new() };
     let parse = |json: &str| {
         let attributes = Attributes::parse("attributes", json).expect("the attributes are JSON");
         let (target_path, permission) = ("/target", "420");

@@ -69,7 +69,15 @@ pub struct IdentityKey {
 
 impl IdentityKey {
     fn same_subject(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.subject == other.subject
+        match self.mode {
+            Mode::WorkloadIdentity | Mode::IdentityBinding => {
+                self.issuer == other.issuer && self.subject == other.subject
+            }
+            Mode::ServicePrincipal | Mode::ManagedIdentity => {
+                (self.mode, &self.authority, &self.tenant, &self.client)
+                    == (other.mode, &other.authority, &other.tenant, &other.client)
+            }
+        }
     }
 
     /// A client's credential enters as a keyed hash, whose key lives and dies with this process.
@@ -191,7 +199,12 @@ impl Identities {
         match self.keys.verify(&annotated.token, Through::Entra.audience(), self.sharing.now()).await {
             Verdict::Proven => self.accounts.complete(annotated).await.map(Identity::Workload),
             Verdict::Failed(reason) => Err(IdentityError::Unproven(reason)),
-            Verdict::NoKeys => Err(IdentityError::Unproven("the cluster's keys are not at hand")),
+            Verdict::NoKeys if self.accounts.has_cluster() => Err(IdentityError::Unreachable {
+                authority: "the API server".to_owned(),
+                reason: "the cluster's keys, which prove the pod's token, cannot be loaded".to_owned(),
+                retry_after: None,
+            }),
+            Verdict::NoKeys => Err(IdentityError::Unproven("the provider runs outside a cluster")),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::identity::Identities;
 pub use error::{MountError, ObjectError};
 pub use known::Known;
 use tokio::io::AsyncReadExt;
+use tokio::sync::Semaphore;
 pub use told::Told;
 use zeroize::Zeroize;
 
@@ -38,6 +39,8 @@ pub struct Mounter {
     pub file_writer: FileWriter,
     /// The largest response that the driver accepts.
     pub max_response_bytes: usize,
+    /// Places for work that keeps a core busy; shared with whoever else has such work.
+    pub costly: Arc<Semaphore>,
     /// Who writes where just now.
     pub targets: Targets,
     /// Warnings that have been logged.
@@ -63,9 +66,13 @@ impl Mounter {
             let options = self.render_options;
             let objects = plan.objects;
             let rendered = if fetched.iter().flatten().any(Fetched::is_costly) {
-                // Key derivations would keep a worker from other mounts.
-                let rendering =
-                    tokio::task::spawn_blocking(move || render_all(&objects, fetched, options, deadline));
+                // Key derivations would keep a worker, and many of them all cores, from other mounts.
+                let place = Arc::clone(&self.costly).acquire_owned().await.map_err(|_| MountError::Defect)?;
+                let span = tracing::Span::current();
+                let rendering = tokio::task::spawn_blocking(move || {
+                    let _place = place;
+                    span.in_scope(|| render_all(&objects, fetched, options, deadline))
+                });
                 rendering.await.unwrap_or(Err(MountError::Defect))
             } else {
                 render_all(&objects, fetched, options, deadline)
@@ -172,7 +179,7 @@ fn render_all(
         versions.extend(
             fetched.iter().enumerate().map(|(index, fetched)| object_version(object, index, fetched)),
         );
-        match render::render(object, fetched, options) {
+        match render::render(object, fetched, options, &|| !deadline.left().is_zero()) {
             Ok(more) => files.extend(more),
             Err(error) => errors.push(ObjectError::Render(error)),
         }
@@ -196,11 +203,18 @@ async fn read_environment(path: &Path) -> Result<Endpoints, Fault> {
         let mend = "mount a small file into the provider's container, for example from /etc/kubernetes";
         Fault::new(format!("{} {why}", quoted(&path.to_string_lossy())), mend)
     };
+    let resolved = tokio::fs::canonicalize(path)
+        .await
+        .map_err(|error| unreadable(format!("cannot be opened: {error}")))?;
+    // With --file-writer=provider the volumes of pods are in reach, and what lies there is the pods' own.
+    if resolved.to_string_lossy().contains("/volumes/kubernetes.io~") {
+        return Err(unreadable("lies in a pod's volume".to_owned()));
+    }
     let file = tokio::fs::OpenOptions::new()
         .read(true)
         // A named pipe must not hold a thread.
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(path)
+        .open(&resolved)
         .await
         .map_err(|error| unreadable(format!("cannot be opened: {error}")))?;
     let metadata = file.metadata().await.map_err(|error| unreadable(format!("cannot be read: {error}")))?;

@@ -69,6 +69,8 @@ pub struct Pod {
 pub struct Defaults {
     /// The cloud of requests that name none.
     pub cloud: Cloud,
+    /// The tenant of requests that name none.
+    pub tenant: Option<TenantId>,
     /// Suffixes that `vaultURL` may use besides the cloud's own.
     pub allowed_vault_suffixes: Vec<VaultSuffix>,
 }
@@ -102,7 +104,7 @@ impl MountPlan {
         let mode = findings.take("permission", FileMode::parse_decimal(request.permission));
         let endpoints = endpoints(attributes, request.environment, defaults, &mut findings);
         let vault = vault(attributes, endpoints.as_ref(), defaults, &mut findings);
-        let identity = identity::parse(attributes, request.secrets, &mut findings);
+        let identity = identity::parse(attributes, request.secrets, defaults.tenant.as_ref(), &mut findings);
         let inherited = objects::Inherited {
             vault: vault.as_ref(),
             vault_needed: Cell::new(false),

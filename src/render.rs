@@ -9,6 +9,8 @@ mod public_key;
 
 pub use error::RenderError;
 
+use x509_parser::prelude::{FromDer, X509Certificate};
+
 use crate::deliver::File;
 use crate::plan::{Format, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
@@ -30,6 +32,7 @@ const PKCS12: &str = "application/x-pkcs12";
 const PEM: &str = "application/x-pem-file";
 
 /// Makes the files of `object` of what was fetched for it: one, or with a history one of each version.
+/// Asks `go_on` before each.
 ///
 /// # Errors
 /// [`RenderError`], which names the object and never its content.
@@ -37,9 +40,13 @@ pub fn render(
     object: &ObjectPlan,
     fetched: Vec<Fetched>,
     options: Options,
+    go_on: &dyn Fn() -> bool,
 ) -> Result<Vec<File>, RenderError> {
     let mut files = Vec::with_capacity(fetched.len());
     for (index, version) in fetched.into_iter().enumerate() {
+        if !go_on() {
+            return Err(RenderError::of(object, Problem::GivenUp));
+        }
         let path = if object.history.is_some() { object.path.inner(index) } else { object.path.clone() };
         render_version(object, version, path, options, &mut files)
             .map_err(|problem| RenderError::of(object, problem))?;
@@ -58,6 +65,9 @@ fn render_version(
     match fetched.content {
         Content::Key(material) => file(path, SecretBytes::new(public_key(&material)?.into_bytes())),
         Content::Certificate(der) => {
+            if !X509Certificate::from_der(&der).is_ok_and(|(rest, _)| rest.is_empty()) {
+                return Err(Problem::Certificate);
+            }
             let mut text = SecretBytes::default();
             pem::encode(pem::CERTIFICATE, &der, &mut text);
             file(path, text);
@@ -80,10 +90,16 @@ fn render_version(
     Ok(())
 }
 
+/// More than any chain has.
+const MOST_CERTIFICATES: usize = 64;
+
 /// The private key, PKCS#8, then the certificates.
 fn pem_of_pfx(object: &ObjectPlan, text: &SecretBytes, options: Options) -> Result<SecretBytes, Problem> {
     let bundle = pfx::open(encoding::base64(text)?.expose())?;
     let mut certificates = bundle.certificates;
+    if certificates.len() > MOST_CERTIFICATES {
+        return Err(Problem::TooManyCertificates);
+    }
     if options.construct_chain {
         let chain = chain::order(certificates);
         if !chain.complete {

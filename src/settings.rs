@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::cli::serve::ServeArgs;
@@ -91,7 +92,7 @@ impl Settings {
                 metrics_port: args.prometheus_port,
                 drain_timeout: args.drain_timeout.into(),
             },
-            defaults: Defaults { cloud, allowed_vault_suffixes },
+            defaults: Defaults { cloud, tenant: default_tenant.clone(), allowed_vault_suffixes },
             render_options: render::Options {
                 construct_chain: args.construct_pem_chain,
                 separate_files: args.write_cert_and_key_in_separate_files,
@@ -128,8 +129,16 @@ impl Settings {
             transport::plain_client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))?;
         let accounts = ServiceAccounts::new(self.cluster, self.default_tenant);
         let token_proxy = Arc::new(self.token_proxy);
-        let exchange =
-            Exchange { entra: client.clone(), node, imds: self.imds, token_proxy, clock: clock.clone() };
+        // One core of two is always left for mounts that copy.
+        let costly = Arc::new(Semaphore::new(1));
+        let exchange = Exchange {
+            entra: client.clone(),
+            node,
+            imds: self.imds,
+            token_proxy,
+            costly: Arc::clone(&costly),
+            clock: clock.clone(),
+        };
         Ok(Mounter {
             defaults: self.defaults,
             identities: Identities::new(ServiceAccountKeys::new(source), accounts, exchange, clock)
@@ -138,6 +147,7 @@ impl Settings {
             render_options: self.render_options,
             file_writer: self.file_writer,
             max_response_bytes: self.max_response_bytes,
+            costly,
             targets: Targets::default(),
             told: Told::default(),
             known: Known::default(),

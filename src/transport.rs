@@ -53,7 +53,7 @@ pub(crate) fn azure(client: &reqwest::Client) -> Transport {
 
 /// The largest answer of Key Vault or Entra. A secret has 25 kB at most; escaped, and with its tags,
 /// it is still far from this.
-const LARGEST_ANSWER: usize = 1 << 20;
+const LARGEST_ANSWER: usize = 256 << 10;
 
 /// Sends a request down the pipeline, from the last policy of this program on: its answer is bounded.
 pub(crate) async fn send(ctx: &Context<'_>, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {

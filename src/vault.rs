@@ -52,11 +52,18 @@ impl Fetched {
 
     /// Bytes held.
     pub fn size(&self) -> usize {
-        match &self.content {
-            Content::Secret { text, .. } => text.len(),
-            Content::Key(_) => size_of::<KeyMaterial>(),
+        let content = match &self.content {
+            Content::Secret { text, content_type, .. } => {
+                text.len() + content_type.as_ref().map_or(0, String::len)
+            }
+            Content::Key(material) => {
+                let KeyMaterial { curve, modulus, exponent, x, y } = material.as_ref();
+                let numbers = [modulus, exponent, x, y].into_iter().flatten().map(Vec::len).sum::<usize>();
+                numbers + curve.as_ref().map_or(0, String::len)
+            }
             Content::Certificate(certificate) => certificate.len(),
-        }
+        };
+        content + self.version.len()
     }
 }
 

@@ -50,6 +50,11 @@ impl ServiceAccounts {
         Self { api, default_tenant, kept: Mutex::new(bounded(ACCOUNTS)) }
     }
 
+    /// Whether there is a cluster to ask.
+    pub(super) fn has_cluster(&self) -> bool {
+        self.api.is_some()
+    }
+
     /// Completes an identity from the annotations of its service account. Only for one whose token has
     /// been proven: the annotations are those of the token's subject.
     pub(super) async fn complete(
@@ -72,6 +77,10 @@ impl ServiceAccounts {
         };
         let annotations = match self.annotations(api, namespace, account).await {
             Ok(annotations) => annotations,
+            Err(reason) if !is_decided(&reason) => {
+                let authority = "the API server".to_owned();
+                return Err(IdentityError::Unreachable { authority, reason, retry_after: None });
+            }
             Err(reason) => {
                 let mend = "grant the provider's ServiceAccount `get` on serviceaccounts (a ClusterRole and its binding), or set clientID and tenantID";
                 return wrong(
@@ -114,10 +123,21 @@ impl ServiceAccounts {
                 return answer.clone();
             }
         }
-        let answer = api.annotations(namespace, account).await.map(Arc::new);
+        let mut answer = api.annotations(namespace, account).await.map(Arc::new);
+        if let (Err(reason), Some((_, Ok(kept)))) = (&answer, slot.as_ref())
+            && !is_decided(reason)
+        {
+            // The API server is away: what it said is still the best there is.
+            answer = Ok(Arc::clone(kept));
+        }
         *slot = Some((Instant::now(), answer.clone()));
         answer
     }
+}
+
+/// Whether the API server itself said no, and did not merely fail.
+fn is_decided(reason: &str) -> bool {
+    ["HTTP status 401", "HTTP status 403", "HTTP status 404"].iter().any(|status| reason.starts_with(status))
 }
 
 /// A name as Kubernetes has them (RFC 1123), which is a path element too.

@@ -37,10 +37,10 @@ pub enum IdentityError {
     Unproven(&'static str),
     /// Entra did not answer, or not with anything that decides.
     #[error(
-        "Entra at {authority} cannot be used: {reason}; check the node's network, DNS, proxy and trusted CAs; the mount is tried again"
+        "{authority} cannot be used: {reason}; check the node's network, DNS, proxy and trusted CAs; the mount is tried again"
     )]
     Unreachable {
-        /// The authority's host.
+        /// Who was asked: Entra, the token proxy or the node, and under which host.
         authority: String,
         /// What happened.
         reason: String,
@@ -52,7 +52,10 @@ pub enum IdentityError {
 impl IdentityError {
     /// Entra took longer than there was time.
     pub fn late(authority: &Url) -> Self {
-        let authority = authority.host_str().unwrap_or_default().to_owned();
+        Self::late_from(format!("Entra at {}", authority.host_str().unwrap_or_default()))
+    }
+
+    pub(super) fn late_from(authority: String) -> Self {
         Self::Unreachable { authority, reason: "no answer in time".to_owned(), retry_after: None }
     }
 
@@ -115,7 +118,7 @@ impl Refusal {
     /// Whether it is the identity that is refused, and not this token's moment or the resource that it
     /// was to be for.
     pub(super) fn is_of_the_identity(&self) -> bool {
-        !matches!(self.code.as_str(), "700024" | "500011" | "50001")
+        !matches!(self.code.as_str(), "700024" | "500011" | "50001" | "invalid_resource")
     }
 
     /// What to do, by Entra's code (Microsoft Entra authentication and authorization error codes).

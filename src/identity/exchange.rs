@@ -14,6 +14,7 @@ use azure_identity::{
     ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId,
 };
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::certificate::ClientCertificate;
@@ -21,7 +22,7 @@ use super::error::{IdentityError, Refusal};
 use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
 use super::token_proxy::TokenProxy;
 use crate::clock::Clock;
-use crate::plan::{ClientCredential, Identity, TenantId, Through};
+use crate::plan::{ClientCredential, Identity, ServicePrincipal, TenantId, Through};
 use crate::retry::{Deadline, retrying};
 use crate::secret::SecretText;
 use crate::transport;
@@ -66,6 +67,8 @@ pub struct Exchange {
     pub imds: Url,
     /// The token proxy of AKS.
     pub token_proxy: Arc<TokenProxy>,
+    /// Places for work that keeps a core busy.
+    pub costly: Arc<Semaphore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -83,15 +86,21 @@ impl Exchange {
         deadline: Deadline,
     ) -> Result<AccessToken, IdentityError> {
         let deadline = deadline.min(Deadline::after(LONGEST));
+        let at = |who: &str, url: &Url| format!("{who} at {}", url.host_str().unwrap_or_default());
         let asked = match identity {
-            Identity::Managed(_) => &self.imds,
-            Identity::Workload(workload) if workload.through == Through::TokenProxy => self.token_proxy.url(),
-            Identity::Workload(_) | Identity::ServicePrincipal(_) => authority,
+            Identity::Managed(_) => at("the node's metadata service", &self.imds),
+            Identity::Workload(workload) if workload.through == Through::TokenProxy => {
+                at("the token proxy", self.token_proxy.url())
+            }
+            Identity::Workload(_) | Identity::ServicePrincipal(_) => at("Entra", authority),
         };
-        let host = asked.host_str().unwrap_or_default();
-        let late = || IdentityError::late(asked);
+        let host = asked.as_str();
+        let late = || IdentityError::late_from(asked.clone());
+        // Once for all attempts: opening a certificate is work, and it has a thread of its own.
+        let assertion = deadline.limit(self.own_assertion(identity, authority)).await;
+        let assertion = assertion.unwrap_or(Err(IdentityError::Certificate(BUSY)))?;
         retrying(deadline, late, || async {
-            let credential = self.credential(identity, authority, host).await?;
+            let credential = self.credential(identity, authority, host, assertion.as_ref()).await?;
             let acquired = self.clock.now();
             let token = credential.get_token(&[scope], None).await;
             let token = token.map_err(|error| classify(identity, host, &error))?;
@@ -111,6 +120,7 @@ impl Exchange {
         identity: &Identity,
         authority: &Url,
         host: &str,
+        assertion: Option<&SecretText>,
     ) -> Result<Arc<dyn TokenCredential>, IdentityError> {
         let unusable = |error: azure_core::Error| unreachable(host, error.to_string());
         match identity {
@@ -130,21 +140,17 @@ impl Exchange {
             Identity::ServicePrincipal(principal) => {
                 let client_options = self.entra_options(&principal.tenant, authority);
                 let (tenant, client) = (&principal.tenant, principal.client.as_str());
-                match &principal.credential {
-                    ClientCredential::Secret(secret) => {
-                        let secret = secret.expose().to_owned().into();
+                match assertion {
+                    Some(assertion) => {
+                        assertion_credential(tenant, client, assertion.clone(), client_options)
+                            .map_err(unusable)
+                    }
+                    None => {
+                        let secret = principal.credential.text().expose().to_owned().into();
                         let options = Some(ClientSecretCredentialOptions { client_options });
                         ClientSecretCredential::new(tenant.as_str(), client.to_owned(), secret, options)
                             .map(|credential| credential as Arc<dyn TokenCredential>)
                             .map_err(unusable)
-                    }
-                    ClientCredential::Certificate(text) => {
-                        let certificate =
-                            ClientCertificate::parse(text).map_err(IdentityError::Certificate)?;
-                        let endpoint = token_endpoint(authority, tenant);
-                        let assertion = certificate.assert(client, &endpoint, self.clock.now());
-                        let assertion = assertion.map_err(IdentityError::Certificate)?;
-                        assertion_credential(tenant, client, assertion, client_options).map_err(unusable)
                     }
                 }
             }
@@ -162,6 +168,30 @@ impl Exchange {
                     .map(|credential| credential as Arc<dyn TokenCredential>)
                     .map_err(unusable)
             }
+        }
+    }
+
+    /// The assertion of an application that has a certificate.
+    async fn own_assertion(
+        &self,
+        identity: &Identity,
+        authority: &Url,
+    ) -> Result<Option<SecretText>, IdentityError> {
+        let Identity::ServicePrincipal(ServicePrincipal { tenant, client, credential }) = identity else {
+            return Ok(None);
+        };
+        let ClientCredential::Certificate(text) = credential else { return Ok(None) };
+        let (text, client) = (text.clone(), client.as_str().to_owned());
+        let (endpoint, now) = (token_endpoint(authority, tenant), self.clock.now());
+        let defect = || IdentityError::Certificate(BUSY);
+        let place = Arc::clone(&self.costly).acquire_owned().await.map_err(|_| defect())?;
+        let signed = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            ClientCertificate::parse(&text)?.assert(&client, &endpoint, now)
+        });
+        match signed.await {
+            Ok(signed) => signed.map(Some).map_err(IdentityError::Certificate),
+            Err(_) => Err(defect()),
         }
     }
 
@@ -205,6 +235,8 @@ fn token_endpoint(authority: &Url, tenant: &TenantId) -> String {
     endpoint.into()
 }
 
+const BUSY: &str = "there was no time to open it; the mount is tried again";
+
 #[derive(Debug)]
 struct Assertion(SecretText);
 
@@ -230,7 +262,9 @@ fn classify(identity: &Identity, host: &str, error: &azure_core::Error) -> Ident
             let decided = match identity {
                 // Its 404 and 410 mean that it is being updated (How to use managed identities on an
                 // Azure VM to acquire an access token, "Error handling").
-                Identity::Managed(_) => matches!(status, StatusCode::BadRequest | StatusCode::Forbidden),
+                Identity::Managed(_) => {
+                    *status == StatusCode::BadRequest && inner.to_string().contains("dentit")
+                }
                 _ => {
                     status.is_client_error()
                         && !matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout)

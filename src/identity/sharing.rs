@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use lru::LruCache;
@@ -24,6 +24,8 @@ type TokenKey = (Arc<IdentityKey>, String);
 
 /// Far more identities than a node has.
 const IDENTITIES: usize = 1024;
+/// Vaults cost an identity its token no more often than this.
+const REJECTION_PAUSE: Duration = Duration::from_secs(60);
 /// Whoever makes up client ids for his service account uses up his own places, not the others'.
 const TOKENS_OF_A_SUBJECT: usize = 16;
 
@@ -39,6 +41,8 @@ struct State {
     held: LruCache<TokenKey, Held>,
     flights: LruCache<TokenKey, WeakShared<BoxFuture<'static, Exchanged>>>,
     proofs: Proofs,
+    /// When a vault's 401 last cost an identity its token.
+    rejected: LruCache<TokenKey, SystemTime>,
 }
 
 impl fmt::Debug for Sharing {
@@ -49,7 +53,12 @@ impl fmt::Debug for Sharing {
 
 impl Sharing {
     pub(super) fn new(exchange: Exchange, clock: Arc<dyn Clock>) -> Self {
-        let state = State { held: bounded(IDENTITIES), flights: bounded(IDENTITIES), proofs: Proofs::new() };
+        let state = State {
+            held: bounded(IDENTITIES),
+            flights: bounded(IDENTITIES),
+            proofs: Proofs::new(),
+            rejected: bounded(IDENTITIES),
+        };
         Self { exchange, clock, state: Mutex::new(state) }
     }
 
@@ -79,12 +88,19 @@ impl Sharing {
             .is_some_and(|held| held.begin_renewal(now))
     }
 
-    /// Drops a token that the vault rejected, unless another has taken its place.
+    /// Drops a token that the vault rejected, unless another has taken its place, or one was dropped
+    /// just now: a vault of another tenant rejects every token, and that is not the token's fault.
     pub(super) fn forget_token(&self, key: &Arc<IdentityKey>, scope: &str, rejected: &Arc<AccessToken>) {
         let key = (Arc::clone(key), scope.to_owned());
+        let now = self.now();
         let mut state = self.state();
+        let last = state.rejected.get(&key).and_then(|last| now.duration_since(*last).ok());
+        if last.is_some_and(|since| since < REJECTION_PAUSE) {
+            return;
+        }
         if state.held.peek(&key).is_some_and(|held| Arc::ptr_eq(&held.token, rejected)) {
             state.held.pop(&key);
+            state.rejected.put(key, now);
         }
     }
 

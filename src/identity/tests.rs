@@ -43,10 +43,11 @@ impl World {
             .unwrap();
         let clock = Arc::new(ShiftedClock::default());
         let imds = Url::parse(IMDS).unwrap();
+        let costly = Arc::new(tokio::sync::Semaphore::new(1));
         let proxy = TokenProxy::new(Url::parse(TokenProxy::URL).unwrap(), None, "/nonexistent".into());
         let token_proxy = Arc::new(proxy);
         let exchange =
-            Exchange { entra: client.clone(), node: client, imds, token_proxy, clock: clock.clone() };
+            Exchange { entra: client.clone(), node: client, imds, token_proxy, costly, clock: clock.clone() };
         let identities = Identities::new(
             ServiceAccountKeys::new(source),
             ServiceAccounts::new(None, None),

@@ -156,6 +156,8 @@ mod tests {
     #[test]
     fn the_server_name_is_the_hash_of_the_clusters_id() {
         let name = server_name("0123456789abcdef");
+        // Computed with Python's hashlib and base64.
+        assert_eq!(name, "arpmu42rfss2aagac5mnjjq7ginogh09jprkj0g82ua1k7u95bc3g.ests.aks");
         assert!(name.starts_with('a') && name.ends_with(".ests.aks"), "{name}");
         // 256 bits in digits of five.
         assert_eq!(name.len(), 1 + 52 + ".ests.aks".len());

@@ -7,7 +7,7 @@ use lru::LruCache;
 
 use super::fetch::Answer;
 use crate::identity::{IdentityKey, Login};
-use crate::plan::{ObjectName, ObjectPlan, VaultUrl};
+use crate::plan::{ObjectKind, ObjectName, ObjectPlan, ObjectVersion, VaultUrl};
 
 /// Objects that are remembered; one that falls out is fetched after its proof, not beside it.
 const REMEMBERED: usize = 4096;
@@ -17,7 +17,7 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub struct Known(Mutex<LruCache<Key, ()>>);
 
-type Key = (Arc<IdentityKey>, VaultUrl, ObjectName);
+type Key = (Arc<IdentityKey>, VaultUrl, ObjectKind, ObjectName, ObjectVersion, bool);
 
 impl Default for Known {
     fn default() -> Self {
@@ -49,5 +49,6 @@ impl Known {
 }
 
 fn key(login: &Login, object: &ObjectPlan) -> Key {
-    (Arc::clone(login.key()), object.vault.clone(), object.name.clone())
+    let ObjectPlan { vault, kind, name, version, history, .. } = object;
+    (Arc::clone(login.key()), vault.clone(), *kind, name.clone(), version.clone(), history.is_some())
 }

@@ -115,6 +115,7 @@ const USER_ASSIGNED: &str = "userAssignedIdentityID";
 pub(super) fn parse(
     attributes: &Attributes,
     secrets: &Attributes,
+    default: Option<&TenantId>,
     findings: &mut Findings,
 ) -> Option<PlannedIdentity> {
     let mut wanted = Vec::new();
@@ -130,7 +131,7 @@ pub(super) fn parse(
     }
     let cannot = "this identity mode cannot be used";
     match wanted.as_slice() {
-        [] => parse_application(attributes, secrets, findings),
+        [] => parse_application(attributes, secrets, default, findings),
         [MANAGED_IDENTITY] => {
             let client = attributes.text(USER_ASSIGNED).map(ClientId::parse).transpose();
             let client = findings.take(USER_ASSIGNED, client)?;
@@ -142,7 +143,7 @@ pub(super) fn parse(
             None
         }
         [TOKEN_PROXY] => {
-            let tenant = parse_tenant(attributes, findings);
+            let tenant = parse_tenant(attributes, default, findings);
             match attributes.text("clientID") {
                 Some(client) => {
                     parse_workload(Through::TokenProxy, tenant, client, attributes, secrets, findings)
@@ -164,11 +165,16 @@ pub(super) fn parse(
     }
 }
 
-fn parse_tenant(attributes: &Attributes, findings: &mut Findings) -> Option<TenantId> {
-    if given_tenant(attributes).is_none() {
+fn parse_tenant(
+    attributes: &Attributes,
+    default: Option<&TenantId>,
+    findings: &mut Findings,
+) -> Option<TenantId> {
+    if given_tenant(attributes).is_none() && default.is_none() {
         findings.error("tenantID", Fault::new("it is missing", "set it to the Entra tenant's id"));
     }
-    findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose())?
+    let given = findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose())?;
+    given.or_else(|| default.cloned())
 }
 
 fn given_tenant(attributes: &Attributes) -> Option<&str> {
@@ -193,10 +199,11 @@ fn parse_workload(
 fn parse_application(
     attributes: &Attributes,
     secrets: &Attributes,
+    default: Option<&TenantId>,
     findings: &mut Findings,
 ) -> Option<PlannedIdentity> {
     if let Some(client) = attributes.text("clientID") {
-        let tenant = parse_tenant(attributes, findings);
+        let tenant = parse_tenant(attributes, default, findings);
         return parse_workload(Through::Entra, tenant, client, attributes, secrets, findings);
     }
     let secret = |key: &str| secrets.text_without_case(key).map(|text| SecretText::new(text.to_owned()));
@@ -214,7 +221,7 @@ fn parse_application(
     match (secrets.text_without_case("clientid"), credential) {
         (None, None) => parse_annotated(attributes, secrets, findings),
         (Some(client), Some(credential)) => {
-            let tenant = parse_tenant(attributes, findings);
+            let tenant = parse_tenant(attributes, default, findings);
             // Not quoted: whoever mixed the two up has his secret here.
             let wrong = |()| Fault::new("it is not a client id", "give the application's client id, a UUID");
             let client = ClientId::parse_uuid(client).ok_or(()).map_err(wrong);

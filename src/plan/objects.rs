@@ -60,12 +60,19 @@ pub(super) fn parse(
 /// Far more than anybody mounts. It bounds what one class can make this process hold and do.
 const MOST_OBJECTS: usize = 1000;
 
+/// Bytes of the parameter. A parser holds many times what it reads.
+const LONGEST: usize = 128 << 10;
+
 const SHAPE: &str = "write a YAML list of objects, or `array:` with one";
 
 fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
     let Some(text) = text else {
         return Err(Fault::new("the parameter is missing", SHAPE));
     };
+    if text.len() > LONGEST {
+        let problem = format!("it is too large, {} bytes of at most {LONGEST}", text.len());
+        return Err(Fault::new(problem, "split it into several classes and volumes"));
+    }
     if text.contains('\0') {
         return Err(Fault::new("it holds a NUL byte", "remove it"));
     }

@@ -43,7 +43,10 @@ fn plan(changes: &[(&str, &str)]) -> Result<MountPlan, PlanError> {
         permission: "420",
         environment: None,
     };
-    MountPlan::parse(request, &Defaults { cloud: Cloud::Public, allowed_vault_suffixes: Vec::new() })
+    MountPlan::parse(
+        request,
+        &Defaults { cloud: Cloud::Public, tenant: None, allowed_vault_suffixes: Vec::new() },
+    )
 }
 
 #[test]

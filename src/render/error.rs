@@ -37,6 +37,14 @@ pub(super) enum Problem {
     Pem(#[from] PemError),
     #[error("its public key cannot be written: {0}")]
     PublicKey(#[from] PublicKeyError),
+    #[error(
+        "its PKCS#12 holds more certificates than any chain has; set objectFormat: PFX for the file as it is"
+    )]
+    TooManyCertificates,
+    #[error("what Key Vault gave is no X.509 certificate; import the certificate again")]
+    Certificate,
+    #[error("there was no time left to convert it; the mount is tried again")]
+    GivenUp,
     #[error("Key Vault gave neither an RSA key nor one of an elliptic curve; only those can be written")]
     KeyMaterial,
 }

@@ -78,7 +78,7 @@ impl From<der::Error> for PfxError {
 /// Opens a PKCS#12 file that has the empty password.
 ///
 /// Work is bounded: [`PfxError::TooLarge`] above 1 MiB, and all its key derivations together may
-/// take 4,000,000 hash rounds (a second or so; OpenSSL's and Windows' defaults ask for some 20,000).
+/// take 1,000,000 hash rounds (a part of a second; OpenSSL's and Windows' defaults ask for some 20,000).
 ///
 /// # Errors
 /// [`PfxError`], which names neither the object nor anything inside.

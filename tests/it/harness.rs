@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
@@ -187,7 +187,7 @@ pub fn files(response: &MountResponse) -> Vec<(&str, &[u8])> {
 pub struct Provider {
     child: Child,
     pub socket: PathBuf,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
     serving: Receiver<()>,
     pub health_port: u16,
     pub metrics_port: u16,
@@ -257,14 +257,15 @@ impl Provider {
             command.arg(format!("--prometheus-port={metrics_port}"));
         }
         let mut child = command.spawn().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let (told, serving) = channel();
         let errors = BufReader::new(child.stderr.take().unwrap());
         let kept = Arc::clone(&lines);
         std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
                 let serves = line.contains("serving");
-                kept.lock().unwrap().push(line);
+                kept.0.lock().unwrap().push(line);
+                kept.1.notify_all();
                 if serves {
                     let _ = told.send(());
                 }
@@ -310,7 +311,18 @@ impl Provider {
 
     /// Everything it has written to standard error.
     pub fn log(&self) -> String {
-        self.lines.lock().unwrap().join("\n")
+        self.lines.0.lock().unwrap().join("\n")
+    }
+
+    /// Waits until so many lines with these words have been written, and returns the log.
+    pub fn log_with(&self, words: &str, times: usize) -> String {
+        let (lines, written) = &*self.lines;
+        let missing =
+            |lines: &mut Vec<String>| lines.iter().filter(|line| line.contains(words)).count() < times;
+        let (lines, waited) = written.wait_timeout_while(lines.lock().unwrap(), PATIENCE, missing).unwrap();
+        let log = lines.join("\n");
+        assert!(!waited.timed_out(), "{words:?} is not there {times} times:\n{log}");
+        log
     }
 
     /// Status and body of `GET http://127.0.0.1:<port><path>`.

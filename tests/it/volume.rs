@@ -15,8 +15,14 @@ impl Volume {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("volumes/kubernetes.io~csi/secrets/mount");
         std::fs::create_dir_all(&path).unwrap();
-        nix::mount::mount(Some("tmpfs"), &path, Some("tmpfs"), nix::mount::MsFlags::empty(), Some("size=1m"))
-            .expect("mounting a tmpfs needs root");
+        nix::mount::mount(
+            Some("tmpfs"),
+            &path,
+            Some("tmpfs"),
+            nix::mount::MsFlags::empty(),
+            Some("size=160k"),
+        )
+        .expect("mounting a tmpfs needs root");
         Self { path, mounted: true, _folder: folder }
     }
 

@@ -161,7 +161,7 @@ async fn the_target_can_be_unmounted_right_after_the_answer_whatever_it_is() {
     }
     let mut seed = seed();
     for name in ["large-one", "large-two"] {
-        seed.vaults[0].secrets.push(Secret::new(name, "x".repeat(600_000)));
+        seed.vaults[0].secrets.push(Secret::new(name, "x".repeat(100_000)));
     }
     let world = World::with(seed, &["--file-writer=provider"]).await;
     for _ in 0..20 {

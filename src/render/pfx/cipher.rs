@@ -19,7 +19,7 @@ use super::structure::{MacData, PbeParameters};
 use crate::secret::SecretBytes;
 
 /// What all key derivations of one file may cost together, in rounds of its hash.
-const MAX_ROUNDS: u64 = 4_000_000;
+const MAX_ROUNDS: u64 = 1_000_000;
 
 const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA224: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.4");
