@@ -19,10 +19,9 @@ mod sharing;
 mod tests;
 mod token_proxy;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use data_encoding::HEXLOWER;
@@ -38,8 +37,9 @@ pub use keys::{KeySource, ServiceAccountKeys, Verdict};
 pub use token_proxy::TokenProxy;
 
 use crate::clock::Clock;
-use crate::plan::{Claims, ClientId, Identity, PlannedIdentity, Through, WorkloadIdentity};
+use crate::plan::{Claims, ClientId, Identity, PlannedIdentity, ServicePrincipal, Through, WorkloadIdentity};
 use crate::retry::Deadline;
+use crate::secret::SecretText;
 use held::Freshness;
 use sharing::Sharing;
 
@@ -81,7 +81,7 @@ impl IdentityKey {
     }
 
     /// A client's credential enters as a keyed hash, whose key lives and dies with this process.
-    fn of(identity: &Identity, authority: &Url, fingerprints: &hmac::Key) -> Self {
+    fn of(identity: &Identity, authority: &Url, fingerprint: &str) -> Self {
         let key = |mode, tenant: &str, client: &str, issuer: &str, subject: &str| Self {
             authority: authority.as_str().to_owned(),
             tenant: tenant.to_ascii_lowercase(),
@@ -99,16 +99,8 @@ impl IdentityKey {
                 };
                 key(mode, workload.tenant.as_str(), workload.client.as_str(), issuer, subject)
             }
-            Identity::ServicePrincipal(principal) => {
-                let fingerprint = hmac::sign(fingerprints, principal.credential.text().expose().as_bytes());
-                let fingerprint = HEXLOWER.encode(fingerprint.as_ref());
-                key(
-                    Mode::ServicePrincipal,
-                    principal.tenant.as_str(),
-                    principal.client.as_str(),
-                    "",
-                    &fingerprint,
-                )
+            Identity::ServicePrincipal(ServicePrincipal { tenant, client, .. }) => {
+                key(Mode::ServicePrincipal, tenant.as_str(), client.as_str(), "", fingerprint)
             }
             Identity::Managed(managed) => {
                 key(Mode::ManagedIdentity, "", managed.client.as_ref().map_or("", ClientId::as_str), "", "")
@@ -169,22 +161,20 @@ pub struct Identities {
     keys: ServiceAccountKeys,
     accounts: ServiceAccounts,
     sharing: Arc<Sharing>,
-    fingerprints: hmac::Key,
+    /// Made when it is needed: the first random number costs some fifty milliseconds.
+    fingerprints: OnceLock<hmac::Key>,
 }
 
 impl Identities {
     /// Proves tokens with `keys` or by `exchange`.
-    ///
-    /// # Errors
-    /// If the system has no random numbers.
     pub fn new(
         keys: ServiceAccountKeys,
         accounts: ServiceAccounts,
         exchange: Exchange,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, Unspecified> {
-        let fingerprints = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
-        Ok(Self { keys, accounts, sharing: Arc::new(Sharing::new(exchange, clock)), fingerprints })
+    ) -> Self {
+        let fingerprints = OnceLock::new();
+        Self { keys, accounts, sharing: Arc::new(Sharing::new(exchange, clock)), fingerprints }
     }
 
     /// Completes an identity that only the cluster can tell.
@@ -210,13 +200,35 @@ impl Identities {
 
     /// Finds out what is known of the identity, without asking Entra. A client secret is its own
     /// proof: what is kept under its hash was got with it. The node's identity is no pod's claim.
-    pub async fn login(&self, identity: &Identity, authority: &Url) -> Login {
-        let key = Arc::new(IdentityKey::of(identity, authority, &self.fingerprints));
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub async fn login(&self, identity: &Identity, authority: &Url) -> Result<Login, IdentityError> {
+        let fingerprint = match identity {
+            Identity::ServicePrincipal(principal) => self.fingerprint(principal.credential.text())?,
+            Identity::Workload(_) | Identity::Managed(_) => String::new(),
+        };
+        let key = Arc::new(IdentityKey::of(identity, authority, &fingerprint));
         let standing = match identity {
             Identity::Workload(workload) => self.standing(workload, &key).await,
             Identity::ServicePrincipal(_) | Identity::Managed(_) => Standing::Proven,
         };
-        Login { identity: identity.clone(), authority: authority.clone(), key, standing }
+        Ok(Login { identity: identity.clone(), authority: authority.clone(), key, standing })
+    }
+
+    /// The keyed hash of a credential.
+    fn fingerprint(&self, credential: &SecretText) -> Result<String, IdentityError> {
+        let key = match self.fingerprints.get() {
+            Some(key) => key,
+            None => {
+                let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+                let key = key.map_err(|_| {
+                    IdentityError::late_from("the system's source of random numbers".to_owned())
+                })?;
+                self.fingerprints.get_or_init(|| key)
+            }
+        };
+        Ok(HEXLOWER.encode(hmac::sign(key, credential.expose().as_bytes()).as_ref()))
     }
 
     async fn standing(&self, workload: &WorkloadIdentity, key: &IdentityKey) -> Standing {

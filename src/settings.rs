@@ -141,8 +141,7 @@ impl Settings {
         };
         Ok(Mounter {
             defaults: self.defaults,
-            identities: Identities::new(ServiceAccountKeys::new(source), accounts, exchange, clock)
-                .context("the system has no random numbers")?,
+            identities: Identities::new(ServiceAccountKeys::new(source), accounts, exchange, clock),
             vaults: Vaults::new(client, self.application_id, Arc::clone(metrics)),
             render_options: self.render_options,
             file_writer: self.file_writer,

@@ -31,7 +31,8 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
 /// # Errors
 /// As [`client`].
 pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
-    builder().https_only(false).no_proxy().build()
+    // No TLS, and so no need to hold the CA certificates once more.
+    builder().https_only(false).no_proxy().tls_certs_only([]).build()
 }
 
 /// The client's settings, to which a caller may add its own trust.

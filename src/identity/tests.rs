@@ -53,8 +53,7 @@ impl World {
             ServiceAccounts::new(None, None),
             exchange,
             clock.clone(),
-        )
-        .unwrap();
+        );
         Self { emulator, clock, identities, _folder: folder }
     }
 
@@ -68,7 +67,7 @@ impl World {
             token: ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap(),
         });
         let authority = Url::parse("https://login.microsoftonline.com/").unwrap();
-        self.identities.login(&identity, &authority).await
+        self.identities.login(&identity, &authority).await.unwrap()
     }
 
     async fn access(&self, login: &Login) -> Result<Arc<AccessToken>, IdentityError> {
@@ -217,10 +216,10 @@ async fn a_proof_by_entra_ends_with_the_token_it_was_given_for() {
     let login = world.login("sa", "one").await;
     assert_eq!(login.standing, Standing::Claimed);
     world.access(&login).await.unwrap();
-    let again = world.identities.login(&login.identity, &login.authority).await;
+    let again = world.identities.login(&login.identity, &login.authority).await.unwrap();
     assert_eq!(again.standing, Standing::Proven);
     world.clock.advance(25 * HOUR);
-    let late = world.identities.login(&login.identity, &login.authority).await;
+    let late = world.identities.login(&login.identity, &login.authority).await.unwrap();
     assert_eq!(late.standing, Standing::Claimed);
 }
 
@@ -230,7 +229,7 @@ async fn the_keys_prove_only_living_tokens() {
     let login = world.login("sa", "one").await;
     assert_eq!(login.standing, Standing::Proven);
     world.clock.advance(25 * HOUR);
-    let late = world.identities.login(&login.identity, &login.authority).await;
+    let late = world.identities.login(&login.identity, &login.authority).await.unwrap();
     assert_eq!(late.standing, Standing::Alone);
 }
 

@@ -46,7 +46,7 @@ impl Mounter {
         let authority = &plan.endpoints.authority;
         let login = async {
             let identity = self.identities.complete(&plan.identity).await?;
-            Ok::<_, IdentityError>(self.identities.login(&identity, authority).await)
+            self.identities.login(&identity, authority).await
         };
         let login = deadline.limit(login).await.ok_or_else(|| late(plan))??;
         let held = AtomicUsize::new(0);
