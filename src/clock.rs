@@ -1,8 +1,7 @@
 //! Wall-clock time, which tests can set.
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Tells the wall-clock time that token expiry is measured in.
 pub trait Clock: Debug + Send + Sync {
@@ -21,22 +20,24 @@ impl Clock for SystemClock {
 }
 
 /// The machine's clock, shifted by hand: for tests of what expires.
+#[cfg(test)]
 #[derive(Debug, Default)]
-pub struct ShiftedClock {
-    seconds: AtomicI64,
+pub(crate) struct ShiftedClock {
+    seconds: std::sync::atomic::AtomicU64,
 }
 
+#[cfg(test)]
 impl ShiftedClock {
     /// Moves the clock forward.
-    pub fn advance(&self, by: Duration) {
-        let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
-        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    pub(crate) fn advance(&self, by: std::time::Duration) {
+        self.seconds.fetch_add(by.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }
 }
 
+#[cfg(test)]
 impl Clock for ShiftedClock {
     fn now(&self) -> SystemTime {
-        let seconds = self.seconds.load(Ordering::SeqCst);
-        SystemTime::now() + Duration::from_secs(seconds.unsigned_abs())
+        let seconds = self.seconds.load(std::sync::atomic::Ordering::SeqCst);
+        SystemTime::now() + std::time::Duration::from_secs(seconds)
     }
 }

@@ -140,9 +140,9 @@ impl Login {
         self.standing == Standing::Proven
     }
 
-    /// Whether an exchange that Entra grants proves the token, if it is not proven already.
-    pub fn may_be_proven(&self) -> bool {
-        self.standing != Standing::Alone
+    /// Whether the token is a claim that Entra's grant of its exchange proves.
+    pub fn is_claim(&self) -> bool {
+        self.standing == Standing::Claimed
     }
 }
 
@@ -285,24 +285,26 @@ impl Identities {
         rejected: Option<&Arc<AccessToken>>,
         deadline: Deadline,
     ) -> Result<Arc<AccessToken>, IdentityError> {
-        // A login that was a claim may have been proven since.
-        let proven_since = |identity: &Identity| match identity {
-            Identity::Workload(workload) => self.sharing.remembers(&workload.token, &login.key),
-            Identity::ServicePrincipal(_) | Identity::Managed(_) => true,
-        };
-        let proven = login.standing == Standing::Proven
-            || (login.standing == Standing::Claimed && proven_since(&login.identity));
-        if proven {
-            if let Some(rejected) = rejected {
-                self.sharing.forget_token(&login.key, scope, rejected);
+        let standing = match (login.standing, &login.identity) {
+            // What was a claim may have been proven since.
+            (Standing::Claimed, Identity::Workload(workload))
+                if self.sharing.remembers(&workload.token, &login.key) =>
+            {
+                Standing::Proven
             }
-            return self.shared(login, scope, deadline).await;
-        }
-        match login.standing {
+            (standing, _) => standing,
+        };
+        match standing {
+            Standing::Proven => {
+                if let Some(rejected) = rejected {
+                    self.sharing.forget_token(&login.key, scope, rejected);
+                }
+                self.shared(login, scope, deadline).await
+            }
             Standing::Claimed => {
                 Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline).await
             }
-            Standing::Proven | Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await,
+            Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await,
         }
     }
 

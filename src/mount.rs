@@ -9,15 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
-use crate::identity::Identities;
-pub use error::{MountError, ObjectError};
-pub use known::Known;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
-pub use told::Told;
 use zeroize::Zeroize;
 
+pub use error::{MountError, ObjectError};
+pub use known::Known;
+pub use told::Told;
+
+use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
+use crate::identity::Identities;
 use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request, quoted};
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;

@@ -10,6 +10,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
+use zeroize::Zeroize;
 
 use crate::render::pfx;
 use crate::secret::{SecretBytes, SecretText};
@@ -31,14 +32,15 @@ impl ClientCertificate {
         if text.contains("-----BEGIN ") {
             let certificate =
                 CertificateDer::from_pem_slice(text.as_bytes()).map_err(|_| "its PEM has no certificate")?;
-            let key =
+            let mut der =
                 PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "its PEM has no private key")?;
-            let key = match key {
-                PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
-                PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
-                _ => return Err(NOT_RSA),
+            let key = match &der {
+                PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| NOT_RSA),
+                PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()).map_err(|_| NOT_RSA),
+                _ => Err(NOT_RSA),
             };
-            return Ok(Self { key: key.map_err(|_| NOT_RSA)?, certificate: certificate.to_vec() });
+            der.zeroize();
+            return Ok(Self { key: key?, certificate: certificate.to_vec() });
         }
         let compact = SecretBytes::new(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
         let file = BASE64.decode(compact.expose()).map_err(|_| "it is neither PEM nor base64 of PKCS#12")?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::keys::fetch;
-use crate::secret::SecretText;
+use crate::secret::{SecretBytes, SecretText};
 use crate::transport;
 
 /// The API server as a pod sees it.
@@ -63,7 +63,10 @@ impl ClusterApi {
 
     /// Token and CA are read anew each time: kubelet replaces them.
     async fn caller(&self) -> Result<Caller, String> {
-        let token = SecretText::new(String::from_utf8_lossy(&self.read("token").await?).trim().to_owned());
+        let token = SecretBytes::new(self.read("token").await?);
+        let token = std::str::from_utf8(token.expose())
+            .map_err(|_| "the provider's own token is not text".to_owned())?;
+        let token = SecretText::new(token.trim().to_owned());
         let roots = reqwest::Certificate::from_pem_bundle(&self.read("ca.crt").await?)
             .map_err(|error| format!("the cluster's CA: {}", transport::root_cause(&error)))?;
         let client = transport::builder().no_proxy().tls_certs_only(roots).build();

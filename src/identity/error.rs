@@ -20,6 +20,9 @@ pub enum IdentityError {
         "secrets.clientcertificate: {0}; put PEM with an RSA key and its certificate there, or PKCS#12 in base64 with an empty password"
     )]
     Certificate(&'static str),
+    /// There was no time to open the service principal's certificate.
+    #[error("there was no time to open secrets.clientcertificate; the mount is tried again")]
+    Busy,
     /// The pod's service account does not say which application it stands for.
     #[error("service account {account}: {problem}; {mend}")]
     ServiceAccount {
@@ -64,7 +67,7 @@ impl IdentityError {
         match self {
             Self::Refused(_) | Self::Unproven(_) => Code::Unauthenticated,
             Self::Certificate(_) | Self::ServiceAccount { .. } => Code::InvalidArgument,
-            Self::Unreachable { .. } => Code::Internal,
+            Self::Busy | Self::Unreachable { .. } => Code::Internal,
         }
     }
 }

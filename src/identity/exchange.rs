@@ -98,7 +98,7 @@ impl Exchange {
         let late = || IdentityError::late_from(asked.clone());
         // Once for all attempts: opening a certificate is work, and it has a thread of its own.
         let assertion = deadline.limit(self.own_assertion(identity, authority)).await;
-        let assertion = assertion.unwrap_or(Err(IdentityError::Certificate(BUSY)))?;
+        let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
         retrying(deadline, late, || async {
             let credential = self.credential(identity, authority, host, assertion.as_ref()).await?;
             let acquired = self.clock.now();
@@ -183,15 +183,14 @@ impl Exchange {
         let ClientCredential::Certificate(text) = credential else { return Ok(None) };
         let (text, client) = (text.clone(), client.as_str().to_owned());
         let (endpoint, now) = (token_endpoint(authority, tenant), self.clock.now());
-        let defect = || IdentityError::Certificate(BUSY);
-        let place = Arc::clone(&self.costly).acquire_owned().await.map_err(|_| defect())?;
+        let place = Arc::clone(&self.costly).acquire_owned().await.map_err(|_| IdentityError::Busy)?;
         let signed = tokio::task::spawn_blocking(move || {
             let _place = place;
             ClientCertificate::parse(&text)?.assert(&client, &endpoint, now)
         });
         match signed.await {
             Ok(signed) => signed.map(Some).map_err(IdentityError::Certificate),
-            Err(_) => Err(defect()),
+            Err(_) => Err(IdentityError::Busy),
         }
     }
 
@@ -234,8 +233,6 @@ fn token_endpoint(authority: &Url, tenant: &TenantId) -> String {
     endpoint.set_path(&path);
     endpoint.into()
 }
-
-const BUSY: &str = "there was no time to open it; the mount is tried again";
 
 #[derive(Debug)]
 struct Assertion(SecretText);

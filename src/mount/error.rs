@@ -63,7 +63,7 @@ impl ObjectError {
     fn code(&self) -> Code {
         match self {
             Self::Vault(error) => error.code(),
-            Self::Render(_) => Code::InvalidArgument,
+            Self::Render(error) => error.code(),
         }
     }
 }

@@ -124,14 +124,17 @@ impl<'a> Errand<'a> {
                 (Arc::clone(&proven), proven, answers)
             }
         };
-        if self.login.may_be_proven() {
+        // By now Entra has granted the claim. A proven login had its vaults remembered when they were
+        // challenged, and fetches nothing beside a proof.
+        let claimed = self.login.is_claim();
+        if claimed && self.plan.endpoints.vault_resource.as_ref() != Some(&resource) {
             for (_, object) in &group {
                 vaults.learn(&object.vault, &resource);
             }
         }
         let rejected = take_rejected(&mut answers);
         answers.extend(self.again(&resource, &used, &newest, &group, rejected).await?);
-        if self.login.may_be_proven() {
+        if claimed {
             known.remember(self.login, &group, &answers);
         }
         Ok(answers)

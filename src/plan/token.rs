@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use zeroize::ZeroizeOnDrop;
 
 use super::attributes::{Attributes, TOKENS};
 use super::finding::Fault;
@@ -53,7 +54,8 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-#[derive(Deserialize)]
+/// Wiped, also if it is a token of another audience.
+#[derive(Deserialize, ZeroizeOnDrop)]
 struct TokenEntry {
     token: String,
 }
@@ -107,7 +109,7 @@ impl ServiceAccountToken {
             Fault::new("not a JSON object of tokens by audience", "leave this key to kubelet")
         })?;
         match tokens.remove(audience) {
-            Some(entry) => Self::parse(entry.token, audience),
+            Some(mut entry) => Self::parse(std::mem::take(&mut entry.token), audience),
             None => Err(Fault::new(format!("there is no token of audience {audience}"), mend())),
         }
     }

@@ -3,6 +3,7 @@
 use super::pem::PemError;
 use super::pfx::PfxError;
 use super::public_key::PublicKeyError;
+use crate::code::Code;
 use crate::plan::ObjectPlan;
 
 /// Why an object cannot become files. Names the object, and never its content.
@@ -19,6 +20,14 @@ impl RenderError {
     pub(super) fn of(object: &ObjectPlan, problem: Problem) -> Self {
         let (place, name) = (object.place.clone(), object.name.to_string());
         Self { place, kind: object.kind.name(), name, problem }
+    }
+
+    /// The mount's code.
+    pub fn code(&self) -> Code {
+        match self.problem {
+            Problem::GivenUp => Code::Internal,
+            _ => Code::InvalidArgument,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::ACCEPT_PAUSE;
 use super::provider::RUNTIME_NAME;
 use super::socket;
 use crate::telemetry::Metrics;
@@ -65,8 +66,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Probes and scrapers are few. Whoever else can reach the port must not use up the descriptors that
 /// the driver's socket needs.
 const CONNECTIONS: usize = 32;
-/// A pause after a failed accept: it fails again at once while the process is out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until it is aborted.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
