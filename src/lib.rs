@@ -10,6 +10,7 @@
 //! [`server`], which end the process; below, each layer has one error type, and each error knows
 //! its [`code::Code`].
 
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod code;

@@ -45,20 +45,7 @@ pub struct Settings {
     /// The tenant of service accounts and classes that name none.
     pub default_tenant: Option<TenantId>,
     /// Where the keys are that prove service account tokens.
-    pub keys: Keys,
-}
-
-/// Where the cluster's public keys are.
-#[derive(Clone, Debug)]
-pub enum Keys {
-    /// Nowhere: Entra proves every token.
-    None,
-    /// In a file, for an issuer.
-    File(PathBuf, String),
-    /// Behind a URL, for an issuer.
-    Url(Url, String),
-    /// In the cluster's own API server.
-    Cluster(ClusterApi),
+    pub keys: KeySource,
 }
 
 impl Settings {
@@ -119,12 +106,6 @@ impl Settings {
                 "cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?",
             )?;
         let clock = Arc::new(SystemClock);
-        let source = match self.keys {
-            Keys::None => KeySource::None,
-            Keys::File(path, issuer) => KeySource::File(path, issuer),
-            Keys::Url(url, issuer) => KeySource::Url(url, issuer, client.clone()),
-            Keys::Cluster(api) => KeySource::Cluster(api),
-        };
         let node =
             transport::plain_client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))?;
         let accounts = ServiceAccounts::new(self.cluster, self.default_tenant);
@@ -141,7 +122,12 @@ impl Settings {
         };
         Ok(Mounter {
             defaults: self.defaults,
-            identities: Identities::new(ServiceAccountKeys::new(source), accounts, exchange, clock),
+            identities: Identities::new(
+                ServiceAccountKeys::new(self.keys, client.clone()),
+                accounts,
+                exchange,
+                clock,
+            ),
             vaults: Vaults::new(client, self.application_id, Arc::clone(metrics)),
             render_options: self.render_options,
             file_writer: self.file_writer,
@@ -179,17 +165,17 @@ fn cluster(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Op
     })
 }
 
-fn keys(args: &ServeArgs, cluster: Option<&ClusterApi>) -> anyhow::Result<Keys> {
+fn keys(args: &ServeArgs, cluster: Option<&ClusterApi>) -> anyhow::Result<KeySource> {
     match (&args.service_account_jwks, &args.service_account_issuer) {
         (Some(source), Some(issuer)) if source.contains("://") => {
             let url = Url::parse(source).ok().filter(|url| url.scheme() == "https");
             let url = url.with_context(|| {
                 format!("--service-account-jwks={source:?} is neither a file nor an https URL")
             })?;
-            Ok(Keys::Url(url, issuer.clone()))
+            Ok(KeySource::Url(url, issuer.clone()))
         }
-        (Some(source), Some(issuer)) => Ok(Keys::File(PathBuf::from(source), issuer.clone())),
-        (None, None) => Ok(cluster.map_or(Keys::None, |api| Keys::Cluster(api.clone()))),
+        (Some(source), Some(issuer)) => Ok(KeySource::File(PathBuf::from(source), issuer.clone())),
+        (None, None) => Ok(cluster.map_or(KeySource::None, |api| KeySource::Cluster(api.clone()))),
         _ => bail!(
             "--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"
         ),

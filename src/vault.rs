@@ -11,7 +11,6 @@ mod secrets;
 mod tests;
 mod versions;
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use azure_core::http::{ClientOptions, RetryOptions, UserAgentOptions};
@@ -25,6 +24,7 @@ use tokio::time::Instant;
 
 pub use error::{Denial, Failure, VaultError};
 
+use crate::bounded::bounded;
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, retrying};
 use crate::secret::{SecretBytes, SecretText};
@@ -116,7 +116,7 @@ pub struct Vaults {
 impl Vaults {
     /// Vaults over `client`. `application_id` goes before the SDK's user agent.
     pub fn new(client: reqwest::Client, application_id: Option<String>, metrics: Arc<Metrics>) -> Self {
-        let resources = Mutex::new(LruCache::new(NonZeroUsize::new(VAULTS).unwrap_or(NonZeroUsize::MIN)));
+        let resources = Mutex::new(bounded(VAULTS));
         Self { client, application_id, metrics, resources }
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::cluster::ClusterApi;
 use super::error::IdentityError;
-use super::proofs::bounded;
+use crate::bounded::bounded;
 use crate::plan::{AnnotatedIdentity, ClientId, TenantId, Through, WorkloadIdentity};
 
 /// The annotations of Azure Workload Identity.

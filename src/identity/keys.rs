@@ -25,7 +25,7 @@ pub enum KeySource {
     /// A JSON Web Key Set in a file, and the issuer whose keys they are.
     File(PathBuf, String),
     /// A JSON Web Key Set behind an https URL, and the issuer whose keys they are.
-    Url(Url, String, reqwest::Client),
+    Url(Url, String),
     /// The API server's own discovery.
     Cluster(ClusterApi),
 }
@@ -64,6 +64,7 @@ pub struct ServiceAccountKeys(Arc<Shared>);
 
 struct Shared {
     source: KeySource,
+    client: reqwest::Client,
     current: RwLock<Option<Arc<KeySet>>>,
     last_load: Mutex<Option<Instant>>,
 }
@@ -75,9 +76,9 @@ impl fmt::Debug for Shared {
 }
 
 impl ServiceAccountKeys {
-    /// Keys from `source`.
-    pub fn new(source: KeySource) -> Self {
-        Self(Arc::new(Shared { source, current: RwLock::new(None), last_load: Mutex::new(None) }))
+    /// Keys from `source`, by `client` if that is a URL.
+    pub fn new(source: KeySource, client: reqwest::Client) -> Self {
+        Self(Arc::new(Shared { source, client, current: RwLock::new(None), last_load: Mutex::new(None) }))
     }
 
     /// Checks signature, issuer, audience and life of a token at the time `now`.
@@ -161,7 +162,7 @@ impl Shared {
                     tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
                 (issuer.clone(), json)
             }
-            KeySource::Url(url, issuer, client) => (issuer.clone(), fetch(client.get(url.clone())).await?),
+            KeySource::Url(url, issuer) => (issuer.clone(), fetch(self.client.get(url.clone())).await?),
             KeySource::Cluster(api) => api.keys().await?,
         };
         Ok((issuer, keys(&json)?))

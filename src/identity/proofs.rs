@@ -1,7 +1,5 @@
 //! Which tokens Entra has accepted, and for whom.
 
-use std::hash::Hash;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,30 +7,13 @@ use aws_lc_rs::digest::{Context, SHA256};
 use lru::LruCache;
 
 use super::IdentityKey;
+use crate::bounded::{bounded, make_room};
 use crate::plan::ServiceAccountToken;
 
 /// Far more than a node has pods; what falls out is proven again by another exchange.
 const REMEMBERED: usize = 8192;
 /// More pods than a node has, of one service account.
 const PROOFS_OF_A_SUBJECT: usize = 512;
-
-/// A map of at most `entries`, which lets the least used go.
-pub(super) fn bounded<K: Hash + Eq, V>(entries: usize) -> LruCache<K, V> {
-    LruCache::new(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN))
-}
-
-/// Lets the least used of the entries that are `alike` go, so that one more of them leaves at most `most`.
-pub(super) fn make_room<K: Hash + Eq + Clone, V>(
-    entries: &mut LruCache<K, V>,
-    most: usize,
-    alike: impl Fn(&K, &V) -> bool,
-) {
-    // From the most used to the least.
-    let surplus = entries.iter().filter(|(key, value)| alike(key, value)).skip(most.saturating_sub(1));
-    for key in surplus.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
-        entries.pop(&key);
-    }
-}
 
 struct Proof {
     key: Arc<IdentityKey>,

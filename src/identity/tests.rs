@@ -46,10 +46,16 @@ impl World {
         let costly = Arc::new(tokio::sync::Semaphore::new(1));
         let proxy = TokenProxy::new(Url::parse(TokenProxy::URL).unwrap(), None, "/nonexistent".into());
         let token_proxy = Arc::new(proxy);
-        let exchange =
-            Exchange { entra: client.clone(), node: client, imds, token_proxy, costly, clock: clock.clone() };
+        let exchange = Exchange {
+            entra: client.clone(),
+            node: client.clone(),
+            imds,
+            token_proxy,
+            costly,
+            clock: clock.clone(),
+        };
         let identities = Identities::new(
-            ServiceAccountKeys::new(source),
+            ServiceAccountKeys::new(source, client.clone()),
             ServiceAccounts::new(None, None),
             exchange,
             clock.clone(),
@@ -175,9 +181,9 @@ async fn while_entra_hangs_a_good_token_is_used_after_a_moment() {
 
 #[tokio::test]
 async fn who_makes_up_client_ids_uses_up_his_own_places_only() {
-    let mut held: lru::LruCache<(char, u32), ()> = proofs::bounded(64);
+    let mut held: lru::LruCache<(char, u32), ()> = crate::bounded::bounded(64);
     let put = |held: &mut lru::LruCache<(char, u32), ()>, subject: char, client: u32| {
-        proofs::make_room(held, 16, |(other, _), ()| *other == subject);
+        crate::bounded::make_room(held, 16, |(other, _), ()| *other == subject);
         held.put((subject, client), ());
     };
     put(&mut held, 'v', 0);

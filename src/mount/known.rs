@@ -1,11 +1,11 @@
 //! What identities have fetched.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
 use super::fetch::Answer;
+use crate::bounded::bounded;
 use crate::identity::{IdentityKey, Login};
 use crate::plan::{ObjectKind, ObjectName, ObjectPlan, ObjectVersion, VaultUrl};
 
@@ -21,7 +21,7 @@ type Key = (Arc<IdentityKey>, VaultUrl, ObjectKind, ObjectName, ObjectVersion, b
 
 impl Default for Known {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))))
+        Self(Mutex::new(bounded(REMEMBERED)))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Warnings, once per `SecretProviderClass`.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 
+use crate::bounded::bounded;
 use crate::plan::MountPlan;
 
 /// Warnings that are remembered; one that falls out is told again.
@@ -16,7 +16,7 @@ pub struct Told(Mutex<LruCache<String, ()>>);
 
 impl Default for Told {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN))))
+        Self(Mutex::new(bounded(REMEMBERED)))
     }
 }
 

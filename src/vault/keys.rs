@@ -6,10 +6,9 @@ use azure_security_keyvault_keys::models::{
     KeyClientGetKeyOptions, KeyClientListKeyPropertiesVersionsOptions,
 };
 use azure_security_keyvault_keys::{KeyClient, ResourceExt};
-use futures_util::TryStreamExt;
 
 use super::answer::{context, failed, garbled};
-use super::versions::{Version, Versions};
+use super::versions::{Version, collect};
 use super::{Content, Fetched, KeyMaterial, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
@@ -53,13 +52,10 @@ pub(super) async fn versions(
         ..KeyClientListKeyPropertiesVersionsOptions::default()
     };
     let pager = client.list_key_properties_versions(object.name.as_str(), Some(options));
-    let mut pager = pager.map_err(|error| failed(object, &error))?;
-    let mut versions = Versions::default();
-    while let Some(properties) = pager.try_next().await.map_err(|error| failed(object, &error))? {
-        let id = properties.resource_id().ok().and_then(|id| id.version);
-        let (enabled, created) =
-            properties.attributes.map_or((None, None), |attributes| (attributes.enabled, attributes.created));
-        versions.add(object, id, enabled, created)?;
-    }
-    Ok(versions.into_list())
+    collect(object, pager, |listed| {
+        let id = listed.resource_id().ok().and_then(|id| id.version);
+        let attributes = listed.attributes.unwrap_or_default();
+        (id, attributes.enabled, attributes.created)
+    })
+    .await
 }

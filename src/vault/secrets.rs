@@ -6,10 +6,9 @@ use azure_security_keyvault_secrets::models::{
     SecretClientGetSecretOptions, SecretClientListSecretPropertiesVersionsOptions,
 };
 use azure_security_keyvault_secrets::{ResourceExt, SecretClient};
-use futures_util::TryStreamExt;
 
 use super::answer::{context, failed, garbled};
-use super::versions::{Version, Versions};
+use super::versions::{Version, collect};
 use super::{Content, Fetched, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::{SecretBytes, SecretText};
@@ -54,13 +53,10 @@ pub(super) async fn versions(
         ..SecretClientListSecretPropertiesVersionsOptions::default()
     };
     let pager = client.list_secret_properties_versions(object.name.as_str(), Some(options));
-    let mut pager = pager.map_err(|error| failed(object, &error))?;
-    let mut versions = Versions::default();
-    while let Some(properties) = pager.try_next().await.map_err(|error| failed(object, &error))? {
-        let id = properties.resource_id().ok().and_then(|id| id.version);
-        let (enabled, created) =
-            properties.attributes.map_or((None, None), |attributes| (attributes.enabled, attributes.created));
-        versions.add(object, id, enabled, created)?;
-    }
-    Ok(versions.into_list())
+    collect(object, pager, |listed| {
+        let id = listed.resource_id().ok().and_then(|id| id.version);
+        let attributes = listed.attributes.unwrap_or_default();
+        (id, attributes.enabled, attributes.created)
+    })
+    .await
 }

@@ -1,7 +1,9 @@
 //! Which versions of an object are wanted.
 
 use azure_core::time::OffsetDateTime;
+use futures_util::{TryStream, TryStreamExt};
 
+use super::answer::failed;
 use super::error::{Failure, VaultError};
 use crate::plan::{History, ObjectPlan};
 
@@ -18,28 +20,25 @@ pub(super) struct Version {
 /// this process read.
 const MOST: usize = 10_000;
 
-/// Versions while they are listed.
-#[derive(Debug, Default)]
-pub(super) struct Versions(Vec<Version>);
-
-impl Versions {
-    pub(super) fn add(
-        &mut self,
-        object: &ObjectPlan,
-        id: Option<String>,
-        enabled: Option<bool>,
-        created: Option<OffsetDateTime>,
-    ) -> Result<(), VaultError> {
-        let garbled = |what: &str| VaultError::of(object, Failure::Garbled(what.to_owned()));
+/// Reads a listing page by page. `read` tells a version's id, whether it is enabled, and when it was made.
+pub(super) async fn collect<P>(
+    object: &ObjectPlan,
+    pager: azure_core::Result<impl TryStream<Ok = P, Error = azure_core::Error> + Unpin>,
+    read: impl Fn(P) -> (Option<String>, Option<bool>, Option<OffsetDateTime>),
+) -> Result<Vec<Version>, VaultError> {
+    let garbled = |what: &str| VaultError::of(object, Failure::Garbled(what.to_owned()));
+    let mut pager = pager.map_err(|error| failed(object, &error))?;
+    let mut versions = Vec::new();
+    while let Some(listed) = pager.try_next().await.map_err(|error| failed(object, &error))? {
+        let (id, enabled, created) = read(listed);
         let id = id.ok_or_else(|| garbled("it lists a version without an id"))?;
         let created = created.map_or(0, OffsetDateTime::unix_timestamp);
-        self.0.push(Version { id, enabled: enabled.unwrap_or(true), created });
-        if self.0.len() > MOST { Err(garbled("it lists versions without end")) } else { Ok(()) }
+        versions.push(Version { id, enabled: enabled.unwrap_or(true), created });
+        if versions.len() > MOST {
+            return Err(garbled("it lists versions without end"));
+        }
     }
-
-    pub(super) fn into_list(self) -> Vec<Version> {
-        self.0
-    }
+    Ok(versions)
 }
 
 /// The newest enabled versions, `history` of them if there are as many, from `object`'s own version on

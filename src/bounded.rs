@@ -1,0 +1,24 @@
+//! Maps that let the least used go.
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+/// A map of at most `entries`, which lets the least used go.
+pub(crate) fn bounded<K: Hash + Eq, V>(entries: usize) -> LruCache<K, V> {
+    LruCache::new(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// Lets the least used of the entries that are `alike` go, so that one more of them leaves at most `most`.
+pub(crate) fn make_room<K: Hash + Eq + Clone, V>(
+    entries: &mut LruCache<K, V>,
+    most: usize,
+    alike: impl Fn(&K, &V) -> bool,
+) {
+    // From the most used to the least.
+    let surplus = entries.iter().filter(|(key, value)| alike(key, value)).skip(most.saturating_sub(1));
+    for key in surplus.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+        entries.pop(&key);
+    }
+}
