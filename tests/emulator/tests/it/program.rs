@@ -62,7 +62,11 @@ fn it_says_where_it_serves_and_ends_cleanly_when_it_is_told_to() {
     let ca = std::fs::read_to_string(scratch.file("ca.pem")).unwrap();
     assert!(ca.starts_with("-----BEGIN CERTIFICATE-----"));
 
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let kill = Command::new("/bin/sh")
+        .args(["-c", "kill \"$@\"", "kill"])
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(kill.success());
     assert!(child.wait().unwrap().success());
 }
