@@ -30,8 +30,13 @@ pub struct TokenBuilder {
 }
 
 impl TokenBuilder {
-    pub(crate) fn new(keys: Arc<Issuer>, namespace: &str, service_account: &str) -> Self {
-        let now = OffsetDateTime::now_utc();
+    /// `now` is what the issuer takes for the time.
+    pub(crate) fn new(
+        keys: Arc<Issuer>,
+        namespace: &str,
+        service_account: &str,
+        now: OffsetDateTime,
+    ) -> Self {
         Self {
             kid: keys.kid().to_owned(),
             keys,
@@ -194,7 +199,8 @@ mod tests {
     use super::*;
 
     fn builder() -> TokenBuilder {
-        TokenBuilder::new(Arc::new(Issuer::new(None).unwrap()), "team", "app")
+        let keys = Arc::new(Issuer::new(None).unwrap());
+        TokenBuilder::new(keys, "team", "app", OffsetDateTime::now_utc())
     }
 
     fn claims(token: &str) -> Value {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::ISSUER;
 use crate::claims::TokenBuilder;
@@ -60,7 +61,13 @@ pub(crate) fn keys(issuer: &Issuer) -> Reply {
     reply::json(StatusCode::OK, &issuer.jwks())
 }
 
-pub(crate) fn token_request(issuer: &Arc<Issuer>, namespace: &str, account: &str, body: &[u8]) -> Reply {
+/// `now` is what the issuer takes for the time.
+pub(crate) fn token_request(
+    issuer: &Arc<Issuer>,
+    (namespace, account): (&str, &str),
+    now: OffsetDateTime,
+    body: &[u8],
+) -> Reply {
     let request: TokenRequest = match serde_json::from_slice(body) {
         Ok(request) => request,
         Err(error) => return failure(StatusCode::BAD_REQUEST, "BadRequest", &error.to_string()),
@@ -75,7 +82,7 @@ pub(crate) fn token_request(issuer: &Arc<Issuer>, namespace: &str, account: &str
         // A cluster's own audience is its issuer unless somebody has set another.
         audiences.push(ISSUER);
     }
-    let mut builder = TokenBuilder::new(Arc::clone(issuer), namespace, account)
+    let mut builder = TokenBuilder::new(Arc::clone(issuer), namespace, account, now)
         .audiences(&audiences)
         .expires_in(spec.expiration_seconds);
     let mut bound = Value::Null;

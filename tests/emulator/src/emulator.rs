@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::Instant;
 
 use crate::ISSUER;
 use crate::claims::TokenBuilder;
 use crate::cluster::Accounts;
 use crate::entra::Entra;
-use crate::fault::{Fault, Faults, Target};
+use crate::fault::{Fault, Faults, Rule, RuleError, Service, Target};
 use crate::issuer::{Issuer, IssuerError};
 use crate::listener::{Protocol, Server};
 use crate::record::{RecordedRequest, Recorder, RequestKind};
@@ -43,6 +43,18 @@ pub struct Options {
     /// What the API server's certificate names first, at addresses, loopback and `.test` names:
     /// `hcp-kubernetes.<id>.svc.cluster.local` makes it that of a cluster with identity binding.
     pub api_server_name: Option<String>,
+    /// Where it serves those who run it from another process, by plain HTTP; port 0 takes a free one. By
+    /// default nowhere.
+    ///
+    /// | request | what it does |
+    /// | --- | --- |
+    /// | `GET /requests` | `{"answered": {"secret": 3, …}, "peak": {"secret": 2, …}, "connections": 1}`: how many requests of each kind were answered, the greatest number at once, and TLS handshakes |
+    /// | `DELETE /requests` | forgets them |
+    /// | `PUT /faults` | replaces all rules by these: a list in YAML or JSON, as `--faults` has it; `[]` heals |
+    pub admin_listen: Option<SocketAddr>,
+    /// Whether every request is kept. Without, requests are counted and no more, and a long run does not
+    /// grow.
+    pub keep_requests: bool,
 }
 
 impl Default for Options {
@@ -55,6 +67,8 @@ impl Default for Options {
             issuer_jwks: None,
             access_token_lifetime: Duration::from_secs(3599),
             api_server_name: None,
+            admin_listen: None,
+            keep_requests: true,
         }
     }
 }
@@ -91,6 +105,7 @@ pub struct Emulator {
     address: SocketAddr,
     proxy_address: SocketAddr,
     imds_address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     ca_pem: String,
     _listeners: JoinSet<()>,
 }
@@ -104,15 +119,16 @@ impl Emulator {
     /// Starts with these options.
     pub async fn start_with(seed: Seed, options: Options) -> Result<Self, StartError> {
         seed.check()?;
-        let listener = bind(options.listen).await?;
-        let proxy_listener = bind(options.proxy_listen).await?;
-        let address = listener.local_addr().map_err(not_listening(options.listen))?;
-        let proxy_address = proxy_listener.local_addr().map_err(not_listening(options.proxy_listen))?;
-        let imds_listener = bind(options.imds_listen).await?;
-        let imds_address = imds_listener.local_addr().map_err(not_listening(options.imds_listen))?;
+        let (listener, address) = bind(options.listen).await?;
+        let (proxy_listener, proxy_address) = bind(options.proxy_listen).await?;
+        let (imds_listener, imds_address) = bind(options.imds_listen).await?;
+        let admin = match options.admin_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
 
         let authority = Authority::new(options.api_server_name)?;
-        let tls = TlsAcceptor::from(Arc::new(authority.server_config()?));
+        let tls = Arc::new(authority.server_config()?);
         let store = Store::new(&seed.vaults, &seed.identities)?;
         let lifetime = options.access_token_lifetime;
         let shared = Arc::new(Shared {
@@ -121,15 +137,27 @@ impl Emulator {
             issuer: Arc::new(Issuer::new(options.issuer_jwks.as_deref())?),
             accounts: Accounts::new(seed.service_accounts),
             faults: Faults::default(),
-            recorder: Arc::new(Recorder::default()),
+            recorder: Arc::new(Recorder::new(options.keep_requests)),
         });
-        let server = Server { shared: Arc::clone(&shared), tls, port: address.port() };
+        let ca_pem = authority.pem().to_owned();
+        let server = Server { shared: Arc::clone(&shared), authority, tls, port: address.port() };
         let mut listeners = JoinSet::new();
         listeners.spawn(server.clone().run(listener, Protocol::Tls));
         listeners.spawn(server.clone().run(proxy_listener, Protocol::Proxy));
-        listeners.spawn(server.run(imds_listener, Protocol::Imds));
-        let ca_pem = authority.pem().to_owned();
-        Ok(Self { shared, address, proxy_address, imds_address, ca_pem, _listeners: listeners })
+        listeners.spawn(server.clone().run(imds_listener, Protocol::Imds));
+        let admin_address = admin.map(|(listener, address)| {
+            listeners.spawn(server.run(listener, Protocol::Admin));
+            address
+        });
+        Ok(Self {
+            shared,
+            address,
+            proxy_address,
+            imds_address,
+            admin_address,
+            ca_pem,
+            _listeners: listeners,
+        })
     }
 
     /// Where it serves TLS.
@@ -145,6 +173,11 @@ impl Emulator {
     /// Where it serves the instance metadata service, over plain HTTP.
     pub fn imds_address(&self) -> SocketAddr {
         self.imds_address
+    }
+
+    /// Where it serves those who run it, over plain HTTP, if the options say so.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// The certificate authority that clients must trust, as PEM.
@@ -164,23 +197,25 @@ impl Emulator {
 
     /// A token of this service account, correct unless told otherwise.
     pub fn token(&self, namespace: &str, service_account: &str) -> TokenBuilder {
-        TokenBuilder::new(Arc::clone(&self.shared.issuer), namespace, service_account)
+        let now = self.shared.now(Service::Issuer);
+        TokenBuilder::new(Arc::clone(&self.shared.issuer), namespace, service_account, now)
     }
 
     /// Every request that has ended since the start or since they were cleared, in order of their ends.
+    /// None if [`Options::keep_requests`] says so.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.recorder.requests()
     }
 
     /// How many of those were of this kind and were answered.
     pub fn count(&self, kind: RequestKind) -> usize {
-        self.shared.recorder.count(kind)
+        self.shared.recorder.tally(kind).answered
     }
 
     /// The greatest number of requests of this kind under way at once. Here a request is of the kind that
     /// it looked like when it came.
     pub fn in_flight_peak(&self, kind: RequestKind) -> usize {
-        self.shared.recorder.in_flight_peak(kind)
+        self.shared.recorder.tally(kind).peak
     }
 
     /// Forgets requests, connections and peaks.
@@ -198,9 +233,18 @@ impl Emulator {
         self.shared.entra.revoke_access_tokens();
     }
 
-    /// Spoils the answers of a service until [`heal`](Self::heal).
+    /// Spoils the answers of a service until [`heal`](Self::heal). A fault that makes no sense for its
+    /// target, as a rule is checked for, does not strike.
     pub fn inject(&self, target: Target, fault: Fault) {
-        self.shared.faults.inject(target, fault);
+        // Whoever wants to hear of it injects a rule.
+        let _ = self.inject_rule(Rule::new(target, fault));
+    }
+
+    /// Adds a rule; its times count from now.
+    pub fn inject_rule(&self, rule: Rule) -> Result<(), RuleError> {
+        rule.check()?;
+        self.shared.faults.inject(rule, Instant::now());
+        Ok(())
     }
 
     /// Removes all faults. Requests that hang go on hanging.
@@ -218,13 +262,12 @@ impl fmt::Debug for Emulator {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     if !address.ip().is_loopback() {
         return Err(StartError::NotLoopback(address));
     }
-    TcpListener::bind(address).await.map_err(not_listening(address))
-}
-
-fn not_listening(address: SocketAddr) -> impl FnOnce(std::io::Error) -> StartError {
-    move |source| StartError::Listen { address, source }
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }

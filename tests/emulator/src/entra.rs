@@ -7,10 +7,12 @@ mod refusal;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
+use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::issuer::Issuer;
@@ -24,6 +26,13 @@ pub(crate) use refusal::{Refusal, failure};
 use client::Client;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// What vaults forgive a clock that is behind the one of Entra: tokens begin to be good a little before they
+/// are given out.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// As many access tokens as are kept whether they have expired or not.
+const MANY_TOKENS: usize = 4096;
 
 /// The tenant's directory and the access tokens it has given out.
 #[derive(Debug)]
@@ -39,6 +48,7 @@ pub(crate) struct Entra {
 struct AccessToken {
     client_id: String,
     resource: String,
+    issued: Instant,
     expires: Instant,
 }
 
@@ -49,6 +59,8 @@ pub(crate) struct TokenRequest<'a> {
     pub(crate) endpoint: String,
     /// Whether it came through the cluster's token proxy.
     pub(crate) at_token_proxy: bool,
+    /// What Entra takes for the time.
+    pub(crate) now: OffsetDateTime,
     /// The form.
     pub(crate) body: &'a [u8],
 }
@@ -68,12 +80,22 @@ pub(crate) enum UnknownIdentity {
     Ambiguous,
 }
 
+/// How a vault looks at access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Scrutiny {
+    /// How far the vault's clock is ahead.
+    pub(crate) clock_skew: time::Duration,
+    /// Tokens from before then are refused.
+    pub(crate) revoked: Option<Instant>,
+}
+
 /// What an access token is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Bearer {
     /// Never given out, or revoked.
     Unknown,
     Expired,
+    NotYetValid,
     Valid {
         client_id: String,
         resource: String,
@@ -101,11 +123,16 @@ impl Entra {
         tenant.eq_ignore_ascii_case(&self.tenant) || tenant == "adfs"
     }
 
-    /// What `token` is worth now.
-    pub(crate) fn bearer(&self, token: &str) -> Bearer {
+    /// What `token` is worth now, to whoever looks at it like this.
+    pub(crate) fn bearer(&self, token: &str, scrutiny: Scrutiny) -> Bearer {
+        let now = Instant::now();
+        let ahead = Duration::try_from(scrutiny.clock_skew).unwrap_or_default();
+        let behind = Duration::try_from(-scrutiny.clock_skew).unwrap_or_default();
         match lock(&self.tokens).get(token) {
             None => Bearer::Unknown,
-            Some(token) if token.expires <= Instant::now() => Bearer::Expired,
+            Some(token) if scrutiny.revoked.is_some_and(|then| token.issued < then) => Bearer::Unknown,
+            Some(token) if token.expires <= now + ahead => Bearer::Expired,
+            Some(token) if now + TOLERANCE < token.issued + behind => Bearer::NotYetValid,
             Some(token) => {
                 Bearer::Valid { client_id: token.client_id.clone(), resource: token.resource.clone() }
             }
@@ -183,9 +210,15 @@ impl Entra {
             return Err(Refusal::UnknownResource { resource, tenant: self.tenant.clone() });
         }
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        let expires = Instant::now() + self.lifetime;
-        let access = AccessToken { client_id: client_id.to_ascii_lowercase(), resource, expires };
-        lock(&self.tokens).insert(token.clone(), access);
+        let issued = Instant::now();
+        let expires = issued + self.lifetime;
+        let access = AccessToken { client_id: client_id.to_ascii_lowercase(), resource, issued, expires };
+        let mut tokens = lock(&self.tokens);
+        if tokens.len() >= MANY_TOKENS && tokens.len().is_power_of_two() {
+            // Now and then, lest they pile up: those that have long expired are as good as unknown.
+            tokens.retain(|_, token| token.expires + self.lifetime > issued);
+        }
+        tokens.insert(token.clone(), access);
         Ok(Granted { token, seconds: self.lifetime.as_secs() })
     }
 
@@ -217,10 +250,10 @@ fn authenticate(
     let assertion = form.get("client_assertion").ok_or(Refusal::NoCredential)?;
     let (header, claims) = jwt::read(assertion).ok_or(Refusal::MalformedAssertion)?;
     if direct && client.is_self_signed(&claims) {
-        return client.check_assertion(assertion, (&header, &claims), &request.endpoint);
+        return client.check_assertion(assertion, (&header, &claims), request);
     }
     let credentials = &client.identity.federated_credentials;
-    assertion::check(assertion, (&header, &claims), credentials, issuer, request.at_token_proxy)
+    assertion::check(assertion, (&header, &claims), credentials, issuer, request)
 }
 
 fn is(identity: &Identity, client_id: &str) -> bool {
@@ -230,4 +263,18 @@ fn is(identity: &Identity, client_id: &str) -> bool {
 /// Scopes come as `https://vault.azure.net/.default` and as `https://vault.azure.net//.default`.
 fn trimmed(resource: &str) -> String {
     resource.trim_end_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_that_have_long_expired_do_not_pile_up() {
+        let entra = Entra::new("t".to_owned(), Vec::new(), &[], Duration::ZERO).unwrap();
+        for _ in 0..=2 * MANY_TOKENS {
+            entra.grant("app", "https://vault.azure.net").unwrap();
+        }
+        assert!(lock(&entra.tokens).len() <= MANY_TOKENS + 1);
+    }
 }

@@ -1,9 +1,19 @@
-//! Faults that a test injects.
+//! What can go wrong, with whom, and when.
+//!
+//! A [`Fault`] strikes a [`Target`], at once and until it is healed; a [`Rule`] narrows it to some requests,
+//! to the first of them, or to a span of time. Rules are also written down: `written` reads them.
 
-use std::sync::Mutex;
+mod force;
+mod rule;
+mod written;
+
 use std::time::Duration;
 
-use crate::lock;
+use crate::hosts::{self, Role};
+
+pub use rule::{Rule, RuleError};
+
+pub(crate) use force::{Asked, Faults};
 
 /// Whose answers a fault spoils.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +33,10 @@ pub enum Target {
     Imds,
 }
 
-/// What goes wrong. Of several faults for one target the delays add up, and the newest of the others
+/// What goes wrong. Of several faults for one request the delays add up, and the newest of the others
 /// decides the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// This status, with an error body of the service's own form.
     Status(u16),
@@ -35,8 +46,21 @@ pub enum Fault {
     Garbage,
     /// The request is read and never answered.
     Hang,
+    /// Status, headers and half of the body arrive, and then nothing, on a connection that stays open.
+    HangInBody,
+    /// Half of the body arrives, and then its end: less than `Content-Length` says.
+    Truncate,
+    /// `Content-Length` says less than the body has.
+    WrongLength,
     /// The connection is closed instead of an answer.
     Disconnect,
+    /// The connection is reset instead of an answer: TCP RST.
+    Reset,
+    /// Nobody listens: the proxy refuses `CONNECT` with 502, a direct connection is reset before its TLS
+    /// handshake, and so are those that are open, once something is asked on them.
+    Refuse,
+    /// New connections meet this certificate. Those that are open are left alone.
+    Certificate(BadCertificate),
     /// The answer comes this much later.
     Latency(Duration),
     /// 429 as the service says it.
@@ -44,6 +68,38 @@ pub enum Fault {
         /// The `Retry-After` header, in whole seconds.
         retry_after: Option<Duration>,
     },
+    /// 429 once more requests than these have come within a window; such answers do not count, as at Key
+    /// Vault ("Azure Key Vault throttling guidance"). A window begins with its first request; each vault has
+    /// its own.
+    Limit {
+        /// How many requests a window takes.
+        requests: u32,
+        /// How long a window is.
+        per: Duration,
+        /// The `Retry-After` header of the 429, in whole seconds.
+        retry_after: Option<Duration>,
+    },
+    /// The clock is wrong. The issuer's goes into its tokens, Entra's decides whether an assertion is within
+    /// its time (AADSTS700024), and a vault's whether an access token is.
+    ClockSkew {
+        /// How far it is ahead; behind if negative.
+        seconds: i64,
+    },
+    /// A vault takes no access token that was given out before this began: 401.
+    Revoked,
+}
+
+/// What is wrong with a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadCertificate {
+    /// It expired yesterday.
+    Expired,
+    /// It is its own authority.
+    SelfSigned,
+    /// It is from an authority that nobody trusts.
+    OtherAuthority,
+    /// It is for another host.
+    WrongName,
 }
 
 /// The service that a request is for.
@@ -56,35 +112,21 @@ pub(crate) enum Service<'a> {
     Imds,
 }
 
-/// The faults in force.
-#[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<(Target, Fault)>>);
-
-/// What the faults in force do to one request.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Effect {
-    pub(crate) delay: Duration,
-    pub(crate) instead: Option<Fault>,
-}
-
-impl Faults {
-    pub(crate) fn inject(&self, target: Target, fault: Fault) {
-        lock(&self.0).push((target, fault));
-    }
-
-    pub(crate) fn heal(&self) {
-        lock(&self.0).clear();
-    }
-
-    pub(crate) fn effect(&self, service: Service<'_>) -> Effect {
-        let mut effect = Effect::default();
-        for (_, fault) in lock(&self.0).iter().filter(|(target, _)| target.covers(service)) {
-            match fault {
-                Fault::Latency(delay) => effect.delay += *delay,
-                other => effect.instead = Some(other.clone()),
+impl Service<'_> {
+    /// Who may be asked at `host` (lower case, no port): before there is a request, a host that serves
+    /// several is spoiled by a fault of any of them.
+    pub(crate) fn at(host: &str) -> Vec<Service<'_>> {
+        let vault = Service::Vault(hosts::vault_name(host));
+        match hosts::role(host) {
+            Role::Entra => vec![Service::Entra],
+            Role::Vault => vec![vault],
+            Role::Issuer => vec![Service::Issuer, Service::ApiServer],
+            Role::Any if hosts::is_token_proxy(host) || hosts::is_private_authority(host) => {
+                vec![Service::Entra]
             }
+            Role::Any if hosts::is_private(host) => vec![Service::Issuer, Service::ApiServer],
+            Role::Any => vec![Service::Entra, vault, Service::Issuer, Service::ApiServer],
         }
-        effect
     }
 }
 
@@ -100,25 +142,8 @@ impl Target {
             _ => false,
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_add_up_and_the_newest_other_fault_decides() {
-        let faults = Faults::default();
-        faults.inject(Target::AllVaults, Fault::Latency(Duration::from_secs(1)));
-        faults.inject(Target::Vault("One".to_owned()), Fault::Latency(Duration::from_secs(2)));
-        faults.inject(Target::AllVaults, Fault::Hang);
-        faults.inject(Target::Vault("one".to_owned()), Fault::Status(503));
-        let one = Effect { delay: Duration::from_secs(3), instead: Some(Fault::Status(503)) };
-        let two = Effect { delay: Duration::from_secs(1), instead: Some(Fault::Hang) };
-        assert_eq!(faults.effect(Service::Vault("one")), one);
-        assert_eq!(faults.effect(Service::Vault("two")), two);
-        assert_eq!(faults.effect(Service::Entra), Effect::default());
-        faults.heal();
-        assert_eq!(faults.effect(Service::Vault("one")), Effect::default());
+    fn is_vault(&self) -> bool {
+        matches!(self, Self::Vault(_) | Self::AllVaults)
     }
 }

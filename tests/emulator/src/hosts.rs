@@ -130,7 +130,13 @@ fn cloud_of(vault_host: &str) -> Option<&'static Cloud> {
     CLOUDS.iter().find(|cloud| cloud.vault_suffix == suffix)
 }
 
-fn is_private(host: &str) -> bool {
+/// Whether `host` (lower case, no port) is the authority of a private cloud, by its usual names.
+pub(crate) fn is_private_authority(host: &str) -> bool {
+    is_private(host) && (host.starts_with("login.") || host.starts_with("adfs."))
+}
+
+/// Whether `host` (lower case, no port) is below the domain of private clouds and of the cluster.
+pub(crate) fn is_private(host: &str) -> bool {
     host.rsplit_once('.').is_some_and(|(_, last)| last == "test")
 }
 

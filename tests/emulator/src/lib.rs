@@ -17,10 +17,15 @@
 //! # Ok(()) }
 //! ```
 //!
+//! What goes wrong is a [`Fault`], and when and with whom a [`Rule`] says: from code, on the program's command
+//! line, from a file, or while it runs through its admin endpoint ([`Options::admin_listen`]), which also
+//! counts requests for whoever runs in another process.
+//!
 //! Layers, top to bottom: [`Emulator`] owns the listeners (`listener`, `tls`); `service` routes one
 //! request, records it and applies faults; `entra`, `vault`, `cluster` and `imds` answer it from the
 //! state that the [`Seed`] described.
 
+mod admin;
 mod claims;
 mod cluster;
 mod der;
@@ -40,11 +45,12 @@ mod seed;
 mod service;
 mod tls;
 mod vault;
+mod wire;
 mod x509;
 
 pub use claims::TokenBuilder;
 pub use emulator::{ChangeError, Emulator, Options, StartError};
-pub use fault::{Fault, Target};
+pub use fault::{BadCertificate, Fault, Rule, RuleError, Target};
 pub use issuer::IssuerError;
 pub use record::{RecordedRequest, RequestKind};
 pub use seed::{

@@ -4,27 +4,33 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Request, StatusCode};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::Instant;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::Acceptor;
 
+use crate::fault::Service;
 use crate::hosts::{self, Role};
 use crate::lock;
 use crate::reply::{self, Reply};
 use crate::service::{Connection, Shared};
+use crate::tls::{self, Authority};
+use crate::wire::{Cutter, Wire};
 
 /// What serves connections.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) tls: TlsAcceptor,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) tls: Arc<ServerConfig>,
     /// The port of the TLS listener: clients that send everything through the proxy ask it for that, too.
     pub(crate) port: u16,
 }
@@ -35,6 +41,7 @@ pub(crate) enum Protocol {
     Tls,
     Proxy,
     Imds,
+    Admin,
 }
 
 impl Server {
@@ -48,10 +55,13 @@ impl Server {
                     let Ok((stream, _)) = accepted else { continue };
                     let server = self.clone();
                     connections.spawn(async move {
+                        let wire = Wire::new(stream);
+                        let cutter = wire.cutter();
                         match protocol {
-                            Protocol::Tls => server.serve_tls(stream).await,
-                            Protocol::Proxy => server.serve_proxy(stream).await,
-                            Protocol::Imds => server.serve_imds(stream).await,
+                            Protocol::Tls => server.serve_tls(wire, cutter).await,
+                            Protocol::Proxy => server.serve_proxy(wire, cutter).await,
+                            Protocol::Imds => server.serve_imds(wire, cutter).await,
+                            Protocol::Admin => server.serve_admin(wire).await,
                         }
                     });
                 }
@@ -62,13 +72,19 @@ impl Server {
     }
 
     /// Serves HTTP over TLS. A connection that fails is the client's to notice.
-    async fn serve_tls(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Ok(stream) = self.tls.accept(stream).await else {
+    async fn serve_tls(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, cutter: Cutter) {
+        let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), stream).await else {
+            return;
+        };
+        let Some(tls) = self.welcome(&tls::host(&start.client_hello())) else {
+            return cutter.reset_at_close();
+        };
+        let Ok(stream) = start.into_stream(tls).await else {
             return;
         };
         self.shared.recorder.connected();
         let server_name = stream.get_ref().1.server_name().map(str::to_owned);
-        let connection = Arc::new(Connection::tls(server_name));
+        let connection = Arc::new(Connection::tls(server_name, cutter));
         let service = service_fn(|request| {
             let (shared, connection) = (Arc::clone(&self.shared), Arc::clone(&connection));
             async move { Ok::<_, Infallible>(shared.answer(request, &connection).await) }
@@ -81,9 +97,24 @@ impl Server {
         }
     }
 
+    /// How a client that asks for `host` is met; `None` if it is refused.
+    fn welcome(&self, host: &str) -> Option<Arc<ServerConfig>> {
+        let (services, now) = (Service::at(host), Instant::now());
+        if self.shared.faults.refuses(&services, now) {
+            return None;
+        }
+        match self.shared.faults.certificate(&services, now) {
+            Some(bad) => self.authority.spoiled_config(bad).ok().map(Arc::new),
+            None => Some(Arc::clone(&self.tls)),
+        }
+    }
+
     /// Serves the instance metadata service over plain HTTP.
-    async fn serve_imds(&self, stream: TcpStream) {
-        let connection = Connection::imds();
+    async fn serve_imds(&self, stream: Wire, cutter: Cutter) {
+        if self.shared.faults.refuses(&[Service::Imds], Instant::now()) {
+            return cutter.reset_at_close();
+        }
+        let connection = Connection::imds(cutter);
         let service =
             service_fn(async |request| Ok::<_, Infallible>(self.shared.answer(request, &connection).await));
         let serving =
@@ -94,14 +125,26 @@ impl Server {
         }
     }
 
+    /// Serves whoever runs the emulator.
+    async fn serve_admin(&self, stream: Wire) {
+        let service = service_fn(async |request| Ok::<_, Infallible>(self.shared.administer(request).await));
+        let serving =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        // A connection that fails is the client's to notice.
+        let _ = serving.await;
+    }
+
     /// Serves `CONNECT`: what the tunnel would lead to is served at this end of it. Whoever asks for the
     /// instance metadata service gets it here.
-    async fn serve_proxy(&self, stream: TcpStream) {
+    async fn serve_proxy(&self, stream: Wire, cutter: Cutter) {
         let tunnel: Mutex<Option<OnUpgrade>> = Mutex::default();
-        let connection = Connection::imds();
+        let connection = Connection::imds(cutter.clone());
         let service = service_fn(async |mut request: Request<Incoming>| {
             let uri = request.uri();
             if hosts::is_imds(uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)) {
+                if self.shared.faults.refuses(&[Service::Imds], Instant::now()) {
+                    return Ok(refused(uri.host().unwrap_or_default()));
+                }
                 return Ok(self.shared.answer(request, &connection).await);
             }
             let reply = self.connect(&request);
@@ -119,7 +162,7 @@ impl Server {
         let upgrade = lock(&tunnel).take();
         let Some(upgrade) = upgrade else { return };
         if let Ok(upgraded) = upgrade.await {
-            self.serve_tls(TokioIo::new(upgraded)).await;
+            self.serve_tls(TokioIo::new(upgraded), cutter).await;
         }
     }
 
@@ -140,6 +183,14 @@ impl Server {
             // As a real proxy answers for a vault that does not exist: it has no address.
             return reply::text(StatusCode::BAD_GATEWAY, format!("Could not resolve host: {host}"));
         }
-        Reply::new(Full::new(Bytes::new()))
+        if self.shared.faults.refuses(&Service::at(&host), Instant::now()) {
+            return refused(&host);
+        }
+        reply::empty(StatusCode::OK)
     }
+}
+
+/// As a proxy answers for a host where nobody listens.
+fn refused(host: &str) -> Reply {
+    reply::text(StatusCode::BAD_GATEWAY, format!("Could not connect to {host}: Connection refused"))
 }

@@ -6,12 +6,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use keyvault_emulator::{Emulator, Options, Seed, SeedError, StartError};
+use keyvault_emulator::{Emulator, Options, Rule, RuleError, Seed, SeedError, StartError};
 use tokio::signal::unix::{SignalKind, signal};
+
+const FAULTS: &str = "\
+Faults are KEY=VALUE, with commas between them; in a file, a YAML list of maps with the same keys:
+  target=entra|vaults|issuer|api-server|imds, or vault=NAME
+  fault=status,status=503        the service's own error     fault=gateway,status=502   a gateway's
+  fault=throttle[,retry-after=2s]                            fault=latency,delay=250ms
+  fault=limit,requests=4000,per=10s[,retry-after=2s]         fault=clock-skew,skew=-10m
+  fault=certificate,certificate=expired|self-signed|other-authority|wrong-name
+  fault=refuse|reset|disconnect|hang|hang-in-body|truncate|wrong-length|garbage|revoked
+and, where they make sense:
+  kind=secret  object=NAME  path=PART  times=N               only such requests, only the first N
+  after=10s  for=30s                                         begins and ends";
 
 /// Key Vault, Entra ID and a service account token issuer on loopback, for tests.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = FAULTS)]
 struct Arguments {
     /// What exists at the start (YAML).
     #[arg(long, value_name = "FILE")]
@@ -41,6 +53,19 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     issuer_jwks: Option<PathBuf>,
 
+    /// What goes wrong, such as vault=main,fault=throttle,retry-after=2s,after=10s,for=30s; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    fault: Vec<Rule>,
+
+    /// More of what goes wrong: a list of such rules (YAML).
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+
+    /// Where to serve counts of requests and take other faults: GET and DELETE /requests, PUT /faults;
+    /// port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+
     /// Where to write the environment of a client, once the emulator is ready.
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
@@ -52,6 +77,10 @@ enum Failure {
     File { path: PathBuf, source: io::Error },
     #[error("{}: {source}", path.display())]
     Seed { path: PathBuf, source: SeedError },
+    #[error("{}: {source}", path.display())]
+    Rules { path: PathBuf, source: RuleError },
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -86,10 +115,23 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         proxy_listen: arguments.proxy_listen,
         imds_listen: arguments.imds_listen,
         api_server_name: arguments.api_server_name,
+        admin_listen: arguments.admin_listen,
+        // Nobody outside can see more than their counts.
+        keep_requests: false,
         issuer_jwks: arguments.issuer_jwks.as_deref().map(read).transpose()?,
         ..Options::default()
     };
+    let mut rules = match &arguments.faults {
+        Some(path) => {
+            Rule::list(&read(path)?).map_err(|source| Failure::Rules { path: path.clone(), source })?
+        }
+        None => Vec::new(),
+    };
+    rules.extend(arguments.fault);
     let emulator = Emulator::start_with(seed, options).await?;
+    for rule in rules {
+        emulator.inject_rule(rule)?;
+    }
     write(&arguments.ca_file, emulator.ca_pem())?;
     let ca_file = absolute(&arguments.ca_file)?;
     if let Some(path) = &arguments.env_file {
@@ -111,14 +153,17 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn environment(emulator: &Emulator, ca_file: &Path) -> String {
+    let admin = emulator.admin_address();
+    let admin = admin.map(|address| format!("KEYVAULT_EMULATOR_ADMIN_URL=http://{address}\n"));
     format!(
         "KEYVAULT_EMULATOR_URL=https://{}\nHTTPS_PROXY={}\nSSL_CERT_FILE={}\nKEYVAULT_EMULATOR_ISSUER={}\n\
-         KEYVAULT_EMULATOR_IMDS_URL=http://{}\n",
+         KEYVAULT_EMULATOR_IMDS_URL=http://{}\n{}",
         emulator.address(),
         emulator.proxy_url(),
         ca_file.display(),
         emulator.issuer(),
         emulator.imds_address(),
+        admin.unwrap_or_default(),
     )
 }
 

@@ -50,6 +50,54 @@ pub enum RequestKind {
     Other,
 }
 
+impl RequestKind {
+    /// All kinds.
+    pub const ALL: [Self; 18] = [
+        Self::Token,
+        Self::Discovery,
+        Self::Secret,
+        Self::SecretList,
+        Self::SecretVersions,
+        Self::SecretSet,
+        Self::Key,
+        Self::KeyList,
+        Self::KeyVersions,
+        Self::Certificate,
+        Self::CertificateList,
+        Self::CertificateVersions,
+        Self::Jwks,
+        Self::TokenRequest,
+        Self::ServiceAccount,
+        Self::Imds,
+        Self::Challenge,
+        Self::Other,
+    ];
+
+    /// What it is called in rules and counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Discovery => "discovery",
+            Self::Secret => "secret",
+            Self::SecretList => "secret-list",
+            Self::SecretVersions => "secret-versions",
+            Self::SecretSet => "secret-set",
+            Self::Key => "key",
+            Self::KeyList => "key-list",
+            Self::KeyVersions => "key-versions",
+            Self::Certificate => "certificate",
+            Self::CertificateList => "certificate-list",
+            Self::CertificateVersions => "certificate-versions",
+            Self::Jwks => "jwks",
+            Self::TokenRequest => "token-request",
+            Self::ServiceAccount => "service-account",
+            Self::Imds => "imds",
+            Self::Challenge => "challenge",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A request that has ended.
 #[derive(Debug, Clone)]
 pub struct RecordedRequest {
@@ -73,21 +121,35 @@ pub struct RecordedRequest {
     pub at: Instant,
 }
 
+/// How often requests of a kind came.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Those that were answered, by the kind that they turned out to be.
+    pub(crate) answered: usize,
+    /// The greatest number under way at once, of the kind that they looked like when they came.
+    pub(crate) peak: usize,
+    now: usize,
+}
+
 /// Everything recorded since the start or since it was cleared.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Recorder {
-    requests: Mutex<Vec<RecordedRequest>>,
-    in_flight: Mutex<HashMap<RequestKind, Gauge>>,
+    /// `None` if requests are counted and no more.
+    requests: Option<Mutex<Vec<RecordedRequest>>>,
+    tallies: Mutex<HashMap<RequestKind, Tally>>,
     connections: AtomicUsize,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
-struct Gauge {
-    now: usize,
-    peak: usize,
-}
-
 impl Recorder {
+    /// One that also keeps every request, or only counts them.
+    pub(crate) fn new(keep_requests: bool) -> Self {
+        Self {
+            requests: keep_requests.then(Mutex::default),
+            tallies: Mutex::default(),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
     pub(crate) fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
@@ -97,33 +159,36 @@ impl Recorder {
     }
 
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
-        lock(&self.requests).clone()
+        self.requests.as_ref().map(|requests| lock(requests).clone()).unwrap_or_default()
     }
 
-    pub(crate) fn count(&self, kind: RequestKind) -> usize {
-        let requests = lock(&self.requests);
-        requests.iter().filter(|request| request.kind == kind && request.status.is_some()).count()
-    }
-
-    pub(crate) fn in_flight_peak(&self, kind: RequestKind) -> usize {
-        lock(&self.in_flight).get(&kind).map_or(0, |gauge| gauge.peak)
+    pub(crate) fn tally(&self, kind: RequestKind) -> Tally {
+        lock(&self.tallies).get(&kind).copied().unwrap_or_default()
     }
 
     pub(crate) fn clear(&self) {
-        lock(&self.requests).clear();
+        if let Some(requests) = &self.requests {
+            lock(requests).clear();
+        }
         self.connections.store(0, Ordering::Relaxed);
-        for gauge in lock(&self.in_flight).values_mut() {
-            gauge.peak = gauge.now;
+        for tally in lock(&self.tallies).values_mut() {
+            *tally = Tally { answered: 0, peak: tally.now, now: tally.now };
         }
     }
 
-    /// Counts `request` as in flight until the returned guard is dropped, which records it.
-    pub(crate) fn begin(self: &Arc<Self>, request: RecordedRequest) -> InFlight {
-        let mut gauges = lock(&self.in_flight);
-        let gauge = gauges.entry(request.kind).or_default();
-        gauge.now += 1;
-        gauge.peak = gauge.peak.max(gauge.now);
-        InFlight { recorder: Arc::clone(self), counted_as: request.kind, request: Some(request) }
+    /// Counts a request as in flight until the returned guard is dropped, which records it. What it was is
+    /// only asked for if requests are kept.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        kind: RequestKind,
+        request: impl FnOnce() -> RecordedRequest,
+    ) -> InFlight {
+        let mut tallies = lock(&self.tallies);
+        let tally = tallies.entry(kind).or_default();
+        tally.now += 1;
+        tally.peak = tally.peak.max(tally.now);
+        let request = self.requests.is_some().then(request);
+        InFlight { recorder: Arc::clone(self), came_as: kind, answered_as: None, request }
     }
 }
 
@@ -131,13 +196,15 @@ impl Recorder {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     recorder: Arc<Recorder>,
-    counted_as: RequestKind,
+    came_as: RequestKind,
+    answered_as: Option<RequestKind>,
     request: Option<RecordedRequest>,
 }
 
 impl InFlight {
     /// Notes the answer.
     pub(crate) fn answered(&mut self, status: u16, kind: RequestKind) {
+        self.answered_as = Some(kind);
         if let Some(request) = &mut self.request {
             request.status = Some(status);
             request.kind = kind;
@@ -147,11 +214,15 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(gauge) = lock(&self.recorder.in_flight).get_mut(&self.counted_as) {
-            gauge.now = gauge.now.saturating_sub(1);
+        let mut tallies = lock(&self.recorder.tallies);
+        if let Some(tally) = tallies.get_mut(&self.came_as) {
+            tally.now = tally.now.saturating_sub(1);
         }
-        if let Some(request) = self.request.take() {
-            lock(&self.recorder.requests).push(request);
+        if let Some(kind) = self.answered_as {
+            tallies.entry(kind).or_default().answered += 1;
+        }
+        if let (Some(requests), Some(request)) = (&self.recorder.requests, self.request.take()) {
+            lock(requests).push(request);
         }
     }
 }
@@ -173,25 +244,46 @@ mod tests {
         }
     }
 
+    fn begin(recorder: &Arc<Recorder>, kind: RequestKind) -> InFlight {
+        recorder.begin(kind, || request(kind))
+    }
+
     #[test]
     fn the_peak_is_the_greatest_number_at_once_and_clearing_starts_from_what_is_under_way() {
-        let recorder = Arc::new(Recorder::default());
-        let first = recorder.begin(request(RequestKind::Secret));
-        let second = recorder.begin(request(RequestKind::Secret));
+        let recorder = Arc::new(Recorder::new(true));
+        let first = begin(&recorder, RequestKind::Secret);
+        let second = begin(&recorder, RequestKind::Secret);
         drop(first);
-        assert_eq!(recorder.in_flight_peak(RequestKind::Secret), 2);
+        assert_eq!(recorder.tally(RequestKind::Secret).peak, 2);
         recorder.clear();
-        assert_eq!(recorder.in_flight_peak(RequestKind::Secret), 1);
+        assert_eq!(recorder.tally(RequestKind::Secret).peak, 1);
         drop(second);
     }
 
     #[test]
     fn an_unanswered_request_is_recorded_and_not_counted() {
-        let recorder = Arc::new(Recorder::default());
-        drop(recorder.begin(request(RequestKind::Secret)));
-        recorder.begin(request(RequestKind::Secret)).answered(401, RequestKind::Challenge);
+        let recorder = Arc::new(Recorder::new(true));
+        drop(begin(&recorder, RequestKind::Secret));
+        begin(&recorder, RequestKind::Secret).answered(401, RequestKind::Challenge);
         assert_eq!(recorder.requests().len(), 2);
-        assert_eq!(recorder.count(RequestKind::Secret), 0);
-        assert_eq!(recorder.count(RequestKind::Challenge), 1);
+        assert_eq!(recorder.tally(RequestKind::Secret).answered, 0);
+        assert_eq!(recorder.tally(RequestKind::Challenge).answered, 1);
+    }
+
+    #[test]
+    fn requests_that_are_not_kept_are_counted_all_the_same() {
+        let recorder = Arc::new(Recorder::new(false));
+        begin(&recorder, RequestKind::Secret).answered(200, RequestKind::Secret);
+        assert!(recorder.requests().is_empty());
+        let tally = recorder.tally(RequestKind::Secret);
+        assert_eq!((tally.answered, tally.peak), (1, 1));
+        recorder.clear();
+        assert_eq!(recorder.tally(RequestKind::Secret), Tally::default());
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: std::collections::HashSet<_> = RequestKind::ALL.map(RequestKind::name).into();
+        assert_eq!(names.len(), RequestKind::ALL.len());
     }
 }

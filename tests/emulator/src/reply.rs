@@ -1,13 +1,15 @@
 //! Answers, as the services below write them.
 
+mod body;
+
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Bytes;
 use serde_json::Value;
 
-/// An answer whose body is known in full.
-pub(crate) type Reply = Response<Full<Bytes>>;
+pub(crate) use body::{Body, Ending};
+
+/// An answer.
+pub(crate) type Reply = Response<Body>;
 
 pub(crate) fn json(status: StatusCode, body: &Value) -> Reply {
     with_body(status, "application/json; charset=utf-8", body.to_string())
@@ -21,6 +23,13 @@ pub(crate) fn text(status: StatusCode, body: String) -> Reply {
     with_body(status, "text/plain; charset=utf-8", body)
 }
 
+/// No content at all.
+pub(crate) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Body::default());
+    *reply.status_mut() = status;
+    reply
+}
+
 /// Adds a header; a value that no header can hold is left out.
 pub(crate) fn set_header(reply: &mut Reply, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
@@ -29,7 +38,7 @@ pub(crate) fn set_header(reply: &mut Reply, name: HeaderName, value: &str) {
 }
 
 fn with_body(status: StatusCode, content_type: &'static str, body: String) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    let mut reply = Response::new(Body::from(body));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply

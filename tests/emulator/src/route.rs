@@ -49,7 +49,15 @@ pub(crate) enum Operation<'a> {
     ManagedIdentity,
 }
 
-impl Operation<'_> {
+impl<'a> Operation<'a> {
+    /// The name of the one object that is asked for, in a vault.
+    pub(crate) fn object(self) -> Option<&'a str> {
+        match self {
+            Self::Object { name, .. } | Self::Versions { name, .. } | Self::SetSecret { name } => Some(name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn kind(self) -> RequestKind {
         match self {
             Self::Token { .. } => RequestKind::Token,

@@ -4,16 +4,17 @@ mod connection;
 mod spoiled;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::cluster::{self, Accounts};
-use crate::entra::{self, Entra, TokenRequest};
-use crate::fault::{Fault, Faults, Service};
+use crate::entra::{self, Entra, Scrutiny, TokenRequest};
+use crate::fault::{Asked, Fault, Faults, Service};
 use crate::hosts;
 use crate::imds::{self, ImdsRequest};
 use crate::issuer::Issuer;
@@ -77,30 +78,36 @@ impl Shared {
             service,
             operation,
         };
-        let mut record = self.recorder.begin(RecordedRequest {
+        let path_and_query = parts.uri.path_and_query().map_or("", |path| path.as_str());
+        let mut record = self.recorder.begin(head.kind(), || RecordedRequest {
             kind: head.kind(),
             method: parts.method.to_string(),
             host: host.to_owned(),
             server_name: connection.server_name().map(str::to_owned),
-            path_and_query: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            path_and_query: path_and_query.to_owned(),
             status: None,
             authenticated: head.bearer.is_some(),
-            at,
+            at: at.into_std(),
         });
 
-        let effect = self.faults.effect(service);
+        let object = operation.and_then(Operation::object);
+        let effect = self.faults.effect(&Asked { service, kind: head.kind(), object, path_and_query }, at);
         tokio::time::sleep(effect.delay).await;
-        let mut reply = match effect.instead {
+        let mut reply = match effect.fault {
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Disconnect) => {
                 connection.hang_up();
                 std::future::pending().await
             }
+            Some(Fault::Reset | Fault::Refuse) => {
+                connection.reset();
+                std::future::pending().await
+            }
+            Some(fault @ (Fault::HangInBody | Fault::Truncate | Fault::WrongLength)) => {
+                spoiled::body(self.collected(&head, body).await, &fault)
+            }
             Some(fault) => self.spoiled(&head, &fault),
-            None => match Limited::new(body, LARGEST_BODY).collect().await {
-                Ok(body) => self.dispatch(&head, &body.to_bytes()),
-                Err(_) => reply::text(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.".to_owned()),
-            },
+            None => self.collected(&head, body).await,
         };
         // What answers for a vault that is not there is a proxy, not Key Vault.
         if matches!(service, Service::Vault(name) if self.store.has(name)) {
@@ -108,6 +115,18 @@ impl Shared {
         }
         record.answered(reply.status().as_u16(), self.outcome(&head, &reply));
         reply
+    }
+
+    async fn collected(&self, head: &Head<'_>, body: Incoming) -> Reply {
+        match Limited::new(body, LARGEST_BODY).collect().await {
+            Ok(body) => self.dispatch(head, &body.to_bytes()),
+            Err(_) => reply::text(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.".to_owned()),
+        }
+    }
+
+    /// What a service takes for the time.
+    pub(crate) fn now(&self, service: Service<'_>) -> OffsetDateTime {
+        OffsetDateTime::now_utc() + self.faults.clock_skew(service, Instant::now())
     }
 
     fn outcome(&self, head: &Head<'_>, reply: &Reply) -> RequestKind {
@@ -121,7 +140,12 @@ impl Shared {
     fn dispatch(&self, head: &Head<'_>, body: &[u8]) -> Reply {
         match head.service {
             Service::Vault(name) => {
+                let now = Instant::now();
                 let request = VaultRequest {
+                    scrutiny: Scrutiny {
+                        clock_skew: self.faults.clock_skew(head.service, now),
+                        revoked: self.faults.revoked(head.service, now),
+                    },
                     vault: name,
                     authority: head.authority,
                     bearer: head.bearer,
@@ -142,7 +166,8 @@ impl Shared {
             Some(Operation::Token { tenant }) => {
                 let endpoint = format!("https://{}{}", head.authority, head.path);
                 let at_token_proxy = head.entrance == Entrance::TokenProxy;
-                let request = TokenRequest { tenant, endpoint, at_token_proxy, body };
+                let request =
+                    TokenRequest { tenant, endpoint, at_token_proxy, now: self.now(head.service), body };
                 self.entra.exchange(&self.issuer, &request)
             }
             Some(Operation::TenantDiscovery { tenant }) => entra::tenant(&self.entra, head.authority, tenant),
@@ -160,7 +185,7 @@ impl Shared {
             Some(Operation::IssuerDiscovery) => cluster::discovery(),
             Some(Operation::IssuerKeys) => cluster::keys(&self.issuer),
             Some(Operation::TokenRequest { namespace, account }) => {
-                cluster::token_request(&self.issuer, namespace, account, body)
+                cluster::token_request(&self.issuer, (namespace, account), self.now(head.service), body)
             }
             Some(Operation::ServiceAccount { namespace, account }) => {
                 self.accounts.read(&self.issuer, head.bearer, namespace, account)

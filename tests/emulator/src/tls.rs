@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::{CertifiedKey, SigningKey};
 
+use crate::fault::BadCertificate;
 use crate::{hosts, lock};
 
 /// The host of a client without a server name: it connected to an address.
@@ -45,18 +46,10 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new(api_server_name: Option<String>) -> Result<Arc<Self>, TlsError> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "Key Vault emulator");
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = validity();
-        let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
-
+        let (issuer, pem) = authority()?;
         let leaf = KeyPair::generate()?;
         let signing_key =
             provider().key_provider.load_private_key(PrivateKeyDer::Pkcs8(leaf.serialize_der().into()))?;
-        let issuer = Issuer::new(params, key);
         let authority = Self { issuer, pem, leaf, api_server_name, signing_key, made: Mutex::default() };
         // A name that no certificate can have is found now, not by the first client.
         authority.certificate(ADDRESS)?;
@@ -70,12 +63,12 @@ impl Authority {
 
     pub(crate) fn server_config(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
         let resolver: Arc<dyn ResolvesServerCert> = self.clone();
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(config)
+        config(resolver)
+    }
+
+    /// What spoils the handshakes of clients that look at certificates.
+    pub(crate) fn spoiled_config(self: &Arc<Self>, bad: BadCertificate) -> Result<ServerConfig, TlsError> {
+        config(Arc::new(Spoiled { authority: Arc::clone(self), bad }))
     }
 
     fn certificate(&self, host: &str) -> Result<Arc<CertifiedKey>, rcgen::Error> {
@@ -83,6 +76,30 @@ impl Authority {
         if let Some(known) = made.get(host) {
             return Ok(Arc::clone(known));
         }
+        let certificate = self.params(host)?.signed_by(&self.leaf, &self.issuer)?;
+        let certified = self.certified(&certificate);
+        made.insert(host.to_owned(), Arc::clone(&certified));
+        Ok(certified)
+    }
+
+    fn bad_certificate(&self, host: &str, bad: BadCertificate) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+        let mut params = self.params(host)?;
+        let certificate = match bad {
+            BadCertificate::Expired => {
+                params.not_after = OffsetDateTime::now_utc() - Duration::DAY;
+                params.not_before = params.not_after - Duration::days(90);
+                params.signed_by(&self.leaf, &self.issuer)
+            }
+            BadCertificate::SelfSigned => params.self_signed(&self.leaf),
+            BadCertificate::OtherAuthority => params.signed_by(&self.leaf, &authority()?.0),
+            BadCertificate::WrongName => {
+                self.params("elsewhere.invalid")?.signed_by(&self.leaf, &self.issuer)
+            }
+        };
+        certificate.map(|certificate| self.certified(&certificate))
+    }
+
+    fn params(&self, host: &str) -> Result<CertificateParams, rcgen::Error> {
         let mut names: Vec<String> =
             self.api_server_name.iter().filter(|_| hosts::has_api_server(host)).cloned().collect();
         names.push(host.to_owned());
@@ -95,19 +112,57 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) = validity();
-        let certificate = params.signed_by(&self.leaf, &self.issuer)?;
-        let certified =
-            Arc::new(CertifiedKey::new(vec![certificate.der().clone()], Arc::clone(&self.signing_key)));
-        made.insert(host.to_owned(), Arc::clone(&certified));
-        Ok(certified)
+        Ok(params)
+    }
+
+    fn certified(&self, certificate: &rcgen::Certificate) -> Arc<CertifiedKey> {
+        Arc::new(CertifiedKey::new(vec![certificate.der().clone()], Arc::clone(&self.signing_key)))
     }
 }
 
 impl ResolvesServerCert for Authority {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let host = hello.server_name().unwrap_or(ADDRESS).to_ascii_lowercase();
-        self.certificate(&host).ok()
+        self.certificate(&host(&hello)).ok()
     }
+}
+
+/// The authority while its certificates are bad.
+#[derive(Debug)]
+struct Spoiled {
+    authority: Arc<Authority>,
+    bad: BadCertificate,
+}
+
+impl ResolvesServerCert for Spoiled {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.authority.bad_certificate(&host(&hello), self.bad).ok()
+    }
+}
+
+/// The host that a client asks for (lower case).
+pub(crate) fn host(hello: &ClientHello<'_>) -> String {
+    hello.server_name().unwrap_or(ADDRESS).to_ascii_lowercase()
+}
+
+/// An authority that nobody trusts yet, and its certificate as PEM.
+fn authority() -> Result<(Issuer<'static, KeyPair>, String), rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "Key Vault emulator");
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = validity();
+    let key = KeyPair::generate()?;
+    let pem = params.self_signed(&key)?.pem();
+    Ok((Issuer::new(params, key), pem))
+}
+
+fn config(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn provider() -> CryptoProvider {

@@ -15,7 +15,7 @@ use http::StatusCode;
 use http::header::{HeaderName, WWW_AUTHENTICATE};
 use uuid::Uuid;
 
-use crate::entra::{Bearer, Entra};
+use crate::entra::{Bearer, Entra, Scrutiny};
 use crate::hosts;
 use crate::reply::{self, Reply};
 use crate::route::Operation;
@@ -35,6 +35,7 @@ pub(crate) struct VaultRequest<'a> {
     /// The host in lower case, with the port if there was one: what object ids begin with.
     pub(crate) authority: &'a str,
     pub(crate) bearer: Option<&'a str>,
+    pub(crate) scrutiny: Scrutiny,
     pub(crate) query: &'a str,
     pub(crate) body: &'a [u8],
     pub(crate) operation: Option<Operation<'a>>,
@@ -130,9 +131,10 @@ fn caller(entra: &Entra, request: &VaultRequest<'_>) -> Result<Caller, Refusal> 
         return Err(Refusal::NoToken);
     };
     let expected = hosts::resource(hosts::without_port(request.authority));
-    match entra.bearer(token) {
+    match entra.bearer(token, request.scrutiny) {
         Bearer::Unknown => Err(Refusal::InvalidToken),
         Bearer::Expired => Err(Refusal::ExpiredToken),
+        Bearer::NotYetValid => Err(Refusal::EarlyToken),
         Bearer::Valid { resource, .. } if resource != expected => {
             Err(Refusal::WrongAudience { expected, found: resource })
         }

@@ -3,7 +3,7 @@
 use jsonwebtoken::Header;
 use time::OffsetDateTime;
 
-use super::Refusal;
+use super::{Refusal, TokenRequest};
 use crate::IDENTITY_BINDING_AUDIENCE;
 use crate::issuer::{Issuer, SignatureError};
 use crate::jwt::Claims;
@@ -16,7 +16,7 @@ pub(super) fn check(
     (header, claims): (&Header, &Claims),
     credentials: &[FederatedCredential],
     issuer: &Issuer,
-    at_token_proxy: bool,
+    request: &TokenRequest<'_>,
 ) -> Result<(), Refusal> {
     let mut matching: Vec<_> =
         credentials.iter().filter(|credential| credential.issuer == claims.iss).collect();
@@ -28,7 +28,8 @@ pub(super) fn check(
         return Err(Refusal::Subject(claims.sub.clone()));
     }
     let audiences = claims.aud.as_slice();
-    matching.retain(|credential| (credential.audience == IDENTITY_BINDING_AUDIENCE) == at_token_proxy);
+    matching
+        .retain(|credential| (credential.audience == IDENTITY_BINDING_AUDIENCE) == request.at_token_proxy);
     if !matching.iter().any(|credential| audiences.contains(&credential.audience)) {
         return Err(Refusal::Audience(audiences.join(",")));
     }
@@ -36,12 +37,11 @@ pub(super) fn check(
         SignatureError::UnknownKey(kid) => Refusal::UnknownKey { kid, issuer: claims.iss.clone() },
         SignatureError::Mismatch(kid) => Refusal::Signature { kid },
     })?;
-    in_time(claims)
+    in_time(claims, request.now)
 }
 
 /// Whether an assertion is within its time.
-pub(super) fn in_time(claims: &Claims) -> Result<(), Refusal> {
-    let now = OffsetDateTime::now_utc();
+pub(super) fn in_time(claims: &Claims, now: OffsetDateTime) -> Result<(), Refusal> {
     if claims.is_current(now.unix_timestamp()) {
         return Ok(());
     }

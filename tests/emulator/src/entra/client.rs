@@ -6,8 +6,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::Refusal;
 use super::assertion::in_time;
+use super::{Refusal, TokenRequest};
 use crate::jwt::Claims;
 use crate::public_key::PublicKey;
 use crate::seed::{Identity, SeedError};
@@ -43,12 +43,12 @@ impl Client {
         claims.iss.eq_ignore_ascii_case(&self.identity.client_id)
     }
 
-    /// Checks an assertion that a certificate's key signed for `endpoint`, the token endpoint's URL.
+    /// Checks an assertion that a certificate's key signed for the endpoint of this request.
     pub(super) fn check_assertion(
         &self,
         assertion: &str,
         (header, claims): (&Header, &Claims),
-        endpoint: &str,
+        request: &TokenRequest<'_>,
     ) -> Result<(), Refusal> {
         let thumbprint = thumbprint(header).ok_or(Refusal::NoThumbprint)?;
         let named = |known: &&X509| known.sha1() == thumbprint || known.sha256() == thumbprint;
@@ -60,7 +60,7 @@ impl Client {
         let Some(certificate) = self.certificates.iter().find(named) else {
             return Err(failed("The key was not found."));
         };
-        if certificate.not_after < OffsetDateTime::now_utc() {
+        if certificate.not_after < request.now {
             return Err(failed("The key used is expired."));
         }
         if !is_signed(assertion, header, certificate) {
@@ -70,10 +70,10 @@ impl Client {
             return Err(Refusal::OtherClient);
         }
         let audiences = claims.aud.as_slice();
-        if !audiences.iter().any(|audience| audience.eq_ignore_ascii_case(endpoint)) {
+        if !audiences.iter().any(|audience| audience.eq_ignore_ascii_case(&request.endpoint)) {
             return Err(Refusal::OtherEndpoint);
         }
-        in_time(claims)
+        in_time(claims, request.now)
     }
 }
 

@@ -4,6 +4,7 @@ use tokio::sync::Notify;
 
 use crate::hosts;
 use crate::route::Entrance;
+use crate::wire::Cutter;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -11,17 +12,18 @@ pub(crate) struct Connection {
     server_name: Option<String>,
     is_imds: bool,
     hang_up: Notify,
+    cutter: Cutter,
 }
 
 impl Connection {
     /// By TLS, for this server name.
-    pub(crate) fn tls(server_name: Option<String>) -> Self {
-        Self { server_name, is_imds: false, hang_up: Notify::new() }
+    pub(crate) fn tls(server_name: Option<String>, cutter: Cutter) -> Self {
+        Self { server_name, is_imds: false, hang_up: Notify::new(), cutter }
     }
 
     /// By plain HTTP, to the instance metadata service.
-    pub(crate) fn imds() -> Self {
-        Self { server_name: None, is_imds: true, hang_up: Notify::new() }
+    pub(crate) fn imds(cutter: Cutter) -> Self {
+        Self { server_name: None, is_imds: true, hang_up: Notify::new(), cutter }
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {
@@ -39,6 +41,12 @@ impl Connection {
     /// Closes it.
     pub(crate) fn hang_up(&self) {
         self.hang_up.notify_one();
+    }
+
+    /// Closes it so that the client is told by RST.
+    pub(crate) fn reset(&self) {
+        self.cutter.reset_at_close();
+        self.hang_up();
     }
 
     /// Ends when it is to be closed.

@@ -1,13 +1,27 @@
 //! What a fault answers, in the form of the service that is asked.
 
 use http::StatusCode;
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 
 use super::{Head, Shared};
 use crate::fault::{Fault, Service};
-use crate::reply::{self, Reply};
+use crate::reply::{self, Ending, Reply};
 use crate::route::Operation;
 use crate::{cluster, entra, imds, vault};
+
+/// The service's own answer, with a body that is not what it should be.
+pub(super) fn body(reply: Reply, fault: &Fault) -> Reply {
+    let (parts, body) = reply.into_parts();
+    let whole = body.len();
+    let (declared, body) = match fault {
+        Fault::HangInBody => (whole, body.cut(whole / 2, Ending::Never)),
+        Fault::Truncate => (whole, body.cut(whole / 2, Ending::Early)),
+        _ => (whole.saturating_sub(1), body.cut(whole, Ending::Early)),
+    };
+    let mut reply = Reply::from_parts(parts, body);
+    reply::set_header(&mut reply, CONTENT_LENGTH, &declared.to_string());
+    reply
+}
 
 impl Shared {
     /// What `fault` answers in the place of the service.

@@ -11,8 +11,8 @@ use super::{Collection, VaultRequest, listing};
 use crate::public_key::PublicKey;
 use crate::reply::{self, Reply};
 
-/// Also a disabled one: that its secret and its key cannot be read is all that disabling does ("Certificate
-/// attributes", About Azure Key Vault certificates).
+/// Also a disabled one: that its secret cannot be read and its key not be used is all that disabling does
+/// ("Certificate attributes", About Azure Key Vault certificates).
 pub(super) fn read(
     vault: &VaultState,
     request: &VaultRequest<'_>,

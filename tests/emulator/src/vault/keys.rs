@@ -14,6 +14,8 @@ use crate::reply::{self, Reply};
 const RSA_OPERATIONS: [&str; 6] = ["encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"];
 const EC_OPERATIONS: [&str; 2] = ["sign", "verify"];
 
+/// Also a disabled one: its public part says so, and Key Vault's own operations with it are refused ("Key
+/// attributes", About keys).
 pub(super) fn read(
     vault: &VaultState,
     request: &VaultRequest<'_>,
@@ -21,9 +23,6 @@ pub(super) fn read(
     version: Option<&str>,
 ) -> Result<Reply, Refusal> {
     let (key, version) = find(&vault.keys, Collection::Keys, name, version)?;
-    if !version.meta.enabled {
-        return Err(Refusal::Disabled(Collection::Keys));
-    }
     let kid = format!("https://{}/keys/{}/{}", request.authority, key.name, version.meta.id);
     let mut bundle = described(key, version);
     bundle.insert("key".to_owned(), web_key(&kid, &version.content));

@@ -27,6 +27,7 @@ pub(crate) enum Refusal {
     NoToken,
     InvalidToken,
     ExpiredToken,
+    EarlyToken,
     WrongAudience {
         expected: String,
         found: String,
@@ -84,6 +85,13 @@ impl Refusal {
                 UNAUTHORIZED,
                 "Unauthorized",
                 "AKV10058: Error validating token: IDX10223: Lifetime validation failed. The token is expired.",
+                None,
+            ),
+            Self::EarlyToken => failure(
+                UNAUTHORIZED,
+                "Unauthorized",
+                "AKV10058: Error validating token: IDX10222: Lifetime validation failed. The token is not yet \
+                 valid.",
                 None,
             ),
             Self::WrongAudience { expected, found } => {

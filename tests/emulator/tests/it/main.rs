@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod azure;
 #[cfg(test)]
 mod binding;
+#[cfg(test)]
+mod broken;
 #[cfg(test)]
 mod certificates;
 #[cfg(test)]
@@ -26,6 +30,8 @@ mod listeners;
 mod program;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod vault;
 #[cfg(test)]

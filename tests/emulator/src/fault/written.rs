@@ -1,0 +1,182 @@
+//! Rules as they are written down: one as `KEY=VALUE,…`, or a list of maps with the same keys in YAML or JSON.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{BadCertificate, Fault, Rule, RuleError, Target};
+use crate::record::RequestKind;
+
+impl Rule {
+    /// Reads a list of rules: YAML, of which JSON is a part. Findings begin with their place.
+    pub fn list(yaml: &str) -> Result<Vec<Self>, RuleError> {
+        let written: Vec<BTreeMap<String, String>> = serde_saphyr::from_str(yaml)
+            .map_err(|error| RuleError(vec![format!("no list of rules, each a map of words: {error}")]))?;
+        let mut findings = Vec::new();
+        let mut rules = Vec::new();
+        for (index, fields) in written.into_iter().enumerate() {
+            match read(fields) {
+                Ok(rule) => rules.push(rule),
+                Err(RuleError(found)) => {
+                    findings.extend(found.into_iter().map(|finding| format!("[{index}].{finding}")));
+                }
+            }
+        }
+        if findings.is_empty() { Ok(rules) } else { Err(RuleError(findings)) }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        let mut fields = BTreeMap::new();
+        for part in text.split(',') {
+            let Some((key, value)) = part.split_once('=') else {
+                return Err(RuleError(vec![format!("{part:?} is no KEY=VALUE; write fault=hang, say")]));
+            };
+            if fields.insert(key.trim().to_owned(), value.trim().to_owned()).is_some() {
+                return Err(RuleError(vec![format!("{}: it is there twice; leave one out", key.trim())]));
+            }
+        }
+        read(fields)
+    }
+}
+
+fn read(fields: BTreeMap<String, String>) -> Result<Rule, RuleError> {
+    let mut fields = Fields { fields, findings: Vec::new() };
+    let (target, fault) = (fields.target(), fields.fault());
+    // A placeholder stands where something is missing: then there are findings, and no rule.
+    let mut rule = Rule::new(target.unwrap_or(Target::Entra), fault.clone().unwrap_or(Fault::Hang));
+    rule.kind = fields.parsed("kind", kind);
+    rule.object = fields.fields.remove("object");
+    rule.path = fields.fields.remove("path");
+    rule.times = fields.parsed("times", number);
+    rule.after = fields.parsed("after", duration).unwrap_or_default();
+    rule.lasting = fields.parsed("for", duration);
+    if fault.is_some() {
+        let left = std::mem::take(&mut fields.fields).into_keys();
+        fields.findings.extend(left.map(|key| format!("{key}: the fault takes no such thing; leave it out")));
+    }
+    if !fields.findings.is_empty() {
+        return Err(RuleError(fields.findings));
+    }
+    rule.check().map(|()| rule)
+}
+
+/// What is still to be read, and what was wrong so far.
+struct Fields {
+    fields: BTreeMap<String, String>,
+    findings: Vec<String>,
+}
+
+impl Fields {
+    fn target(&mut self) -> Option<Target> {
+        match (self.fields.remove("target"), self.fields.remove("vault")) {
+            (None, Some(name)) if !name.is_empty() => return Some(Target::Vault(name)),
+            (Some(_), Some(_)) => {
+                self.findings.push("vault: there is a target, too; leave one out".to_owned());
+            }
+            (None, _) => {
+                self.findings.push("target: nobody is named; write target=entra or vault=NAME".to_owned());
+            }
+            (Some(name), None) => {
+                let known = match name.as_str() {
+                    "entra" => Some(Target::Entra),
+                    "vaults" => Some(Target::AllVaults),
+                    "issuer" => Some(Target::Issuer),
+                    "api-server" => Some(Target::ApiServer),
+                    "imds" => Some(Target::Imds),
+                    _ => None,
+                };
+                if known.is_none() {
+                    let choices = "write entra, vaults, issuer, api-server or imds, or vault=NAME instead";
+                    self.findings.push(format!("target: {name:?} is nobody; {choices}"));
+                }
+                return known;
+            }
+        }
+        None
+    }
+
+    fn fault(&mut self) -> Option<Fault> {
+        let Some(name) = self.fields.remove("fault") else {
+            self.findings.push("fault: nothing goes wrong; write fault=hang, say".to_owned());
+            return None;
+        };
+        match name.as_str() {
+            "status" => self.required("status", number).map(Fault::Status),
+            "gateway" => self.required("status", number).map(Fault::Gateway),
+            "garbage" => Some(Fault::Garbage),
+            "hang" => Some(Fault::Hang),
+            "hang-in-body" => Some(Fault::HangInBody),
+            "truncate" => Some(Fault::Truncate),
+            "wrong-length" => Some(Fault::WrongLength),
+            "disconnect" => Some(Fault::Disconnect),
+            "reset" => Some(Fault::Reset),
+            "refuse" => Some(Fault::Refuse),
+            "revoked" => Some(Fault::Revoked),
+            "latency" => self.required("delay", duration).map(Fault::Latency),
+            "throttle" => Some(Fault::Throttle { retry_after: self.parsed("retry-after", duration) }),
+            "certificate" => self.required("certificate", certificate).map(Fault::Certificate),
+            "clock-skew" => self.required("skew", skew).map(|seconds| Fault::ClockSkew { seconds }),
+            "limit" => {
+                let retry_after = self.parsed("retry-after", duration);
+                let (requests, per) = (self.required("requests", number), self.required("per", duration));
+                Some(Fault::Limit { requests: requests?, per: per?, retry_after })
+            }
+            _ => {
+                let choices = "status, gateway, throttle, limit, latency, clock-skew, certificate, refuse, \
+                               reset, disconnect, hang, hang-in-body, truncate, wrong-length, garbage or revoked";
+                self.findings.push(format!("fault: {name:?} is none; write {choices}"));
+                None
+            }
+        }
+    }
+
+    fn parsed<T>(&mut self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.fields.remove(key)?;
+        parse(&text).map_err(|mend| self.findings.push(format!("{key}: {text:?} will not do; {mend}"))).ok()
+    }
+
+    fn required<T>(&mut self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        if !self.fields.contains_key(key) {
+            self.findings.push(format!("{key}: the fault needs it; write {key}=…"));
+        }
+        self.parsed(key, parse)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a duration such as 500ms, 2s or 1m".to_owned())
+}
+
+fn skew(text: &str) -> Result<i64, String> {
+    let (sign, size) = text.strip_prefix('-').map_or((1, text), |size| (-1, size));
+    let seconds = i64::try_from(duration(size)?.as_secs());
+    seconds.map(|seconds| sign * seconds).map_err(|_| "write at most 1000days".to_owned())
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number of its size".to_owned())
+}
+
+fn kind(text: &str) -> Result<RequestKind, String> {
+    RequestKind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == text)
+        .ok_or_else(|| format!("write one of {}", RequestKind::ALL.map(RequestKind::name).join(", ")))
+}
+
+fn certificate(text: &str) -> Result<BadCertificate, String> {
+    match text {
+        "expired" => Ok(BadCertificate::Expired),
+        "self-signed" => Ok(BadCertificate::SelfSigned),
+        "other-authority" => Ok(BadCertificate::OtherAuthority),
+        "wrong-name" => Ok(BadCertificate::WrongName),
+        _ => Err("write expired, self-signed, other-authority or wrong-name".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
