@@ -7,7 +7,10 @@ use lru::LruCache;
 
 /// A map of at most `entries`, which lets the least used go.
 pub(crate) fn bounded<K: Hash + Eq, V>(entries: usize) -> LruCache<K, V> {
-    LruCache::new(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN))
+    // Made with its size it would take the memory for all of them at once.
+    let mut map = LruCache::unbounded();
+    map.resize(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN));
+    map
 }
 
 /// Lets the least used of the entries that are `alike` go, so that one more of them leaves at most `most`.

@@ -6,6 +6,7 @@ mod targets;
 mod tests;
 mod write;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -82,11 +83,24 @@ pub enum DeliverError {
     /// Another mount of the same target took all the time that there was.
     #[error("another mount is still writing into {}; the files that were there are untouched", .0.display())]
     Busy(PathBuf),
+    /// What was written into is not there any more.
+    #[error("the volume at {} was unmounted while it was written; it must be mounted again", .0.display())]
+    Gone(PathBuf),
     /// More than a volume may hold.
     #[error("the objects have more than {limit} bytes in all; split them into several classes and volumes")]
     TooMuch {
         /// The limit.
         limit: usize,
+    },
+    /// A file would have to be a folder, too.
+    #[error(
+        "{path:?} lies inside {file:?}, which is a file too (--write-cert-and-key-in-separate-files adds .crt and .key); change one objectAlias"
+    )]
+    InsideFile {
+        /// The path that cannot be.
+        path: String,
+        /// The file on its way.
+        file: String,
     },
     /// The caller went away, or its time was up, before the new files were in place.
     #[error("the mount was not done in time; the files that were there are untouched")]
@@ -100,10 +114,15 @@ impl DeliverError {
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Target { .. } | Self::InTheWay { .. } | Self::TooMuch { .. } => Code::InvalidArgument,
-            Self::TooLarge { .. } | Self::Io { .. } | Self::Busy(_) | Self::Cancelled | Self::Defect => {
-                Code::Internal
+            Self::Target { .. } | Self::InTheWay { .. } | Self::TooMuch { .. } | Self::InsideFile { .. } => {
+                Code::InvalidArgument
             }
+            Self::TooLarge { .. }
+            | Self::Io { .. }
+            | Self::Busy(_)
+            | Self::Gone(_)
+            | Self::Cancelled
+            | Self::Defect => Code::Internal,
         }
     }
 }
@@ -127,10 +146,28 @@ pub fn respond(
     if size > limit { Err(DeliverError::TooLarge { size, limit }) } else { Ok(response) }
 }
 
-/// The last of equal paths, as the driver has it.
-pub(crate) fn last_wins(files: Vec<File>) -> Vec<File> {
+/// One file for each path: the last of equal ones, as the driver has it.
+///
+/// # Errors
+/// [`DeliverError::InsideFile`] where a path leads through another's file. The plan has found those
+/// that the class spells out; a certificate's `.crt` and `.key` are known only now.
+pub(crate) fn distinct(files: Vec<File>) -> Result<Vec<File>, DeliverError> {
+    let files = last_wins(files);
+    let paths = files.iter().map(|file| file.path.as_str()).collect::<HashSet<_>>();
+    for path in &paths {
+        let folders = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+        for folder in folders {
+            if paths.contains(folder) {
+                return Err(DeliverError::InsideFile { path: (*path).to_owned(), file: folder.to_owned() });
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn last_wins(files: Vec<File>) -> Vec<File> {
     let mut kept: Vec<File> = Vec::with_capacity(files.len());
-    let mut places = std::collections::HashMap::with_capacity(files.len());
+    let mut places = HashMap::with_capacity(files.len());
     for file in files {
         match places.get(&file.path).and_then(|place: &usize| kept.get_mut(*place)) {
             Some(earlier) => *earlier = file,

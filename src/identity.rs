@@ -11,7 +11,9 @@ mod cluster;
 mod error;
 mod exchange;
 mod held;
+mod key;
 mod keys;
+mod login;
 mod policies;
 mod proofs;
 mod sharing;
@@ -25,135 +27,25 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use data_encoding::HEXLOWER;
-use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 use url::Url;
 
 pub use accounts::ServiceAccounts;
 pub use cluster::ClusterApi;
 pub use error::{IdentityError, Refusal};
-pub use exchange::{AccessToken, Exchange, IMDS};
+pub use exchange::{AccessToken, EXCHANGES, Exchange, IMDS, TokenSource};
+pub use key::{IdentityKey, Mode};
 pub use keys::{KeySource, ServiceAccountKeys, Verdict};
+pub use login::{Access, Login};
 pub use token_proxy::TokenProxy;
 
 use crate::clock::Clock;
-use crate::plan::{Claims, ClientId, Identity, PlannedIdentity, ServicePrincipal, Through, WorkloadIdentity};
+use crate::plan::{Identity, PlannedIdentity, Through, WorkloadIdentity};
 use crate::retry::Deadline;
 use crate::secret::SecretText;
 use held::Freshness;
+use login::Standing;
 use sharing::Sharing;
-
-/// How an identity proves itself to Entra.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// A federated credential trusts the pod's service account.
-    WorkloadIdentity,
-    /// The token proxy of AKS trusts the pod's service account.
-    IdentityBinding,
-    /// It has a client secret or certificate.
-    ServicePrincipal,
-    /// It is assigned to the node.
-    ManagedIdentity,
-}
-
-/// What everything that is kept is partitioned by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IdentityKey {
-    authority: String,
-    tenant: String,
-    client: String,
-    mode: Mode,
-    issuer: String,
-    subject: String,
-}
-
-impl IdentityKey {
-    fn same_subject(&self, other: &Self) -> bool {
-        match self.mode {
-            Mode::WorkloadIdentity | Mode::IdentityBinding => {
-                self.issuer == other.issuer && self.subject == other.subject
-            }
-            Mode::ServicePrincipal | Mode::ManagedIdentity => {
-                (self.mode, &self.authority, &self.tenant, &self.client)
-                    == (other.mode, &other.authority, &other.tenant, &other.client)
-            }
-        }
-    }
-
-    /// A client's credential enters as a keyed hash, whose key lives and dies with this process.
-    fn of(identity: &Identity, authority: &Url, fingerprint: &str) -> Self {
-        let key = |mode, tenant: &str, client: &str, issuer: &str, subject: &str| Self {
-            authority: authority.as_str().to_owned(),
-            tenant: tenant.to_ascii_lowercase(),
-            client: client.to_ascii_lowercase(),
-            mode,
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-        };
-        match identity {
-            Identity::Workload(workload) => {
-                let Claims { issuer, subject, .. } = workload.token.claims();
-                let mode = match workload.through {
-                    Through::Entra => Mode::WorkloadIdentity,
-                    Through::TokenProxy => Mode::IdentityBinding,
-                };
-                key(mode, workload.tenant.as_str(), workload.client.as_str(), issuer, subject)
-            }
-            Identity::ServicePrincipal(ServicePrincipal { tenant, client, .. }) => {
-                key(Mode::ServicePrincipal, tenant.as_str(), client.as_str(), "", fingerprint)
-            }
-            Identity::Managed(managed) => {
-                key(Mode::ManagedIdentity, "", managed.client.as_ref().map_or("", ClientId::as_str), "", "")
-            }
-        }
-    }
-}
-
-/// What is known of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It is its subject's: it may share.
-    Proven,
-    /// There are no keys to tell, and Entra has not yet been asked.
-    Claimed,
-    /// The cluster's keys do not vouch for it: Entra decides, for it alone.
-    Alone,
-}
-
-/// One pod's request for access, with what is known of its token.
-#[derive(Clone, Debug)]
-pub struct Login {
-    identity: Identity,
-    authority: Url,
-    key: Arc<IdentityKey>,
-    standing: Standing,
-}
-
-impl Login {
-    /// What everything of this login is kept under.
-    pub fn key(&self) -> &Arc<IdentityKey> {
-        &self.key
-    }
-
-    /// Whether the token is known to be its subject's.
-    pub fn is_proven(&self) -> bool {
-        self.standing == Standing::Proven
-    }
-
-    /// Whether the token is a claim that Entra's grant of its exchange proves.
-    pub fn is_claim(&self) -> bool {
-        self.standing == Standing::Claimed
-    }
-}
-
-/// Access to Key Vault, perhaps on condition.
-pub enum Access {
-    /// The token may be used, and what it fetches may be answered.
-    Ready(Arc<AccessToken>),
-    /// The token of a proven request may fetch beside the proof, but nothing, not even an error
-    /// of the vault, may be answered before the proof has come.
-    Beside(Arc<AccessToken>, BoxFuture<'static, Result<Arc<AccessToken>, IdentityError>>),
-}
 
 /// Logs pods in, and shares what may be shared.
 #[derive(Debug)]
@@ -166,15 +58,17 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Proves tokens with `keys` or by `exchange`.
+    /// Proves tokens with `keys` or by asking `source`. `refused` is told of an identity that Entra refuses in
+    /// answer to a proven token: nothing that was fetched for it may be shown any more.
     pub fn new(
         keys: ServiceAccountKeys,
         accounts: ServiceAccounts,
-        exchange: Exchange,
+        source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
+        refused: impl Fn(&IdentityKey) + Send + Sync + 'static,
     ) -> Self {
-        let fingerprints = OnceLock::new();
-        Self { keys, accounts, sharing: Arc::new(Sharing::new(exchange, clock)), fingerprints }
+        let sharing = Arc::new(Sharing::new(source, clock, Box::new(refused)));
+        Self { keys, accounts, sharing, fingerprints: OnceLock::new() }
     }
 
     /// Completes an identity that only the cluster can tell.
@@ -249,6 +143,16 @@ impl Identities {
         }
     }
 
+    /// Whether a token is at hand that may be used.
+    pub fn has_token(&self, login: &Login, scope: &str) -> bool {
+        self.sharing.held(&login.key, scope).is_some_and(|(_, freshness)| freshness != Freshness::Expired)
+    }
+
+    /// Whether who grants tokens has not answered lately, and is not asked just now.
+    pub fn is_down(&self, login: &Login) -> bool {
+        self.sharing.is_down(&login.key)
+    }
+
     /// An access token for `scope`.
     ///
     /// # Errors
@@ -261,9 +165,9 @@ impl Identities {
     ) -> Result<Access, IdentityError> {
         match login.standing {
             Standing::Proven => self.shared(login, scope, deadline).await.map(Access::Ready),
-            Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await.map(Access::Ready),
+            Standing::Alone => self.fly_alone(login, scope, deadline).await.map(Access::Ready),
             Standing::Claimed => {
-                let proof = Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline);
+                let proof = self.fly_alone(login, scope, deadline);
                 match self.sharing.held(&login.key, scope) {
                     Some((token, freshness)) if freshness != Freshness::Expired => {
                         Ok(Access::Beside(token, Box::pin(proof)))
@@ -301,10 +205,7 @@ impl Identities {
                 }
                 self.shared(login, scope, deadline).await
             }
-            Standing::Claimed => {
-                Arc::clone(&self.sharing).prove(login.clone(), scope.to_owned(), deadline).await
-            }
-            Standing::Alone => self.sharing.exchange_alone(login, scope, deadline).await,
+            Standing::Claimed | Standing::Alone => self.fly_alone(login, scope, deadline).await,
         }
     }
 
@@ -343,19 +244,35 @@ impl Identities {
         Arc::clone(&self.sharing).flight(login, scope, Deadline::after(BACKGROUND)).0
     }
 
-    /// Waits for the identity's exchange. One that another began may end at that one's deadline, or
-    /// be refused for that one's token; then this one begins its own.
+    /// Waits for the identity's exchange.
     async fn fly(
         &self,
         login: &Login,
         scope: &str,
         deadline: Deadline,
     ) -> Result<Arc<AccessToken>, IdentityError> {
-        let (flight, joined) = Arc::clone(&self.sharing).flight(login, scope, deadline);
-        match flight.await {
-            Err(_) if joined => Arc::clone(&self.sharing).flight(login, scope, deadline).0.await,
-            landed => landed,
-        }
+        land(|| Arc::clone(&self.sharing).flight(login, scope, deadline)).await
+    }
+
+    /// Waits for the exchange of this very token, which proves a claim.
+    fn fly_alone(
+        &self,
+        login: &Login,
+        scope: &str,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Arc<AccessToken>, IdentityError>> + Send + 'static {
+        let (sharing, login, scope) = (Arc::clone(&self.sharing), login.clone(), scope.to_owned());
+        async move { land(|| Arc::clone(&sharing).lone_flight(&login, &scope, deadline)).await }
+    }
+}
+
+/// Waits for a flight. One that another began may end at that one's deadline, or be refused for that
+/// one's token; then this one begins its own.
+async fn land(flight: impl Fn() -> (sharing::Flight, bool)) -> Result<Arc<AccessToken>, IdentityError> {
+    let (first, joined) = flight();
+    match first.await {
+        Err(_) if joined => flight().0.await,
+        landed => landed,
     }
 }
 

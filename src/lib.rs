@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! cli → server → mount → plan, identity, vault, render, deliver
+//!                             vault → cache
 //! ```
 //!
 //! [`plan`] and [`render`] know no network and no clock. `anyhow` is for [`cli`], [`settings`] and
@@ -11,6 +12,8 @@
 //! its [`code::Code`].
 
 mod bounded;
+mod breaker;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod code;

@@ -2,8 +2,13 @@
 
 mod error;
 mod fetch;
+mod gather;
+mod held;
+mod instead;
 mod known;
+mod object_key;
 mod told;
+mod volumes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,19 +16,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use zeroize::Zeroize;
 
 pub use error::{MountError, ObjectError};
+pub use held::LARGE_MOUNTS;
 pub use known::Known;
+pub use object_key::ObjectKey;
 pub use told::Told;
+pub use volumes::Volumes;
 
+use crate::cache::{Cache, Freshness};
 use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
 use crate::identity::Identities;
 use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request, quoted};
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
-use crate::vault::{Fetched, Vaults};
+use crate::telemetry::Metrics;
+use crate::vault::{Fetched, Object, VaultError, Vaults};
+use fetch::Occasion;
+use held::Held;
 
 /// Mounts volumes.
 #[derive(Debug)]
@@ -33,21 +46,29 @@ pub struct Mounter {
     /// Who asks.
     pub identities: Identities,
     /// Who is asked.
-    pub vaults: Vaults,
+    pub vaults: Arc<Vaults>,
+    /// What they gave.
+    pub cache: Arc<Cache<ObjectKey, Object, VaultError>>,
     /// What becomes of certificates.
     pub render_options: render::Options,
     /// Who writes the files.
     pub file_writer: FileWriter,
     /// The largest response that the driver accepts.
     pub max_response_bytes: usize,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Places for work that keeps a core busy; shared with whoever else has such work.
     pub costly: Arc<Semaphore>,
+    /// Places for mounts that hold much.
+    pub large: Arc<Semaphore>,
     /// Who writes where just now.
     pub targets: Targets,
     /// Warnings that have been logged.
     pub told: Told,
     /// What identities have fetched.
     pub known: Known,
+    /// What is mounted already.
+    pub volumes: Volumes,
 }
 
 impl Mounter {
@@ -60,35 +81,58 @@ impl Mounter {
         request: MountRequest,
         deadline: Deadline,
     ) -> Result<MountResponse, MountError> {
+        let arrived = Instant::now();
+        let held = Held::new(Arc::clone(&self.large));
         let fetching = async {
+            let rotated = !request.current_object_version.is_empty();
             let plan = self.plan(request).await?;
-            self.told.tell(&plan);
-            let fetched = self.fetch(&plan, deadline).await?;
+            self.told.tell(&plan.pod, &plan.warnings);
+            let occasion = self.occasion(&plan, rotated, arrived);
+            let fetched = self.fetch(&plan, occasion, &held, deadline).await?;
+            held.warn();
             let options = self.render_options;
             let objects = plan.objects;
-            let rendered = if fetched.iter().flatten().any(Fetched::is_costly) {
-                // Key derivations would keep a worker, and many of them all cores, from other mounts.
-                let place = Arc::clone(&self.costly).acquire_owned().await.map_err(|_| MountError::Defect)?;
-                let span = tracing::Span::current();
-                let rendering = tokio::task::spawn_blocking(move || {
-                    let _place = place;
-                    span.in_scope(|| render_all(&objects, fetched, options, deadline))
-                });
-                rendering.await.unwrap_or(Err(MountError::Defect))
-            } else {
-                render_all(&objects, fetched, options, deadline)
-            };
-            let (files, versions) = rendered?;
-            Ok((plan.target, deliver::last_wins(files), versions))
+            let rendered =
+                if fetched.iter().flatten().flat_map(|object| object.versions()).any(Fetched::is_costly) {
+                    // Key derivations would keep a worker, and many of them all cores, from other mounts.
+                    let place =
+                        Arc::clone(&self.costly).acquire_owned().await.map_err(|_| MountError::Defect)?;
+                    let span = tracing::Span::current();
+                    let rendering = tokio::task::spawn_blocking(move || {
+                        let _place = place;
+                        span.in_scope(|| render_all(&objects, &fetched, options, deadline))
+                    });
+                    rendering.await.unwrap_or(Err(MountError::Defect))
+                } else {
+                    render_all(&objects, &fetched, options, deadline)
+                };
+            let Contents { files, versions, warnings } = rendered?;
+            self.told.tell(&plan.pod, &warnings);
+            Ok((plan.target, plan.pod, deliver::distinct(files)?, versions))
         };
-        let (target, files, versions) = deadline.limit(fetching).await.unwrap_or(Err(MountError::Late))?;
-        match self.file_writer {
-            FileWriter::Driver => Ok(deliver::respond(files, versions, self.max_response_bytes)?),
+        let mounted = deadline.limit(fetching).await.unwrap_or(Err(MountError::Late))?;
+        let (target, pod, files, versions) = mounted;
+        let response = match self.file_writer {
+            FileWriter::Driver => deliver::respond(files, versions, self.max_response_bytes)?,
             FileWriter::Provider => {
                 self.write(&target, files, deadline).await?;
-                Ok(MountResponse { object_version: versions, error: None, files: Vec::new() })
+                MountResponse { object_version: versions, error: None, files: Vec::new() }
             }
-        }
+        };
+        self.volumes.remember(&pod.uid, &target);
+        Ok(response)
+    }
+
+    /// A first mount is answered with what was asked for when it came, or later; a volume that is mounted
+    /// already may be refreshed with something older. Drivers before v1.6 say themselves that it is.
+    fn occasion(&self, plan: &MountPlan, rotated: bool, arrived: Instant) -> Occasion {
+        let mounted = rotated || self.volumes.holds(&plan.pod.uid, &plan.target);
+        let freshness = if mounted && !plan.rotation_max_age.is_zero() {
+            Freshness::Within(plan.rotation_max_age)
+        } else {
+            Freshness::Since(arrived)
+        };
+        Occasion { first: !mounted, freshness }
     }
 
     /// Waits until nobody writes into `target`: after a mount was given up, its last descriptor there
@@ -163,30 +207,52 @@ impl Drop for SetOnDrop {
     }
 }
 
+/// What a volume is to hold.
+#[derive(Default)]
+struct Contents {
+    files: Vec<File>,
+    versions: Vec<ObjectVersion>,
+    warnings: Vec<String>,
+}
+
 /// Renders every object, or names all that cannot be.
 fn render_all(
     objects: &[ObjectPlan],
-    fetched: Vec<Vec<Fetched>>,
+    fetched: &[Option<Arc<Object>>],
     options: render::Options,
     deadline: Deadline,
-) -> Result<(Vec<File>, Vec<ObjectVersion>), MountError> {
-    let mut files = Vec::with_capacity(objects.len());
-    let mut versions = Vec::with_capacity(objects.len());
+) -> Result<Contents, MountError> {
+    let mut contents = Contents::default();
     let mut errors = Vec::new();
     for (object, fetched) in objects.iter().zip(fetched) {
+        let Some(fetched) = fetched else { continue };
         if deadline.left().is_zero() {
             return Err(MountError::Late);
         }
-        versions.extend(
-            fetched.iter().enumerate().map(|(index, fetched)| object_version(object, index, fetched)),
+        contents.versions.extend(
+            fetched
+                .versions()
+                .iter()
+                .enumerate()
+                .map(|(index, fetched)| object_version(object, index, fetched)),
         );
         match render::render(object, fetched, options, &|| !deadline.left().is_zero()) {
-            Ok(more) => files.extend(more),
+            Ok(rendered) => {
+                contents.files.extend(rendered.files);
+                contents.warnings.extend(rendered.warnings);
+            }
             Err(error) => errors.push(ObjectError::Render(error)),
         }
     }
-    if errors.is_empty() { Ok((files, versions)) } else { Err(MountError::Objects(errors)) }
+    if contents.versions.is_empty() && errors.is_empty() {
+        // All objects are optional, and none is there. The driver takes an empty list for a provider's error.
+        contents.versions.push(ObjectVersion { id: NOTHING.to_owned(), version: String::new() });
+    }
+    if errors.is_empty() { Ok(contents) } else { Err(MountError::Objects(errors)) }
 }
+
+/// The id that stands for a volume without an object.
+const NOTHING: &str = "nothing";
 
 fn object_version(object: &ObjectPlan, index: usize, fetched: &Fetched) -> ObjectVersion {
     let id = match object.history {

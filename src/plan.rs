@@ -5,6 +5,7 @@
 
 mod attributes;
 mod cloud;
+mod durations;
 mod finding;
 mod identity;
 mod names;
@@ -17,7 +18,9 @@ mod token;
 mod yaml;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use attributes::Attributes;
 pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
@@ -46,6 +49,10 @@ pub struct MountPlan {
     pub identity: PlannedIdentity,
     /// What is fetched, in the request's order; never empty.
     pub objects: Vec<ObjectPlan>,
+    /// How old a value may be with which an already mounted volume is refreshed.
+    pub rotation_max_age: Duration,
+    /// How old a value may be that stands in for one that cannot be had; zero for none.
+    pub stale_if_error: Duration,
     /// What is legal but probably not meant.
     pub warnings: Vec<Finding>,
 }
@@ -56,6 +63,8 @@ pub struct MountPlan {
 pub struct Pod {
     /// Its name.
     pub name: String,
+    /// Its unique id; empty if the request does not say.
+    pub uid: String,
     /// Its namespace.
     pub namespace: String,
     /// Its service account.
@@ -73,6 +82,29 @@ pub struct Defaults {
     pub tenant: Option<TenantId>,
     /// Suffixes that `vaultURL` may use besides the cloud's own.
     pub allowed_vault_suffixes: Vec<VaultSuffix>,
+    /// How old a value may be with which a mounted volume is refreshed, where the class does not say.
+    pub rotation_max_age: Duration,
+    /// The most that a class may ask for.
+    pub rotation_max_age_limit: Duration,
+    /// How old a value may be that stands in for one that cannot be had. A class may ask for less.
+    pub stale_if_error: Duration,
+    /// The vaults that are asked on a first mount when others, by name, are unavailable.
+    pub failover_vaults: BTreeMap<VaultName, VaultName>,
+}
+
+impl Default for Defaults {
+    /// What an operator who sets nothing gets.
+    fn default() -> Self {
+        Self {
+            cloud: Cloud::Public,
+            tenant: None,
+            allowed_vault_suffixes: Vec::new(),
+            rotation_max_age: Duration::from_secs(60),
+            rotation_max_age_limit: Duration::from_secs(24 * 3600),
+            stale_if_error: Duration::from_secs(24 * 3600),
+            failover_vaults: BTreeMap::new(),
+        }
+    }
 }
 
 /// The parts of a mount request that are planned.
@@ -104,9 +136,12 @@ impl MountPlan {
         let mode = findings.take("permission", FileMode::parse_decimal(request.permission));
         let endpoints = endpoints(attributes, request.environment, defaults, &mut findings);
         let vault = vault(attributes, endpoints.as_ref(), defaults, &mut findings);
+        let failover = failover(attributes, endpoints.as_ref(), &mut findings);
         let identity = identity::parse(attributes, request.secrets, defaults.tenant.as_ref(), &mut findings);
         let inherited = objects::Inherited {
             vault: vault.as_ref(),
+            failover: failover.as_ref(),
+            failover_vaults: &defaults.failover_vaults,
             vault_needed: Cell::new(false),
             suffix: endpoints.as_ref().map(|endpoints| &endpoints.vault_suffix),
             mode,
@@ -119,12 +154,14 @@ impl MountPlan {
                 Fault::new("it is missing", "name the vault, here or in every object"),
             );
         }
+        let rotation_max_age = durations::rotation_max_age(attributes, defaults, &mut findings);
+        let stale_if_error = durations::stale_if_error(attributes, defaults, &mut findings);
         let warnings = findings.finish()?;
         // Whatever is missing here was reported above; this keeps the compiler's word for it.
         let (Some(target), Some(endpoints), Some(identity)) = (target, endpoints, identity) else {
             return Err(PlanError::one("request", Fault::new("it is incomplete", "report this as a defect")));
         };
-        Ok(Self { pod, target, endpoints, identity, objects, warnings })
+        Ok(Self { pod, target, endpoints, identity, objects, rotation_max_age, stale_if_error, warnings })
     }
 }
 
@@ -141,6 +178,7 @@ fn pod(attributes: &Attributes, findings: &mut Findings) -> Pod {
     };
     Pod {
         name: required("csi.storage.k8s.io/pod.name"),
+        uid: text("csi.storage.k8s.io/pod.uid"),
         namespace: required(attributes::POD_NAMESPACE),
         service_account: text(attributes::POD_ACCOUNT),
         class: text("secretProviderClass"),
@@ -183,6 +221,17 @@ fn endpoints(
             None
         }
     }
+}
+
+/// The vault that is asked when the class's own is unavailable.
+fn failover(
+    attributes: &Attributes,
+    endpoints: Option<&Endpoints>,
+    findings: &mut Findings,
+) -> Option<VaultUrl> {
+    let key = "failoverKeyvaultName";
+    let name = findings.take(key, VaultName::parse(attributes.text(key)?))?;
+    findings.take(key, VaultUrl::of(&name, &endpoints?.vault_suffix))
 }
 
 fn vault(

@@ -14,7 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::deliver::File;
 use crate::plan::{Format, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
-use crate::vault::{Content, Fetched, KeyMaterial};
+use crate::vault::{Content, Fetched, KeyMaterial, Object};
 use error::Problem;
 
 /// What an operator decides of certificates.
@@ -31,6 +31,15 @@ pub struct Options {
 const PKCS12: &str = "application/x-pkcs12";
 const PEM: &str = "application/x-pem-file";
 
+/// The files of one object.
+#[derive(Debug, Default)]
+pub struct Rendered {
+    /// One, or with a history one of each version, and those of `separate_files`.
+    pub files: Vec<File>,
+    /// What is legal, but perhaps not meant.
+    pub warnings: Vec<String>,
+}
+
 /// Makes the files of `object` of what was fetched for it: one, or with a history one of each version.
 /// Asks `go_on` before each.
 ///
@@ -38,46 +47,46 @@ const PEM: &str = "application/x-pem-file";
 /// [`RenderError`], which names the object and never its content.
 pub fn render(
     object: &ObjectPlan,
-    fetched: Vec<Fetched>,
+    fetched: &Object,
     options: Options,
     go_on: &dyn Fn() -> bool,
-) -> Result<Vec<File>, RenderError> {
-    let mut files = Vec::with_capacity(fetched.len());
-    for (index, version) in fetched.into_iter().enumerate() {
+) -> Result<Rendered, RenderError> {
+    let mut rendered = Rendered::default();
+    for (index, version) in fetched.versions().iter().enumerate() {
         if !go_on() {
             return Err(RenderError::of(object, Problem::GivenUp));
         }
         let path = if object.history.is_some() { object.path.inner(index) } else { object.path.clone() };
-        render_version(object, version, path, options, &mut files)
+        render_version(object, version, path, options, &mut rendered)
             .map_err(|problem| RenderError::of(object, problem))?;
     }
-    Ok(files)
+    Ok(rendered)
 }
 
 fn render_version(
     object: &ObjectPlan,
-    fetched: Fetched,
+    fetched: &Fetched,
     path: RelativePath,
     options: Options,
-    files: &mut Vec<File>,
+    Rendered { files, warnings }: &mut Rendered,
 ) -> Result<(), Problem> {
     let mut file = |path, contents| files.push(File { path, mode: object.mode, contents });
-    match fetched.content {
-        Content::Key(material) => file(path, SecretBytes::new(public_key(&material)?.into_bytes())),
+    match &fetched.content {
+        Content::Key(material) => file(path, SecretBytes::new(public_key(material)?.into_bytes())),
         Content::Certificate(der) => {
-            if !X509Certificate::from_der(&der).is_ok_and(|(rest, _)| rest.is_empty()) {
+            if !X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty()) {
                 return Err(Problem::Certificate);
             }
             let mut text = SecretBytes::default();
-            pem::encode(pem::CERTIFICATE, &der, &mut text);
+            pem::encode(pem::CERTIFICATE, der, &mut text);
             file(path, text);
         }
         Content::Secret { text, content_type, backs_certificate } => {
             let content_type =
-                content_type.as_deref().filter(|_| backs_certificate && object.format == Format::Pem);
+                content_type.as_deref().filter(|_| *backs_certificate && object.format == Format::Pem);
             let text = match content_type {
-                Some(PKCS12) => pem_of_pfx(object, &text, options)?,
-                _ => text,
+                Some(PKCS12) => pem_of_pfx(object, text, options, warnings)?,
+                _ => text.clone(),
             };
             if options.separate_files && matches!(content_type, Some(PKCS12 | PEM)) {
                 let parts = pem::split(text.expose())?;
@@ -94,7 +103,12 @@ fn render_version(
 const MOST_CERTIFICATES: usize = 64;
 
 /// The private key, PKCS#8, then the certificates.
-fn pem_of_pfx(object: &ObjectPlan, text: &SecretBytes, options: Options) -> Result<SecretBytes, Problem> {
+fn pem_of_pfx(
+    object: &ObjectPlan,
+    text: &SecretBytes,
+    options: Options,
+    warnings: &mut Vec<String>,
+) -> Result<SecretBytes, Problem> {
     let bundle = pfx::open(encoding::base64(text)?.expose())?;
     let mut certificates = bundle.certificates;
     if certificates.len() > MOST_CERTIFICATES {
@@ -104,7 +118,9 @@ fn pem_of_pfx(object: &ObjectPlan, text: &SecretBytes, options: Options) -> Resu
         let chain = chain::order(certificates);
         if !chain.complete {
             let (place, name) = (&object.place, object.name.as_str());
-            tracing::warn!(place, name, "the certificates make no complete chain and keep the vault's order");
+            warnings.push(format!(
+                "{place}: the certificates of {name} make no complete chain and keep the vault's order"
+            ));
         }
         certificates = chain.certificates;
     }

@@ -19,6 +19,11 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
+    /// Whether there is more time than until `other`.
+    pub fn is_after(self, other: Self) -> bool {
+        self.0 > other.0
+    }
+
     /// Runs `work`; `None` if it is not done in time.
     pub async fn limit<T>(self, work: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.0, work).await.ok()
@@ -31,6 +36,10 @@ pub trait Transient {
     fn is_transient(&self) -> bool;
     /// How long the server asked to be left alone.
     fn retry_after(&self) -> Option<Duration>;
+    /// Whether the server has too many requests.
+    fn is_throttled(&self) -> bool;
+    /// Whether there was no answer, or none that makes sense.
+    fn is_outage(&self) -> bool;
 }
 
 const ATTEMPTS: u32 = 5;
@@ -63,7 +72,7 @@ pub async fn retrying<T, E: Transient, F: Future<Output = Result<T, E>>>(
 }
 
 /// At least what the server asked for, and a little more: it asked many for the same.
-fn spread(wait: Duration) -> Duration {
+pub(crate) fn spread(wait: Duration) -> Duration {
     wait + wait.min(LONGEST_WAIT).mul_f64(fastrand::f64() / 4.0)
 }
 
@@ -91,6 +100,12 @@ mod tests {
         }
         fn retry_after(&self) -> Option<Duration> {
             self.after
+        }
+        fn is_throttled(&self) -> bool {
+            self.after.is_some()
+        }
+        fn is_outage(&self) -> bool {
+            self.transient && self.after.is_none()
         }
     }
 

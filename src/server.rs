@@ -1,19 +1,22 @@
 //! The server: a Unix socket for the driver, HTTP for probes and metrics, and a clean end.
 
 mod authority;
+mod callers;
 mod http;
+mod presence;
 mod provider;
 pub mod socket;
 
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::stream;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Server;
@@ -21,6 +24,7 @@ use tonic::transport::Server;
 pub use provider::{PROTOCOL_VERSION, Provider, RUNTIME_NAME};
 
 use authority::DriverConnection;
+use callers::Callers;
 
 use crate::mount::Mounter;
 use crate::proto::csi_driver_provider_server::CsiDriverProviderServer;
@@ -57,7 +61,7 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     let metrics_listener = bind_port(listen.metrics_port, "--prometheus-port")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let driver = socket::bind(&listen.socket, listen.takeover).await?;
+    let bound = socket::bind(&listen.socket, listen.takeover).await?;
 
     let health = http::Health { socket: listen.socket.clone(), timeout: listen.health_timeout };
     let mut probes = JoinSet::new();
@@ -74,14 +78,13 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     let provider = Provider::new(mounter, metrics, draining);
     let (reporter, health_service) = tonic_health::server::health_reporter();
     reporter.set_serving::<CsiDriverProviderServer<Provider>>().await;
-    let (stop, stopped) = oneshot::channel::<()>();
+    let (renew, renewed) = mpsc::unbounded_channel();
     let mut serving = tokio::spawn(
         Server::builder()
             .add_service(health_service)
             .add_service(CsiDriverProviderServer::new(provider))
-            .serve_with_incoming_shutdown(connections(driver), async {
-                let _ = stopped.await;
-            }),
+            // Without a signal, connections would be cut instead of drained at the end of the stream.
+            .serve_with_incoming_shutdown(connections(Callers::Open(bound.listener, renewed)), pending()),
     );
     tracing::info!(socket = %listen.socket.display(), version = env!("CARGO_PKG_VERSION"), "serving");
 
@@ -96,13 +99,15 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
             ended.context("a server of probes failed")?;
             anyhow::bail!("a server of probes ended by itself");
         }
+        // Here and not in a task of its own, so that it puts nothing back once the drain begins.
+        never = presence::keep(&listen.socket, bound.file, &renew) => match never {},
     }
     // Whoever asks whether this process is ready, asks its successor from now on, or nobody.
     probes.abort_all();
     // Mounts that cannot be done in time say so while there is still somebody to say it.
     let last_word = listen.drain_timeout.saturating_sub((listen.drain_timeout / 4).min(LAST_WORD));
     let _ = drain.send(Some(Deadline::after(last_word)));
-    let _ = stop.send(());
+    drop(renew);
     tracing::info!(timeout = ?listen.drain_timeout, "draining: running mounts may finish");
     if let Ok(ended) = timeout(listen.drain_timeout, serving).await {
         ended.context("the driver's server was aborted")?.context("the driver's server failed")?;
@@ -128,13 +133,13 @@ fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-fn connections(listener: UnixListener) -> impl stream::Stream<Item = std::io::Result<DriverConnection>> {
-    stream::unfold(listener, async |listener| {
-        let accepted = listener.accept().await.map(|(connection, _)| DriverConnection::new(connection));
-        if let Err(error) = &accepted {
+fn connections(callers: Callers) -> impl stream::Stream<Item = std::io::Result<DriverConnection>> {
+    stream::unfold(callers, async |callers| {
+        let (caller, callers) = callers.next().await?;
+        if let Err(error) = &caller {
             tracing::warn!(%error, "a connection of the driver was not accepted");
             sleep(ACCEPT_PAUSE).await;
         }
-        Some((accepted, listener))
+        Some((caller.map(DriverConnection::new), callers))
     })
 }

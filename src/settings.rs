@@ -1,5 +1,6 @@
 //! Flags and environment, checked, as one value.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,14 +8,15 @@ use anyhow::{Context, bail};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::cache::Cache;
 use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
 use crate::identity::{
-    ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
+    ClusterApi, EXCHANGES, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
 };
-use crate::mount::{Known, Mounter, Told};
-use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultSuffix};
+use crate::mount::{Known, LARGE_MOUNTS, Mounter, ObjectKey, Told, Volumes};
+use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
 use crate::render;
 use crate::server::{Listen, socket};
 use crate::telemetry::Metrics;
@@ -34,6 +36,8 @@ pub struct Settings {
     pub file_writer: FileWriter,
     /// The largest response.
     pub max_response_bytes: usize,
+    /// How many bytes of objects are kept.
+    pub cache_max_bytes: usize,
     /// What goes before the SDK's user agent.
     pub application_id: Option<String>,
     /// The node's metadata service.
@@ -68,6 +72,15 @@ impl Settings {
         }
         let default_tenant = args.default_tenant_id.as_deref().map(TenantId::parse).transpose();
         let default_tenant = default_tenant.map_err(|fault| flag("--default-tenant-id", &fault))?;
+        let (rotation_max_age, rotation_max_age_limit) =
+            (*args.rotation_max_age, *args.rotation_max_age_limit);
+        if rotation_max_age > rotation_max_age_limit {
+            bail!(
+                "--rotation-max-age={} is more than --rotation-max-age-limit={}",
+                args.rotation_max_age,
+                args.rotation_max_age_limit
+            );
+        }
         let cluster = cluster(args, environment);
         Ok(Self {
             listen: Listen {
@@ -79,7 +92,16 @@ impl Settings {
                 metrics_port: args.prometheus_port,
                 drain_timeout: args.drain_timeout.into(),
             },
-            defaults: Defaults { cloud, tenant: default_tenant.clone(), allowed_vault_suffixes },
+            defaults: Defaults {
+                cloud,
+                tenant: default_tenant.clone(),
+                allowed_vault_suffixes,
+                rotation_max_age,
+                rotation_max_age_limit,
+                stale_if_error: *args.stale_if_error,
+                failover_vaults: failover_vaults(&args.failover_vault)?,
+            },
+            cache_max_bytes: args.cache_max_bytes,
             render_options: render::Options {
                 construct_chain: args.construct_pem_chain,
                 separate_files: args.write_cert_and_key_in_separate_files,
@@ -117,27 +139,56 @@ impl Settings {
             node,
             imds: self.imds,
             token_proxy,
+            places: Arc::new(Semaphore::new(EXCHANGES)),
             costly: Arc::clone(&costly),
             clock: clock.clone(),
         };
+        let Defaults { rotation_max_age_limit, stale_if_error, .. } = self.defaults;
+        let cache = Arc::new(Cache::new(self.cache_max_bytes, rotation_max_age_limit.max(stale_if_error)));
+        let kept = Arc::clone(&cache);
+        let identities = Identities::new(
+            ServiceAccountKeys::new(self.keys, client.clone()),
+            accounts,
+            Arc::new(exchange),
+            clock,
+            move |refused| kept.evict(|key: &ObjectKey| key.identity.as_ref() == refused),
+        );
         Ok(Mounter {
             defaults: self.defaults,
-            identities: Identities::new(
-                ServiceAccountKeys::new(self.keys, client.clone()),
-                accounts,
-                exchange,
-                clock,
-            ),
-            vaults: Vaults::new(client, self.application_id, Arc::clone(metrics)),
+            identities,
+            vaults: Arc::new(Vaults::new(client, self.application_id, Arc::clone(metrics))),
+            cache,
             render_options: self.render_options,
             file_writer: self.file_writer,
             max_response_bytes: self.max_response_bytes,
+            metrics: Arc::clone(metrics),
             costly,
+            large: Arc::new(Semaphore::new(LARGE_MOUNTS)),
             targets: Targets::default(),
             told: Told::default(),
             known: Known::default(),
+            volumes: Volumes::default(),
         })
     }
+}
+
+/// `--failover-vault main=replica`, as often as it is there.
+fn failover_vaults(texts: &[String]) -> anyhow::Result<BTreeMap<VaultName, VaultName>> {
+    let mut vaults = BTreeMap::new();
+    for text in texts {
+        let (vault, replica) = text
+            .split_once('=')
+            .with_context(|| format!("--failover-vault={text:?} is not VAULT=REPLICA"))?;
+        let name = |name| VaultName::parse(name).map_err(|fault| flag("--failover-vault", &fault));
+        let (vault, replica) = (name(vault)?, name(replica)?);
+        if vault == replica {
+            bail!("--failover-vault={text:?} names one vault twice");
+        }
+        if vaults.insert(vault, replica).is_some() {
+            bail!("--failover-vault={text:?} gives its vault a second replica; one is asked");
+        }
+    }
+    Ok(vaults)
 }
 
 fn token_proxy(args: &ServeArgs) -> anyhow::Result<TokenProxy> {

@@ -5,13 +5,16 @@ mod bearer;
 mod certificates;
 mod challenge;
 mod error;
+mod fetched;
 mod keys;
 mod secrets;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 mod versions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use azure_core::http::{ClientOptions, RetryOptions, UserAgentOptions};
 use azure_security_keyvault_certificates::{CertificateClient, CertificateClientOptions};
@@ -23,81 +26,33 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use error::{Denial, Failure, VaultError};
+pub use fetched::{Content, Fetched, KeyMaterial, Object};
 
 use crate::bounded::bounded;
+use crate::cache::Weigh;
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
-use crate::retry::{Deadline, retrying};
-use crate::secret::{SecretBytes, SecretText};
+use crate::retry::{Deadline, Transient};
+use crate::secret::SecretText;
 use crate::telemetry::Metrics;
 use crate::transport;
 use bearer::{Bearer, NoCredential};
+use traffic::{Late, Traffic};
 
 /// More vaults than pods of one node name; a forgotten one is challenged again.
 const VAULTS: usize = 256;
+/// The most bytes of one object, all versions of its history together. A hundred of Key Vault's largest
+/// secrets have 2.5 million; the driver takes no more than this in one response.
+const LARGEST_OBJECT: usize = 4 << 20;
 
-/// One version of an object, as a vault gave it.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// The version.
-    pub version: String,
-    /// What it holds.
-    pub content: Content,
-}
-
-impl Fetched {
-    /// Whether making a file of it takes more than copying.
-    pub fn is_costly(&self) -> bool {
-        matches!(self.content, Content::Secret { backs_certificate: true, .. })
-    }
-
-    /// Bytes held.
-    pub fn size(&self) -> usize {
-        let content = match &self.content {
-            Content::Secret { text, content_type, .. } => {
-                text.len() + content_type.as_ref().map_or(0, String::len)
-            }
-            Content::Key(material) => {
-                let KeyMaterial { curve, modulus, exponent, x, y } = material.as_ref();
-                let numbers = [modulus, exponent, x, y].into_iter().flatten().map(Vec::len).sum::<usize>();
-                numbers + curve.as_ref().map_or(0, String::len)
-            }
-            Content::Certificate(certificate) => certificate.len(),
-        };
-        content + self.version.len()
-    }
-}
-
-/// What an object holds.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// A secret.
-    Secret {
-        /// Its text.
-        text: SecretBytes,
-        /// What its owner says it is, for example `application/x-pkcs12`.
-        content_type: Option<String>,
-        /// Whether it backs a certificate of the vault.
-        backs_certificate: bool,
-    },
-    /// The public part of a key.
-    Key(Box<KeyMaterial>),
-    /// A certificate, DER.
-    Certificate(Vec<u8>),
-}
-
-/// The public part of a key (RFC 7517): numbers are big-endian.
-#[derive(Clone, Debug)]
-pub struct KeyMaterial {
-    /// `P-256`, `P-384`, `P-521` or `P-256K` of an elliptic curve key.
-    pub curve: Option<String>,
-    /// The modulus of an RSA key.
-    pub modulus: Option<Vec<u8>>,
-    /// The public exponent of an RSA key.
-    pub exponent: Option<Vec<u8>>,
-    /// The point of an elliptic curve key.
-    pub x: Option<Vec<u8>>,
-    /// The point of an elliptic curve key.
-    pub y: Option<Vec<u8>>,
+/// On whose behalf a vault is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The access token; none to learn which one the vault wants.
+    pub token: Option<&'a SecretText>,
+    /// Whether the identity is proven: only then does what the vault says to it concern others.
+    pub proven: bool,
+    /// When the answer must be there.
+    pub deadline: Deadline,
 }
 
 /// Versions of one object that are fetched at the same time.
@@ -109,6 +64,9 @@ pub struct Vaults {
     client: reqwest::Client,
     application_id: Option<String>,
     metrics: Arc<Metrics>,
+    traffic: Traffic,
+    /// Why vaults could not be reached when they were asked last.
+    outages: Mutex<LruCache<String, Failure>>,
     /// The resources that vaults asked tokens for, where the cloud does not say them.
     resources: Mutex<LruCache<String, Arc<OnceCell<String>>>>,
 }
@@ -117,7 +75,14 @@ impl Vaults {
     /// Vaults over `client`. `application_id` goes before the SDK's user agent.
     pub fn new(client: reqwest::Client, application_id: Option<String>, metrics: Arc<Metrics>) -> Self {
         let resources = Mutex::new(bounded(VAULTS));
-        Self { client, application_id, metrics, resources }
+        Self {
+            client,
+            application_id,
+            metrics,
+            traffic: Traffic::default(),
+            outages: Mutex::new(bounded(VAULTS)),
+            resources,
+        }
     }
 
     /// The resource to ask an access token for, so that `object`'s vault takes it. Known clouds say
@@ -144,10 +109,10 @@ impl Vaults {
             return Ok(resource);
         }
         if !proven {
-            return self.challenge(object, deadline).await;
+            return self.challenge(object, proven, deadline).await;
         }
         let cell = Arc::clone(lock(&self.resources).get_or_insert(key.to_owned(), Arc::default));
-        let resource = cell.get_or_try_init(|| self.challenge(object, deadline));
+        let resource = cell.get_or_try_init(|| self.challenge(object, proven, deadline));
         match deadline.limit(resource).await {
             Some(resource) => resource.cloned(),
             None => Err(VaultError::of(object, Failure::TimedOut)),
@@ -162,8 +127,13 @@ impl Vaults {
         let _ = cell.set(resource.to_owned());
     }
 
-    async fn challenge(&self, object: &ObjectPlan, deadline: Deadline) -> Result<String, VaultError> {
-        let failure = match self.fetch(object, None, deadline).await {
+    async fn challenge(
+        &self,
+        object: &ObjectPlan,
+        proven: bool,
+        deadline: Deadline,
+    ) -> Result<String, VaultError> {
+        let failure = match self.fetch(object, Asking { token: None, proven, deadline }).await {
             Err(error) => match error.failure {
                 Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
                 Failure::Unauthorized { resource: None } => {
@@ -181,39 +151,37 @@ impl Vaults {
     ///
     /// # Errors
     /// [`VaultError`], the last one if there were several attempts.
-    pub async fn fetch(
-        &self,
-        object: &ObjectPlan,
-        token: Option<&SecretText>,
-        deadline: Deadline,
-    ) -> Result<Vec<Fetched>, VaultError> {
+    pub async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
         let Some(history) = object.history else {
-            let fetched = self.fetch_version(object, object.version.exact(), token, deadline).await?;
-            return Ok(vec![fetched]);
+            let fetched = self.fetch_version(object, object.version.exact(), asking).await?;
+            return Ok(Object(vec![fetched]));
         };
-        let versions = self.versions(object, history, token, deadline).await?;
-        let fetches =
-            versions.iter().map(|version| self.fetch_version(object, Some(version), token, deadline));
-        stream::iter(fetches.collect::<Vec<_>>()).buffered(VERSIONS_AT_ONCE).try_collect().await
+        let versions = self.versions(object, history, asking).await?;
+        let fetches = versions.iter().map(|version| self.fetch_version(object, Some(version), asking));
+        let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffered(VERSIONS_AT_ONCE);
+        let mut all = Object(Vec::with_capacity(versions.len()));
+        while let Some(fetched) = fetches.try_next().await? {
+            all.0.push(fetched);
+            if all.weight() > LARGEST_OBJECT {
+                return Err(VaultError::of(object, Failure::TooMuch(LARGEST_OBJECT)));
+            }
+        }
+        Ok(all)
     }
 
     async fn fetch_version(
         &self,
         object: &ObjectPlan,
         version: Option<&str>,
-        token: Option<&SecretText>,
-        deadline: Deadline,
+        asking: Asking<'_>,
     ) -> Result<Fetched, VaultError> {
-        let client = self.client(object)?;
-        let late = || VaultError::of(object, Failure::TimedOut);
-        retrying(deadline, late, || {
-            self.observed(object, async {
-                match &client {
-                    Client::Secrets(client) => secrets::get(client, object, version, token).await,
-                    Client::Keys(client) => keys::get(client, object, version, token).await,
-                    Client::Certificates(client) => certificates::get(client, object, version, token).await,
-                }
-            })
+        let (client, token) = (self.client(object)?, asking.token);
+        self.send(object, asking, || async {
+            match &client {
+                Client::Secrets(client) => secrets::get(client, object, version, token).await,
+                Client::Keys(client) => keys::get(client, object, version, token).await,
+                Client::Certificates(client) => certificates::get(client, object, version, token).await,
+            }
         })
         .await
     }
@@ -222,21 +190,58 @@ impl Vaults {
         &self,
         object: &ObjectPlan,
         history: History,
-        token: Option<&SecretText>,
-        deadline: Deadline,
+        asking: Asking<'_>,
     ) -> Result<Vec<String>, VaultError> {
-        let client = self.client(object)?;
-        let late = || VaultError::of(object, Failure::TimedOut);
-        let versions = retrying(deadline, late, || {
-            self.observed(object, async {
-                match &client {
-                    Client::Secrets(client) => secrets::versions(client, object, token).await,
-                    Client::Keys(client) => keys::versions(client, object, token).await,
-                    Client::Certificates(client) => certificates::versions(client, object, token).await,
-                }
-            })
+        let (client, token) = (self.client(object)?, asking.token);
+        let versions = self.send(object, asking, || async {
+            match &client {
+                Client::Secrets(client) => secrets::versions(client, object, token).await,
+                Client::Keys(client) => keys::versions(client, object, token).await,
+                Client::Certificates(client) => certificates::versions(client, object, token).await,
+            }
         });
         versions::choose(versions.await?, object, history)
+    }
+
+    async fn send<T, F: Future<Output = Result<T, VaultError>>>(
+        &self,
+        object: &ObjectPlan,
+        asking: Asking<'_>,
+        request: impl Fn() -> F,
+    ) -> Result<T, VaultError> {
+        let late = |late| {
+            VaultError::of(
+                object,
+                match late {
+                    Late::Unanswered => Failure::TimedOut,
+                    Late::Paused(left) => Failure::Throttled(Some(left)),
+                    Late::Open(wait) => self.tripped(&object.vault, wait),
+                },
+            )
+        };
+        let (authority, Asking { proven, deadline, .. }) = (object.vault.authority(), asking);
+        // In a box: a request that waits for its turn, as thousands may, is not made yet.
+        let request = || {
+            Box::pin(async {
+                let answer = self.observed(object, request()).await;
+                if let Some(error) = answer.as_ref().err().filter(|error| proven && error.is_outage()) {
+                    lock(&self.outages).put(authority.to_owned(), error.failure.clone());
+                }
+                answer
+            })
+        };
+        self.traffic.send(authority, proven, deadline, late, request).await
+    }
+
+    /// The failure of a vault that is not asked for this long, since it has not answered lately.
+    pub fn tripped(&self, vault: &VaultUrl, wait: Duration) -> Failure {
+        let reason = lock(&self.outages).get(vault.authority()).cloned();
+        Failure::Tripped(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
+    }
+
+    /// Whether `vault` has not answered lately, and is not asked just now.
+    pub fn is_down(&self, vault: &VaultUrl) -> bool {
+        self.traffic.is_down(vault.authority())
     }
 
     /// Counts a request. One that is cut off was a request all the same.

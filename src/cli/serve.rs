@@ -46,6 +46,22 @@ pub struct ServeArgs {
     /// The largest response, as the driver's --max-call-recv-msg-size has it
     #[arg(long, default_value_t = 4 << 20)]
     pub max_response_bytes: usize,
+    /// How old a value may be with which an already mounted volume is refreshed; 0s asks Key Vault each
+    /// time. A first mount asks it always
+    #[arg(long, default_value = "1m")]
+    pub rotation_max_age: humantime::Duration,
+    /// The longest rotationMaxAge that a class may ask for
+    #[arg(long, default_value = "24h")]
+    pub rotation_max_age_limit: humantime::Duration,
+    /// How old a value may be that is served while Key Vault or Entra cannot be reached; 0s for none
+    #[arg(long, default_value = "24h")]
+    pub stale_if_error: humantime::Duration,
+    /// A vault, by name, that is asked on first mounts while another is unavailable; may be repeated
+    #[arg(long, value_name = "VAULT=REPLICA")]
+    pub failover_vault: Vec<String>,
+    /// How many bytes of fetched objects are kept in memory, at most
+    #[arg(long, default_value_t = 32 << 20)]
+    pub cache_max_bytes: usize,
     /// The cloud of classes that name none
     #[arg(long, default_value = "AzurePublicCloud")]
     pub cloud_name: String,

@@ -1,6 +1,7 @@
 //! Open directories, worked in by descriptor: nothing here follows a symbolic link.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::TryLockError;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +11,7 @@ use nix::Result;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, lstat, mkdirat};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
@@ -54,6 +55,25 @@ impl Folder {
 
     pub(super) fn is_tmpfs(&self) -> Result<bool> {
         Ok(fstatfs(self.0.as_fd())?.filesystem_type() == TMPFS_MAGIC)
+    }
+
+    /// Whether this directory is what `path` leads to, and not one that was unmounted meanwhile.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        match (fstat(&self.0), lstat(path)) {
+            (Ok(own), Ok(there)) => (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino),
+            _ => false,
+        }
+    }
+
+    /// Locks this directory against other processes, until it is closed; `false` if one has it already.
+    pub(super) fn lock(&self) -> Result<bool> {
+        // The lock belongs to what is open, not to the number by which it is known.
+        let same = self.0.try_clone().map_err(|error| errno(&error))?;
+        match std::fs::File::from(same).try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(errno(&error)),
+        }
     }
 
     /// Creates a file that was not there, with exactly these bits, whatever the umask.

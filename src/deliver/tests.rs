@@ -78,3 +78,24 @@ fn of_equal_paths_the_last_wins_in_the_first_ones_place() {
     let kept = kept.iter().map(|file| (file.path.as_str(), file.contents.expose())).collect::<Vec<_>>();
     assert_eq!(kept, [("a", b"3".as_slice()), ("b", b"2")]);
 }
+
+fn paths(paths: &[&str]) -> Result<Vec<String>, String> {
+    let files = paths.iter().enumerate().map(|(index, path)| File {
+        path: RelativePath::parse(path).unwrap(),
+        mode: FileMode::parse_octal("0600").unwrap(),
+        contents: SecretBytes::new(index.to_string().into_bytes()),
+    });
+    let distinct = distinct(files.collect()).map_err(|error| error.to_string())?;
+    let said = |file: &File| format!("{}={}", file.path, String::from_utf8_lossy(file.contents.expose()));
+    Ok(distinct.iter().map(said).collect())
+}
+
+#[test]
+fn the_last_of_equal_paths_wins_and_no_file_is_a_folder() {
+    assert_eq!(paths(&["a", "b/c", "a", "b/d"]).unwrap(), ["a=2", "b/c=1", "b/d=3"]);
+    assert_eq!(paths(&["tls.crt", "tls.crt.d/x"]).unwrap().len(), 2);
+    for (inside, file) in [(["tls.crt/x", "tls.crt"], "tls.crt"), (["a/b", "a/b/c/d"], "a/b")] {
+        let error = paths(&inside).unwrap_err();
+        assert!(error.contains(&format!("lies inside \"{file}\", which is a file too")), "{error}");
+    }
+}

@@ -21,7 +21,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::folder::{Folder, Kind};
-use super::{DeliverError, File, io};
+use super::{DeliverError, File, io, targets};
 
 /// Whether the volume changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ const GENERATION: &[BorrowedFormatItem<'_>] =
 /// # Errors
 /// [`DeliverError`]; the volume's old files are untouched then.
 pub fn write(target: &Path, files: &[File], cancelled: &dyn Fn() -> bool) -> Result<Outcome, DeliverError> {
-    let root = open_target(target)?;
+    let root = targets::open(target, cancelled)?;
     let volume = Volume { target, root, files, cancelled };
     let old = volume.generation().map_err(io(target, "read the old files"))?;
     volume.check_names()?;
@@ -53,7 +53,8 @@ pub fn write(target: &Path, files: &[File], cancelled: &dyn Fn() -> bool) -> Res
         None => false,
     };
     if unchanged {
-        return Ok(Outcome::Unchanged);
+        volume.leave(old.as_deref());
+        return volume.still_there(Outcome::Unchanged);
     }
     volume.sweep(old.as_deref()).map_err(io(target, "remove what an interrupted mount left"))?;
     let new = volume.write_generation()?;
@@ -61,24 +62,8 @@ pub fn write(target: &Path, files: &[File], cancelled: &dyn Fn() -> bool) -> Res
         let _ = volume.root.remove_all(&new);
         return Err(error);
     }
-    // The new files are there. What is left over is taken away by the next mount if not by this one.
-    if let Err(error) = volume.remove_stale_names().and_then(|()| volume.sweep(Some(&new))) {
-        tracing::warn!(%error, target = %target.display(), "the old files cannot be removed yet");
-    }
-    Ok(Outcome::Changed)
-}
-
-fn open_target(target: &Path) -> Result<Folder, DeliverError> {
-    let wrong = |problem: String| DeliverError::Target { target: target.to_owned(), problem };
-    let root = Folder::open(target).map_err(|error| match error {
-        Errno::ENOTDIR | Errno::ELOOP => wrong("it is not a directory, or a symbolic link".to_owned()),
-        error => wrong(error.desc().to_owned()),
-    })?;
-    match root.is_tmpfs() {
-        Ok(true) => Ok(root),
-        Ok(false) => Err(wrong("it is not a tmpfs, and secrets must not reach a disk".to_owned())),
-        Err(error) => Err(wrong(error.desc().to_owned())),
-    }
+    volume.leave(Some(&new));
+    volume.still_there(Outcome::Changed)
 }
 
 struct Volume<'a> {
@@ -225,11 +210,28 @@ impl Volume<'_> {
         Ok(stale.into_iter())
     }
 
+    /// A volume that was unmounted meanwhile, as only a lazy unmount can, has nothing to show to the pod.
+    fn still_there(&self, outcome: Outcome) -> Result<Outcome, DeliverError> {
+        if self.root.is_at(self.target) {
+            Ok(outcome)
+        } else {
+            Err(DeliverError::Gone(self.target.to_owned()))
+        }
+    }
+
+    /// Takes away all but `kept`, which is in place. What cannot be taken away is left to the next mount.
+    fn leave(&self, kept: Option<&OsStr>) {
+        if let Err(error) = self.remove_stale_names().and_then(|()| self.sweep(kept)) {
+            tracing::warn!(%error, target = %self.target.display(), "the old files cannot be removed yet");
+        }
+    }
+
     /// Removes every generation but `kept`, and a link that waits for nothing.
     fn sweep(&self, kept: Option<&OsStr>) -> nix::Result<()> {
-        self.root.remove_file(WAITING.as_ref())?;
         for name in self.root.names()? {
-            if is_generation(&name)
+            if name == WAITING {
+                self.root.remove_file(&name)?;
+            } else if is_generation(&name)
                 && Some(name.as_os_str()) != kept
                 && self.root.kind(&name)? == Some(Kind::Directory)
             {

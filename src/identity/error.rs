@@ -58,6 +58,13 @@ impl IdentityError {
         Self::late_from(format!("Entra at {}", authority.host_str().unwrap_or_default()))
     }
 
+    /// Entra is not asked: there was no answer lately.
+    pub(super) fn tripped(authority: &Url) -> Self {
+        let authority = format!("Entra at {}", authority.host_str().unwrap_or_default());
+        let reason = "no answer lately, and it is asked again within half a minute".to_owned();
+        Self::Unreachable { authority, reason, retry_after: None }
+    }
+
     pub(super) fn late_from(authority: String) -> Self {
         Self::Unreachable { authority, reason: "no answer in time".to_owned(), retry_after: None }
     }
@@ -82,6 +89,14 @@ impl Transient for IdentityError {
             Self::Unreachable { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+
+    fn is_throttled(&self) -> bool {
+        self.retry_after().is_some()
+    }
+
+    fn is_outage(&self) -> bool {
+        self.is_transient() && !self.is_throttled()
     }
 }
 

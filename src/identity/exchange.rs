@@ -1,5 +1,6 @@
 //! Token exchange: a credential in, an access token of Entra out.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -43,14 +44,17 @@ impl AccessToken {
         &self.text
     }
 
-    #[cfg(test)]
-    pub(super) fn fake(text: &str, acquired: SystemTime, life: Duration) -> Self {
-        Self { text: SecretText::new(text.to_owned()), expires: acquired + life, acquired }
+    /// A token that was issued at `acquired`, for so long.
+    pub fn new(text: SecretText, acquired: SystemTime, life: Duration) -> Self {
+        Self { text, expires: acquired + life, acquired }
     }
 }
 
 /// All attempts of one exchange end within this time, however long their caller would wait.
 const LONGEST: Duration = Duration::from_secs(20);
+
+/// Token requests under way at the same time.
+pub const EXCHANGES: usize = 16;
 
 /// Where a node asks for tokens of its managed identities (Azure Instance Metadata Service).
 pub const IMDS: &str = "http://169.254.169.254/";
@@ -67,18 +71,33 @@ pub struct Exchange {
     pub imds: Url,
     /// The token proxy of AKS.
     pub token_proxy: Arc<TokenProxy>,
+    /// Places for requests under way, and so connections: a storm of pods brings a token each.
+    pub places: Arc<Semaphore>,
     /// Places for work that keeps a core busy.
     pub costly: Arc<Semaphore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
-impl Exchange {
-    /// Sends the identity's own credential to `authority` and returns what Entra gives for `scope`.
+/// Who gives access tokens.
+#[async_trait]
+pub trait TokenSource: Debug + Send + Sync {
+    /// Sends the identity's own credential to `authority` and returns what that gives for `scope`.
     ///
     /// # Errors
     /// Entra's refusal, or the last reason why it could not be asked before the deadline.
-    pub async fn exchange(
+    async fn token(
+        &self,
+        identity: &Identity,
+        authority: &Url,
+        scope: &str,
+        deadline: Deadline,
+    ) -> Result<AccessToken, IdentityError>;
+}
+
+#[async_trait]
+impl TokenSource for Exchange {
+    async fn token(
         &self,
         identity: &Identity,
         authority: &Url,
@@ -100,6 +119,7 @@ impl Exchange {
         let assertion = deadline.limit(self.own_assertion(identity, authority)).await;
         let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
         retrying(deadline, late, || async {
+            let _place = self.places.acquire().await.map_err(|_| late())?;
             let credential = self.credential(identity, authority, host, assertion.as_ref()).await?;
             let acquired = self.clock.now();
             let token = credential.get_token(&[scope], None).await;
@@ -108,11 +128,13 @@ impl Exchange {
             let life =
                 SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
             let text = SecretText::new(token.token.secret().to_owned());
-            Ok(AccessToken { text, expires: acquired + life, acquired })
+            Ok(AccessToken::new(text, acquired, life))
         })
         .await
     }
+}
 
+impl Exchange {
     /// A credential of its own for every exchange: it keeps its access token in itself, and a kept one
     /// would prove nothing of what this request brought along.
     async fn credential(
@@ -247,6 +269,9 @@ impl ClientAssertion for Assertion {
 /// Codes with which Entra says that it, not the identity, has a problem.
 const ENTRA_TROUBLE: [&str; 5] = ["90033", "90036", "90012", "50196", "50053"];
 
+/// How long to leave Entra alone that has too much to do for one client, and does not say for how long.
+const THROTTLED: Duration = Duration::from_secs(1);
+
 fn classify(identity: &Identity, host: &str, error: &azure_core::Error) -> IdentityError {
     // The credential, and a retry policy that has given up, wrap what our own policy said.
     let mut inner = error;
@@ -272,6 +297,9 @@ fn classify(identity: &Identity, host: &str, error: &azure_core::Error) -> Ident
             }
             let retry_after =
                 raw_response.as_ref().and_then(|response| transport::retry_after(response.headers()));
+            // Too much for one client is no outage.
+            let throttled = *status == StatusCode::TooManyRequests || !code.is_empty() && decided;
+            let retry_after = retry_after.or(throttled.then_some(THROTTLED));
             let reason = format!("HTTP status {status} {code}").trim().to_owned();
             IdentityError::Unreachable { authority: host.to_owned(), reason, retry_after }
         }

@@ -72,10 +72,15 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::SecretText;
 
     fn after(life_minutes: u64, age_minutes: u64) -> Freshness {
         let acquired = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let token = AccessToken::fake("t", acquired, Duration::from_secs(life_minutes * 60));
+        let token = AccessToken::new(
+            SecretText::new("t".to_owned()),
+            acquired,
+            Duration::from_secs(life_minutes * 60),
+        );
         Held::new(Arc::new(token)).freshness(acquired + Duration::from_secs(age_minutes * 60))
     }
 
@@ -95,7 +100,11 @@ mod tests {
     #[test]
     fn renewals_are_spaced() {
         let now = SystemTime::now();
-        let mut held = Held::new(Arc::new(AccessToken::fake("t", now, Duration::from_secs(3600))));
+        let mut held = Held::new(Arc::new(AccessToken::new(
+            SecretText::new("t".to_owned()),
+            now,
+            Duration::from_secs(3600),
+        )));
         assert!(held.begin_renewal(now));
         assert!(!held.begin_renewal(now + Duration::from_secs(29)));
         assert!(held.begin_renewal(now + Duration::from_secs(30)));

@@ -49,7 +49,8 @@ impl Proofs {
     }
 }
 
-fn hash(token: &ServiceAccountToken, key: &IdentityKey) -> [u8; 32] {
+/// Stands for a token and whom it is to log in.
+pub(super) fn hash(token: &ServiceAccountToken, key: &IdentityKey) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     let mode = format!("{:?}", key.mode);
     for part in [token.expose(), &key.authority, &key.tenant, &key.client, &mode, &key.issuer, &key.subject] {

@@ -51,14 +51,16 @@ impl World {
             node: client.clone(),
             imds,
             token_proxy,
+            places: Arc::new(tokio::sync::Semaphore::new(EXCHANGES)),
             costly,
             clock: clock.clone(),
         };
         let identities = Identities::new(
             ServiceAccountKeys::new(source, client.clone()),
             ServiceAccounts::new(None, None),
-            exchange,
+            Arc::new(exchange),
             clock.clone(),
+            |_| {},
         );
         Self { emulator, clock, identities, _folder: folder }
     }

@@ -13,7 +13,7 @@ use azure_core::http::{Context, Request};
 use data_encoding::BASE32HEX_NOPAD;
 use reqwest::tls::TlsInfo;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::Url;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -22,6 +22,10 @@ use crate::transport;
 
 /// A route is made anew after this time: the proxy's addresses may have changed.
 const ROUTE_LIFE: Duration = Duration::from_secs(600);
+/// A failure is everybody's for this long: mounts do not queue to fail one after another.
+const FAILURE_LIFE: Duration = Duration::from_secs(5);
+/// How long an attempt to make a route may take.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The token proxy, as the provider reaches it.
 #[derive(Debug)]
@@ -29,17 +33,29 @@ pub struct TokenProxy {
     url: Url,
     server_name: Option<String>,
     ca_file: PathBuf,
-    route: Mutex<Option<Route>>,
+    /// The last attempt to make a route. Held over the next attempt: the others wait for its outcome.
+    attempt: Mutex<Option<Attempt>>,
 }
 
-#[derive(Clone, Debug)]
-struct Route {
-    /// The cluster's CA when the route was made.
+#[derive(Debug)]
+struct Attempt {
+    /// The cluster's CA at that time.
     ca: Vec<u8>,
-    made: Instant,
-    client: reqwest::Client,
-    rewrite: Rewrite,
+    ended: Instant,
+    outcome: Result<Route, String>,
 }
+
+impl Attempt {
+    /// Whether its outcome still stands while `ca` is the cluster's CA.
+    fn stands(&self, ca: &[u8]) -> bool {
+        let life = if self.outcome.is_ok() { ROUTE_LIFE } else { FAILURE_LIFE };
+        self.ca == ca && self.ended.elapsed() < life
+    }
+}
+
+/// A client that reaches the proxy under its server name, and the policy that sends Entra's requests
+/// there.
+type Route = (reqwest::Client, Rewrite);
 
 impl TokenProxy {
     /// Where it is, unless the operator says otherwise.
@@ -48,48 +64,44 @@ impl TokenProxy {
     /// The proxy at `url`, which knows itself by `server_name`, or by one that is computed, and whose
     /// certificate is of the CA in `ca_file`.
     pub fn new(url: Url, server_name: Option<String>, ca_file: PathBuf) -> Self {
-        Self { url, server_name, ca_file, route: Mutex::new(None) }
+        Self { url, server_name, ca_file, attempt: Mutex::new(None) }
     }
 
     pub(super) fn url(&self) -> &Url {
         &self.url
     }
 
-    /// A client that reaches the proxy under its server name, and the policy that sends Entra's
-    /// requests there. Made again when the CA has changed.
-    pub(super) async fn route(&self) -> Result<(reqwest::Client, Rewrite), String> {
+    /// The way to the proxy, made again when the CA has changed.
+    pub(super) async fn route(&self) -> Result<Route, String> {
         let file = self.ca_file.display();
         let ca = tokio::fs::read(&self.ca_file)
             .await
             .map_err(|error| format!("the cluster's CA {file}: {error}"))?;
-        let mut route = self.route.lock().await;
-        if let Some(route) =
-            route.as_ref().filter(|route| route.ca == ca && route.made.elapsed() < ROUTE_LIFE)
-        {
-            return Ok((route.client.clone(), route.rewrite.clone()));
+        let mut attempt = self.attempt.lock().await;
+        if let Some(last) = attempt.as_ref().filter(|last| last.stands(&ca)) {
+            return last.outcome.clone();
         }
-        let made = self.make(ca).await?;
-        let answer = (made.client.clone(), made.rewrite.clone());
-        *route = Some(made);
-        Ok(answer)
+        let outcome =
+            timeout(ATTEMPT, self.make(&ca)).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        *attempt = Some(Attempt { ca, ended: Instant::now(), outcome: outcome.clone() });
+        outcome
     }
 
-    async fn make(&self, ca: Vec<u8>) -> Result<Route, String> {
+    async fn make(&self, ca: &[u8]) -> Result<Route, String> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
-            None => self.computed_server_name(&ca).await?,
+            None => self.computed_server_name(ca).await?,
         };
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = self.url.port_or_known_default().unwrap_or(443);
         let addresses = tokio::net::lookup_host((host, port)).await;
         let addresses = addresses.map_err(|error| format!("{host}: {error}"))?.collect::<Vec<SocketAddr>>();
         // The server name is what TLS asks for and checks; it is no name that DNS knows.
-        let builder = Self::builder(&ca)?.http1_only().resolve_to_addrs(&name, &addresses);
+        let builder = Self::builder(ca)?.http1_only().resolve_to_addrs(&name, &addresses);
         let client = builder.build().map_err(|error| transport::root_cause(&error))?;
         let mut to = self.url.clone();
         to.set_host(Some(&name)).map_err(|_| format!("{name:?} is not a server name"))?;
-        let authority = Arc::from(self.url.authority());
-        Ok(Route { ca, made: Instant::now(), client, rewrite: Rewrite { to, authority } })
+        Ok((client, Rewrite { to, authority: Arc::from(self.url.authority()) }))
     }
 
     fn builder(ca: &[u8]) -> Result<reqwest::ClientBuilder, String> {

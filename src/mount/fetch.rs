@@ -3,54 +3,65 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{Either, join_all, select};
-use futures_util::stream::{self, StreamExt};
 
+use super::gather::{Answer, Round, Sharing};
+use super::held::Held;
+use super::instead::WITH_STALE;
 use super::{MountError, Mounter, ObjectError};
+use crate::cache::Freshness;
 use crate::identity::{Access, AccessToken, IdentityError, Login};
 use crate::plan::{MountPlan, ObjectPlan};
-use crate::retry::Deadline;
-use crate::vault::{Failure, Fetched, VaultError};
-
-/// Objects of one mount that are fetched at the same time.
-const OBJECTS_AT_ONCE: usize = 16;
-
-pub(super) type Answer = Result<Vec<Fetched>, VaultError>;
+use crate::retry::{Deadline, Transient};
+use crate::vault::{Failure, Object, VaultError};
 
 /// Objects that one access token is good for, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
 
+/// Why there is a mount.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occasion {
+    /// Whether the volume is mounted for the first time.
+    pub(super) first: bool,
+    /// How fresh a shared value must be.
+    pub(super) freshness: Freshness,
+}
+
 /// What the fetching of one mount needs at every step.
 #[derive(Clone, Copy)]
-struct Errand<'a> {
-    mounter: &'a Mounter,
-    plan: &'a MountPlan,
-    login: &'a Login,
-    deadline: Deadline,
+pub(super) struct Errand<'a> {
+    pub(super) mounter: &'a Mounter,
+    pub(super) plan: &'a MountPlan,
+    pub(super) login: &'a Login,
+    pub(super) deadline: Deadline,
+    pub(super) occasion: Occasion,
+    /// How long to wait in all, if there is something older to serve for everything that is waited for.
+    pub(super) patience: Deadline,
     /// Bytes fetched so far.
-    held: &'a AtomicUsize,
+    pub(super) held: &'a Held,
 }
 
 impl Mounter {
-    /// Fetches every object of the plan, in its order.
+    /// Fetches every object of the plan, in its order; none of one that is optional and not there.
     ///
     /// # Errors
     /// What Entra said, or every object that could not be fetched.
     pub(super) async fn fetch(
         &self,
         plan: &MountPlan,
+        occasion: Occasion,
+        held: &Held,
         deadline: Deadline,
-    ) -> Result<Vec<Vec<Fetched>>, MountError> {
+    ) -> Result<Vec<Option<Arc<Object>>>, MountError> {
         let authority = &plan.endpoints.authority;
+        let patience = deadline.min(Deadline::after(WITH_STALE));
         let login = async {
             let identity = self.identities.complete(&plan.identity).await?;
             self.identities.login(&identity, authority).await
         };
         let login = deadline.limit(login).await.ok_or_else(|| late(plan))??;
-        let held = AtomicUsize::new(0);
-        let errand = Errand { mounter: self, plan, login: &login, deadline, held: &held };
+        let errand = Errand { mounter: self, plan, login: &login, deadline, occasion, patience, held };
         let mut answers = BTreeMap::new();
         let groups = errand.groups(&mut answers).await;
         let fetched = groups.into_iter().map(|(resource, group)| errand.fetch_group(resource, group));
@@ -59,12 +70,22 @@ impl Mounter {
         }
         let mut fetched = Vec::with_capacity(answers.len());
         let mut errors = Vec::new();
-        for answer in answers.into_values() {
+        let mut left_out = Vec::new();
+        for (answer, object) in answers.into_values().zip(&plan.objects) {
             match answer {
-                Ok(object) => fetched.push(object),
+                Ok(object) => fetched.push(Some(object)),
+                Err(error) if object.optional && error.is_missing() => {
+                    let ObjectPlan { place, kind, name, vault, .. } = object;
+                    left_out.push(format!(
+                        "{place}: {kind} {name} of {vault} is missing or disabled; it is optional, and left out"
+                    ));
+                    fetched.push(None);
+                }
                 Err(error) => errors.push(ObjectError::Vault(error)),
             }
         }
+        self.metrics.objects_left_out(left_out.len());
+        self.told.tell(&plan.pod, &left_out);
         if errors.is_empty() { Ok(fetched) } else { Err(MountError::Objects(errors)) }
     }
 }
@@ -100,27 +121,35 @@ impl<'a> Errand<'a> {
         resource: String,
         group: Group<'a>,
     ) -> Result<Vec<(usize, Answer)>, MountError> {
-        let Mounter { identities, vaults, known, .. } = self.mounter;
-        let access = self.in_time(identities.access(self.login, &scope(&resource), self.deadline)).await?;
+        let Mounter { vaults, known, .. } = self.mounter;
+        let access = match self.access(&resource, &group).await {
+            Err(error) if error.is_transient() => {
+                return self.all_stale(&group, &error).ok_or(MountError::Identity(error));
+            }
+            access => access?,
+        };
+        let round = |token, sharing| Round { token, resource: resource.as_str(), sharing };
         let (used, newest, mut answers) = match access {
             Access::Ready(token) => {
-                let answers = self.side_by_side(&group, &token).await?;
+                let sharing = if self.login.shares() { Sharing::Shared } else { Sharing::Alone };
+                let answers = self.side_by_side(&group, round(&token, sharing)).await?;
                 (Arc::clone(&token), token, answers)
             }
-            Access::Beside(token, proof) if known.holds_all(self.login, &group) => {
-                let fetching = pin!(self.side_by_side(&group, &token));
+            Access::Beside(token, proof) if let Some(_place) = known.beside(self.login, &group) => {
+                let fetching = pin!(self.side_by_side(&group, round(&token, Sharing::Alone)));
                 // Whatever the vault says, an error too, is said only after the proof; a refusal
                 // ends the fetching at once.
                 let (proven, answers) = match select(pin!(self.in_time(proof)), fetching).await {
                     Either::Left((proven, fetching)) => (proven?, fetching.await?),
                     Either::Right((answers, proof)) => (proof.await?, answers?),
                 };
+                let decided = answers.iter().filter(|(_, answer)| !is_unauthorized(answer)).cloned();
+                self.evict_refused(&decided.collect::<Vec<_>>());
                 (Arc::clone(&token), proven, answers)
             }
-            // Nobody's token goes where its identity has not been before on the word of a claim.
             Access::Beside(_, proof) => {
                 let proven = self.in_time(proof).await?;
-                let answers = self.side_by_side(&group, &proven).await?;
+                let answers = self.side_by_side(&group, round(&proven, Sharing::Shared)).await?;
                 (Arc::clone(&proven), proven, answers)
             }
         };
@@ -166,29 +195,29 @@ impl<'a> Errand<'a> {
                 self.in_time(self.mounter.identities.renew(self.login, &scope, rejected, self.deadline))
                     .await?
             };
-            answers.extend(self.side_by_side(&group, &token).await?);
+            let sharing = if self.login.shares() { Sharing::SameToken } else { Sharing::Alone };
+            let round = Round { token: &token, resource: &asked, sharing };
+            let again = self.side_by_side(&group, round).await?;
+            if sharing == Sharing::SameToken {
+                self.evict_refused(&again);
+            }
+            answers.extend(again);
         }
         Ok(answers)
     }
 
-    async fn side_by_side(
-        self,
-        group: &[(usize, &ObjectPlan)],
-        token: &AccessToken,
-    ) -> Result<Vec<(usize, Answer)>, MountError> {
-        let vaults = &self.mounter.vaults;
-        let fetches = group.iter().map(|(index, object)| async move {
-            (*index, vaults.fetch(object, Some(token.secret()), self.deadline).await)
-        });
-        let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE);
-        let mut answers = Vec::with_capacity(group.len());
-        while let Some((index, answer)) = fetches.next().await {
-            let size = answer.iter().flatten().map(Fetched::size).sum::<usize>();
-            let held = self.held.fetch_add(size, Ordering::Relaxed) + size;
-            self.mounter.check_size(held)?;
-            answers.push((index, answer));
+    /// Access to the group's vaults; where Entra is not needed for what can be served, not waited for long.
+    async fn access(self, resource: &str, group: &[(usize, &ObjectPlan)]) -> Result<Access, IdentityError> {
+        let (identities, scope) = (&self.mounter.identities, scope(resource));
+        let late = || IdentityError::late(&self.plan.endpoints.authority);
+        // Looked for only where Entra must be waited for: mostly a token is at hand.
+        let dispensable = !identities.has_token(self.login, &scope) && self.all_are_kept(group);
+        if dispensable && identities.is_down(self.login) {
+            return Err(late());
         }
-        Ok(answers)
+        let deadline = if dispensable { self.patience } else { self.deadline };
+        let access = deadline.limit(identities.access(self.login, &scope, deadline)).await;
+        access.unwrap_or_else(|| Err(late()))
     }
 
     async fn in_time<T>(
@@ -213,6 +242,10 @@ fn take_rejected(answers: &mut Vec<(usize, Answer)>) -> Vec<(usize, Option<Strin
         true
     });
     rejected
+}
+
+fn is_unauthorized(answer: &Answer) -> bool {
+    matches!(answer, Err(VaultError { failure: Failure::Unauthorized { .. }, .. }))
 }
 
 fn scope(resource: &str) -> String {

@@ -1,35 +1,47 @@
 //! What identities have fetched.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::fetch::Answer;
+use super::gather::Answer;
+use super::object_key::ObjectKey;
 use crate::bounded::bounded;
-use crate::identity::{IdentityKey, Login};
-use crate::plan::{ObjectKind, ObjectName, ObjectPlan, ObjectVersion, VaultUrl};
+use crate::identity::Login;
+use crate::plan::ObjectPlan;
 
 /// Objects that are remembered; one that falls out is fetched after its proof, not beside it.
 const REMEMBERED: usize = 4096;
+/// Claims that are proven and fetched for at the same time. More of them come together, and do better to
+/// share what they fetch, which they may when they are proven.
+const BESIDE: usize = 4;
 
 /// Objects that were fetched for proven requests, by identity. A claim to the same identity may have
 /// them fetched beside its proof: that tells the vault nothing it has not been told before.
 #[derive(Debug)]
-pub struct Known(Mutex<LruCache<Key, ()>>);
-
-type Key = (Arc<IdentityKey>, VaultUrl, ObjectKind, ObjectName, ObjectVersion, bool);
+pub struct Known {
+    objects: Mutex<LruCache<ObjectKey, ()>>,
+    beside: Semaphore,
+}
 
 impl Default for Known {
     fn default() -> Self {
-        Self(Mutex::new(bounded(REMEMBERED)))
+        Self { objects: Mutex::new(bounded(REMEMBERED)), beside: Semaphore::new(BESIDE) }
     }
 }
 
 impl Known {
-    /// Whether the identity has fetched all of these.
-    pub(super) fn holds_all(&self, login: &Login, group: &[(usize, &ObjectPlan)]) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        group.iter().all(|(_, object)| known.contains(&key(login, object)))
+    /// A place to fetch beside the proof, if the identity has fetched all of these before. Nobody's token
+    /// goes where its identity has not been on the word of a claim.
+    pub(super) fn beside(
+        &self,
+        login: &Login,
+        group: &[(usize, &ObjectPlan)],
+    ) -> Option<SemaphorePermit<'_>> {
+        let known = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = group.iter().all(|(_, object)| known.contains(&ObjectKey::of(login, object)));
+        all.then(|| self.beside.try_acquire().ok()).flatten()
     }
 
     /// Remembers those that the vault gave.
@@ -39,16 +51,11 @@ impl Known {
         group: &[(usize, &ObjectPlan)],
         answers: &[(usize, Answer)],
     ) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, object) in group {
             if answers.iter().any(|(answered, answer)| answered == index && answer.is_ok()) {
-                known.put(key(login, object), ());
+                known.put(ObjectKey::of(login, object), ());
             }
         }
     }
-}
-
-fn key(login: &Login, object: &ObjectPlan) -> Key {
-    let ObjectPlan { vault, kind, name, version, history, .. } = object;
-    (Arc::clone(login.key()), vault.clone(), *kind, name.clone(), version.clone(), history.is_some())
 }

@@ -15,8 +15,11 @@ pub(super) const PARAMETERS: &[&str] = &[
     "clientID",
     "cloudEnvFileName",
     "cloudName",
+    "failoverKeyvaultName",
     "keyvaultName",
     "objects",
+    "rotationMaxAge",
+    "staleIfError",
     "tenantID",
     "tenantId",
     "useAzureTokenProxy",
@@ -104,15 +107,9 @@ impl Attributes {
         Some(value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// A boolean as Go's `strconv.ParseBool` reads it; missing is false.
+    /// A boolean; missing is false.
     pub(super) fn flag(&self, key: &str) -> Result<bool, Fault> {
-        match self.text(key) {
-            None | Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
-            Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
-            Some(other) => {
-                Err(Fault::new(format!("{} is not a boolean", quoted(other)), "write \"true\" or \"false\""))
-            }
-        }
+        boolean(self.text(key).unwrap_or_default())
     }
 
     /// The file that describes the request's private cloud, if it names one. Whoever plans reads it
@@ -139,6 +136,17 @@ impl Attributes {
             if !context && !PARAMETERS.contains(&key.as_str()) {
                 findings.unknown("parameters", key, PARAMETERS);
             }
+        }
+    }
+}
+
+/// A boolean as Go's `strconv.ParseBool` reads it; nothing is false.
+pub(super) fn boolean(text: &str) -> Result<bool, Fault> {
+    match text {
+        "" | "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        other => {
+            Err(Fault::new(format!("{} is not a boolean", quoted(other)), "write \"true\" or \"false\""))
         }
     }
 }

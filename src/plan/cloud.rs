@@ -208,6 +208,18 @@ impl VaultUrl {
         ))
     }
 
+    /// The URL of the vault `name` beside this one: below the same suffix.
+    pub fn beside(&self, name: &VaultName) -> Result<Self, Fault> {
+        let suffix = VaultSuffix { host: self.suffix.clone(), port: self.url.port() };
+        Self::of(name, &suffix)
+    }
+
+    /// The vault's name, where the suffix follows it at once.
+    pub fn name(&self) -> Option<VaultName> {
+        let name = self.host().strip_suffix(&self.suffix)?.strip_suffix('.')?;
+        VaultName::parse(name).ok()
+    }
+
     /// The URL, ending with `/`.
     pub fn as_str(&self) -> &str {
         self.url.as_str()

@@ -4,15 +4,15 @@ use std::fmt;
 
 use super::finding::{Fault, quoted};
 
-/// The name of a vault: 3 to 24 letters, digits and hyphens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The name of a vault: 3 to 24 letters, digits and hyphens. Its case does not matter, and is lower.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VaultName(String);
 
 impl VaultName {
     /// Reads a vault name. Anything else could change the host of the vault's URL.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if (3..=24).contains(&text.len()) && text.bytes().all(is_name_byte) {
-            return Ok(Self(text.to_owned()));
+            return Ok(Self(text.to_ascii_lowercase()));
         }
         Err(Fault::new(
             format!("{} is not a vault name", quoted(text)),

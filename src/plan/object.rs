@@ -89,7 +89,7 @@ impl Format {
 }
 
 /// How many of the newest versions of an object are wanted, each as a file of its own; at least two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct History(NonZeroU16);
 
 impl History {
@@ -122,6 +122,10 @@ pub struct ObjectPlan {
     pub place: String,
     /// The vault that holds it.
     pub vault: VaultUrl,
+    /// The vault that is asked on a first mount when that one is unavailable.
+    pub failover: Option<VaultUrl>,
+    /// Whether the volume may do without it.
+    pub optional: bool,
     /// What it is there.
     pub kind: ObjectKind,
     /// Its name there.

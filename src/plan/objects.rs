@@ -1,7 +1,9 @@
 //! The `objects` parameter: which objects, into which files.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
+use super::attributes::boolean;
 use super::cloud::{VaultSuffix, VaultUrl};
 use super::finding::{Fault, Findings, nearest, quoted};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
@@ -19,6 +21,7 @@ const FIELDS: &[&str] = &[
     "objectType",
     "objectVersion",
     "objectVersionHistory",
+    "optional",
 ];
 
 /// What objects inherit from the request.
@@ -26,6 +29,10 @@ pub(super) struct Inherited<'a> {
     pub vault: Option<&'a VaultUrl>,
     /// Set when an object has no vault of its own.
     pub vault_needed: Cell<bool>,
+    /// The class's failover vault.
+    pub failover: Option<&'a VaultUrl>,
+    /// The operator's.
+    pub failover_vaults: &'a BTreeMap<VaultName, VaultName>,
     pub suffix: Option<&'a VaultSuffix>,
     pub mode: Option<FileMode>,
 }
@@ -180,10 +187,14 @@ impl Fields {
         } else {
             self.take("filePermission", findings, FileMode::parse_octal)
         };
+        let optional = self.take("optional", findings, boolean);
         let vault = self.vault(inherited, findings);
+        let failover = self.failover(vault.as_ref(), inherited, findings);
         Some(ObjectPlan {
             place: self.place,
+            failover,
             vault: vault?,
+            optional: optional?,
             kind: kind?,
             name: name?,
             version: version?,
@@ -222,6 +233,22 @@ impl Fields {
                 findings.error(self.place("objectFormat"), only("PFX format"));
             }
         }
+    }
+
+    /// The class's failover vault for the class's vault, or the one that the operator has for `vault`.
+    fn failover(
+        &self,
+        vault: Option<&VaultUrl>,
+        inherited: &Inherited<'_>,
+        findings: &mut Findings,
+    ) -> Option<VaultUrl> {
+        let inherits = self.text("keyvaultName").is_empty();
+        if let Some(failover) = inherited.failover.filter(|_| inherits) {
+            return Some(failover.clone());
+        }
+        let vault = vault?;
+        let replica = inherited.failover_vaults.get(&vault.name()?)?;
+        findings.take(&self.place("keyvaultName"), vault.beside(replica))
     }
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {

@@ -43,10 +43,7 @@ fn plan(changes: &[(&str, &str)]) -> Result<MountPlan, PlanError> {
         permission: "420",
         environment: None,
     };
-    MountPlan::parse(
-        request,
-        &Defaults { cloud: Cloud::Public, tenant: None, allowed_vault_suffixes: Vec::new() },
-    )
+    MountPlan::parse(request, &Defaults::default())
 }
 
 #[test]
@@ -83,6 +80,23 @@ fn the_older_name_of_the_tenant_is_understood() {
         panic!("a workload identity")
     };
     assert_eq!((workload.tenant.as_str(), plan.warnings.len()), ("contoso.com", 0));
+}
+
+#[test]
+fn a_class_chooses_its_rotation_up_to_the_operators_limit() {
+    let age = |text: &str| plan(&[("rotationMaxAge", text)]).map(|plan| plan.rotation_max_age.as_secs());
+    for (text, seconds) in [("", 60), ("0", 0), ("0s", 0), ("90s", 90), ("1h30m", 5400), ("24h", 86_400)] {
+        assert_eq!(age(text).unwrap(), seconds, "{text}");
+    }
+    for (text, words) in [
+        ("25h", "\"25h\" is more than 1day, the operator's limit"),
+        ("60", "\"60\" is not a duration"),
+        ("-1s", "is not a duration"),
+        ("soon", "such as 90s, 10m"),
+    ] {
+        let error = age(text).unwrap_err().to_string();
+        assert!(error.starts_with("rotationMaxAge: ") && error.contains(words), "{error}");
+    }
 }
 
 proptest! {

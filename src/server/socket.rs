@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,26 +65,47 @@ pub fn path(endpoint: &str) -> Result<PathBuf, SocketError> {
     }
 }
 
+/// A socket that this process listens on.
+pub(super) struct Bound {
+    pub(super) listener: UnixListener,
+    /// Device and inode. As long as the listener lives, nothing else has them.
+    pub(super) file: (u64, u64),
+}
+
 /// Listens at `path`. A dead socket there is replaced, and so is a live one of this provider, whose
 /// open connections stay with it; another provider's is left alone unless `takeover`.
 ///
 /// # Errors
 /// [`SocketError`]; whatever was at `path` is still there.
-pub async fn bind(path: &Path, takeover: bool) -> Result<UnixListener, SocketError> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+pub(super) async fn bind(path: &Path, takeover: bool) -> Result<Bound, SocketError> {
+    if path.as_os_str().len() > LONGEST_PATH {
+        return Err(SocketError::Endpoint(path.display().to_string()));
+    }
+    check_holder(path, takeover).await?;
+    place(path, |born| fs::rename(born, path))
+}
+
+/// Listens at `path` if nothing is there.
+///
+/// # Errors
+/// [`SocketError`], also if something is there meanwhile.
+pub(super) fn bind_again(path: &Path) -> Result<Bound, SocketError> {
+    // Unlike a rename, a link replaces nothing.
+    place(path, |born| fs::hard_link(born, path))
+}
+
+/// Makes a socket and its folder, and lets `put` bring it to `path`.
+fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<Bound, SocketError> {
+    let folder = folder(path);
     let failed = |action, path: &Path| {
         let path = path.to_owned();
         move |error| SocketError::Io { action, path, error }
     };
-    if path.as_os_str().len() > LONGEST_PATH {
-        return Err(SocketError::Endpoint(path.display().to_string()));
-    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(folder)
         .map_err(failed("make the folder", folder))?;
-    check_holder(path, takeover).await?;
     // Nobody can reach the socket before it has its mode, and nobody meets a moment without one.
     // `tempfile` makes the folder with mode 0700, whatever the umask.
     let private = tempfile::Builder::new()
@@ -100,8 +121,19 @@ pub async fn bind(path: &Path, takeover: bool) -> Result<UnixListener, SocketErr
     let listener = UnixListener::bind(&short).map_err(failed("bind a socket in", private.path()))?;
     fs::set_permissions(&born, fs::Permissions::from_mode(0o600))
         .map_err(failed("set the mode of", &born))?;
-    fs::rename(&born, path).map_err(failed("put a socket in place at", path))?;
-    Ok(listener)
+    let file = file_at(&born).map_err(failed("look at", &born))?;
+    put(&born).map_err(failed("put a socket in place at", path))?;
+    Ok(Bound { listener, file })
+}
+
+/// The folder of a socket.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+/// Device and inode of what is at `path`.
+pub(super) fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
@@ -136,19 +168,27 @@ enum Holder {
 }
 
 async fn holder(path: &Path) -> Holder {
+    if let Some(holder) = unreachable(path).await {
+        return holder;
+    }
+    match runtime_name(path).await {
+        Some(name) => Holder::Named(name),
+        // It may have ended while it was asked.
+        None => unreachable(path).await.unwrap_or(Holder::Silent),
+    }
+}
+
+/// Who is there if nobody can be connected to; `None` if somebody can.
+async fn unreachable(path: &Path) -> Option<Holder> {
     match timeout(ANSWER_TIMEOUT, UnixStream::connect(path)).await {
-        Ok(Ok(_)) => {}
+        Ok(Ok(_)) => None,
         // Only this is the word that nobody listens: another error may be a listener with much to do.
         Ok(Err(error))
             if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
         {
-            return Holder::Nobody;
+            Some(Holder::Nobody)
         }
-        Ok(Err(_)) | Err(_) => return Holder::Silent,
-    }
-    match runtime_name(path).await {
-        Some(name) => Holder::Named(name),
-        None => Holder::Silent,
+        Ok(Err(_)) | Err(_) => Some(Holder::Silent),
     }
 }
 

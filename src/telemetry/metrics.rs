@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -36,12 +37,43 @@ struct GrpcRequest {
     grpc_code: &'static str,
 }
 
+/// How an object came that was not fetched for its mount alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// From a request of another pod that was under way.
+    Flight,
+    /// From the cache, young enough.
+    Fresh,
+    /// From the cache, since nothing fresher could be had.
+    Stale,
+    /// From the failover vault.
+    Failover,
+}
+
+impl Served {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Flight => "flight",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Failover => "failover",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServedObject {
+    by: &'static str,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     keyvault_request: Family<KeyvaultRequest, Histogram>,
     grpc_request: Family<GrpcRequest, Histogram>,
+    objects_served: Family<ServedObject, Counter>,
+    objects_left_out: Counter,
 }
 
 impl Default for Metrics {
@@ -56,7 +88,19 @@ impl Default for Metrics {
             keyvault_request.clone(),
         );
         registry.register("grpc_request", "Seconds that calls of the driver took", grpc_request.clone());
-        Self { registry, keyvault_request, grpc_request }
+        let objects_served = Family::<ServedObject, Counter>::default();
+        registry.register(
+            "keyvault_csi_objects_served",
+            "Objects that were not fetched for their mount alone, by how they came",
+            objects_served.clone(),
+        );
+        let objects_left_out = Counter::default();
+        registry.register(
+            "keyvault_csi_objects_left_out",
+            "Optional objects that were missing or disabled",
+            objects_left_out.clone(),
+        );
+        Self { registry, keyvault_request, grpc_request, objects_served, objects_left_out }
     }
 }
 
@@ -83,6 +127,16 @@ impl Metrics {
             grpc_code,
         };
         self.grpc_request.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Counts an object that came in this way.
+    pub fn object_served(&self, served: Served) {
+        self.objects_served.get_or_create(&ServedObject { by: served.label() }).inc();
+    }
+
+    /// Counts optional objects that were not there.
+    pub fn objects_left_out(&self, count: usize) {
+        self.objects_left_out.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).

@@ -25,6 +25,19 @@ pub(super) fn garbled(object: &ObjectPlan, headers: &Headers, what: &str) -> Vau
     VaultError::of(object, Failure::Garbled(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
 }
 
+/// A disabled object is refused for what it is, also where the vault still gives it, as Key Vault does
+/// with keys and certificates, whose public parts are no secrets.
+pub(super) fn check_enabled(
+    object: &ObjectPlan,
+    headers: &Headers,
+    enabled: Option<bool>,
+) -> Result<(), VaultError> {
+    if enabled.unwrap_or(true) {
+        return Ok(());
+    }
+    Err(VaultError::of(object, Failure::Disabled).with_request_id(text(headers, &REQUEST_ID)))
+}
+
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
 fn text(headers: &Headers, name: &HeaderName) -> Option<String> {

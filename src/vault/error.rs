@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::cache::Verdict;
 use crate::code::Code;
 use crate::plan::{ObjectKind, ObjectPlan};
 use crate::retry::Transient;
@@ -17,6 +18,8 @@ pub struct VaultError {
     /// What happened.
     pub failure: Failure,
     request_id: Option<Box<str>>,
+    /// What the failover vault said.
+    failover: Option<Box<str>>,
 }
 
 /// What a vault did instead of giving a secret.
@@ -45,8 +48,12 @@ pub enum Failure {
     Unreachable(String),
     /// No answer in time.
     TimedOut,
+    /// Not asked: there was no answer lately, for this reason; it is asked again after this time.
+    Tripped(Box<Failure>, Duration),
     /// An answer that makes no sense.
     Garbled(String),
+    /// More bytes than one object may have.
+    TooMuch(usize),
 }
 
 /// Who denies (Key Vault's inner error codes).
@@ -77,7 +84,7 @@ impl Denial {
 }
 
 impl VaultError {
-    pub(super) fn of(object: &ObjectPlan, failure: Failure) -> Self {
+    pub(crate) fn of(object: &ObjectPlan, failure: Failure) -> Self {
         Self {
             place: object.place.as_str().into(),
             kind: object.kind,
@@ -85,12 +92,35 @@ impl VaultError {
             vault: object.vault.to_string().into(),
             failure,
             request_id: None,
+            failover: None,
         }
     }
 
     /// The same failure, of another object of the vault.
     pub(crate) fn also_of(&self, object: &ObjectPlan) -> Self {
         Self::of(object, self.failure.clone())
+    }
+
+    /// Whether the vault is unavailable, so that another may be asked in its place, or an older value be shown.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        let failing =
+            matches!(self.failure, Failure::Failing(_) | Failure::Garbled(_) | Failure::Tripped(..));
+        failing || self.is_outage() || self.is_throttled()
+    }
+
+    /// Whether the vault has no such object, or keeps it disabled.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self.failure, Failure::NotFound | Failure::Disabled)
+    }
+
+    /// The same error, with what the failover vault said.
+    pub(crate) fn and_failover(self, failover: &Self) -> Self {
+        Self { failover: Some(failover.to_string().into()), ..self }
+    }
+
+    /// The same answer of the vault, where another plan has the object elsewhere.
+    pub(crate) fn at(self, object: &ObjectPlan) -> Self {
+        Self { place: object.place.as_str().into(), ..self }
     }
 
     pub(super) fn with_request_id(self, request_id: Option<String>) -> Self {
@@ -102,12 +132,13 @@ impl VaultError {
         match self.failure {
             Failure::Unauthorized { .. } | Failure::Denied(_) => Code::PermissionDenied,
             Failure::NotFound | Failure::Disabled => Code::NotFound,
-            Failure::Invalid(_) => Code::InvalidArgument,
+            Failure::Invalid(_) | Failure::TooMuch(_) => Code::InvalidArgument,
             Failure::Lured(_)
             | Failure::Throttled(_)
             | Failure::Failing(_)
             | Failure::Unreachable(_)
             | Failure::TimedOut
+            | Failure::Tripped(..)
             | Failure::Garbled(_) => Code::Internal,
         }
     }
@@ -126,8 +157,17 @@ impl Failure {
             Self::Failing(_) => "failing",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut => "timeout",
+            Self::Tripped(..) => "tripped",
             Self::Garbled(_) => "garbled",
+            Self::TooMuch(_) => "too_much",
         }
+    }
+}
+
+impl Verdict for VaultError {
+    /// The vault's own word that this identity may not, or not any more, have the object.
+    fn is_final(&self) -> bool {
+        matches!(self.failure, Failure::Denied(_) | Failure::NotFound | Failure::Disabled)
     }
 }
 
@@ -135,20 +175,38 @@ impl Transient for VaultError {
     fn is_transient(&self) -> bool {
         match &self.failure {
             Failure::Failing(status) => *status >= 500 || *status == 408,
-            Failure::Throttled(_) | Failure::Unreachable(_) | Failure::Garbled(_) => true,
+            Failure::Throttled(_) | Failure::Unreachable(_) | Failure::Garbled(_) | Failure::Tripped(..) => {
+                true
+            }
             Failure::Unauthorized { .. }
             | Failure::Lured(_)
             | Failure::Denied(_)
             | Failure::NotFound
             | Failure::Disabled
             | Failure::Invalid(_)
+            | Failure::TooMuch(_)
             | Failure::TimedOut => false,
+        }
+    }
+
+    fn is_throttled(&self) -> bool {
+        matches!(self.failure, Failure::Throttled(_))
+    }
+
+    /// What may be the fault of one object, such as an answer that is too large, is none of the vault.
+    fn is_outage(&self) -> bool {
+        match self.failure {
+            Failure::Unreachable(_) | Failure::TimedOut => true,
+            // A gateway's 403 or 404 is the word of somebody before the vault.
+            Failure::Failing(status) => status >= 500 || matches!(status, 403 | 404 | 408),
+            _ => false,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self.failure {
             Failure::Throttled(wait) => wait,
+            Failure::Tripped(_, wait) => Some(wait),
             _ => None,
         }
     }
@@ -159,29 +217,42 @@ impl std::error::Error for VaultError {}
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, kind, name, vault, failure, .. } = self;
-        let Words { noun, .. } = words(*kind);
-        write!(f, "{place}, {noun} {name} of {vault}: ")?;
-        match failure {
-            Failure::Unauthorized { .. } => f.write_str("Key Vault does not accept a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName")?,
-            Failure::Lured(resource) => write!(f, "the server asks for a token of {resource:?}, to which this vault does not belong; none was sent; check the vault's URL and DNS")?,
-            Failure::Denied(denial) => self.denied(f, denial)?,
-            Failure::NotFound => write!(f, "no such {noun} or version; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)")?,
-            Failure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})")?,
-            Failure::Invalid(code) => write!(f, "Key Vault does not understand the request ({code}); check objectName and objectVersion")?,
-            Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429), beyond the time that a mount has; mount less often, or spread over vaults")?,
-            Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again")?,
-            Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs")?,
-            Failure::TimedOut => f.write_str("Key Vault did not answer in time; the mount is tried again")?,
-            Failure::Garbled(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy in between")?,
+        write!(f, "{place}, {} {name} of {vault}: ", words(*kind).noun)?;
+        self.explained(f, failure)?;
+        if let Some(id) = &self.request_id {
+            write!(f, " (x-ms-request-id {id})")?;
         }
-        match &self.request_id {
-            Some(id) => write!(f, " (x-ms-request-id {id})"),
+        match &self.failover {
+            Some(failover) => write!(f, "; nor does its failover vault help: {failover}"),
             None => Ok(()),
         }
     }
 }
 
 impl VaultError {
+    fn explained(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
+        let Self { name, kind, .. } = self;
+        let noun = words(*kind).noun;
+        match failure {
+            Failure::Unauthorized { .. } => f.write_str("Key Vault does not accept a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
+            Failure::Lured(resource) => write!(f, "the server asks for a token of {resource:?}, to which this vault does not belong; none was sent; check the vault's URL and DNS"),
+            Failure::Denied(denial) => self.denied(f, denial),
+            Failure::NotFound => write!(f, "no such {noun} or version; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)"),
+            Failure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})"),
+            Failure::Invalid(code) => write!(f, "Key Vault does not understand the request ({code}); check objectName and objectVersion"),
+            Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429), beyond the time that a mount has; mount less often, or spread over vaults"),
+            Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again"),
+            Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
+            Failure::Tripped(reason, _) => {
+                self.explained(f, reason)?;
+                f.write_str("; it has not answered lately, and is asked again within half a minute")
+            }
+            Failure::TimedOut => f.write_str("Key Vault did not answer in time; the mount is tried again"),
+            Failure::TooMuch(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
+            Failure::Garbled(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy in between"),
+        }
+    }
+
     fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &Denial) -> fmt::Result {
         let Self { kind, name, vault, .. } = self;
         let Words { noun, role } = words(*kind);

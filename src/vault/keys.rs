@@ -7,7 +7,7 @@ use azure_security_keyvault_keys::models::{
 };
 use azure_security_keyvault_keys::{KeyClient, ResourceExt};
 
-use super::answer::{context, failed, garbled};
+use super::answer::{check_enabled, context, failed, garbled};
 use super::versions::{Version, collect};
 use super::{Content, Fetched, KeyMaterial, VaultError};
 use crate::plan::ObjectPlan;
@@ -28,6 +28,8 @@ pub(super) async fn get(
     let headers = response.headers().clone();
     let garbled = |what: &str| garbled(object, &headers, what);
     let key = response.into_model().map_err(|_| garbled("it is not a key as Key Vault gives it"))?;
+    let enabled = key.attributes.as_ref().and_then(|attributes| attributes.enabled);
+    check_enabled(object, &headers, enabled)?;
     let version = key.resource_id().ok().and_then(|id| id.version);
     let version = version.ok_or_else(|| garbled("the key has no version"))?;
     let material = key.key.ok_or_else(|| garbled("the key has no material"))?;

@@ -11,6 +11,8 @@ fn object(version: &str) -> ObjectPlan {
     ObjectPlan {
         place: "objects[0]".to_owned(),
         vault: VaultUrl::parse("https://a.vault.azure.net/", &[&suffix]).unwrap(),
+        failover: None,
+        optional: false,
         kind: ObjectKind::Secret,
         name: ObjectName::parse("a").unwrap(),
         version: ObjectVersion::parse(version).unwrap(),

@@ -1,0 +1,259 @@
+//! The cache against a model of it, and its flights. Time is paused, and moved by hand.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use tokio::sync::Notify;
+use tokio::time::advance;
+
+use super::*;
+
+#[derive(Debug, PartialEq)]
+struct Value(u32, usize);
+
+impl Weigh for Value {
+    fn weight(&self) -> usize {
+        self.1
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Failure {
+    Final,
+    Passing,
+}
+
+impl Verdict for Failure {
+    fn is_final(&self) -> bool {
+        *self == Self::Final
+    }
+}
+
+type TestCache = Arc<Cache<u8, Value, Failure>>;
+
+const MAX_AGE: Duration = Duration::from_secs(1000);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn cache() -> TestCache {
+    Arc::new(Cache::new(1 << 20, MAX_AGE))
+}
+
+async fn fetch(cache: &TestCache, key: u8, answer: Result<Value, Failure>) -> Result<Arc<Value>, Failure> {
+    cache.flight(key, 0, async { answer }).0.await
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_ask_at_the_same_time_share_one_flight() {
+    let (cache, fetches) = (cache(), Arc::new(AtomicUsize::new(0)));
+    let mounts = (0..100).map(|_| {
+        let fetches = Arc::clone(&fetches);
+        let fetch = async move {
+            tokio::task::yield_now().await;
+            fetches.fetch_add(1, Ordering::Relaxed);
+            Ok(Value(7, 1))
+        };
+        cache.flight(1, 0, fetch).0
+    });
+    let values = join_all(mounts.collect::<Vec<_>>()).await;
+    assert!(values.iter().all(|value| value.as_ref().unwrap().0 == 7));
+    assert_eq!(fetches.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_or_another_ticket_is_another_flight() {
+    let cache = cache();
+    let pending = || std::future::pending::<Result<Value, Failure>>();
+    let (_first, joined) = cache.flight(1, 0, pending());
+    assert!(!joined);
+    assert!(cache.flight(1, 0, pending()).1);
+    assert!(!cache.flight(2, 0, pending()).1);
+    assert!(!cache.flight(1, 1, pending()).1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_that_nobody_waits_for_ends_and_leaves_nothing() {
+    struct Ended(Arc<AtomicUsize>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (cache, ended) = (cache(), Arc::new(AtomicUsize::new(0)));
+    let guard = Ended(Arc::clone(&ended));
+    let (first, _) = cache.flight(1, 0, async move {
+        let _guard = guard;
+        std::future::pending().await
+    });
+    let (second, joined) = cache.flight(1, 0, std::future::pending());
+    assert!(joined);
+    drop(first);
+    assert_eq!(ended.load(Ordering::Relaxed), 0, "somebody still waits");
+    drop(second);
+    assert_eq!(ended.load(Ordering::Relaxed), 1);
+    assert!(cache.state().flights.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_in_the_air_when_its_key_was_evicted_is_not_kept_and_not_joined() {
+    let (cache, land) = (cache(), Arc::new(Notify::new()));
+    let landing = Arc::clone(&land);
+    let (flight, _) = cache.flight(1, 0, async move {
+        landing.notified().await;
+        Ok(Value(7, 1))
+    });
+    cache.evict(|key| *key == 1);
+    assert!(!cache.flight(1, 0, std::future::pending()).1);
+    land.notify_one();
+    assert_eq!(flight.await.unwrap().0, 7, "who waited is answered");
+    assert_eq!(cache.fresh(&1, Freshness::Within(MINUTE)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_error_is_the_last_word_on_what_left_before_it() {
+    let (cache, land) = (cache(), Arc::new(Notify::new()));
+    let landing = Arc::clone(&land);
+    let (early, _) = cache.flight(1, 0, async move {
+        landing.notified().await;
+        Ok(Value(7, 1))
+    });
+    cache.flight(1, 1, async { Err(Failure::Final) }).0.await.unwrap_err();
+    land.notify_one();
+    early.await.unwrap();
+    assert_eq!(cache.fresh(&1, Freshness::Within(MINUTE)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_error_evicts_and_a_passing_one_does_not() {
+    let cache = cache();
+    for (error, kept) in [(Failure::Passing, true), (Failure::Final, false)] {
+        fetch(&cache, 1, Ok(Value(7, 1))).await.unwrap();
+        assert_eq!(fetch(&cache, 1, Err(error.clone())).await, Err(error.clone()));
+        assert_eq!(cache.fresh(&1, Freshness::Within(MINUTE)).is_some(), kept, "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_is_as_old_as_its_question() {
+    let cache = cache();
+    let came = Instant::now();
+    let (flight, _) = cache.flight(1, 0, async {
+        advance(MINUTE).await;
+        Ok(Value(7, 1))
+    });
+    flight.await.unwrap();
+    assert!(cache.fresh(&1, Freshness::Since(came)).is_some());
+    let later = came + Duration::from_millis(1);
+    assert_eq!(cache.fresh(&1, Freshness::Since(later)), None, "the answer is young, the question is not");
+    assert_eq!(cache.fresh(&1, Freshness::Within(MINUTE)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_fetched_together_is_not_fetched_again_together() {
+    let cache = cache();
+    for key in 0..100 {
+        fetch(&cache, key, Ok(Value(0, 1))).await.unwrap();
+    }
+    let fresh = || (0..100).filter(|key| cache.fresh(key, Freshness::Within(MINUTE)).is_some()).count();
+    advance(MINUTE / 10 * 9).await;
+    assert_eq!(fresh(), 100);
+    advance(MINUTE / 20).await;
+    assert!((1..100).contains(&fresh()), "{}", fresh());
+    advance(MINUTE / 20).await;
+    assert_eq!(fresh(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_values_leave_the_memory() {
+    let cache = cache();
+    fetch(&cache, 1, Ok(Value(0, 1000))).await.unwrap();
+    let one = cache.bytes();
+    advance(MAX_AGE).await;
+    fetch(&cache, 2, Ok(Value(0, 1000))).await.unwrap();
+    assert_eq!(cache.bytes(), one);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Advance(u16),
+    Fetch(u8, Result<usize, bool>),
+    Evict(u8),
+    Look(u8, u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0_u8..6;
+    prop_oneof![
+        (0_u16..400).prop_map(Step::Advance),
+        (key.clone(), prop_oneof![4 => (0_usize..3000).prop_map(Ok), 1 => any::<bool>().prop_map(Err)])
+            .prop_map(|(key, answer)| Step::Fetch(key, answer)),
+        key.clone().prop_map(Step::Evict),
+        (key, 0_u16..1200).prop_map(|(key, longest)| Step::Look(key, longest)),
+    ]
+}
+
+/// What was last fetched for each key, and when.
+type Model = BTreeMap<u8, (u32, Instant)>;
+
+/// Takes the steps in a cache of `max_bytes`. Nothing that it shows may be older than asked, other than
+/// what was fetched last, evicted, or another key's; `whole` caches must also show whatever they may.
+async fn check(steps: Vec<Step>, max_bytes: usize, whole: bool) {
+    let cache: TestCache = Arc::new(Cache::new(max_bytes, MAX_AGE));
+    let mut model = Model::new();
+    for (number, step) in (0_u32..).zip(steps) {
+        match step {
+            Step::Advance(seconds) => advance(Duration::from_secs(seconds.into())).await,
+            Step::Fetch(key, Ok(weight)) => {
+                fetch(&cache, key, Ok(Value(number, weight))).await.unwrap();
+                model.insert(key, (number, Instant::now()));
+            }
+            Step::Fetch(key, Err(is_final)) => {
+                let failure = if is_final { Failure::Final } else { Failure::Passing };
+                fetch(&cache, key, Err(failure)).await.unwrap_err();
+                if is_final {
+                    model.remove(&key);
+                }
+            }
+            Step::Evict(key) => {
+                cache.evict(|kept| *kept == key);
+                model.remove(&key);
+            }
+            Step::Look(key, seconds) => look(&cache, &model, key, seconds, whole),
+        }
+        assert!(cache.bytes() <= max_bytes);
+        assert!(cache.state().flights.is_empty());
+    }
+}
+
+fn look(cache: &TestCache, model: &Model, key: u8, seconds: u16, whole: bool) {
+    let longest = Duration::from_secs(seconds.into());
+    let found = cache.fresh(&key, Freshness::Within(longest)).map(|value| value.0);
+    let (expected, age) = match model.get(&key) {
+        Some((number, asked)) => (Some(*number), asked.elapsed()),
+        None => (None, Duration::ZERO),
+    };
+    if found.is_some() {
+        assert_eq!(found, expected);
+        assert!(age < longest && age < MAX_AGE, "{age:?} old, for {longest:?}");
+    } else if whole && age < longest.mul_f64(0.9) && age < MAX_AGE {
+        assert_eq!(expected, None, "it is {age:?} old and not shown for {longest:?}");
+    }
+}
+
+fn run(steps: Vec<Step>, max_bytes: usize, whole: bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(check(steps, max_bytes, whole));
+}
+
+proptest! {
+    #[test]
+    fn a_cache_with_room_shows_what_the_model_shows(steps in prop::collection::vec(step(), 1..60)) {
+        run(steps, 1 << 20, true);
+    }
+
+    #[test]
+    fn a_cache_without_room_shows_less_and_nothing_else(steps in prop::collection::vec(step(), 1..60), max_bytes in 0_usize..8000) {
+        run(steps, max_bytes, false);
+    }
+}
