@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
-use keyvault_csi_provider::proto::{MountRequest, MountResponse};
+use keyvault_csi_provider::proto::{MountRequest, MountResponse, ObjectVersion};
 use keyvault_csi_provider::server::socket;
 use keyvault_emulator::{Emulator, Identity, Secret, SecretPermission, Seed, TokenBuilder, Vault};
 use nix::sys::signal::{Signal, kill};
@@ -62,7 +62,10 @@ impl World {
 
     /// A provider that has the cluster's keys, from a file.
     pub async fn with_keys(args: &[&str]) -> Self {
-        let emulator = Emulator::start(seed()).await.unwrap();
+        Self::of_emulator_with_keys(Emulator::start(seed()).await.unwrap(), args)
+    }
+
+    pub fn of_emulator_with_keys(emulator: Emulator, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let jwks = folder.path().join("jwks.json");
         std::fs::write(&jwks, emulator.jwks()).unwrap();
@@ -72,6 +75,21 @@ impl World {
         ];
         let args = keys.iter().map(String::as_str).chain(args.iter().copied()).collect::<Vec<_>>();
         let provider = Provider::start(&emulator, folder.path(), &args);
+        Self { emulator, provider, folder }
+    }
+
+    /// A provider in a "cluster" whose API server is the emulator.
+    pub fn in_cluster(emulator: Emulator, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let own = emulator.token("kube-system", "provider").audience(emulator.issuer()).build();
+        std::fs::write(folder.path().join("token"), own).unwrap();
+        std::fs::write(folder.path().join("ca.crt"), emulator.ca_pem()).unwrap();
+        let port = emulator.address().port().to_string();
+        let environment =
+            [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", port.as_str())];
+        let credentials = format!("--service-account-dir={}", folder.path().display());
+        let args = std::iter::once(credentials.as_str()).chain(args.iter().copied()).collect::<Vec<_>>();
+        let provider = Provider::start_in(&emulator, folder.path(), &args, &environment);
         Self { emulator, provider, folder }
     }
 
@@ -102,6 +120,7 @@ pub struct Claim {
     pub secrets: String,
     pub target: PathBuf,
     pub permission: String,
+    pub current: Vec<ObjectVersion>,
     pub timeout: Option<Duration>,
 }
 
@@ -124,8 +143,18 @@ impl Claim {
             secrets: "null".to_owned(),
             target: PathBuf::from("/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/secrets/mount"),
             permission: "420".to_owned(),
+            current: Vec::new(),
             timeout: None,
         }
+    }
+
+    /// The claim of another pod, whose volume is another.
+    pub fn pod(mut self, index: usize) -> Self {
+        self.target = PathBuf::from(format!(
+            "/var/lib/kubelet/pods/uid-{index}/volumes/kubernetes.io~csi/secrets/mount"
+        ));
+        self.set("csi.storage.k8s.io/pod.name", &format!("myapp-{index}"))
+            .set("csi.storage.k8s.io/pod.uid", &format!("uid-{index}"))
     }
 
     pub fn set(mut self, key: &str, value: &str) -> Self {
@@ -162,7 +191,7 @@ impl Claim {
             secrets: self.secrets.clone(),
             target_path: self.target.display().to_string(),
             permission: self.permission.clone(),
-            current_object_version: Vec::new(),
+            current_object_version: self.current.clone(),
         }
     }
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use data_encoding::BASE64;
 use keyvault_emulator::{
-    Emulator, Fault, FederatedCredential, Identity, ManagedIdentity, RequestKind, SecretPermission, Seed,
-    ServiceAccount, Target,
+    Emulator, Fault, Identity, ManagedIdentity, RequestKind, SecretPermission, Seed, ServiceAccount, Target,
 };
 use tonic::Code;
 
@@ -159,64 +158,10 @@ async fn two_identity_modes_at_once_are_a_mistake() {
     refused(&world, &claim, Code::InvalidArgument, "archived in 2023").await;
 }
 
-#[tokio::test]
-async fn identity_binding_asks_the_clusters_token_proxy_under_its_server_name() {
-    let mut seed = seed();
-    let binding = FederatedCredential::identity_binding("default", "workload-identity-sa");
-    seed.identities[0].federated_credentials.push(binding);
-    let emulator = Emulator::start(seed).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("ca.crt"), emulator.ca_pem()).unwrap();
-    let args = [
-        format!("--token-proxy-url=https://127.0.0.1:{}/some/prefix", emulator.address().port()),
-        "--sni-name=a0123456789.ests.aks".to_owned(),
-        format!("--service-account-dir={}", folder.path().display()),
-    ];
-    let provider = Provider::start(&emulator, folder.path(), &args.each_ref().map(String::as_str));
-    let world = World { emulator, provider, folder };
-    let token = world.token().audience("api://AKSIdentityBinding").build();
-    let tokens = serde_json::json!({ "api://AKSIdentityBinding": { "token": token } }).to_string();
-    let claim = world
-        .claim()
-        .set("useAzureTokenProxy", "true")
-        .set("csi.storage.k8s.io/serviceAccount.tokens", &tokens);
-    reads(&world, &claim).await;
-    let asked = world.emulator.requests();
-    let exchange = asked.iter().find(|request| request.kind == RequestKind::Token).unwrap();
-    assert_eq!(exchange.server_name.as_deref(), Some("a0123456789.ests.aks"), "{exchange:?}");
-    assert!(exchange.path_and_query.starts_with("/some/prefix/"), "{exchange:?}");
-
-    let missing = world.claim().set("useAzureTokenProxy", "true");
-    refused(&world, &missing, Code::InvalidArgument, "tokenRequests: [{audience: api://AKSIdentityBinding}]")
-        .await;
-    std::fs::remove_file(world.folder.path().join("ca.crt")).unwrap();
-    let other = claim.token_of_another_pod(&world);
-    refused(&world, &other, Code::Internal, "ca.crt").await;
-}
-
-impl Claim {
-    fn token_of_another_pod(self, world: &World) -> Self {
-        let token = world.token().audience("api://AKSIdentityBinding").pod("other", "uid").build();
-        let tokens = serde_json::json!({ "api://AKSIdentityBinding": { "token": token } }).to_string();
-        let claim = self.set("csi.storage.k8s.io/serviceAccount.tokens", &tokens);
-        claim.timeout(std::time::Duration::from_secs(3))
-    }
-}
-
 /// A provider in a "cluster" whose API server is the emulator.
 async fn cluster_world(accounts: &[ServiceAccount], args: &[&str]) -> World {
     let seed = accounts.iter().cloned().fold(seed(), Seed::service_account);
-    let emulator = Emulator::start(seed).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let own = emulator.token("kube-system", "provider").audience(emulator.issuer()).build();
-    std::fs::write(folder.path().join("token"), own).unwrap();
-    std::fs::write(folder.path().join("ca.crt"), emulator.ca_pem()).unwrap();
-    let port = emulator.address().port().to_string();
-    let environment = [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", port.as_str())];
-    let credentials = format!("--service-account-dir={}", folder.path().display());
-    let args = std::iter::once(credentials.as_str()).chain(args.iter().copied()).collect::<Vec<_>>();
-    let provider = Provider::start_in(&emulator, folder.path(), &args, &environment);
-    World { emulator, provider, folder }
+    World::in_cluster(Emulator::start(seed).await.unwrap(), args)
 }
 
 const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";

@@ -13,15 +13,24 @@
 )]
 
 mod bad_input;
+mod binding;
+mod caching;
 mod clouds;
+mod crashes;
+mod handover;
 mod harness;
 mod identities;
+mod isolation;
+mod manifests;
 mod mounting;
 mod objects;
+mod obstacles;
 mod outages;
 mod process;
 mod proofs;
 mod refusals;
 mod sharing;
+mod standing_in;
 mod volume;
+mod watch;
 mod writing;

@@ -122,7 +122,7 @@ async fn a_named_version_is_fetched_and_rotation_brings_the_newest() {
     };
     let versions = vec![version("1", "one"), version("2", "two")];
     seed.vaults[0].secrets.push(Secret::with_versions("rotated", versions));
-    let world = World::with(seed, &[]).await;
+    let world = World::with(seed, &["--rotation-max-age=0s"]).await;
     let pinned = format!("- {{objectName: rotated, objectType: secret, objectVersion: {first}}}");
     let response = world.mount(&world.claim().objects(&pinned)).await.unwrap();
     assert_eq!(

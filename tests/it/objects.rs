@@ -138,12 +138,25 @@ async fn a_shuffled_chain_is_put_in_order_unless_the_operator_says_otherwise() {
 }
 
 #[tokio::test]
-async fn an_incomplete_chain_keeps_every_certificate_in_its_order_and_is_warned_of() {
+async fn an_incomplete_chain_keeps_every_certificate_in_its_order_and_is_warned_of_once() {
+    let world = world(vault().certificate(pfx("ec-stranger", "ec")), &[]).await;
+    let object = "- {objectName: ec-stranger, objectType: secret}";
+    let expected = format!("{}{}", text("pfx/ec-stranger.key"), text("pfx/ec-stranger.crt"));
+    for _ in 0..2 {
+        let response = mount(&world, object).await;
+        assert_eq!(String::from_utf8_lossy(&response.files[0].contents), expected);
+    }
+    let log = world.provider.log_with("mounted", 2);
+    assert_eq!(log.matches("make no complete chain").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn pem_is_left_as_it_is_whatever_order_its_certificates_are_in() {
     let certificates = [text("chain/ec-leaf.pem"), text("chain/rsa-root.pem")].concat();
     let pem = format!("{}{certificates}", text("pfx/ec-aes-256.key"));
     let world = world(vault().certificate(Certificate::from_pem("pem", pem.clone())), &[]).await;
     let response = mount(&world, "- {objectName: pem, objectType: secret}").await;
-    assert_eq!(String::from_utf8_lossy(&response.files[0].contents), pem, "PEM is left as it is");
+    assert_eq!(String::from_utf8_lossy(&response.files[0].contents), pem);
 }
 
 #[tokio::test]
@@ -263,8 +276,9 @@ async fn a_long_history_is_read_page_by_page() {
 #[tokio::test]
 async fn refusals_name_the_kind_of_object_and_its_role() {
     let disabled = Key { enabled: false, ..Key::new("off", KeyType::Ec) };
+    let off = Certificate { enabled: false, ..pfx("ec-aes-256", "ec") };
     let denied = Vault::new("denied").key(Key::new("k", KeyType::Ec)).certificate(pfx("ec-aes-256", "ec"));
-    let world = World::with(seed().vault(vault().key(disabled)).vault(denied), &[]).await;
+    let world = World::with(seed().vault(vault().key(disabled).certificate(off)).vault(denied), &[]).await;
     for (vault, object, code, words) in [
         (
             "objects",
@@ -280,6 +294,12 @@ async fn refusals_name_the_kind_of_object_and_its_role() {
             "secret nowhere",
         ),
         ("objects", "{objectName: off, objectType: key}", Code::NotFound, "the key is disabled"),
+        (
+            "objects",
+            "{objectName: ec-aes-256, objectType: cert}",
+            Code::NotFound,
+            "the certificate is disabled",
+        ),
         ("denied", "{objectName: k, objectType: key}", Code::PermissionDenied, "\"Key Vault Crypto User\""),
         (
             "denied",

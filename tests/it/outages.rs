@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use keyvault_emulator::{Fault, RequestKind, Target};
+use keyvault_emulator::{BadCertificate, Fault, RequestKind, Target};
 use tonic::Code;
 
 use crate::harness::World;
@@ -22,35 +22,59 @@ async fn fails_in_time(world: &World, culprit: &str) -> String {
 
 #[tokio::test]
 async fn a_failing_vault_is_named() {
-    let world = World::start(&[]).await;
     for (fault, word) in [
         (Fault::Status(500), "HTTP status 500"),
         (Fault::Gateway(503), "HTTP status 503"),
         (Fault::Garbage, "makes no sense"),
         (Fault::Hang, "did not answer in time"),
+        (Fault::HangInBody, "did not answer in time"),
+        (Fault::Truncate, "cannot be reached"),
+        (Fault::WrongLength, "cannot be reached"),
         (Fault::Disconnect, "cannot be reached"),
+        (Fault::Reset, "cannot be reached"),
+        (Fault::Refuse, "cannot be reached"),
         (Fault::Throttle { retry_after: None }, "429"),
         (Fault::Throttle { retry_after: Some(Duration::from_secs(60)) }, "429"),
     ] {
+        let world = World::start(&[]).await;
         let said = format!("{fault:?}");
         world.emulator.inject(Target::AllVaults, fault);
         let message = fails_in_time(&world, "Key Vault").await;
         assert!(message.contains(word), "{said}: {message}");
-        world.emulator.heal();
-        world.mount(&world.claim()).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_failing_entra_is_named() {
     let world = World::start(&[]).await;
-    for fault in [Fault::Status(500), Fault::Gateway(502), Fault::Garbage, Fault::Hang, Fault::Disconnect] {
+    for fault in [
+        Fault::Status(500),
+        Fault::Gateway(502),
+        Fault::Garbage,
+        Fault::Hang,
+        Fault::HangInBody,
+        Fault::Truncate,
+        Fault::WrongLength,
+        Fault::Disconnect,
+        Fault::Reset,
+        Fault::Refuse,
+    ] {
         world.emulator.inject(Target::Entra, fault);
         let message = fails_in_time(&world, "Entra at login.microsoftonline.com cannot be used").await;
         assert!(!message.contains("Key Vault"), "{message}");
         world.emulator.heal();
     }
     world.mount(&world.claim()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vault_with_a_bad_certificate_is_not_trusted() {
+    for bad in [BadCertificate::Expired, BadCertificate::OtherAuthority, BadCertificate::WrongName] {
+        let world = World::start(&[]).await;
+        world.emulator.inject(Target::AllVaults, Fault::Certificate(bad));
+        fails_in_time(&world, "Key Vault cannot be reached").await;
+        assert_eq!(world.emulator.count(RequestKind::Secret), 0);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::mount::MsFlags;
+
 /// A tmpfs as the driver mounts one, unmounted when it is dropped.
 pub struct Volume {
     path: PathBuf,
@@ -10,19 +12,13 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Mounts one; that needs root, as the CI has it.
+    /// Mounts one over a folder of a disk; that needs root, as the CI has it.
     pub fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = folder.path().join("volumes/kubernetes.io~csi/secrets/mount");
         std::fs::create_dir_all(&path).unwrap();
-        nix::mount::mount(
-            Some("tmpfs"),
-            &path,
-            Some("tmpfs"),
-            nix::mount::MsFlags::empty(),
-            Some("size=160k"),
-        )
-        .expect("mounting a tmpfs needs root");
+        nix::mount::mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some("size=160k"))
+            .expect("mounting a tmpfs needs root");
         Self { path, mounted: true, _folder: folder }
     }
 
@@ -40,6 +36,12 @@ impl Volume {
     pub fn unmount(mut self) -> nix::Result<()> {
         self.mounted = false;
         nix::mount::umount(&self.path)
+    }
+
+    /// Mounts what is mounted already with other options.
+    pub fn remount(&self, flags: MsFlags, options: Option<&str>) {
+        let flags = flags | MsFlags::MS_REMOUNT;
+        nix::mount::mount(None::<&str>, &self.path, None::<&str>, flags, options).unwrap();
     }
 
     pub fn read(&self, name: &str) -> String {

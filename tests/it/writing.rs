@@ -69,7 +69,8 @@ async fn modes_are_exact_whatever_the_umask() {
 
 #[tokio::test]
 async fn nothing_is_touched_when_nothing_changed_and_all_is_swapped_when_something_did() {
-    let (world, volume) = (world().await, Volume::shared());
+    let world = World::start(&["--file-writer=provider", "--rotation-max-age=0s"]).await;
+    let volume = Volume::shared();
     let claim = tree(&world, &volume);
     world.mount(&claim).await.unwrap();
     let first = volume.generation();
@@ -101,6 +102,22 @@ async fn leftovers_of_an_interrupted_mount_are_removed_and_strangers_are_not() {
     assert!(!at("..2020_01_01_00_00_00.1").exists());
     assert!(std::fs::symlink_metadata(at("..data_tmp")).is_err());
     assert_eq!(volume.names(), ["agent", "app", "theirs"]);
+}
+
+#[tokio::test]
+async fn leftovers_go_even_if_the_files_are_the_same() {
+    let world = World::start(&["--file-writer=provider", "--rotation-max-age=0s"]).await;
+    let volume = Volume::shared();
+    let at = |name: &str| volume.path().join(name);
+    world.mount(&tree(&world, &volume)).await.unwrap();
+    let generation = volume.generation();
+    std::fs::create_dir(at("..2020_01_01_00_00_00.1")).unwrap();
+    std::fs::write(at("..2020_01_01_00_00_00.1").join("half"), "half").unwrap();
+    symlink("..2020_01_01_00_00_00.1", at("..data_tmp")).unwrap();
+    world.mount(&tree(&world, &volume)).await.unwrap();
+    assert_eq!(volume.generation(), generation, "nothing changed");
+    assert!(!at("..2020_01_01_00_00_00.1").exists());
+    assert!(std::fs::symlink_metadata(at("..data_tmp")).is_err());
 }
 
 #[tokio::test]
