@@ -10,7 +10,7 @@ use std::path::Path;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use data_encoding::BASE64URL_NOPAD;
-use keyvault_csi_provider::plan::{Attributes, Cloud, Defaults, MountPlan, Request};
+use keyvault_csi_provider::plan::{Attributes, Defaults, MountPlan, Request};
 use keyvault_csi_provider::render::{chain, pem, pfx};
 use keyvault_csi_provider::secret::SecretBytes;
 use serde_json::json;
@@ -86,7 +86,7 @@ fn attributes() -> String {
 
 fn plan(criterion: &mut Criterion) {
     let (json, secrets) = (attributes(), Attributes::default());
-    let defaults = Defaults { cloud: Cloud::Public, tenant: None, allowed_vault_suffixes: Vec::new() };
+    let defaults = Defaults::default();
     let parse = |json: &str| {
         let attributes = Attributes::parse("attributes", json).expect("the attributes are JSON");
         let (target_path, permission) = ("/target", "420");

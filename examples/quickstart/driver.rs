@@ -43,6 +43,7 @@ impl Class {
 /// A pod, as kubelet describes it.
 pub(crate) struct Pod {
     pub(crate) name: &'static str,
+    pub(crate) uid: &'static str,
     pub(crate) namespace: &'static str,
     pub(crate) service_account: &'static str,
 }
@@ -61,11 +62,11 @@ pub(crate) async fn mount(
     volume: &Volume,
 ) -> Result<()> {
     let mut attributes = class.spec.parameters.clone();
-    let tokens = emulator.token(pod.namespace, pod.service_account).attribute();
+    let tokens = emulator.token(pod.namespace, pod.service_account).pod(pod.name, pod.uid).attribute();
     for (key, value) in [
         ("csi.storage.k8s.io/pod.name", pod.name),
         ("csi.storage.k8s.io/pod.namespace", pod.namespace),
-        ("csi.storage.k8s.io/pod.uid", "0f4ee5b8-5b0c-4a0e-9d53-0123456789ab"),
+        ("csi.storage.k8s.io/pod.uid", pod.uid),
         ("csi.storage.k8s.io/serviceAccount.name", pod.service_account),
         ("csi.storage.k8s.io/serviceAccount.tokens", &tokens),
         ("secretProviderClass", &class.metadata.name),

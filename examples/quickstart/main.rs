@@ -9,12 +9,13 @@ mod driver;
 mod volume;
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use keyvault_csi_provider::server::socket;
-use keyvault_emulator::{Emulator, RequestKind, Seed};
+use keyvault_emulator::{Emulator, Fault, RequestKind, Seed, Target};
+use tokio::time::{Instant, sleep_until};
 
 use driver::{Class, Pod, mount};
 use volume::Volume;
@@ -66,10 +67,15 @@ async fn show() -> Result<()> {
     say!("\n2. The provider");
     let socket = folder.path().join("azure.sock");
     let provider = Provider::start(&emulator, folder.path(), &socket).await?;
-    say!("   Process {} serves the driver at {}.", provider.0.id(), socket.display());
+    say!("   Process {} serves the driver at {}.", provider.child.id(), socket.display());
 
     say!("\n3. A pod starts: default/myapp-0 mounts examples/database-password.yaml at /mnt/secrets");
-    let pod = Pod { name: "myapp-0", namespace: "default", service_account: "workload-identity-sa" };
+    let pod = Pod {
+        name: "myapp-0",
+        uid: "0f4ee5b8-5b0c-4a0e-9d53-0123456789a0",
+        namespace: "default",
+        service_account: "workload-identity-sa",
+    };
     let secrets = Volume::new(folder.path(), "myapp")?;
     mount(&emulator, &socket, &database, &pod, &secrets).await?;
     secrets.show("/mnt/secrets")?;
@@ -80,7 +86,12 @@ async fn show() -> Result<()> {
     );
 
     say!("\n4. Velero starts: velero/velero-0 mounts examples/velero-cloud-credentials.yaml at /credentials");
-    let velero_pod = Pod { name: "velero-0", namespace: "velero", service_account: "velero" };
+    let velero_pod = Pod {
+        name: "velero-0",
+        uid: "0f4ee5b8-5b0c-4a0e-9d53-0123456789a1",
+        namespace: "velero",
+        service_account: "velero",
+    };
     let credentials = Volume::new(folder.path(), "velero")?;
     mount(&emulator, &socket, &velero, &velero_pod, &credentials).await?;
     credentials.show("/credentials")?;
@@ -91,7 +102,12 @@ async fn show() -> Result<()> {
     secrets.show("/mnt/secrets")?;
 
     say!("\n6. A pod of another service account tries the same SecretProviderClass");
-    let stranger = Pod { name: "curious-0", namespace: "default", service_account: "curious" };
+    let stranger = Pod {
+        name: "curious-0",
+        uid: "0f4ee5b8-5b0c-4a0e-9d53-0123456789a2",
+        namespace: "default",
+        service_account: "curious",
+    };
     let nothing = Volume::new(folder.path(), "curious")?;
     match mount(&emulator, &socket, &database, &stranger, &nothing).await {
         Err(refusal) => say!("   {refusal}"),
@@ -99,8 +115,10 @@ async fn show() -> Result<()> {
     }
     nothing.show("/mnt/secrets")?;
 
-    say!("\n7. Cleaning up: the volumes are unmounted and the provider is told to stop (SIGTERM)");
-    for volume in [secrets, credentials, nothing] {
+    let outage = outage(&emulator, &provider, folder.path(), &database, &pod).await?;
+
+    say!("\n8. Cleaning up: the volumes are unmounted and the provider is told to stop (SIGTERM)");
+    for volume in [secrets, credentials, nothing].into_iter().chain(outage) {
         volume.remove()?;
     }
     let status = provider.stop()?;
@@ -108,30 +126,75 @@ async fn show() -> Result<()> {
     Ok(())
 }
 
+/// The vault goes down, `pod` restarts, and the vault comes back. Returns the volumes that were mounted.
+async fn outage(
+    emulator: &Emulator,
+    provider: &Provider,
+    folder: &Path,
+    class: &Class,
+    pod: &Pod,
+) -> Result<[Volume; 2]> {
+    let socket = folder.join("azure.sock");
+    say!("\n7. Key Vault goes down, and the first pod is replaced by a new one: default/myapp-1");
+    emulator.inject(Target::AllVaults, Fault::Status(503));
+    let during = Volume::new(folder, "myapp-1")?;
+    let restarted = Pod { name: "myapp-1", uid: "0f4ee5b8-5b0c-4a0e-9d53-0123456789b0", ..*pod };
+    mount(emulator, &socket, class, &restarted, &during).await?;
+    let asked_again = Instant::now() + OPEN;
+    during.show("/mnt/secrets")?;
+    say!("   It has what its service account fetched before. The provider says in its log:");
+    for warning in provider.log()?.lines().filter(|line| line.contains("served from elsewhere")) {
+        say!("   {warning}");
+    }
+
+    say!(
+        "   The vault comes back with another password; it is asked again within {OPEN:?}, for default/myapp-2"
+    );
+    emulator.set_secret("myKeyVault", "database-password", "hunter3")?;
+    emulator.heal();
+    sleep_until(asked_again).await;
+    let after = Volume::new(folder, "myapp-2")?;
+    let next = Pod { name: "myapp-2", uid: "0f4ee5b8-5b0c-4a0e-9d53-0123456789b1", ..*pod };
+    mount(emulator, &socket, class, &next, &after).await?;
+    after.show("/mnt/secrets")?;
+    Ok([during, after])
+}
+
+/// How long the provider leaves a vault alone that failed several times in a row.
+const OPEN: Duration = Duration::from_secs(5);
+
 /// The provider's process, killed if it is forgotten.
-struct Provider(Child);
+struct Provider {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Provider {
     async fn start(emulator: &Emulator, folder: &Path, socket: &Path) -> Result<Self> {
-        let ca = folder.join("ca.pem");
+        let (ca, keys, log) = (folder.join("ca.pem"), folder.join("jwks.json"), folder.join("provider.log"));
         std::fs::write(&ca, emulator.ca_pem())?;
+        std::fs::write(&keys, emulator.jwks())?;
         let child = Command::new(std::env::current_exe()?)
             .args(["serve", "--healthz-port=0", "--prometheus-port=0"])
             .arg(format!("--endpoint=unix://{}", socket.display()))
+            // In a cluster they come from the API server by themselves.
+            .arg(format!("--service-account-jwks={}", keys.display()))
+            .arg(format!("--service-account-issuer={}", emulator.issuer()))
+            // Scene 5 does not wait until what it has is a minute old.
+            .arg("--rotation-max-age=0s")
             .env_clear()
             .env("HTTPS_PROXY", emulator.proxy_url())
             .env("SSL_CERT_FILE", ca)
             .stdout(Stdio::null())
-            .stderr(Stdio::from(std::fs::File::create(folder.join("provider.log"))?))
+            .stderr(Stdio::from(std::fs::File::create(&log)?))
             .spawn()?;
-        let mut provider = Self(child);
-        let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+        let mut provider = Self { child, log };
+        let patience = Instant::now() + Duration::from_secs(30);
         while !driver::answers(&socket::channel(socket)).await {
-            if let Some(status) = provider.0.try_wait()? {
-                let log = std::fs::read_to_string(folder.join("provider.log"))?;
-                return Err(format!("the provider ended with {status}: {log}").into());
+            if let Some(status) = provider.child.try_wait()? {
+                return Err(format!("the provider ended with {status}: {}", provider.log()?).into());
             }
-            if tokio::time::Instant::now() > patience {
+            if Instant::now() > patience {
                 return Err("the provider does not answer".into());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -139,16 +202,20 @@ impl Provider {
         Ok(provider)
     }
 
+    fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+
     fn stop(mut self) -> Result<std::process::ExitStatus> {
-        let process = nix::unistd::Pid::from_raw(i32::try_from(self.0.id())?);
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
         nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM)?;
-        Ok(self.0.wait()?)
+        Ok(self.child.wait()?)
     }
 }
 
 impl Drop for Provider {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -1,0 +1,120 @@
+//! A node: what its pods share, made of the provider's own parts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::stream::{self, StreamExt};
+use keyvault_csi_provider::cache::{Cache, Freshness};
+use keyvault_csi_provider::identity::{
+    Identities, IdentityKey, KeySource, Login, ServiceAccountKeys, ServiceAccounts,
+};
+use keyvault_csi_provider::plan::{ClientCredential, ClientId, Identity, ServicePrincipal, TenantId};
+use keyvault_csi_provider::retry::{Deadline, retrying};
+use keyvault_csi_provider::secret::SecretText;
+use keyvault_csi_provider::vault::traffic::{Late, Traffic};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::azure::{Failure, SimulatedClock, SimulatedEntra, SimulatedVault, Value};
+
+const SCOPE: &str = "https://vault.azure.net/.default";
+const VAULT: &str = "fleet.vault.azure.net";
+/// As in the provider.
+const OBJECTS_AT_ONCE: usize = 16;
+/// A mount has so long.
+const BUDGET: Duration = Duration::from_secs(57);
+
+type Key = (Arc<IdentityKey>, u32);
+
+pub(crate) struct Node {
+    identities: Identities,
+    cache: Arc<Cache<Key, Value, Failure>>,
+    traffic: Arc<Traffic>,
+    vault: Arc<SimulatedVault>,
+    entra: Arc<SimulatedEntra>,
+}
+
+impl Node {
+    pub(crate) fn new(
+        client: &reqwest::Client,
+        vault: &Arc<SimulatedVault>,
+        entra: &Arc<SimulatedEntra>,
+        clock: &Arc<SimulatedClock>,
+    ) -> Self {
+        Self {
+            identities: Identities::new(
+                ServiceAccountKeys::new(KeySource::None, client.clone()),
+                ServiceAccounts::new(None, None),
+                Arc::clone(entra) as _,
+                Arc::clone(clock) as _,
+                |_| {},
+            ),
+            cache: Arc::new(Cache::new(32 << 20, Duration::from_secs(24 * 3600))),
+            traffic: Arc::new(Traffic::default()),
+            vault: Arc::clone(vault),
+            entra: Arc::clone(entra),
+        }
+    }
+
+    /// The login of an application; its secret is its proof, as the cluster's keys are for a service account's
+    /// token.
+    pub(crate) async fn login(&self, account: usize) -> anyhow::Result<Login> {
+        let parsed = |fault| anyhow::anyhow!("{fault:?}");
+        let identity = Identity::ServicePrincipal(ServicePrincipal {
+            tenant: TenantId::parse("00000000-0000-4000-8000-000000000001").map_err(parsed)?,
+            client: ClientId::parse(&format!("00000000-0000-4000-8000-{account:012}")).map_err(parsed)?,
+            credential: ClientCredential::Secret(SecretText::new("secret".to_owned())),
+        });
+        let authority = Url::parse("https://login.microsoftonline.com/")?;
+        self.identities.login(&identity, &authority).await.context("login")
+    }
+
+    /// A mount as the provider does it. The oldest time that a value of it was asked for; none if it fails.
+    pub(crate) async fn mount(&self, login: &Login, objects: u32, freshness: Freshness) -> Option<Instant> {
+        let deadline = Deadline::after(BUDGET);
+        deadline.limit(self.identities.access(login, SCOPE, deadline)).await?.ok()?;
+        let fetches = (0..objects).map(|object| self.shared(login, object, freshness, deadline));
+        let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE);
+        let mut oldest = Instant::now();
+        while let Some(value) = fetches.next().await {
+            oldest = oldest.min(value?.asked);
+        }
+        Some(oldest)
+    }
+
+    async fn shared(
+        &self,
+        login: &Login,
+        object: u32,
+        freshness: Freshness,
+        deadline: Deadline,
+    ) -> Option<Arc<Value>> {
+        let key = (Arc::clone(login.key()), object);
+        if let Some(kept) = self.cache.fresh(&key, freshness) {
+            return Some(kept);
+        }
+        let (traffic, vault) = (Arc::clone(&self.traffic), Arc::clone(&self.vault));
+        let fetch = async move {
+            let late = |late| match late {
+                Late::Unanswered | Late::Open(_) => Failure::Late,
+                Late::Paused(left) => Failure::Throttled(Some(left)),
+            };
+            traffic.send(VAULT, true, deadline, late, || vault.get()).await
+        };
+        let (flight, _) = self.cache.flight(key, 0, fetch);
+        deadline.limit(flight).await?.ok()
+    }
+
+    /// A mount that shares nothing: a token of its own, and one object after another.
+    pub(crate) async fn mount_alone(&self, objects: u32) -> Option<Instant> {
+        let deadline = Deadline::after(BUDGET);
+        deadline.limit(self.entra.grant()).await?;
+        let mut oldest = Instant::now();
+        for _ in 0..objects {
+            let value = retrying(deadline, || Failure::Late, || self.vault.get()).await.ok()?;
+            oldest = oldest.min(value.asked);
+        }
+        Some(oldest)
+    }
+}
