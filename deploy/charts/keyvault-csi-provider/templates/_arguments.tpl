@@ -1,0 +1,49 @@
+{{/* The provider's arguments, one a line. */}}
+{{- define "provider.arguments" -}}
+{{- $values := .Values -}}
+- {{ printf "--endpoint=unix:///provider/%s.sock" $values.providerName | quote }}
+- {{ printf "--log-format-json=%t" $values.logFormatJSON | quote }}
+- {{ printf "-v=%d" (int $values.logVerbosity) | quote }}
+- {{ printf "--healthz-port=%d" (int $values.linux.healthzPort) | quote }}
+- {{ printf "--healthz-path=%s" $values.linux.healthzPath | quote }}
+- {{ printf "--healthz-timeout=%s" $values.linux.healthzTimeout | quote }}
+- {{ printf "--prometheus-port=%s" (include "provider.metricsPort" .) | quote }}
+- {{ printf "--construct-pem-chain=%t" $values.constructPEMChain | quote }}
+- {{ printf "--write-cert-and-key-in-separate-files=%t" $values.writeCertAndKeyInSeparateFiles | quote }}
+- {{ printf "--file-writer=%s" $values.fileWriter | quote }}
+- {{ printf "--drain-timeout=%s" $values.drainTimeout | quote }}
+- {{ printf "--rotation-max-age=%s" $values.rotationMaxAge | quote }}
+- {{ printf "--rotation-max-age-limit=%s" $values.rotationMaxAgeLimit | quote }}
+- {{ printf "--stale-if-error=%s" $values.staleIfError | quote }}
+{{- range $vault, $replica := $values.failoverVaults }}
+- {{ printf "--failover-vault=%s=%s" $vault $replica | quote }}
+{{- end }}
+- {{ printf "--cache-max-bytes=%d" (int64 $values.cacheMaxBytes) | quote }}
+{{- with include "provider.maxResponseBytes" . }}
+- {{ printf "--max-response-bytes=%s" . | quote }}
+{{- end }}
+{{- with $values.linux.customUserAgent }}
+- {{ printf "--custom-user-agent=%s" . | quote }}
+{{- end }}
+{{- with $values.cloud.name }}
+- {{ printf "--cloud-name=%s" . | quote }}
+{{- end }}
+{{- with $values.defaultTenantID }}
+- {{ printf "--default-tenant-id=%s" . | quote }}
+{{- end }}
+{{- range $values.allowedVaultSuffixes }}
+- {{ printf "--allowed-vault-suffix=%s" . | quote }}
+{{- end }}
+{{- with $values.serviceAccountJwks }}
+- {{ printf "--service-account-jwks=%s" . | quote }}
+{{- end }}
+{{- with $values.serviceAccountIssuer }}
+- {{ printf "--service-account-issuer=%s" . | quote }}
+{{- end }}
+{{- with $values.tokenProxy.url }}
+- {{ printf "--token-proxy-url=%s" . | quote }}
+{{- end }}
+{{- with $values.tokenProxy.serverName }}
+- {{ printf "--sni-name=%s" . | quote }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,89 @@
+{{/* The name that labels carry; for the provider `azure` the Go chart's. */}}
+{{- define "provider.name" -}}
+{{- .Values.nameOverride | default (printf "csi-secrets-store-provider-%s" .Values.providerName) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The DaemonSet's name, made as the Go chart makes it. */}}
+{{- define "provider.fullname" -}}
+{{- $name := .Values.nameOverride | default (printf "csi-secrets-store-provider-%s" .Values.providerName) -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "provider.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (printf "csi-secrets-store-provider-%s" .Values.providerName) -}}
+{{- end -}}
+
+{{/* Roles and their bindings have the whole cluster for a namespace. */}}
+{{- define "provider.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "provider.fullname" .) -}}
+{{- end -}}
+
+{{- define "provider.labels" -}}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") | quote }}
+app.kubernetes.io/name: {{ include "provider.name" . | quote }}
+app: {{ include "provider.name" . | quote }}
+{{- end -}}
+
+{{/* "true" if the values name the Go provider's image where Microsoft publishes it. */}}
+{{- define "provider.goImage" -}}
+{{- regexMatch "^mcr[.]microsoft[.]com/oss/(v2/)?azure/secrets-store/provider-azure$" .Values.linux.image.repository -}}
+{{- end -}}
+
+{{- define "provider.image" -}}
+{{- $image := .Values.linux.image -}}
+{{- if eq (include "provider.goImage" .) "true" -}}
+{{- printf "keyvault-csi-provider:%s" .Chart.AppVersion -}}
+{{- else if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository ($image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The number of a port that may be written 8898, "8898" or ":8898". */}}
+{{- define "provider.metricsPort" -}}
+{{- trimPrefix ":" (toString .Values.metricsAddr) -}}
+{{- end -}}
+
+{{/* Whole seconds of a duration such as 1m30s, rounded up. */}}
+{{- define "provider.seconds" -}}
+{{- $milliseconds := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|h|m|s)" . -1 -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- $number := trimSuffix $unit . | int64 -}}
+{{- $milliseconds = add $milliseconds (mul $number (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit)) -}}
+{{- end -}}
+{{- div (add $milliseconds 999) 1000 -}}
+{{- end -}}
+
+{{/* On the host's network a successor finds the ports taken, and surge would wait for ever. */}}
+{{- define "provider.updateStrategy" -}}
+{{- $goChart := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxUnavailable" 1) -}}
+{{- $given := .Values.linux.updateStrategy -}}
+{{- if and $given (ne (toJson $given) (toJson $goChart)) -}}
+{{- toYaml $given -}}
+{{- else if .Values.linux.hostNetwork -}}
+{{- toYaml $goChart -}}
+{{- else -}}
+{{- toYaml (dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The driver refuses larger responses; where this chart installs it, it says what it takes. */}}
+{{- define "provider.maxResponseBytes" -}}
+{{- $driver := index .Values "secrets-store-csi-driver" -}}
+{{- if .Values.maxResponseBytes -}}
+{{- int64 .Values.maxResponseBytes -}}
+{{- else if and $driver.install $driver.maxCallRecvMsgSize -}}
+{{- int64 $driver.maxCallRecvMsgSize -}}
+{{- end -}}
+{{- end -}}

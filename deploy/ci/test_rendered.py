@@ -1,0 +1,168 @@
+"""What a release puts into a cluster."""
+
+import copy
+
+import kubernetes_validate
+import pytest
+from chart import SETS, VERSION, container, daemonset, named, objects, of_set, pod
+
+KUBERNETES = ["1.30", "1.33", "1.35", "1.37"]
+GO_NAME = "csi-secrets-store-provider-azure"
+GO_STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("name", SETS)
+def test_every_object_is_one_of_kubernetes(name, version):
+    rendered = of_set(name, "--include-crds", f"--kube-version={version}.0")
+    assert rendered
+    for one in rendered:
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_a_field_that_kubernetes_does_not_have_would_be_noticed():
+    wrong = copy.deepcopy(daemonset(objects()))
+    wrong["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnly"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, KUBERNETES[0], strict=True)
+
+
+def test_the_names_are_those_of_the_go_chart():
+    rendered = objects()
+    mine = named(rendered, "DaemonSet", f"csi-{GO_NAME}")
+    assert mine["spec"]["selector"] == {"matchLabels": {"app": GO_NAME}}
+    assert mine["spec"]["template"]["metadata"]["labels"]["app"] == GO_NAME
+    assert pod(rendered)["serviceAccountName"] == GO_NAME
+    named(rendered, "ServiceAccount", GO_NAME)
+    named(rendered, "DaemonSet", "secrets-store-csi-driver")
+    named(objects(release=f"{GO_NAME}-1700000000"), "DaemonSet", f"{GO_NAME}-1700000000")
+
+
+def test_the_values_of_the_go_chart_keep_their_meaning_but_for_its_image():
+    rendered = of_set("go-chart")
+    assert container(rendered)["image"] == f"keyvault-csi-provider:{VERSION}"
+    assert container(rendered)["resources"]["limits"] == {"cpu": "50m", "memory": "100Mi"}
+    assert "priorityClassName" not in pod(rendered)
+    assert pod(rendered)["hostNetwork"] is True
+    assert daemonset(rendered)["spec"]["updateStrategy"] == GO_STRATEGY
+
+
+def test_the_image_is_the_charts_own_version_a_tag_or_a_digest():
+    digest = "sha256:" + 64 * "0"
+    assert container(objects())["image"] == f"keyvault-csi-provider:{VERSION}"
+    assert container(objects("--set=linux.image.tag=v9"))["image"] == "keyvault-csi-provider:v9"
+    pinned = container(objects(f"--set=linux.image.tag=v9,linux.image.digest={digest}"))
+    assert pinned["image"] == f"keyvault-csi-provider@{digest}"
+
+
+def test_without_linux_only_the_driver_and_the_rights_are_left():
+    rendered = objects("--set=linux.enabled=false")
+    assert [one["metadata"]["name"] for one in rendered if one["kind"] == "DaemonSet"] == ["secrets-store-csi-driver"]
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name != "everything"])
+def test_a_security_review_finds_nothing_but_the_folders_it_needs(name):
+    rendered = of_set(name)
+    assert pod(rendered)["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    assert container(rendered)["securityContext"] == {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "hostPID" not in pod(rendered) and "hostIPC" not in pod(rendered)
+    folders = {one["hostPath"]["path"] for one in pod(rendered)["volumes"]}
+    pods = {"/data/kubelet/pods"} if name == "writes-itself" else set()
+    assert folders == {"/var/run/secrets-store-csi-providers"} | pods
+
+
+def test_requests_are_small_and_memory_is_bounded():
+    assert container(objects())["resources"] == {
+        "requests": {"cpu": "10m", "memory": "16Mi"},
+        "limits": {"memory": "100Mi"},
+    }
+    assert pod(objects())["priorityClassName"] == "system-node-critical"
+
+
+def test_who_writes_the_files_itself_sees_mounts_that_are_made_later():
+    mounts = {one["name"]: one for one in container(of_set("writes-itself"))["volumeMounts"]}
+    assert mounts["mountpoint-dir"] == {
+        "name": "mountpoint-dir",
+        "mountPath": "/data/kubelet/pods",
+        "mountPropagation": "HostToContainer",
+    }
+    assert [one["name"] for one in container(objects())["volumeMounts"]] == ["provider-vol"]
+
+
+def test_the_update_is_by_surge_as_soon_as_ports_are_the_pods_own():
+    off = "--set=linux.hostNetwork=false"
+    own = "--set=linux.updateStrategy.rollingUpdate.maxUnavailable=2"
+    assert daemonset(objects())["spec"]["updateStrategy"] == GO_STRATEGY
+    assert daemonset(objects(off))["spec"]["updateStrategy"] == SURGE
+    assert daemonset(of_set("go-chart", off))["spec"]["updateStrategy"] == SURGE
+    assert daemonset(objects(off, own))["spec"]["updateStrategy"] == {"rollingUpdate": {"maxUnavailable": 2}}
+
+
+def test_the_pod_outlives_its_drain():
+    rendered = objects("--set=drainTimeout=1m30s500ms")
+    assert "--drain-timeout=1m30s500ms" in container(rendered)["args"]
+    assert pod(rendered)["terminationGracePeriodSeconds"] == 101
+
+
+def test_probes_ask_where_the_provider_answers():
+    rendered = objects("--set=linux.healthzPort=9000,linux.healthzPath=/live,linux.healthzTimeout=20s")
+    ports = {one["name"]: one["containerPort"] for one in container(rendered)["ports"]}
+    assert ports == {"healthz": 9000, "metrics": 8898}
+    liveness, readiness = (container(rendered)[one] for one in ("livenessProbe", "readinessProbe"))
+    assert liveness["httpGet"] == {"path": "/live", "port": "healthz"}
+    assert readiness["httpGet"] == {"path": "/readyz", "port": "healthz"}
+    assert liveness["timeoutSeconds"] > 20
+
+
+@pytest.mark.parametrize("written", ["8898", '":8898"', '"8898"'])
+def test_the_metrics_port_may_be_written_as_the_go_chart_and_the_driver_write_it(written):
+    assert "--prometheus-port=8898" in container(objects(f"--set-json=metricsAddr={written}"))["args"]
+
+
+def test_without_metrics_no_port_is_open():
+    rendered = objects("--set=metricsAddr=0")
+    assert "--prometheus-port=0" in container(rendered)["args"]
+    assert [one["name"] for one in container(rendered)["ports"]] == ["healthz"]
+
+
+def test_the_driver_gives_tokens_for_both_audiences():
+    driver = named(objects(), "CSIDriver", "secrets-store.csi.k8s.io")
+    audiences = [one["audience"] for one in driver["spec"]["tokenRequests"]]
+    assert audiences == ["api://AzureADTokenExchange", "api://AKSIdentityBinding"]
+
+
+def test_the_provider_sends_what_the_driver_takes():
+    assert "--max-response-bytes=8388608" in container(of_set("writes-itself"))["args"]
+    own = container(of_set("canary", "--set=maxResponseBytes=1048576"))["args"]
+    assert "--max-response-bytes=1048576" in own
+
+
+def test_it_may_read_service_accounts_and_token_keys_and_nothing_else():
+    rendered = of_set("canary")
+    rules = [rule for one in rendered if one["kind"] == "ClusterRole" for rule in one["rules"]]
+    assert rules == [{"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]}]
+    bindings = [one for one in rendered if one["kind"].endswith("RoleBinding")]
+    assert {one["roleRef"]["name"] for one in bindings} == {
+        "kube-system:csi-csi-secrets-store-provider-canary",
+        "system:service-account-issuer-discovery",
+    }
+    account = [{"kind": "ServiceAccount", "name": "csi-secrets-store-provider-canary", "namespace": "kube-system"}]
+    assert all(one["subjects"] == account for one in bindings)
+    assert [one["kind"] for one in of_set("canary", "--set=rbac.install=false")] == ["DaemonSet"]
+
+
+def test_a_canary_shares_no_object_no_label_and_no_socket_with_who_is_there():
+    def names(rendered):
+        return {(one["kind"], one["metadata"]["name"]) for one in rendered}
+
+    there, canary = objects(), of_set("canary")
+    assert not names(there) & names(canary)
+    assert daemonset(canary)["spec"]["selector"] == {"matchLabels": {"app": "csi-secrets-store-provider-canary"}}
+    assert "--endpoint=unix:///provider/canary.sock" in container(canary)["args"]

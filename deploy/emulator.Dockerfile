@@ -1,0 +1,37 @@
+# syntax=docker/dockerfile:1
+# The image of the emulator of Key Vault and Entra, for clusters of one's own such as kind. Never for
+# one that holds a secret. docs/image.md says how to build and start it.
+
+ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
+
+FROM docker.io/library/rust:1.95.0-alpine3.23 AS build
+# As in deploy/Dockerfile.
+# hadolint ignore=DL3018
+RUN apk add --no-cache linux-headers
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target,sharing=private \
+    cargo build --locked --profile dist --package keyvault-emulator --bin keyvault-emulator \
+    && install -D target/dist/keyvault-emulator /out/keyvault-emulator \
+    && install -d -o 65532 -g 65532 /out/shared
+
+FROM scratch
+COPY LICENSE /
+COPY --from=build /out/keyvault-emulator /
+# Where it writes the certificate authority that its clients must trust.
+COPY --from=build --chown=65532:65532 /out/shared /shared
+USER 65532:65532
+EXPOSE 8443 8080 8081
+ENTRYPOINT ["/keyvault-emulator"]
+# In a container the loopback interface is nobody's.
+CMD ["--seed=/seed/seed.yaml", "--ca-file=/shared/ca.pem", \
+     "--listen=0.0.0.0:8443", "--proxy-listen=0.0.0.0:8080", "--imds-listen=0.0.0.0:8081"]
+
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="keyvault-emulator" \
+      org.opencontainers.image.description="Key Vault, Entra and a service account issuer, for tests" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
