@@ -2,5 +2,10 @@
 
 pub mod logs;
 mod metrics;
+mod oldest;
+mod served;
+mod watched;
 
-pub use metrics::{Metrics, Served};
+pub use metrics::Metrics;
+pub use served::{Came, Served};
+pub use watched::{Kind, Labels};

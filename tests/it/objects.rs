@@ -142,8 +142,8 @@ async fn an_incomplete_chain_keeps_every_certificate_in_its_order_and_is_warned_
     let world = world(vault().certificate(pfx("ec-stranger", "ec")), &[]).await;
     let object = "- {objectName: ec-stranger, objectType: secret}";
     let expected = format!("{}{}", text("pfx/ec-stranger.key"), text("pfx/ec-stranger.crt"));
-    for _ in 0..2 {
-        let response = mount(&world, object).await;
+    for pod in 0..2 {
+        let response = world.mount(&claim(&world, object).pod(pod)).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&response.files[0].contents), expected);
     }
     let log = world.provider.log_with("mounted", 2);
