@@ -22,11 +22,9 @@ COPY --from=build /out/keyvault-emulator /
 # Where it writes the certificate authority that its clients must trust.
 COPY --from=build --chown=65532:65532 /out/shared /shared
 USER 65532:65532
-EXPOSE 8443 8080 8081
 ENTRYPOINT ["/keyvault-emulator"]
-# In a container the loopback interface is nobody's.
-CMD ["--seed=/seed/seed.yaml", "--ca-file=/shared/ca.pem", \
-     "--listen=0.0.0.0:8443", "--proxy-listen=0.0.0.0:8080", "--imds-listen=0.0.0.0:8081"]
+# It serves loopback only, 127.0.0.1:8443 and the proxy 127.0.0.1:8080: its clients share its network.
+CMD ["--seed=/seed/seed.yaml", "--ca-file=/shared/ca.pem", "--imds-listen=127.0.0.1:8081"]
 
 ARG VERSION=0.0.0
 ARG REVISION=unknown

@@ -55,8 +55,8 @@ fn main() -> ExitCode {
 }
 
 async fn show() -> Result<()> {
-    let database: Class = Class::parse(include_str!("../database-password.yaml"))?;
-    let velero: Class = Class::parse(include_str!("../velero-cloud-credentials.yaml"))?;
+    let database: Class = Class::parse(include_str!("../workload-identity/class.yaml"))?;
+    let velero: Class = Class::parse(include_str!("../velero/class.yaml"))?;
     let folder = tempfile::tempdir()?;
 
     say!("1. Azure, emulated");
@@ -69,7 +69,7 @@ async fn show() -> Result<()> {
     let provider = Provider::start(&emulator, folder.path(), &socket).await?;
     say!("   Process {} serves the driver at {}.", provider.child.id(), socket.display());
 
-    say!("\n3. A pod starts: default/myapp-0 mounts examples/database-password.yaml at /mnt/secrets");
+    say!("\n3. A pod starts: default/myapp-0 mounts examples/workload-identity/class.yaml at /mnt/secrets");
     let pod = Pod {
         name: "myapp-0",
         uid: "0f4ee5b8-5b0c-4a0e-9d53-0123456789a0",
@@ -85,7 +85,7 @@ async fn show() -> Result<()> {
         emulator.count(RequestKind::Secret)
     );
 
-    say!("\n4. Velero starts: velero/velero-0 mounts examples/velero-cloud-credentials.yaml at /credentials");
+    say!("\n4. Velero starts: velero/velero-0 mounts examples/velero/class.yaml at /credentials");
     let velero_pod = Pod {
         name: "velero-0",
         uid: "0f4ee5b8-5b0c-4a0e-9d53-0123456789a1",

@@ -1,0 +1,209 @@
+//! The documentation is held to the program: its YAML parses, its classes are planned without a word, its
+//! quotes are of the code and of the examples.
+
+mod example;
+mod page;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use keyvault_csi_provider::plan::{Attributes, Defaults, Endpoints, MountPlan, Request, VaultSuffix};
+use keyvault_emulator::{Emulator, Secret, Seed, TokenBuilder};
+
+use crate::harness::{Claim, World, files};
+use example::{Class, Folder, Mount};
+use page::Page;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_yaml_in_the_documentation_parses() {
+    let mut blocks = 0;
+    for page in Page::all() {
+        for block in page.blocks.iter().filter(|block| block.language == "yaml") {
+            blocks += 1;
+            serde_saphyr::from_multiple::<serde_json::Value>(&block.dedented())
+                .unwrap_or_else(|error| panic!("{}:{}: {error}", page.name, block.line));
+        }
+    }
+    assert!(blocks > 0 && !Folder::all().is_empty());
+}
+
+#[test]
+fn recipes_quote_the_examples_and_nothing_else() {
+    let examples = Folder::all().into_iter().flat_map(|folder| folder.texts).collect::<Vec<_>>();
+    let pages = Page::all().into_iter().filter(|page| page.name.starts_with("docs/recipes/"));
+    let mut quotes = 0;
+    for page in pages {
+        for block in page.blocks.iter().filter(|block| matches!(block.language.as_str(), "yaml" | "dotenv")) {
+            quotes += 1;
+            assert!(
+                examples.iter().any(|example| block.is_quoted_from(example)),
+                "{}:{} is not, line for line, in a file of examples/",
+                page.name,
+                block.line
+            );
+        }
+    }
+    assert!(quotes > 0);
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_somewhere() {
+    for page in Page::all() {
+        for link in &page.links {
+            assert!(link.exists(), "{} links to {}, which is not there", page.name, link.display());
+        }
+    }
+}
+
+#[test]
+fn troubleshooting_is_keyed_by_the_words_of_the_program() {
+    let sources = page::sources();
+    let quotes = Page::read(&repository().join("docs/troubleshooting.md")).quoted_headings;
+    assert!(quotes.len() > 30, "{quotes:?}");
+    for quote in &quotes {
+        assert!(sources.iter().any(|source| source.contains(quote.as_str())), "no source says {quote:?}");
+    }
+    let distinct = quotes.iter().collect::<BTreeSet<_>>();
+    assert_eq!(distinct.len(), quotes.len(), "a heading is there twice");
+}
+
+#[tokio::test]
+async fn every_class_that_is_shown_is_planned_without_a_word() {
+    let emulator = Emulator::start(Seed::default()).await.unwrap();
+    let mut planned = 0;
+    let pages = Page::all();
+    for folder in Folder::all().into_iter().chain(pages.iter().map(Folder::of)) {
+        for (class, mount) in folder.uses() {
+            let token = emulator.token(&class.namespace, mount.account.as_deref().unwrap_or("default"));
+            let plan = plan(&folder, &claim(class, &mount, &token));
+            let warnings = plan.warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
+            assert!(warnings.is_empty(), "{}, {}: {warnings:?}", folder.name, class.name);
+            // What the driver copies into a Secret, it finds by its path.
+            let paths = plan.objects.iter().map(|object| object.path.as_str()).collect::<BTreeSet<_>>();
+            let missing = class.synced.iter().find(|synced| !paths.contains(synced.as_str()));
+            assert_eq!(missing, None, "{}: of these files {} makes {paths:?} only", folder.name, class.name);
+            planned += 1;
+        }
+    }
+    assert!(planned > 5, "{planned}");
+}
+
+#[test]
+fn pods_of_the_examples_name_what_is_beside_them() {
+    let mut mounts = 0;
+    for folder in Folder::all() {
+        for mount in &folder.mounts {
+            mounts += 1;
+            let beside = folder.classes.iter().any(|class| {
+                class.name == mount.class
+                    && mount.namespace.as_ref().is_none_or(|space| *space == class.namespace)
+            });
+            assert!(beside, "{}: no class {} for {mount:?}", folder.name, mount.class);
+            if let (Some(account), false) = (&mount.account, folder.accounts.is_empty()) {
+                let known = folder.accounts.iter().any(|known| known == account);
+                assert!(known, "{}: no ServiceAccount {account} for {mount:?}", folder.name);
+            }
+        }
+    }
+    assert!(mounts > 5, "{mounts}");
+}
+
+#[tokio::test]
+async fn veleros_recipe_gives_the_plugin_every_key_it_needs() {
+    let text = std::fs::read_to_string(repository().join("examples/velero/cloud-credentials.env")).unwrap();
+    let mut seed = Seed::from_yaml(include_str!("../../examples/quickstart/seed.yaml")).unwrap();
+    let vault = seed.vaults.iter_mut().find(|vault| vault.name == "backup-vault").unwrap();
+    vault.secrets = vec![Secret::new("velero-cloud-credentials", &text)];
+    let world = World::with(seed, &[]).await;
+    let folder = Folder::named("velero");
+    // The server's and the node agent's.
+    assert_eq!(folder.mounts.len(), 2);
+    for mount in &folder.mounts {
+        let account = mount.account.as_deref().unwrap();
+        let token = world.emulator.token("velero", account);
+        let response = world.mount(&claim(&folder.classes[0], mount, &token)).await.unwrap();
+        let [(path, contents)] = files(&response)[..] else { panic!("{response:?}") };
+        assert_eq!(mount.environment["AZURE_CREDENTIALS_FILE"], format!("{}/{path}", mount.path));
+        assert_eq!(contents, text.as_bytes());
+        let pairs = dotenvy::from_read_iter(contents).map(Result::unwrap).collect::<Vec<_>>();
+        // Velero's plugin for Microsoft Azure, README, "Option 1: Create service principal".
+        let keys = pairs.iter().map(|(key, _)| key.as_str()).collect::<BTreeSet<_>>();
+        let needed = [
+            "AZURE_SUBSCRIPTION_ID",
+            "AZURE_TENANT_ID",
+            "AZURE_CLIENT_ID",
+            "AZURE_CLIENT_SECRET",
+            "AZURE_RESOURCE_GROUP",
+            "AZURE_CLOUD_NAME",
+        ];
+        assert_eq!(keys, BTreeSet::from(needed));
+        let secret = pairs.iter().find(|(key, _)| key == "AZURE_CLIENT_SECRET").unwrap();
+        assert_eq!(secret.1, "the client secret of that application");
+    }
+}
+
+#[tokio::test]
+async fn kinds_seed_trusts_the_pods_of_its_cluster() {
+    let kind = Folder::named("kind");
+    let seed = Seed::from_yaml(&kind.config("seed.yaml")).unwrap();
+    let issuer = seed.identities[0].federated_credentials[0].issuer.clone();
+    let world = World::with(seed, &[]).await;
+    let folder = Folder::named("workload-identity");
+    let (class, mount) = (&folder.classes[0], &folder.mounts[0]);
+    let account = mount.account.as_deref().unwrap();
+    let response = |issuer: &str| {
+        let token = world.emulator.token(&class.namespace, account).issuer(issuer);
+        let claim = claim(class, mount, &token);
+        let world = &world;
+        async move { world.mount(&claim).await }
+    };
+    let mounted = response(&issuer).await.unwrap();
+    assert_eq!(files(&mounted), [("db-password", b"correct horse battery staple".as_slice())]);
+    assert!(response("https://elsewhere.example").await.is_err());
+}
+
+/// The request that the driver makes of a class for a pod.
+fn claim(class: &Class, mount: &Mount, token: &TokenBuilder) -> Claim {
+    let mut claim = Claim::new(&token.build());
+    claim.attributes.retain(|key, _| key.contains('/'));
+    claim.attributes.extend(class.parameters.clone());
+    if mount.secret.is_some() {
+        let credentials = serde_json::json!({
+            "clientid": "55555555-5555-4555-8555-555555555555",
+            "clientsecret": "a client secret",
+        });
+        claim.secrets = credentials.to_string();
+    }
+    claim
+        .set("secretProviderClass", &class.name)
+        .set("csi.storage.k8s.io/pod.namespace", &class.namespace)
+        .set("csi.storage.k8s.io/serviceAccount.name", mount.account.as_deref().unwrap_or("default"))
+}
+
+/// The plan of a class, under the flags and files that its folder gives the provider.
+fn plan(folder: &Folder, claim: &Claim) -> MountPlan {
+    let request = claim.request();
+    let attributes = Attributes::parse("attributes", &request.attributes).unwrap();
+    let secrets = Attributes::parse("secrets", &request.secrets).unwrap();
+    let mut defaults = Defaults::default();
+    let suffixes = folder.allowed_vault_suffixes.iter().map(|suffix| VaultSuffix::parse(suffix).unwrap());
+    defaults.allowed_vault_suffixes = suffixes.collect();
+    let environment = attributes.cloud_environment_file(defaults.cloud).map(|file| {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        Endpoints::from_environment_file(folder.config(&name).as_bytes())
+    });
+    let request = Request {
+        attributes: &attributes,
+        secrets: &secrets,
+        target_path: &request.target_path,
+        permission: &request.permission,
+        environment,
+    };
+    MountPlan::parse(request, &defaults).unwrap_or_else(|error| {
+        panic!("{}, {}: {error}", folder.name, claim.attributes["secretProviderClass"])
+    })
+}
