@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Everything that must hold of what is deployed: the chart, the manifests rendered from it, and the
-# Dockerfiles. Needs Go and Python; fetches Helm and the rest once, into target/deploy-tools.
+# Everything that must hold of what is deployed: the chart, the manifests rendered from it, alerts and
+# dashboard, and the Dockerfiles. Needs Go and Python; fetches Helm, promtool (a minute or two of building)
+# and the rest once, into target/deploy-tools.
 # KEYVAULT_CSI_PROVIDER names the provider's binary, which must take the arguments that the chart
 # gives it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 helm_version=v4.3.1
+prometheus_version=v0.316.0
+operator_version=v0.85.0
 tools=$PWD/target/deploy-tools
 mkdir -p "$tools"
 
@@ -16,6 +19,19 @@ export HELM_CACHE_HOME=$tools/helm-home HELM_CONFIG_HOME=$tools/helm-home HELM_D
 if [ ! -x "$HELM" ]; then
     GOBIN=$(dirname "$HELM") GOFLAGS=-mod=mod go install -ldflags='-s -w' "helm.sh/helm/v4/cmd/helm@$helm_version"
 fi
+
+# Without service discovery, which checks no rule: half the code, and most of the dependencies.
+export PROMTOOL=$tools/promtool-$prometheus_version/promtool
+if [ ! -x "$PROMTOOL" ]; then
+    GOBIN=$(dirname "$PROMTOOL") GOFLAGS=-mod=mod go install -tags=remove_all_sd -ldflags='-s -w' \
+        "github.com/prometheus/prometheus/cmd/promtool@$prometheus_version"
+fi
+
+# What PodMonitor and PrometheusRule may say. Outside of any module, so that no go.mod is read or written.
+operator=$(cd / && GOFLAGS=-mod=mod go mod download -json \
+    "github.com/prometheus-operator/prometheus-operator@$operator_version" |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+export PROMETHEUS_OPERATOR_CRDS=$operator/example/prometheus-operator-crd
 
 requirements=deploy/ci/requirements.txt
 python=$tools/python-$(sha256sum < "$requirements" | head -c 12)

@@ -10,6 +10,8 @@ HERE = Path(__file__).parent
 CHART = HERE.parent / "charts" / "keyvault-csi-provider"
 HELM = os.environ.get("HELM", "helm")
 VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+# The apiVersion of what belongs to the Prometheus operator.
+OPERATOR = "monitoring.coreos.com/v1"
 SETS = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
 
 

@@ -87,6 +87,8 @@ REFUSED = [
         "secrets-store-csi-driver.enableSecretRotation=true,secrets-store-csi-driver.linux.image.tag=v1.5.6",
         "a driver v1.5.6 cannot rotate with the permissions that the driver's chart 1.6 gives",
     ),
+    ("metricsAddr=0,monitoring.scrape=podMonitor", "podMonitor finds no metrics, since metricsAddr is 0"),
+    ("monitoring.scrape=true", "'/monitoring/scrape': value must be one of 'none', 'podMonitor', 'annotations'"),
     ("linux.healthzPort=65536", "'/linux/healthzPort': maximum: got 65,536, want 65,535"),
     ("logVerbosity=11", "'/logVerbosity': maximum: got 11, want 10"),
     ("logFormatJSON=yes", "'/logFormatJSON': got string, want boolean"),

@@ -1,5 +1,6 @@
 //! What whoever scrapes sees of a day: mounts, rotation, throttling, an outage, refusals.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyvault_emulator::{Emulator, Fault, Rule, Secret, SecretPermission, Seed, Target, Vault};
@@ -42,12 +43,47 @@ fn other_vault(world: &World, pod: usize) -> Claim {
     world.claim().pod(pod).set("keyvaultName", "otherVault").objects(object)
 }
 
+/// The metrics of docs/metrics.md by their names in a scrape's `# TYPE` lines, with type and labels.
+fn reference() -> BTreeMap<&'static str, (&'static str, BTreeSet<&'static str>)> {
+    let rows =
+        include_str!("../../docs/metrics.md").lines().skip_while(|line| !line.starts_with("| metric |"));
+    let cells = rows.skip(2).map_while(|row| row.strip_prefix("| `")?.split_once("` | "));
+    let metric = |(name, rest): (&'static str, &'static str)| {
+        let (kind, rest) = rest.split_once(" |").unwrap();
+        let labels = rest.split_once('|').unwrap().0.split('`').skip(1).step_by(2).collect();
+        (name.trim_end_matches("_total").trim_end_matches("_info"), (kind, labels))
+    };
+    cells.map(metric).collect()
+}
+
+/// The metrics of a scrape, with their types and the labels of their samples, `le` of buckets left out.
+fn scraped(text: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let labels = |name: &str| {
+        let samples =
+            text.lines().filter_map(|line| line.strip_prefix(name)?.split_once('}')?.0.split_once('{'));
+        let labels =
+            samples.flat_map(|(_, labels)| labels.split("\",").filter_map(|pair| pair.split('=').next()));
+        labels.filter(|label| *label != "le").collect()
+    };
+    types.map(|(name, kind)| (name, (kind, labels(name)))).collect()
+}
+
 #[tokio::test]
-async fn every_number_of_a_scripted_day_is_right() {
+async fn the_reference_has_every_metric_with_its_type_and_labels() {
+    let world = scripted_day().await;
+    let text = scrape(&world).await;
+    let (scraped, reference) = (scraped(&text), reference());
+    assert!(scraped.contains_key("keyvault_csi_build"), "{text}");
+    for (name, found) in scraped {
+        assert_eq!(reference.get(name), Some(&found), "{name} in docs/metrics.md");
+    }
+}
+
+async fn scripted_day() -> World {
     let vault = Vault::new("otherVault").access("myapp", &[SecretPermission::Get]);
     let seed = Seed::vault(seed(), vault.secret(Secret::new("one", "1")));
     let world = World::of_emulator_with_keys(Emulator::start(seed).await.unwrap(), &[]);
-    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().floor();
 
     // Two pods, of two objects each, come and are refreshed.
     let both =
@@ -77,7 +113,13 @@ async fn every_number_of_a_scripted_day_is_right() {
     let throttled = Rule::new(Target::Vault("myKeyVault".to_owned()), throttle).times(1);
     world.emulator.inject_rule(throttled).unwrap();
     world.mount(&world.claim().pod(10)).await.unwrap();
+    world
+}
 
+#[tokio::test]
+async fn every_number_of_a_scripted_day_is_right() {
+    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().floor();
+    let world = scripted_day().await;
     let text = scrape(&world).await;
     let codes = [
         (r#"code="InvalidArgument""#, "1"),

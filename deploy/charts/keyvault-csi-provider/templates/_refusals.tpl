@@ -98,6 +98,9 @@ values.schema.json has refused before.
 {{- if gt $age $limit -}}
 {{- $found = append $found (printf "rotationMaxAge: %s is more than rotationMaxAgeLimit (%s)" .Values.rotationMaxAge .Values.rotationMaxAgeLimit) -}}
 {{- end -}}
+{{- if and (ne .Values.monitoring.scrape "none") (eq (include "provider.metricsPort" .) "0") -}}
+{{- $found = append $found (printf "monitoring.scrape: %s finds no metrics, since metricsAddr is 0; name a port there, or set scrape to none" .Values.monitoring.scrape) -}}
+{{- end -}}
 {{- $rolling := (.Values.linux.updateStrategy).rollingUpdate | default dict -}}
 {{- if and .Values.linux.hostNetwork $rolling.maxSurge (ne (toString $rolling.maxSurge) "0") -}}
 {{- $found = append $found "linux.updateStrategy: by surge two pods share a node for a while, which linux.hostNetwork=true forbids; set it to false, or leave maxSurge out" -}}
