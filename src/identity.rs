@@ -34,7 +34,7 @@ pub use accounts::ServiceAccounts;
 pub use cluster::ClusterApi;
 pub use error::{IdentityError, Refusal};
 pub use exchange::{AccessToken, EXCHANGES, Exchange, IMDS, TokenSource};
-pub use key::{IdentityKey, Mode};
+pub use key::IdentityKey;
 pub use keys::{KeySource, ServiceAccountKeys, Verdict};
 pub use login::{Access, Login};
 pub use token_proxy::TokenProxy;

@@ -1,4 +1,4 @@
-//! One mount: plan, identity, vault, render, deliver.
+//! One mount: plan, policy, identity, vault, render, deliver.
 
 mod error;
 mod fetch;
@@ -30,6 +30,7 @@ use crate::cache::{Cache, Freshness};
 use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
 use crate::identity::Identities;
 use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request, quoted};
+use crate::policy::PolicyFile;
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
@@ -43,6 +44,8 @@ use held::Held;
 pub struct Mounter {
     /// What requests leave out.
     pub defaults: Defaults,
+    /// What may be mounted, if the operator says.
+    pub policy: Option<PolicyFile>,
     /// Who asks.
     pub identities: Identities,
     /// Who is asked.
@@ -87,6 +90,9 @@ impl Mounter {
             let rotated = !request.current_object_version.is_empty();
             let plan = self.plan(request).await?;
             self.told.tell(&plan.pod, &plan.warnings);
+            if let Some(policy) = &self.policy {
+                policy.check(&plan).await?;
+            }
             let occasion = self.occasion(&plan, rotated, arrived);
             let fetched = self.fetch(&plan, occasion, &held, deadline).await?;
             held.warn();

@@ -9,6 +9,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -66,6 +67,32 @@ struct ServedObject {
     by: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLoad {
+    outcome: &'static str,
+}
+
+/// What becomes of `--policy-file`.
+#[derive(Debug, Default)]
+struct PolicyMetrics {
+    reload_failed: Gauge,
+    loads: Family<PolicyLoad, Counter>,
+}
+
+impl PolicyMetrics {
+    fn registered(registry: &mut Registry) -> Self {
+        let Self { reload_failed, loads } = Self::default();
+        registry.register(
+            "keyvault_csi_policy_reload_failed",
+            "1 while the policy's file is missing or wrong, and an earlier policy in force",
+            reload_failed.clone(),
+        );
+        let help = "Readings of the policy's file, by their outcome";
+        registry.register("keyvault_csi_policy_loads", help, loads.clone());
+        Self { reload_failed, loads }
+    }
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -74,6 +101,7 @@ pub struct Metrics {
     grpc_request: Family<GrpcRequest, Histogram>,
     objects_served: Family<ServedObject, Counter>,
     objects_left_out: Counter,
+    policy: PolicyMetrics,
 }
 
 impl Default for Metrics {
@@ -100,7 +128,8 @@ impl Default for Metrics {
             "Optional objects that were missing or disabled",
             objects_left_out.clone(),
         );
-        Self { registry, keyvault_request, grpc_request, objects_served, objects_left_out }
+        let policy = PolicyMetrics::registered(&mut registry);
+        Self { registry, keyvault_request, grpc_request, objects_served, objects_left_out, policy }
     }
 }
 
@@ -137,6 +166,13 @@ impl Metrics {
     /// Counts optional objects that were not there.
     pub fn objects_left_out(&self, count: usize) {
         self.objects_left_out.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a reading of the policy's file; `good` if what it holds is in force now.
+    pub fn policy_read(&self, good: bool) {
+        self.policy.reload_failed.set(i64::from(!good));
+        let outcome = if good { "ok" } else { "failed" };
+        self.policy.loads.get_or_create(&PolicyLoad { outcome }).inc();
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).
