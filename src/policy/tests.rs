@@ -222,6 +222,18 @@ fn aliases_serve_and_bombs_do_not() {
     assert!(Policy::parse(&"[".repeat(100_000)).is_err());
 }
 
+#[test]
+fn every_policy_of_the_manual_is_one() {
+    let manual = include_str!("../../docs/policy.md");
+    let blocks = manual.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let policies = blocks.map(|yaml| Policy::parse(yaml).unwrap()).collect::<Vec<_>>();
+    assert_eq!(policies.len(), 4);
+    let shared = [("objects", "- {objectName: Team-A-db, objectType: secret}\n- {objectName: smtp-password, objectType: secret}")];
+    assert_eq!(policies[0].check(&plan(&shared, "null")), Ok(()));
+    let others = policies[0].check(&plan(&[("objects", "- {objectName: team-b-db, objectType: secret}")], "null"));
+    assert!(others.unwrap_err().to_string().contains("mount secret/team-b-db of shared"));
+}
+
 /// The rules that a denial names, as a policy.
 fn rules_of(said: &str) -> String {
     let rules = said.split_once("allow it with ").unwrap().1;
