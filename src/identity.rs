@@ -34,13 +34,13 @@ pub use accounts::ServiceAccounts;
 pub use cluster::ClusterApi;
 pub use error::{IdentityError, Refusal};
 pub use exchange::{AccessToken, EXCHANGES, Exchange, IMDS, TokenSource};
-pub use key::{IdentityKey, Mode};
+pub use key::IdentityKey;
 pub use keys::{KeySource, ServiceAccountKeys, Verdict};
 pub use login::{Access, Login};
 pub use token_proxy::TokenProxy;
 
 use crate::clock::Clock;
-use crate::plan::{Identity, PlannedIdentity, Through, WorkloadIdentity};
+use crate::plan::{Identity, IdentityMode, PlannedIdentity, Through, WorkloadIdentity};
 use crate::retry::Deadline;
 use crate::secret::SecretText;
 use held::Freshness;
@@ -154,7 +154,7 @@ impl Identities {
     }
 
     /// Who grants tokens, by authority and mode, and whether it has not answered lately; for whoever scrapes.
-    pub fn grantors(&self) -> impl Fn() -> Vec<(String, Mode, bool)> + Send + Sync + 'static {
+    pub fn grantors(&self) -> impl Fn() -> Vec<(String, IdentityMode, bool)> + Send + Sync + 'static {
         let sharing = Arc::clone(&self.sharing);
         move || sharing.grantors()
     }

@@ -3,8 +3,8 @@
 //! One mount goes from top to bottom, and dependencies run the same way only:
 //!
 //! ```text
-//! cli → server → mount → plan, identity, vault, render, deliver
-//!                             vault → cache
+//! cli → server → mount → plan, policy, identity, vault, render, deliver
+//!                          policy → plan     vault → cache
 //! ```
 //!
 //! [`plan`] and [`render`] know no network and no clock. `anyhow` is for [`cli`], [`settings`] and
@@ -21,6 +21,7 @@ pub mod deliver;
 pub mod identity;
 pub mod mount;
 pub mod plan;
+pub mod policy;
 pub mod proto;
 pub mod render;
 pub mod retry;

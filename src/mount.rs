@@ -1,4 +1,4 @@
-//! One mount: plan, identity, vault, render, deliver.
+//! One mount: plan, policy, identity, vault, render, deliver.
 
 mod error;
 mod fetch;
@@ -31,6 +31,7 @@ use crate::cache::{Cache, Freshness};
 use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
 use crate::identity::Identities;
 use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request, quoted};
+use crate::policy::PolicyFile;
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
@@ -55,6 +56,8 @@ pub struct Mounted {
 pub struct Mounter {
     /// What requests leave out.
     pub defaults: Defaults,
+    /// What may be mounted, if the operator says.
+    pub policy: Option<PolicyFile>,
     /// Who asks.
     pub identities: Identities,
     /// Who is asked.
@@ -95,6 +98,9 @@ impl Mounter {
         let fetching = async {
             let plan = self.plan(request).await?;
             self.told.tell(&plan.pod, &plan.warnings);
+            if let Some(policy) = &self.policy {
+                policy.check(&plan).await?;
+            }
             let occasion = self.occasion(&plan, rotated, arrived);
             let fetched = self.fetch(&plan, occasion, &held, deadline).await?;
             held.warn();

@@ -8,6 +8,7 @@ mod cloud;
 mod durations;
 mod finding;
 mod identity;
+mod mode;
 mod names;
 mod object;
 mod objects;
@@ -30,6 +31,7 @@ pub use identity::{
     AnnotatedIdentity, ClientCredential, Identity, ManagedIdentity, PlannedIdentity, ServicePrincipal,
     Through, WorkloadIdentity,
 };
+pub use mode::IdentityMode;
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 pub use token::{Claims, IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
@@ -57,8 +59,8 @@ pub struct MountPlan {
     pub warnings: Vec<Finding>,
 }
 
-/// The pod of a mount, for logs and errors. What a pod may read is never decided by these: they
-/// are claims of the request.
+/// The pod of a mount, for logs, errors and the operator's policy. What a vault lets a pod read is never
+/// decided by these: they are claims of the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {
     /// Its name.

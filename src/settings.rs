@@ -17,6 +17,7 @@ use crate::identity::{
 };
 use crate::mount::{Known, LARGE_MOUNTS, Mounter, ObjectKey, Told, Volumes};
 use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
+use crate::policy::PolicyFile;
 use crate::render;
 use crate::server::{Listen, socket};
 use crate::telemetry::Metrics;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub listen: Listen,
     /// What requests leave out.
     pub defaults: Defaults,
+    /// The file that says what may be mounted; without one it is for Key Vault alone to say.
+    pub policy_file: Option<PathBuf>,
     /// What becomes of certificates.
     pub render_options: render::Options,
     /// Who writes files.
@@ -101,6 +104,7 @@ impl Settings {
                 stale_if_error: *args.stale_if_error,
                 failover_vaults: failover_vaults(&args.failover_vault)?,
             },
+            policy_file: args.policy_file.clone(),
             cache_max_bytes: args.cache_max_bytes,
             render_options: render::Options {
                 construct_chain: args.construct_pem_chain,
@@ -121,8 +125,10 @@ impl Settings {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// If no trusted CA certificate can be loaded.
+    /// If there is no policy in the policy's file, or no trusted CA certificate can be loaded.
     pub fn mounter(self, metrics: &Arc<Metrics>) -> anyhow::Result<Mounter> {
+        let open = |path| PolicyFile::open(path, Arc::clone(metrics));
+        let policy = self.policy_file.map(open).transpose()?;
         let client =
             transport::client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error))).context(
                 "cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?",
@@ -156,6 +162,7 @@ impl Settings {
         );
         let mounter = Mounter {
             defaults: self.defaults,
+            policy,
             identities,
             vaults: Arc::new(Vaults::new(client, self.application_id, Arc::clone(metrics))),
             cache,

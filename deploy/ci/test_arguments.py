@@ -24,9 +24,19 @@ def start(arguments, folder):
     )
 
 
+def policy(rendered, folder):
+    """The policy of a release, where the flag that goes last finds it."""
+    for one in rendered:
+        if "policy.yaml" in one.get("data", {}):
+            (folder / "policy.yaml").write_text(one["data"]["policy.yaml"])
+            return [f"--policy-file={folder}/policy.yaml"]
+    return []
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_the_provider_starts_with_the_arguments_of_the_chart(name, tmp_path):
-    provider = start(container(of_set(name))["args"], tmp_path)
+    rendered = of_set(name)
+    provider = start([*container(rendered)["args"], *policy(rendered, tmp_path)], tmp_path)
     overdue = threading.Timer(30, provider.kill)
     overdue.start()
     try:

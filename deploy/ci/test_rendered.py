@@ -4,6 +4,7 @@ import copy
 
 import kubernetes_validate
 import pytest
+import yaml
 from chart import OPERATOR, SETS, VERSION, container, daemonset, named, objects, of_set, pod
 
 KUBERNETES = ["1.30", "1.33", "1.35", "1.37"]
@@ -142,6 +143,29 @@ def test_the_provider_sends_what_the_driver_takes():
     assert "--max-response-bytes=8388608" in container(of_set("writes-itself"))["args"]
     own = container(of_set("canary", "--set=maxResponseBytes=1048576"))["args"]
     assert "--max-response-bytes=1048576" in own
+
+
+def test_a_policy_of_the_values_is_a_config_map_that_may_change():
+    rendered = of_set("everything")
+    policy = yaml.safe_load(named(rendered, "ConfigMap", "vaults-on-nodes-policy")["data"]["policy.yaml"])
+    assert policy["rules"][0]["namespaces"] == ["team-*"] and policy["rules"][1]["namespaces"] == ["007"]
+    mounted(rendered, "vaults-on-nodes-policy")
+    assert "ConfigMap" not in [one["kind"] for one in of_set("everything", "--set=linux.enabled=false")]
+
+
+def test_a_policy_may_be_somebody_elses_config_map_and_need_not_be():
+    rendered = objects("--set=policy.configMap=platform-policy")
+    mounted(rendered, "platform-policy")
+    assert "platform-policy" not in [one["metadata"]["name"] for one in rendered]
+    assert "policy" not in str(pod(objects())), "without one nothing is mounted and nothing is passed"
+
+
+def mounted(rendered, config_map):
+    """The flag names a file of this ConfigMap, of which the whole folder is mounted."""
+    assert {"name": "policy", "configMap": {"name": config_map}} in pod(rendered)["volumes"]
+    (mount,) = [one for one in container(rendered)["volumeMounts"] if one["name"] == "policy"]
+    assert mount == {"name": "policy", "mountPath": "/etc/keyvault-csi-provider", "readOnly": True}
+    assert "--policy-file=/etc/keyvault-csi-provider/policy.yaml" in container(rendered)["args"]
 
 
 def test_it_may_read_service_accounts_and_token_keys_and_nothing_else():

@@ -17,6 +17,7 @@ def leaves(values, above=()):
 
 
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+POLICY_SCHEMA = CHART.parents[2] / "docs" / "policy.schema.json"
 EVERYTHING = yaml.safe_load(open(values_file("everything"), encoding="utf-8"))
 
 
@@ -50,9 +51,11 @@ def test_no_value_is_left_untried():
     known = {path for path in known if path[:2] != ("linux", "affinity")}
     tried = set(OWN) | {path[:-1] for path in OWN}
     tested_by_name = {("linux", "enabled"), ("linux", "image", "tag"), ("rbac", "install"), ("windows", "enabled")}
+    tested_by_name |= {("policy", "configMap")}
     assert known - tried == tested_by_name
 
 
+RULE = "policy.rules[0].namespaces[0]=team-a,policy.rules[0].vaults[0]=shared"
 REFUSED = [
     ("windows.enabled=true", "windows.enabled: there is no provider for Windows nodes"),
     ("enableArcExtension=true", "enableArcExtension: the extension of Azure Arc brings its own provider"),
@@ -82,6 +85,10 @@ REFUSED = [
     ("tokenProxy.url=http://proxy.example", 'tokenProxy.url: "http://proxy.example" is not an https URL'),
     ("serviceAccountJwks=/keys", "serviceAccountJwks and serviceAccountIssuer go together"),
     ("serviceAccountIssuer=https://issuer.example", "serviceAccountJwks and serviceAccountIssuer go together"),
+    (RULE + ",policy.configMap=policy", "policy.rules and policy.configMap: there is one policy"),
+    ("policy.rules[0].namespaces[0]=team-a", "missing property 'vaults'"),
+    (RULE + ",policy.rules[0].deny=true", "additional properties 'deny' not allowed"),
+    ("policy.configMap=My_Policy", "'/policy/configMap'"),
     ("linux.updateStrategy.rollingUpdate.maxSurge=1", "linux.hostNetwork=true forbids"),
     (
         "secrets-store-csi-driver.enableSecretRotation=true,secrets-store-csi-driver.linux.image.tag=v1.5.6",
@@ -129,6 +136,12 @@ def test_the_notes_warn_of_a_canary_that_would_wait_for_ports():
     canary = f"--values={values_file('canary')}"
     assert "waits for the ports 8989 and 8898" in notes(canary, "--set=linux.hostNetwork=true")
     assert "waits for the ports" not in notes(canary)
+
+
+def test_a_rule_is_here_what_it_is_to_the_provider():
+    here = json.loads((CHART / "values.schema.json").read_text())["properties"]["policy"]["properties"]["rules"]
+    provider = json.loads(POLICY_SCHEMA.read_text())["properties"]["rules"]
+    assert here["items"] == provider["items"]
 
 
 def test_helm_lint_finds_nothing():

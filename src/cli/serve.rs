@@ -59,6 +59,9 @@ pub struct ServeArgs {
     /// A vault, by name, that is asked on first mounts while another is unavailable; may be repeated
     #[arg(long, value_name = "VAULT=REPLICA")]
     pub failover_vault: Vec<String>,
+    /// A file of rules, YAML, that say which namespaces may mount which objects; what no rule allows is denied
+    #[arg(long, value_name = "FILE")]
+    pub policy_file: Option<PathBuf>,
     /// How many bytes of fetched objects are kept in memory, at most
     #[arg(long, default_value_t = 32 << 20)]
     pub cache_max_bytes: usize,

@@ -20,7 +20,6 @@ use url::Url;
 
 use super::certificate::ClientCertificate;
 use super::error::{IdentityError, Refusal};
-use super::key::Mode;
 use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
 use super::token_proxy::TokenProxy;
 use crate::clock::Clock;
@@ -110,7 +109,7 @@ impl TokenSource for Exchange {
     ) -> Result<AccessToken, IdentityError> {
         let exchanged = self.exchange(identity, authority, scope, deadline).await;
         let failure = exchanged.as_ref().err().map(IdentityError::class);
-        self.metrics.token_exchange(Mode::of(identity).name(), failure);
+        self.metrics.token_exchange(identity.mode().name(), failure);
         exchanged
     }
 }

@@ -12,11 +12,11 @@ use super::error::IdentityError;
 use super::exchange::{AccessToken, TokenSource};
 use super::held::{Freshness, Held};
 use super::proofs::{self, Proofs};
-use super::{IdentityKey, Login, Mode};
+use super::{IdentityKey, Login};
 use crate::bounded::{bounded, make_room};
 use crate::breaker::Breaker;
 use crate::clock::Clock;
-use crate::plan::{Identity, ServiceAccountToken};
+use crate::plan::{Identity, IdentityMode, ServiceAccountToken};
 use crate::retry::{Deadline, Transient};
 
 pub(super) type Exchanged = Result<Arc<AccessToken>, IdentityError>;
@@ -54,7 +54,7 @@ struct State {
     lone_flights: LruCache<([u8; 32], String), Started>,
     proofs: Proofs,
     /// Whether who grants tokens answers, by authority and mode: the node and the token proxy are others.
-    breakers: LruCache<(String, Mode), Arc<Breaker>>,
+    breakers: LruCache<(String, IdentityMode), Arc<Breaker>>,
     /// When a vault's 401 last cost an identity its token.
     rejected: LruCache<TokenKey, SystemTime>,
 }
@@ -151,7 +151,7 @@ impl Sharing {
     }
 
     /// Who was asked for tokens last, by authority and mode, and whether it has not answered lately.
-    pub(super) fn grantors(&self) -> Vec<(String, Mode, bool)> {
+    pub(super) fn grantors(&self) -> Vec<(String, IdentityMode, bool)> {
         let state = self.state();
         let asked = state.breakers.iter().take(SHOWN);
         asked.map(|((authority, mode), breaker)| (authority.clone(), *mode, breaker.is_open())).collect()

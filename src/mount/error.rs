@@ -6,6 +6,7 @@ use crate::code::Code;
 use crate::deliver::DeliverError;
 use crate::identity::IdentityError;
 use crate::plan::PlanError;
+use crate::policy::Denied;
 use crate::render::RenderError;
 use crate::vault::VaultError;
 
@@ -15,6 +16,9 @@ pub enum MountError {
     /// The request is wrong.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The operator's policy does not allow it. No vault has been asked, and nothing is evicted.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// There is no access token.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -51,6 +55,7 @@ impl MountError {
     pub fn code(&self) -> Code {
         match self {
             Self::Plan(_) => Code::InvalidArgument,
+            Self::Denied(_) => Code::PermissionDenied,
             Self::Identity(error) => error.code(),
             Self::Objects(errors) => errors.iter().map(ObjectError::code).min().unwrap_or(Code::Internal),
             Self::Late | Self::Stopping | Self::Defect => Code::Internal,

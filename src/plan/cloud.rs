@@ -214,10 +214,14 @@ impl VaultUrl {
         Self::of(name, &suffix)
     }
 
+    /// What stands before the suffix that admits the host: the vault's name, or more.
+    pub fn prefix(&self) -> &str {
+        self.host().strip_suffix(&self.suffix).unwrap_or_default().trim_end_matches('.')
+    }
+
     /// The vault's name, where the suffix follows it at once.
     pub fn name(&self) -> Option<VaultName> {
-        let name = self.host().strip_suffix(&self.suffix)?.strip_suffix('.')?;
-        VaultName::parse(name).ok()
+        VaultName::parse(self.prefix()).ok()
     }
 
     /// The URL, ending with `/`.

@@ -10,6 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -65,6 +66,11 @@ struct TokenExchange {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLoad {
+    outcome: &'static str,
+}
+
 /// What is counted as having gone well.
 const OK: &str = "ok";
 
@@ -81,6 +87,8 @@ pub struct Metrics {
     objects_left_out: Counter,
     token_exchanges: Family<TokenExchange, Counter>,
     oldest_stale: Arc<Oldest>,
+    policy_reload_failed: Gauge,
+    policy_loads: Family<PolicyLoad, Counter>,
 }
 
 impl Default for Metrics {
@@ -96,6 +104,8 @@ impl Default for Metrics {
             objects_left_out: Counter::default(),
             token_exchanges: Family::default(),
             oldest_stale: Arc::default(),
+            policy_reload_failed: Gauge::default(),
+            policy_loads: Family::default(),
         };
         metrics.register();
         metrics
@@ -119,6 +129,10 @@ impl Metrics {
         registry.register("keyvault_csi_objects_left_out", help, self.objects_left_out.clone());
         let help = "Access tokens asked for, with all attempts, by mode of identity and what came of it";
         registry.register("keyvault_csi_token_exchanges", help, self.token_exchanges.clone());
+        let help = "1 while the policy's file is missing or wrong, and an earlier policy in force";
+        registry.register("keyvault_csi_policy_reload_failed", help, self.policy_reload_failed.clone());
+        let help = "Readings of the policy's file, by their outcome";
+        registry.register("keyvault_csi_policy_loads", help, self.policy_loads.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("keyvault_csi_build", "The provider", version);
         drop(registry);
@@ -197,6 +211,13 @@ impl Metrics {
     /// Counts optional objects that were not there.
     pub fn objects_left_out(&self, count: usize) {
         self.objects_left_out.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a reading of the policy's file; `good` if what it holds is in force now.
+    pub fn policy_read(&self, good: bool) {
+        self.policy_reload_failed.set(i64::from(!good));
+        let outcome = if good { "ok" } else { "failed" };
+        self.policy_loads.get_or_create(&PolicyLoad { outcome }).inc();
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).

@@ -29,6 +29,7 @@ mod mounting;
 mod objects;
 mod obstacles;
 mod outages;
+mod policy;
 mod process;
 mod proofs;
 mod refusals;

@@ -140,13 +140,13 @@ async fn every_number_of_a_scripted_day_is_right() {
     let served = [(r#"by="fresh""#, "4"), (r#"by="stale""#, "3"), (r#"by="vault""#, "6")];
     assert_eq!(samples(&text, "keyvault_csi_objects_served_total"), served);
     let exchanges = [
-        (r#"mode="workload_identity",outcome="ok""#, "2"),
-        (r#"mode="workload_identity",outcome="refused""#, "1"),
+        (r#"mode="workload-identity",outcome="ok""#, "2"),
+        (r#"mode="workload-identity",outcome="refused""#, "1"),
     ];
     assert_eq!(samples(&text, "keyvault_csi_token_exchanges_total"), exchanges);
     assert_eq!(samples(&text, "keyvault_csi_objects_left_out_total"), []);
     assert_eq!(samples(&text, "keyvault_csi_vault_breaker_open").len(), 2);
-    let entra = r#"keyvault_csi_token_breaker_open{authority="https://login.microsoftonline.com/",mode="workload_identity"}"#;
+    let entra = r#"keyvault_csi_token_breaker_open{authority="https://login.microsoftonline.com/",mode="workload-identity"}"#;
     for (series, value) in [
         ("keyvault_csi_objects_left_out_total".to_owned(), 1.0),
         (format!("keyvault_csi_vault_breaker_open{{vault=\"{MAIN}\"}}"), 0.0),

@@ -19,6 +19,9 @@
 - {{ printf "--failover-vault=%s=%s" $vault $replica | quote }}
 {{- end }}
 - {{ printf "--cache-max-bytes=%d" (int64 $values.cacheMaxBytes) | quote }}
+{{- if include "provider.policyConfigMap" . }}
+- "--policy-file=/etc/keyvault-csi-provider/policy.yaml"
+{{- end }}
 {{- with include "provider.maxResponseBytes" . }}
 - {{ printf "--max-response-bytes=%s" . | quote }}
 {{- end }}

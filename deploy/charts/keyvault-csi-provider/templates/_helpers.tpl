@@ -78,6 +78,15 @@ app: {{ include "provider.name" . | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* The ConfigMap that holds the policy, if there is one. */}}
+{{- define "provider.policyConfigMap" -}}
+{{- if .Values.policy.rules -}}
+{{- printf "%s-policy" (include "provider.fullname" .) -}}
+{{- else -}}
+{{- .Values.policy.configMap -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The driver refuses larger responses; where this chart installs it, it says what it takes. */}}
 {{- define "provider.maxResponseBytes" -}}
 {{- $driver := index .Values "secrets-store-csi-driver" -}}

@@ -93,6 +93,9 @@ values.schema.json has refused before.
 {{- if ne (empty .Values.serviceAccountJwks) (empty .Values.serviceAccountIssuer) -}}
 {{- $found = append $found "serviceAccountJwks and serviceAccountIssuer go together: keys prove the tokens of their issuer only" -}}
 {{- end -}}
+{{- if and .Values.policy.rules .Values.policy.configMap -}}
+{{- $found = append $found "policy.rules and policy.configMap: there is one policy; keep one of the two" -}}
+{{- end -}}
 {{- $age := include "provider.seconds" .Values.rotationMaxAge | int64 -}}
 {{- $limit := include "provider.seconds" .Values.rotationMaxAgeLimit | int64 -}}
 {{- if gt $age $limit -}}

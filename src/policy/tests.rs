@@ -1,0 +1,277 @@
+//! Policies, held against plans of whole requests.
+
+mod schema;
+
+use data_encoding::BASE64URL_NOPAD;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::plan::{
+    Attributes, Defaults, IDENTITY_BINDING_AUDIENCE, MountPlan, Request, TOKEN_EXCHANGE_AUDIENCE, VaultName,
+};
+
+/// A rule that allows the plan below, by workload identity.
+const RULE: &str = "{namespaces: [team-a], vaults: [shared], objects: [secret/db-password]}";
+
+fn token(subject: &str) -> String {
+    let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+    let claims = json!({ "iss": "https://issuer/", "sub": subject }).to_string();
+    format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(&claims), part("signature"))
+}
+
+/// What the pod `team-a/web` asks for, with some of it replaced; an empty value is none.
+fn plan(changes: &[(&str, &str)], secrets: &str) -> MountPlan {
+    let defaults = Defaults {
+        failover_vaults: [(VaultName::parse("main").unwrap(), VaultName::parse("replica").unwrap())].into(),
+        ..Defaults::default()
+    };
+    let entry = json!({ "token": token("system:serviceaccount:team-a:web") });
+    let tokens = json!({ TOKEN_EXCHANGE_AUDIENCE: entry, IDENTITY_BINDING_AUDIENCE: entry }).to_string();
+    let mut map = json!({
+        "csi.storage.k8s.io/pod.name": "web-0",
+        "csi.storage.k8s.io/pod.namespace": "team-a",
+        "csi.storage.k8s.io/serviceAccount.name": "web",
+        "csi.storage.k8s.io/serviceAccount.tokens": tokens,
+        "clientID": "11111111-1111-4111-8111-111111111111",
+        "tenantID": "00000000-0000-4000-8000-000000000001",
+        "keyvaultName": "shared",
+        "objects": "- {objectName: db-password, objectType: secret}",
+    });
+    for (key, value) in changes {
+        map[*key] = json!(value);
+    }
+    let attributes = Attributes::parse("attributes", &map.to_string()).unwrap();
+    let request = Request {
+        attributes: &attributes,
+        secrets: &Attributes::parse("secrets", secrets).unwrap(),
+        target_path: "/target",
+        permission: "420",
+        environment: None,
+    };
+    MountPlan::parse(request, &defaults).unwrap()
+}
+
+fn policy(rules: &[&str]) -> Policy {
+    let rules = rules.iter().map(|rule| format!("- {rule}\n")).collect::<String>();
+    Policy::parse(&format!("rules:\n{rules}")).unwrap()
+}
+
+fn allows(rule: &str, changes: &[(&str, &str)]) -> bool {
+    policy(&[rule]).check(&plan(changes, "null")).is_ok()
+}
+
+/// What is said of a mount that must be denied.
+fn denial(rules: &[&str], changes: &[(&str, &str)]) -> String {
+    policy(rules).check(&plan(changes, "null")).unwrap_err().to_string()
+}
+
+#[test]
+fn a_rule_allows_what_all_its_fields_match_and_nothing_else() {
+    assert!(allows(RULE, &[]));
+    for rule in [
+        "{namespaces: [team-b], vaults: [shared], objects: [secret/db-password]}",
+        "{namespaces: [team-a], vaults: [other], objects: [secret/db-password]}",
+        "{namespaces: [team-a], vaults: [shared], objects: [key/db-password]}",
+        "{namespaces: [team-a], vaults: [shared], objects: [api-key]}",
+        "{namespaces: [team-a], serviceAccounts: [worker], vaults: [shared]}",
+        "{namespaces: [team-a], vaults: [shared], identities: [service-principal]}",
+    ] {
+        assert!(!allows(rule, &[]), "{rule}");
+    }
+    for rule in [
+        "{namespaces: [team-b, 'team-?'], serviceAccounts: [worker, web], vaults: [other, SHARED]}",
+        "{namespaces: ['*'], vaults: ['*'], objects: ['DB-*'], identities: [workload-identity]}",
+        "{namespaces: ['*'], vaults: [shared.vault.azure.net]}",
+    ] {
+        assert!(allows(rule, &[]), "{rule}");
+    }
+}
+
+#[test]
+fn each_object_may_be_allowed_by_another_rule_and_each_must_be() {
+    let objects = "- {objectName: a, objectType: secret}\n- {objectName: b, objectType: key, optional: true}\n- {objectName: c, objectType: cert, keyvaultName: other}";
+    let changes = [("objects", objects)];
+    let rules = [
+        "{namespaces: [team-a], vaults: [shared], objects: [a]}",
+        "{namespaces: [team-a], vaults: [shared], objects: [key/b]}",
+        "{namespaces: [team-a], vaults: [other]}",
+    ];
+    assert_eq!(policy(&rules).check(&plan(&changes, "null")), Ok(()));
+    let said = denial(&rules[..1], &changes);
+    assert!(said.contains("mount cert/c of other, and key/b of shared, by workload-identity"), "{said}");
+    assert!(!said.contains("secret/a"), "{said}");
+}
+
+#[test]
+fn what_would_allow_it_is_said_in_one_line() {
+    let said = denial(&["{namespaces: [kube-system], vaults: ['*']}"], &[]);
+    assert_eq!(
+        said,
+        "no rule lets namespace \"team-a\" (service account \"web\") mount secret/db-password of shared, by \
+         workload-identity; allow it with {namespaces: [team-a], vaults: [shared], \
+         objects: [secret/db-password], identities: [workload-identity]}; rules[0] allows it but for \
+         its namespaces"
+    );
+    let named = "{name: of the nodes, namespaces: ['*'], vaults: ['*'], identities: [managed-identity]}";
+    let said = denial(&[named], &[]);
+    assert!(said.ends_with("; rule \"of the nodes\" allows it but for its identities"), "{said}");
+    let said = denial(&["{namespaces: [team-b], vaults: [other]}"], &[]);
+    assert!(!said.contains("but for"), "two fields are no near miss: {said}");
+}
+
+#[test]
+fn a_failover_vault_must_be_allowed_as_the_vault_itself() {
+    let of_main = "{namespaces: [team-a], vaults: [main]}";
+    for changes in [
+        vec![("keyvaultName", "main")],
+        vec![("keyvaultName", "main"), ("failoverKeyvaultName", "backup")],
+        vec![("objects", "- {objectName: a, objectType: secret, keyvaultName: main}")],
+    ] {
+        let said = denial(&[of_main], &changes);
+        assert!(said.contains(", the failover vault, by workload-identity"), "{changes:?}: {said}");
+        assert!(allows("{namespaces: [team-a], vaults: [main, replica, backup]}", &changes), "{changes:?}");
+    }
+    let said = denial(&["{namespaces: [team-b], vaults: [main]}"], &[("keyvaultName", "main")]);
+    assert!(said.contains("{namespaces: [team-a], vaults: [main, replica], objects: [secret/"), "{said}");
+}
+
+#[test]
+fn the_nodes_identity_must_be_named() {
+    let managed = [("useVMManagedIdentity", "true"), ("clientID", "")];
+    assert!(!allows("{namespaces: ['*'], vaults: ['*']}", &managed));
+    assert!(allows("{namespaces: ['*'], vaults: ['*'], identities: [managed-identity]}", &managed));
+}
+
+#[test]
+fn every_mode_is_told_from_the_others() {
+    let principal = r#"{"clientid":"11111111-1111-4111-8111-111111111111","clientsecret":"hunter2"}"#;
+    let modes: [(&str, &[(&str, &str)], &str); 5] = [
+        ("workload-identity", &[], "null"),
+        ("workload-identity", &[("clientID", "")], "null"),
+        ("identity-binding", &[("useAzureTokenProxy", "true")], "null"),
+        ("service-principal", &[("clientID", "")], principal),
+        ("managed-identity", &[("useVMManagedIdentity", "true")], "null"),
+    ];
+    for (mode, changes, secrets) in modes {
+        for (other, ..) in modes {
+            let policy = policy(&[&format!("{{namespaces: ['*'], vaults: ['*'], identities: [{other}]}}")]);
+            let said = policy.check(&plan(changes, secrets));
+            assert_eq!(said.is_ok(), mode == other, "{mode} by {other}");
+            assert!(!format!("{said:?}").contains("hunter2"));
+        }
+        let own = policy(&["{namespaces: ['*'], vaults: ['*']}"]).check(&plan(changes, secrets));
+        assert_eq!(own.is_ok(), mode != "managed-identity", "{mode}");
+    }
+}
+
+#[test]
+fn a_token_of_another_service_account_brings_nobody_what_its_owner_may_mount() {
+    let everything = "{namespaces: ['*'], vaults: ['*']}";
+    for (key, value) in [
+        ("csi.storage.k8s.io/pod.namespace", "team-b"),
+        ("csi.storage.k8s.io/serviceAccount.name", "worker"),
+        ("csi.storage.k8s.io/serviceAccount.name", ""),
+    ] {
+        for audience in ["false", "true"] {
+            let said = denial(&[everything], &[(key, value), ("useAzureTokenProxy", audience)]);
+            assert!(said.contains("token is that of \"system:serviceaccount:team-a:web\""), "{said}");
+        }
+        // Where no token is sent, none is looked at.
+        let managed = everything.replace('}', ", identities: [managed-identity]}");
+        assert!(allows(&managed, &[(key, value), ("useVMManagedIdentity", "true")]), "{key}");
+    }
+}
+
+#[test]
+fn a_mistake_is_named_with_its_line_and_its_mend() {
+    for (yaml, place, words) in [
+        ("rules:\n- namespaces: [a]\n  vault: [b]\n", "line 3, column 3: ", "unknown field `vault`"),
+        ("rules:\n- namespaces: [a]\n", "line 2, column 3: ", "missing field `vaults`"),
+        ("rules:\n- namespaces: [*]\n  vaults: [b]\n", "line 2, column 16: ", "must stand in quotes"),
+        ("rules:\n- namespaces: [*-a]\n  vaults: [b]\n", "line 2, column 16: ", "must stand in quotes"),
+        ("rules:\n- namespaces: [a]\n  vaults: []\n", "line 3, column 11: ", "the list is empty"),
+        ("rules: []\n", "line 1, column 8: ", "the list is empty"),
+        (
+            "rules:\n- {namespaces: [a], vaults: [b], identities: [mi]}",
+            "line 2, ",
+            "expected one of workload-",
+        ),
+        ("rules:\n- namespaces: [a]\n  vaults: [b]\n  serviceAccounts:\n", "line 4, ", ""),
+        ("rules:\n- namespaces: [a]\n  vaults: [b]\n  namespaces: [c]\n", "line 4, ", "duplicate"),
+        ("rules:\n- namespaces:\n  - a\n  - B\n  vaults: [b]\n", "line 4, column 5: ", "\"B\" matches no"),
+        ("rules:\n- namespaces: [7]\n  vaults: [b]\n", "line 2, ", "requires quoting"),
+        ("", "line 1, column 1: ", "end of file"),
+        ("---\nrules: &a [*a]\n", "line 2, ", ""),
+    ] {
+        let said = Policy::parse(yaml).unwrap_err().to_string();
+        assert!(said.starts_with(place) && said.contains(words), "{yaml}: {said}");
+    }
+}
+
+#[test]
+fn aliases_serve_and_bombs_do_not() {
+    let good = "rules:\n- {namespaces: &teams [a, b], vaults: [v]}\n- {namespaces: *teams, vaults: [w]}\n";
+    assert!(Policy::parse(good).is_ok());
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let above = format!("*a{}, ", level - 1).repeat(10);
+        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", above.trim_end_matches(", ")));
+    }
+    assert!(Policy::parse(&bomb).is_err());
+    assert!(Policy::parse(&"[".repeat(100_000)).is_err());
+}
+
+#[test]
+fn every_policy_of_the_manual_is_one() {
+    let manual = include_str!("../../docs/policy.md");
+    let blocks = manual.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let policies = blocks.map(|yaml| Policy::parse(yaml).unwrap()).collect::<Vec<_>>();
+    assert_eq!(policies.len(), 4);
+    let shared = [(
+        "objects",
+        "- {objectName: Team-A-db, objectType: secret}\n- {objectName: smtp-password, objectType: secret}",
+    )];
+    assert_eq!(policies[0].check(&plan(&shared, "null")), Ok(()));
+    let others =
+        policies[0].check(&plan(&[("objects", "- {objectName: team-b-db, objectType: secret}")], "null"));
+    assert!(others.unwrap_err().to_string().contains("mount secret/team-b-db of shared"));
+}
+
+/// The rules that a denial names, as a policy.
+fn rules_of(said: &str) -> String {
+    let rules = said.split_once("allow it with ").unwrap().1;
+    format!("rules: [{}]", &rules[..rules.rfind("]}").unwrap() + 2])
+}
+
+proptest! {
+    #[test]
+    fn the_rule_that_a_denial_names_allows_the_mount(
+        namespace in "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?|true|null|no|0x1f|1e3",
+        vaults in proptest::collection::vec("[a-z0-9-]{3,8}|true|null|007", 1..4),
+        names in proptest::collection::vec("[A-Za-z0-9-]{1,8}", 1..5),
+    ) {
+        let objects = names.iter().zip(vaults.iter().cycle()).enumerate().map(|(index, (name, vault))| {
+            format!("- {{objectName: '{name}', objectType: secret, keyvaultName: '{vault}', objectAlias: f{index}}}\n")
+        });
+        let tokens = token(&format!("system:serviceaccount:{namespace}:web"));
+        let tokens = json!({ TOKEN_EXCHANGE_AUDIENCE: { "token": tokens } }).to_string();
+        let plan = plan(&[
+            ("csi.storage.k8s.io/pod.namespace", &namespace),
+            ("csi.storage.k8s.io/serviceAccount.tokens", &tokens),
+            ("failoverKeyvaultName", "backup"),
+            ("objects", &objects.collect::<String>()),
+        ], "null");
+        let said = policy(&["{namespaces: [nobody], vaults: [nothing]}"]).check(&plan).unwrap_err().to_string();
+        let rules = rules_of(&said);
+        let policy = Policy::parse(&rules).unwrap();
+        prop_assert_eq!(policy.check(&plan), Ok(()), "{}", rules);
+    }
+
+    #[test]
+    fn any_text_is_a_policy_or_a_mistake(text in "\\PC{0,200}|[-\\[\\]{}:,&*|> a\n\"'#!%@~\t\u{0}]{0,200}") {
+        if let Err(wrong) = Policy::parse(&text) {
+            prop_assert!(!wrong.problem.is_empty());
+        }
+    }
+}
