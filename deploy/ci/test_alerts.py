@@ -17,8 +17,8 @@ NAMES = {rule["alert"] for rule in ALERTS}
 RUNBOOK = (DOCS / "runbook.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
 TESTS = yaml.safe_load((HERE / "alerts_test.yaml").read_text())["tests"]
-# Recorded series, with what the level in their names says of labels.
-RECORDED = {rule["record"]: {"cluster", "vault"} for rule in RULES if rule.get("record", "").startswith("cluster_vault:")}
+# Recorded series, with their labels, which a name begins with.
+RECORDED = {rule["record"]: set(rule["record"].split(":")[0].split("_")) for rule in RULES if "record" in rule}
 
 
 def promtool(*arguments):
