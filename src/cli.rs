@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod pipeline;
 pub mod serve;
 
 use std::ffi::OsString;
