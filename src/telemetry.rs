@@ -3,4 +3,11 @@
 pub mod logs;
 mod metrics;
 
+use tokio::time::Instant;
+
 pub use metrics::{Metrics, Served};
+
+/// Whole milliseconds since `begun`, for log lines.
+pub(crate) fn milliseconds_since(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
