@@ -15,7 +15,6 @@ mod paths;
 #[cfg(test)]
 mod tests;
 mod token;
-mod yaml;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
