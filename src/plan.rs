@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use attributes::Attributes;
+pub(crate) use attributes::{POD_ACCOUNT, POD_NAME, POD_NAMESPACE, TOKENS, boolean};
 pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
 pub(crate) use finding::quoted;
 pub use finding::{Fault, Finding, PlanError, Severity};
@@ -176,10 +177,10 @@ fn pod(attributes: &Attributes, findings: &mut Findings) -> Pod {
         text(key)
     };
     Pod {
-        name: required("csi.storage.k8s.io/pod.name"),
+        name: required(POD_NAME),
         uid: text("csi.storage.k8s.io/pod.uid"),
-        namespace: required(attributes::POD_NAMESPACE),
-        service_account: text(attributes::POD_ACCOUNT),
+        namespace: required(POD_NAMESPACE),
+        service_account: text(POD_ACCOUNT),
         class: text("secretProviderClass"),
     }
 }
