@@ -25,6 +25,7 @@ mod manifests;
 mod mounting;
 mod objects;
 mod obstacles;
+mod one_mount;
 mod outages;
 mod process;
 mod proofs;
