@@ -155,6 +155,12 @@ impl Identities {
         self.sharing.is_down(&login.key)
     }
 
+    /// Who grants tokens, by authority and mode, and whether it has not answered lately; for whoever scrapes.
+    pub fn grantors(&self) -> impl Fn() -> Vec<(String, Mode, bool)> + Send + Sync + 'static {
+        let sharing = Arc::clone(&self.sharing);
+        move || sharing.grantors()
+    }
+
     /// An access token for `scope`.
     ///
     /// # Errors

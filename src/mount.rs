@@ -9,6 +9,7 @@ mod known;
 mod object_key;
 mod told;
 mod volumes;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub use held::LARGE_MOUNTS;
 pub use known::Known;
 pub use object_key::ObjectKey;
 pub use told::Told;
-pub use volumes::Volumes;
+pub use volumes::{News, Volumes};
 
 use crate::cache::{Cache, Freshness};
 use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
@@ -33,10 +34,21 @@ use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan,
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
-use crate::telemetry::{Metrics, milliseconds_since};
+use crate::telemetry::{Came, Metrics, milliseconds_since};
 use crate::vault::{Fetched, Object, VaultError, Vaults};
 use fetch::Occasion;
 use held::Held;
+
+/// A mount that was done.
+#[derive(Debug)]
+pub struct Mounted {
+    /// The answer to the driver.
+    pub response: MountResponse,
+    /// What it brought.
+    pub news: News,
+    /// How the objects came.
+    pub came: Came,
+}
 
 /// Mounts volumes.
 #[derive(Debug)]
@@ -76,15 +88,11 @@ impl Mounter {
     ///
     /// # Errors
     /// [`MountError`], with nothing written.
-    pub async fn mount(
-        &self,
-        request: MountRequest,
-        deadline: Deadline,
-    ) -> Result<MountResponse, MountError> {
+    pub async fn mount(&self, request: MountRequest, deadline: Deadline) -> Result<Mounted, MountError> {
         let arrived = Instant::now();
         let held = Held::new(Arc::clone(&self.large));
+        let rotated = !request.current_object_version.is_empty();
         let fetching = async {
-            let rotated = !request.current_object_version.is_empty();
             let plan = self.plan(request).await?;
             let (objects, milliseconds) = (plan.objects.len(), milliseconds_since(arrived));
             tracing::debug!(objects, milliseconds, "planned");
@@ -115,6 +123,7 @@ impl Mounter {
         };
         let mounted = deadline.limit(fetching).await.unwrap_or(Err(MountError::Late))?;
         let (target, pod, files, versions) = mounted;
+        let mark = volumes::mark(&files, &versions);
         let response = match self.file_writer {
             FileWriter::Driver => deliver::respond(files, versions, self.max_response_bytes)?,
             FileWriter::Provider => {
@@ -122,8 +131,8 @@ impl Mounter {
                 MountResponse { object_version: versions, error: None, files: Vec::new() }
             }
         };
-        self.volumes.remember(&pod.uid, &target);
-        Ok(response)
+        let news = self.volumes.remember(&pod.uid, &target, mark, rotated);
+        Ok(Mounted { response, news, came: held.came() })
     }
 
     /// A first mount is answered with what was asked for when it came, or later; a volume that is mounted

@@ -175,6 +175,7 @@ impl Pipeline {
             places: Arc::new(Semaphore::new(EXCHANGES)),
             costly: Arc::clone(&costly),
             clock: clock.clone(),
+            metrics: Arc::clone(metrics),
         };
         let Defaults { rotation_max_age_limit, stale_if_error, .. } = self.defaults;
         let cache = Arc::new(Cache::new(self.cache_max_bytes, rotation_max_age_limit.max(stale_if_error)));
@@ -186,7 +187,7 @@ impl Pipeline {
             clock,
             move |refused| kept.evict(|key: &ObjectKey| key.identity.as_ref() == refused),
         );
-        Ok(Mounter {
+        let mounter = Mounter {
             defaults: self.defaults,
             identities,
             vaults: Arc::new(Vaults::new(client, self.application_id, Arc::clone(metrics))),
@@ -201,7 +202,9 @@ impl Pipeline {
             told: Told::default(),
             known: Known::default(),
             volumes: Volumes::default(),
-        })
+        };
+        mounter.watched_by(metrics);
+        Ok(mounter)
     }
 }
 

@@ -2,10 +2,15 @@
 
 pub mod logs;
 mod metrics;
+mod oldest;
+mod served;
+mod watched;
 
 use tokio::time::Instant;
 
-pub use metrics::{Metrics, Served};
+pub use metrics::Metrics;
+pub use served::{Came, Served};
+pub use watched::{Kind, Labels};
 
 /// Whole milliseconds since `begun`, for log lines.
 pub(crate) fn milliseconds_since(begun: Instant) -> u64 {

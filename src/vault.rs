@@ -36,6 +36,7 @@ use crate::secret::SecretText;
 use crate::telemetry::{Metrics, milliseconds_since};
 use crate::transport;
 use bearer::{Bearer, NoCredential};
+pub use traffic::Known;
 use traffic::{Late, Traffic};
 
 /// More vaults than pods of one node name; a forgotten one is challenged again.
@@ -152,6 +153,17 @@ impl Vaults {
     /// # Errors
     /// [`VaultError`], the last one if there were several attempts.
     pub async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
+        // Without a token it is a challenge that is asked for.
+        let counted = asking.token.is_some();
+        let fetched = self.fetch_all(object, asking).await;
+        if counted {
+            let failure = fetched.as_ref().err().map(|error| error.failure.class());
+            self.metrics.object_fetch(object.kind.name(), failure);
+        }
+        fetched
+    }
+
+    async fn fetch_all(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
         let Some(history) = object.history else {
             let fetched = self.fetch_version(object, object.version.exact(), asking).await?;
             return Ok(Object(vec![fetched]));
@@ -245,6 +257,11 @@ impl Vaults {
     pub fn tripped(&self, vault: &VaultUrl, wait: Duration) -> Failure {
         let reason = lock(&self.outages).get(vault.authority()).cloned();
         Failure::Tripped(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
+    }
+
+    /// What is known of the vaults that were asked last.
+    pub fn known(&self) -> Vec<Known> {
+        self.traffic.known()
     }
 
     /// Whether `vault` has not answered lately, and is not asked just now.

@@ -18,9 +18,9 @@ use tracing::level_filters::LevelFilter;
 
 use super::pipeline::PipelineArgs;
 use crate::identity::KeySource;
-use crate::mount::{MountError, Mounter};
+use crate::mount::{MountError, Mounted, Mounter};
 use crate::plan::{Cloud, TenantId};
-use crate::proto::{MountRequest, MountResponse};
+use crate::proto::MountRequest;
 use crate::retry::Deadline;
 use crate::settings::Pipeline;
 use crate::telemetry::{Metrics, logs};
@@ -109,8 +109,8 @@ pub fn run(args: &MountArgs) -> anyhow::Result<()> {
             let plan = mounter.plan(request).await.map_err(told)?;
             return dry_run::show(&plan, &caller, &target, mounter.render_options);
         }
-        let response = mount(&mounter, request, target, told).await?;
-        let objects = response.object_version.len();
+        let brought = mount(&mounter, request, target, told).await?;
+        let objects = brought.response.object_version.len();
         tracing::info!(objects, target = %args.target.display(), "mounted");
         Ok(())
     });
@@ -164,7 +164,7 @@ async fn mount(
     request: MountRequest,
     mut target: Target,
     told: impl Fn(MountError) -> anyhow::Error,
-) -> anyhow::Result<MountResponse> {
+) -> anyhow::Result<Mounted> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     target.make()?;

@@ -69,6 +69,19 @@ impl IdentityError {
         Self::Unreachable { authority, reason: "no answer in time".to_owned(), retry_after: None }
     }
 
+    /// A word from a closed set, for the label of a metric.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Certificate(_) => "certificate",
+            Self::Busy => "busy",
+            Self::ServiceAccount { .. } => "service_account",
+            Self::Unproven(_) => "unproven",
+            Self::Unreachable { retry_after: Some(_), .. } => "throttled",
+            Self::Unreachable { .. } => "unreachable",
+        }
+    }
+
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self {

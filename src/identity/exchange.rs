@@ -21,13 +21,14 @@ use url::Url;
 
 use super::certificate::ClientCertificate;
 use super::error::{IdentityError, Refusal};
+use super::key::Mode;
 use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
 use super::token_proxy::TokenProxy;
 use crate::clock::Clock;
 use crate::plan::{ClientCredential, Identity, ServicePrincipal, TenantId, Through};
 use crate::retry::{Deadline, retrying};
 use crate::secret::SecretText;
-use crate::telemetry::milliseconds_since;
+use crate::telemetry::{Metrics, milliseconds_since};
 use crate::transport;
 
 /// An access token for Key Vault.
@@ -79,6 +80,8 @@ pub struct Exchange {
     pub costly: Arc<Semaphore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Who gives access tokens.
@@ -100,6 +103,21 @@ pub trait TokenSource: Debug + Send + Sync {
 #[async_trait]
 impl TokenSource for Exchange {
     async fn token(
+        &self,
+        identity: &Identity,
+        authority: &Url,
+        scope: &str,
+        deadline: Deadline,
+    ) -> Result<AccessToken, IdentityError> {
+        let exchanged = self.exchange(identity, authority, scope, deadline).await;
+        let failure = exchanged.as_ref().err().map(IdentityError::class);
+        self.metrics.token_exchange(Mode::of(identity).name(), failure);
+        exchanged
+    }
+}
+
+impl Exchange {
+    async fn exchange(
         &self,
         identity: &Identity,
         authority: &Url,
@@ -141,9 +159,7 @@ impl TokenSource for Exchange {
         tracing::debug!(from = host, scope, milliseconds = milliseconds_since(begun), "access token granted");
         Ok(token)
     }
-}
 
-impl Exchange {
     /// A credential of its own for every exchange: it keeps its access token in itself, and a kept one
     /// would prove nothing of what this request brought along.
     async fn credential(

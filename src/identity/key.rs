@@ -17,6 +17,30 @@ pub enum Mode {
     ManagedIdentity,
 }
 
+impl Mode {
+    /// A word for the label of a metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WorkloadIdentity => "workload_identity",
+            Self::IdentityBinding => "identity_binding",
+            Self::ServicePrincipal => "service_principal",
+            Self::ManagedIdentity => "managed_identity",
+        }
+    }
+
+    /// How `identity` proves itself.
+    pub(super) fn of(identity: &Identity) -> Self {
+        match identity {
+            Identity::Workload(workload) => match workload.through {
+                Through::Entra => Self::WorkloadIdentity,
+                Through::TokenProxy => Self::IdentityBinding,
+            },
+            Identity::ServicePrincipal(_) => Self::ServicePrincipal,
+            Identity::Managed(_) => Self::ManagedIdentity,
+        }
+    }
+}
+
 /// What everything that is kept is partitioned by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdentityKey {
@@ -43,28 +67,24 @@ impl IdentityKey {
 
     /// A client's credential enters as a keyed hash, whose key lives and dies with this process.
     pub(super) fn of(identity: &Identity, authority: &Url, fingerprint: &str) -> Self {
-        let key = |mode, tenant: &str, client: &str, issuer: &str, subject: &str| Self {
+        let key = |tenant: &str, client: &str, issuer: &str, subject: &str| Self {
             authority: authority.as_str().to_owned(),
             tenant: tenant.to_ascii_lowercase(),
             client: client.to_ascii_lowercase(),
-            mode,
+            mode: Mode::of(identity),
             issuer: issuer.to_owned(),
             subject: subject.to_owned(),
         };
         match identity {
             Identity::Workload(workload) => {
                 let Claims { issuer, subject, .. } = workload.token.claims();
-                let mode = match workload.through {
-                    Through::Entra => Mode::WorkloadIdentity,
-                    Through::TokenProxy => Mode::IdentityBinding,
-                };
-                key(mode, workload.tenant.as_str(), workload.client.as_str(), issuer, subject)
+                key(workload.tenant.as_str(), workload.client.as_str(), issuer, subject)
             }
             Identity::ServicePrincipal(ServicePrincipal { tenant, client, .. }) => {
-                key(Mode::ServicePrincipal, tenant.as_str(), client.as_str(), "", fingerprint)
+                key(tenant.as_str(), client.as_str(), "", fingerprint)
             }
             Identity::Managed(managed) => {
-                key(Mode::ManagedIdentity, "", managed.client.as_ref().map_or("", ClientId::as_str), "", "")
+                key("", managed.client.as_ref().map_or("", ClientId::as_str), "", "")
             }
         }
     }

@@ -31,6 +31,8 @@ type TokenKey = (Arc<IdentityKey>, String);
 
 /// Far more identities than a node has.
 const IDENTITIES: usize = 1024;
+/// Authorities that are shown to whoever scrapes.
+const SHOWN: usize = 64;
 /// Vaults cost an identity its token no more often than this.
 const REJECTION_PAUSE: Duration = Duration::from_secs(60);
 /// Whoever makes up client ids for his service account uses up his own places, not the others'.
@@ -146,6 +148,13 @@ impl Sharing {
     /// Whether who grants `key` its tokens has not answered lately, and is not asked just now.
     pub(super) fn is_down(&self, key: &IdentityKey) -> bool {
         self.breaker(key).is_open()
+    }
+
+    /// Who was asked for tokens last, by authority and mode, and whether it has not answered lately.
+    pub(super) fn grantors(&self) -> Vec<(String, Mode, bool)> {
+        let state = self.state();
+        let asked = state.breakers.iter().take(SHOWN);
+        asked.map(|((authority, mode), breaker)| (authority.clone(), *mode, breaker.is_open())).collect()
     }
 
     fn breaker(&self, key: &IdentityKey) -> Arc<Breaker> {

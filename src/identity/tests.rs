@@ -54,6 +54,7 @@ impl World {
             places: Arc::new(tokio::sync::Semaphore::new(EXCHANGES)),
             costly,
             clock: clock.clone(),
+            metrics: Arc::default(),
         };
         let identities = Identities::new(
             ServiceAccountKeys::new(source, client.clone()),

@@ -77,11 +77,11 @@ impl Errand<'_> {
         if round.sharing != Sharing::Alone
             && let Some(kept) = self.mounter.cache.fresh(key, self.occasion.freshness)
         {
-            self.mounter.metrics.object_served(Served::Fresh);
+            self.served(Served::Fresh);
             return Ok(kept);
         }
         let Some(patience) = self.patience((object, key), round) else {
-            return self.ask((object, key), round, self.deadline).await;
+            return self.counted(self.ask((object, key), round, self.deadline).await);
         };
         let vaults = &self.mounter.vaults;
         if vaults.is_down(&object.vault) {
@@ -91,7 +91,7 @@ impl Errand<'_> {
         let answer = if patience.left().is_zero() {
             Err(VaultError::of(object, Failure::TimedOut))
         } else {
-            self.ask((object, key), round, patience).await
+            self.counted(self.ask((object, key), round, patience).await)
         };
         match answer {
             Err(error) if error.is_unavailable() => self.instead((object, key), round, error).await,
@@ -99,17 +99,35 @@ impl Errand<'_> {
         }
     }
 
-    /// Asks the object's vault.
-    pub(super) async fn ask(self, asked: Asked<'_>, round: Round<'_>, deadline: Deadline) -> Answer {
+    /// Asks the object's vault, or waits for what others have asked it.
+    pub(super) async fn ask(
+        self,
+        asked: Asked<'_>,
+        round: Round<'_>,
+        deadline: Deadline,
+    ) -> (Answer, Served) {
         match round.sharing {
             // In a box: this is the rare way, and its future is large.
-            Sharing::Alone => Box::pin(self.alone(asked.0, round.token, deadline)).await,
+            Sharing::Alone => (Box::pin(self.alone(asked.0, round.token, deadline)).await, Served::Vault),
             Sharing::Shared => self.shared(asked, round.token, 0, deadline).await,
             // A flight holds its token until it has its answer: until then the address is that token's alone.
             Sharing::SameToken => {
                 self.shared(asked, round.token, Arc::as_ptr(round.token).addr(), deadline).await
             }
         }
+    }
+
+    fn counted(self, (answer, by): (Answer, Served)) -> Answer {
+        if answer.is_ok() {
+            self.served(by);
+        }
+        answer
+    }
+
+    /// Counts an object that came this way, for everybody and for this mount.
+    pub(super) fn served(self, by: Served) {
+        self.mounter.metrics.object_served(by);
+        self.held.served(by);
     }
 
     async fn alone(self, object: &ObjectPlan, token: &AccessToken, deadline: Deadline) -> Answer {
@@ -123,7 +141,7 @@ impl Errand<'_> {
         token: &Arc<AccessToken>,
         ticket: usize,
         deadline: Deadline,
-    ) -> Answer {
+    ) -> (Answer, Served) {
         let mut joined_before = false;
         loop {
             let vaults = Arc::clone(&self.mounter.vaults);
@@ -136,13 +154,10 @@ impl Errand<'_> {
             match landed.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut))) {
                 // It may have ended at the deadline of whoever began it.
                 Err(error) if joined && !joined_before && error.is_unavailable() => joined_before = true,
-                Ok(landed) => {
-                    if joined {
-                        self.mounter.metrics.object_served(Served::Flight);
-                    }
-                    return Ok(landed);
+                landed => {
+                    let by = if joined { Served::Flight } else { Served::Vault };
+                    return (landed.map_err(|error| error.at(object)), by);
                 }
-                Err(error) => return Err(error.at(object)),
             }
         }
     }

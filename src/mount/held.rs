@@ -1,12 +1,13 @@
-//! What one mount holds in memory, and what is worth telling of how it came.
+//! What one mount holds in memory, and how it came.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::MountError;
+use crate::telemetry::{Came, Served};
 
 /// A mount that holds more than this waits until few others do.
 const LARGE: usize = 256 << 10;
@@ -19,25 +20,22 @@ pub(super) struct Held {
     bytes: AtomicUsize,
     large: Arc<Semaphore>,
     place: OnceCell<OwnedSemaphorePermit>,
-    instead: Mutex<Instead>,
+    tale: Mutex<Tale>,
 }
 
-/// What was served instead of what the vault has now.
+/// How the objects came, and what is worth a warning of it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Instead {
-    /// Objects that were fetched earlier.
-    pub(super) stale: usize,
-    /// How long ago, at most.
-    pub(super) oldest: Duration,
-    /// Objects of the failover vault.
-    pub(super) failover: usize,
-    /// Why the first of them.
-    pub(super) reason: String,
+struct Tale {
+    came: Came,
+    /// How long ago the oldest of those was fetched that are stale.
+    oldest: Duration,
+    /// Why the first object came from elsewhere than its vault.
+    reason: String,
 }
 
 impl Held {
     pub(super) fn new(large: Arc<Semaphore>) -> Self {
-        Self { bytes: AtomicUsize::new(0), large, place: OnceCell::new(), instead: Mutex::default() }
+        Self { bytes: AtomicUsize::new(0), large, place: OnceCell::new(), tale: Mutex::default() }
     }
 
     /// Counts `more` bytes, and returns how many there are once the mount may hold so many.
@@ -50,34 +48,36 @@ impl Held {
         Ok(bytes)
     }
 
-    /// Notes an object that was fetched `age` ago.
-    pub(super) fn stale(&self, age: Duration, reason: &dyn ToString) {
-        self.note(reason, |instead| {
-            instead.stale += 1;
-            instead.oldest = instead.oldest.max(age);
-        });
+    /// Notes how an object came.
+    pub(super) fn served(&self, by: Served) {
+        self.tale().came.add(by);
     }
 
-    /// Notes an object of the failover vault.
-    pub(super) fn failover(&self, reason: &dyn ToString) {
-        self.note(reason, |instead| instead.failover += 1);
-    }
-
-    fn note(&self, reason: &dyn ToString, note: impl FnOnce(&mut Instead)) {
-        let mut instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
-        if instead.reason.is_empty() {
-            instead.reason = reason.to_string();
+    /// Notes why an object came from elsewhere than its vault, and how long ago it was fetched.
+    pub(super) fn instead(&self, age: Duration, reason: &dyn ToString) {
+        let mut tale = self.tale();
+        tale.oldest = tale.oldest.max(age);
+        if tale.reason.is_empty() {
+            tale.reason = reason.to_string();
         }
-        note(&mut instead);
+    }
+
+    /// How the objects came so far.
+    pub(super) fn came(&self) -> Came {
+        self.tale().came
     }
 
     /// The one warning of the mount, if something was served instead.
     pub(super) fn warn(&self) {
-        let Instead { stale, oldest, failover, reason } =
-            self.instead.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Tale { came, oldest, reason } = self.tale().clone();
+        let (stale, failover) = (came.count(Served::Stale), came.count(Served::Failover));
         if stale + failover > 0 {
             let oldest_seconds = oldest.as_secs();
             tracing::warn!(stale, oldest_seconds, failover, "served from elsewhere than the vault: {reason}");
         }
+    }
+
+    fn tale(&self) -> MutexGuard<'_, Tale> {
+        self.tale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

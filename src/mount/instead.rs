@@ -48,10 +48,10 @@ impl Errand<'_> {
             let asked = ObjectPlan { vault: replica.clone(), failover: None, ..object.clone() };
             let stale = self.stale(key, round.sharing).is_some();
             let deadline = if stale { self.patience } else { self.deadline };
-            match self.ask((&asked, &ObjectKey::of(self.login, &asked)), round, deadline).await {
+            match self.ask((&asked, &ObjectKey::of(self.login, &asked)), round, deadline).await.0 {
                 Ok(fetched) => {
-                    self.mounter.metrics.object_served(Served::Failover);
-                    self.held.failover(&error);
+                    self.served(Served::Failover);
+                    self.held.instead(Duration::ZERO, &error);
                     return Ok(fetched);
                 }
                 Err(refused) => error = error.and_failover(&refused),
@@ -59,8 +59,7 @@ impl Errand<'_> {
         }
         // Looked for only now: meanwhile somebody may have been told that nobody may have it any more.
         let Some((kept, age)) = self.stale(key, round.sharing) else { return Err(error) };
-        self.mounter.metrics.object_served(Served::Stale);
-        self.held.stale(age, &error);
+        self.served_stale(age, &error);
         Ok(kept)
     }
 
@@ -73,11 +72,16 @@ impl Errand<'_> {
         let kept = group.iter().map(|(index, object)| Some((*index, self.stale_without_entra(object)?)));
         let kept = kept.collect::<Option<Vec<_>>>()?;
         let answers = kept.into_iter().map(|(index, (kept, age))| {
-            self.mounter.metrics.object_served(Served::Stale);
-            self.held.stale(age, error);
+            self.served_stale(age, error);
             (index, Ok(kept))
         });
         Some(answers.collect())
+    }
+
+    fn served_stale(self, age: Duration, reason: &dyn ToString) {
+        self.served(Served::Stale);
+        self.mounter.metrics.stale_age(age);
+        self.held.instead(age, reason);
     }
 
     /// As [`Self::stale`], for whom Entra says nothing: only the cluster's keys, or an earlier word of Entra's,

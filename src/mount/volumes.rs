@@ -1,19 +1,33 @@
 //! Volumes that are mounted already.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 
 use crate::bounded::bounded;
+use crate::deliver::File;
+use crate::proto::ObjectVersion;
 
 /// Far more than a node has; one that falls out is refreshed like a first mount.
 const REMEMBERED: usize = 4096;
 
-/// The volumes that were mounted, by their pod's unique id and their directory. Whether a value may be a
-/// little old depends on it, and nothing else.
+/// The volumes that were mounted, by their pod's unique id and their directory, with a mark of what they
+/// hold. Whether a value may be a little old depends on it, and whether there is news to log; nothing else.
 #[derive(Debug)]
-pub struct Volumes(Mutex<LruCache<(String, PathBuf), ()>>);
+pub struct Volumes(Mutex<LruCache<(String, PathBuf), u64>>);
+
+/// What a mount brought to a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Its first files.
+    First,
+    /// Other files, or other versions, than were there.
+    Changed,
+    /// The same as before.
+    Unchanged,
+}
 
 impl Default for Volumes {
     fn default() -> Self {
@@ -27,11 +41,31 @@ impl Volumes {
         volumes.get(&(pod.to_owned(), target.to_owned())).is_some()
     }
 
+    /// Remembers what a volume holds now. `mounted` says that there was something before, whoever put it there.
     /// A pod without an id is not known again.
-    pub(super) fn remember(&self, pod: &str, target: &Path) {
-        if !pod.is_empty() {
+    pub(super) fn remember(&self, pod: &str, target: &Path, mark: u64, mounted: bool) -> News {
+        let before = if pod.is_empty() {
+            None
+        } else {
             let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            volumes.put((pod.to_owned(), target.to_owned()), ());
+            volumes.put((pod.to_owned(), target.to_owned()), mark)
+        };
+        match before {
+            Some(before) if before == mark => News::Unchanged,
+            None if !mounted => News::First,
+            _ => News::Changed,
         }
     }
+}
+
+/// A mark of files and versions. A version is never changed, so what the files hold need not be looked at.
+pub(super) fn mark(files: &[File], versions: &[ObjectVersion]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for File { path, mode, .. } in files {
+        (path.as_str(), mode.bits()).hash(&mut hasher);
+    }
+    for ObjectVersion { id, version } in versions {
+        (id, version).hash(&mut hasher);
+    }
+    hasher.finish()
 }

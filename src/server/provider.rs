@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use tracing::{Instrument, field};
 
 use crate::code::Code;
-use crate::mount::{MountError, Mounter};
+use crate::mount::{MountError, Mounted, Mounter, News};
 use crate::plan::target_path;
 use crate::proto::csi_driver_provider_server::CsiDriverProvider;
 use crate::proto::{MountRequest, MountResponse, VersionRequest, VersionResponse};
@@ -44,7 +44,7 @@ impl Provider {
     }
 
     /// One mount, which answers in any case: also if this process is stopped, or has a defect.
-    async fn answered(&self, request: MountRequest, deadline: Deadline) -> Result<MountResponse, MountError> {
+    async fn answered(&self, request: MountRequest, deadline: Deadline) -> Result<Mounted, MountError> {
         let target = target_path(&request.target_path);
         // Nothing is left half-changed by a panic: every lock guards single calls, and a generation of
         // files that was not finished is swept away by the next mount.
@@ -100,7 +100,7 @@ impl CsiDriverProvider for Provider {
         let mut told = Told { metrics: &self.metrics, span: span.clone(), start, done: false };
         let mounted = self.answered(request.into_inner(), deadline).instrument(span).await;
         told.tell(&mounted);
-        mounted.map(Response::new).map_err(|error| status(&error))
+        mounted.map(|mounted| Response::new(mounted.response)).map_err(|error| status(&error))
     }
 }
 
@@ -113,11 +113,19 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn tell(&mut self, mounted: &Result<MountResponse, MountError>) {
+    fn tell(&mut self, mounted: &Result<Mounted, MountError>) {
         self.done = true;
         let milliseconds = self.sample(mounted.as_ref().err().map_or("OK", |error| go_name(error.code())));
         self.span.in_scope(|| match mounted {
-            Ok(response) => tracing::info!(objects = response.object_version.len(), milliseconds, "mounted"),
+            Ok(Mounted { response, news, came }) => {
+                let objects = response.object_version.len();
+                match news {
+                    News::First => tracing::info!(objects, milliseconds, %came, "mounted"),
+                    News::Changed => tracing::info!(objects, milliseconds, %came, "changed"),
+                    // Every pod's volume comes back every minute or so: that would be most of the log.
+                    News::Unchanged => tracing::debug!(objects, milliseconds, %came, "unchanged"),
+                }
+            }
             Err(error) => {
                 tracing::error!(code = error.code().name(), milliseconds, "mount failed: {}", short(error));
             }
@@ -127,6 +135,7 @@ impl Told<'_> {
     fn sample(&self, code: &'static str) -> u64 {
         let took = self.start.elapsed();
         self.metrics.grpc_request("/v1alpha1.CSIDriverProvider/Mount", code, took);
+        self.metrics.mount(code);
         u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
     }
 }

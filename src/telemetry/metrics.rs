@@ -1,8 +1,9 @@
-//! The two histograms that people scrape from the Go provider, under the same names.
+//! The two histograms that people scrape from the Go provider, under the same names, and our own.
 //!
-//! Object names and messages are no labels here: they are unbounded. `error` holds a class from a
-//! closed set instead of an error's text.
+//! Object names and messages are no labels here: they are unbounded. `error` and `outcome` hold a class
+//! from a closed set instead of an error's text. Mounts count without waiting for anybody who scrapes.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,7 +11,12 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use super::oldest::Oldest;
+use super::served::Served;
+use super::watched::{Kind, Labels, Watched};
 
 /// Seconds, as the Go provider has them.
 const BUCKETS: [f64; 14] = [0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 15.0, 30.0];
@@ -37,28 +43,15 @@ struct GrpcRequest {
     grpc_code: &'static str,
 }
 
-/// How an object came that was not fetched for its mount alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Served {
-    /// From a request of another pod that was under way.
-    Flight,
-    /// From the cache, young enough.
-    Fresh,
-    /// From the cache, since nothing fresher could be had.
-    Stale,
-    /// From the failover vault.
-    Failover,
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Mount {
+    code: &'static str,
 }
 
-impl Served {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Flight => "flight",
-            Self::Fresh => "fresh",
-            Self::Stale => "stale",
-            Self::Failover => "failover",
-        }
-    }
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ObjectFetch {
+    object_type: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,45 +59,90 @@ struct ServedObject {
     by: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenExchange {
+    mode: &'static str,
+    outcome: &'static str,
+}
+
+/// What is counted as having gone well.
+const OK: &str = "ok";
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    /// Held while somebody scrapes; whoever counts has no need of it.
+    registry: Mutex<Registry>,
     keyvault_request: Family<KeyvaultRequest, Histogram>,
     grpc_request: Family<GrpcRequest, Histogram>,
+    mounts: Family<Mount, Counter>,
+    object_fetches: Family<ObjectFetch, Counter>,
     objects_served: Family<ServedObject, Counter>,
     objects_left_out: Counter,
+    token_exchanges: Family<TokenExchange, Counter>,
+    oldest_stale: Arc<Oldest>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let histogram = || Histogram::new(BUCKETS);
-        let keyvault_request = Family::new_with_constructor(histogram as fn() -> Histogram);
-        let grpc_request = Family::new_with_constructor(histogram as fn() -> Histogram);
-        let mut registry = Registry::default();
-        registry.register(
-            "keyvault_request",
-            "Seconds that requests to Key Vault took",
-            keyvault_request.clone(),
-        );
-        registry.register("grpc_request", "Seconds that calls of the driver took", grpc_request.clone());
-        let objects_served = Family::<ServedObject, Counter>::default();
-        registry.register(
-            "keyvault_csi_objects_served",
-            "Objects that were not fetched for their mount alone, by how they came",
-            objects_served.clone(),
-        );
-        let objects_left_out = Counter::default();
-        registry.register(
-            "keyvault_csi_objects_left_out",
-            "Optional objects that were missing or disabled",
-            objects_left_out.clone(),
-        );
-        Self { registry, keyvault_request, grpc_request, objects_served, objects_left_out }
+        let metrics = Self {
+            registry: Mutex::default(),
+            keyvault_request: Family::new_with_constructor(histogram as fn() -> Histogram),
+            grpc_request: Family::new_with_constructor(histogram as fn() -> Histogram),
+            mounts: Family::default(),
+            object_fetches: Family::default(),
+            objects_served: Family::default(),
+            objects_left_out: Counter::default(),
+            token_exchanges: Family::default(),
+            oldest_stale: Arc::default(),
+        };
+        metrics.register();
+        metrics
     }
 }
 
 impl Metrics {
+    fn register(&self) {
+        let mut registry = self.registry();
+        let requests = self.keyvault_request.clone();
+        registry.register("keyvault_request", "Seconds that requests to Key Vault took", requests);
+        let requests = self.grpc_request.clone();
+        registry.register("grpc_request", "Seconds that calls of the driver took", requests);
+        let mounts = self.mounts.clone();
+        registry.register("keyvault_csi_mounts", "Mounts, by the code of their answer", mounts);
+        let help = "Objects asked of vaults, with all attempts and versions, by type and what came of it";
+        registry.register("keyvault_csi_object_fetches", help, self.object_fetches.clone());
+        let help = "Objects of mounts, by how they came";
+        registry.register("keyvault_csi_objects_served", help, self.objects_served.clone());
+        let help = "Optional objects that were missing or disabled";
+        registry.register("keyvault_csi_objects_left_out", help, self.objects_left_out.clone());
+        let help = "Access tokens asked for, with all attempts, by mode of identity and what came of it";
+        registry.register("keyvault_csi_token_exchanges", help, self.token_exchanges.clone());
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("keyvault_csi_build", "The provider", version);
+        drop(registry);
+        let oldest = Arc::clone(&self.oldest_stale);
+        self.watch(
+            Kind::Gauge,
+            "keyvault_csi_oldest_served_age_seconds",
+            "Age of the oldest value that stood in for one that could not be had, in the last five to ten minutes",
+            move || vec![(Labels::new(), oldest.age().as_secs_f64())],
+        );
+    }
+
+    /// Adds figures that are kept elsewhere: `read` gives them to whoever scrapes, and must not wait. A metric
+    /// without samples is left out.
+    pub fn watch(
+        &self,
+        kind: Kind,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Vec<(Labels, f64)> + Send + Sync + 'static,
+    ) {
+        self.registry().register_collector(Box::new(Watched { name, help, kind, read: Box::new(read) }));
+    }
+
     /// Counts one request to Key Vault; `error` is empty if it succeeded.
     pub fn keyvault_request(&self, object_type: &'static str, error: &'static str, took: Duration) {
         let labels = KeyvaultRequest {
@@ -129,7 +167,29 @@ impl Metrics {
         self.grpc_request.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// Counts an object that came in this way.
+    /// Counts a mount; `code` is `OK` if it succeeded.
+    pub fn mount(&self, code: &'static str) {
+        self.mounts.get_or_create(&Mount { code }).inc();
+    }
+
+    /// Counts an object that a vault was asked for; `failure` is the class of what it did instead of giving it.
+    pub fn object_fetch(&self, object_type: &'static str, failure: Option<&'static str>) {
+        let labels = ObjectFetch { object_type, outcome: failure.unwrap_or(OK) };
+        self.object_fetches.get_or_create(&labels).inc();
+    }
+
+    /// Counts an access token that was asked for; `failure` is the class of what came instead.
+    pub fn token_exchange(&self, mode: &'static str, failure: Option<&'static str>) {
+        let labels = TokenExchange { mode, outcome: failure.unwrap_or(OK) };
+        self.token_exchanges.get_or_create(&labels).inc();
+    }
+
+    /// Notes the age of a value that stood in for one that could not be had.
+    pub fn stale_age(&self, age: Duration) {
+        self.oldest_stale.note(age);
+    }
+
+    /// Counts an object that came this way.
     pub fn object_served(&self, served: Served) {
         self.objects_served.get_or_create(&ServedObject { by: served.label() }).inc();
     }
@@ -143,7 +203,11 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a String does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode(&mut text, &self.registry());
         text
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,8 @@
 //! How many requests a vault, and this process, have under way, and when a vault wants to be left alone.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +26,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_EXPONENT: u32 = 5;
 /// More vaults than pods of one node name; a forgotten one is asked as if it had never complained.
 const VAULTS: usize = 256;
+/// As many are shown to whoever scrapes.
+const SHOWN: usize = 64;
 
 /// The requests of this process to all vaults.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ struct Lane {
     places: Semaphore,
     pause: Mutex<Pause>,
     breaker: Breaker,
+    /// When it last gave what it was asked for.
+    succeeded: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +52,21 @@ struct Pause {
     /// How many times longer than the shortest the next pause is, as a power of two. Grows with each pause for
     /// which the vault gives no time, and shrinks with each answer.
     exponent: u32,
+    /// All pauses so far.
+    total: Duration,
+}
+
+/// What is known of a vault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// Its authority (host and port).
+    pub vault: String,
+    /// Whether it has not answered lately, and is not asked just now.
+    pub down: bool,
+    /// How long it has wanted to be left alone, all in all.
+    pub paused: Duration,
+    /// How long ago it last gave what it was asked for.
+    pub succeeded: Option<Duration>,
 }
 
 /// A place among the requests under way, until it is dropped.
@@ -71,8 +93,12 @@ impl Traffic {
         if let Some(lane) = lanes.get(authority) {
             return Arc::clone(lane);
         }
-        let places = Semaphore::new(REQUESTS_OF_A_VAULT);
-        let lane = Arc::new(Lane { places, pause: Mutex::default(), breaker: Breaker::default() });
+        let lane = Arc::new(Lane {
+            places: Semaphore::new(REQUESTS_OF_A_VAULT),
+            pause: Mutex::default(),
+            breaker: Breaker::default(),
+            succeeded: Mutex::default(),
+        });
         lanes.put(authority.to_owned(), Arc::clone(&lane));
         lane
     }
@@ -113,6 +139,13 @@ impl Traffic {
         lanes.peek(authority).is_some_and(|lane| lane.breaker.is_open())
     }
 
+    /// What is known of the vaults that were asked last, of those that have said anything to a proven request, or
+    /// failed it.
+    pub fn known(&self) -> Vec<Known> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().filter_map(|(vault, lane)| lane.known(vault)).take(SHOWN).collect()
+    }
+
     /// Sends `request` to the vault with this authority (host and port), and again while that makes sense,
     /// each time in its turn. Only what it says to a `proven` request concerns the others.
     ///
@@ -143,7 +176,7 @@ impl Traffic {
                 }
                 _ => {
                     attempt.answered();
-                    lane.answered();
+                    lane.answered(answer.is_ok());
                 }
             }
             answer
@@ -168,13 +201,28 @@ impl Lane {
                 now + longest.mul_f64(0.5 + fastrand::f64() / 2.0)
             }
         };
+        let before = pause.until.map_or(now, |before| before.max(now));
+        pause.total += until.saturating_duration_since(before);
         pause.until = pause.until.max(Some(until));
     }
 
-    /// The vault said something else.
-    fn answered(&self) {
+    /// The vault said something else, perhaps what it was asked for.
+    fn answered(&self, succeeded: bool) {
         let mut pause = self.pause();
         pause.exponent = pause.exponent.saturating_sub(1);
+        if succeeded {
+            *self.succeeded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
+    fn known(&self, vault: &str) -> Option<Known> {
+        let known = Known {
+            vault: vault.to_owned(),
+            down: self.breaker.is_open(),
+            paused: self.pause().total,
+            succeeded: self.succeeded.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed()),
+        };
+        (known.down || !known.paused.is_zero() || known.succeeded.is_some()).then_some(known)
     }
 
     /// How long the vault still wants to be left alone.
@@ -196,98 +244,5 @@ impl Lane {
 
     fn pause(&self) -> MutexGuard<'_, Pause> {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::future::join_all;
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn deadline() -> Deadline {
-        Deadline::after(60 * SECOND)
-    }
-
-    /// Asks the vault `times`, a second each, `at_once` at most, and returns how long that took.
-    async fn mount(traffic: &Traffic, vault: &str, times: usize, at_once: usize) -> Duration {
-        let (start, lane) = (Instant::now(), traffic.lane(vault));
-        let own = Semaphore::new(at_once);
-        join_all((0..times).map(async |_| {
-            let _own = own.acquire().await.unwrap();
-            let _place = traffic.enter(&lane, deadline()).await.unwrap();
-            tokio::time::sleep(SECOND).await;
-        }))
-        .await;
-        start.elapsed()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_huge_mount_of_one_vault_does_not_hold_up_another_vault() {
-        let traffic = Traffic::default();
-        let (huge, small) = tokio::join!(mount(&traffic, "slow", 400, 400), mount(&traffic, "other", 5, 16));
-        assert_eq!(huge, 13 * SECOND, "400 by 32");
-        assert_eq!(small, SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn mounts_of_one_vault_take_turns() {
-        let traffic = Traffic::default();
-        let huge = async { tokio::join!(mount(&traffic, "v", 400, 16), mount(&traffic, "v", 400, 16)) };
-        let ((huge, other), small) = tokio::join!(huge, mount(&traffic, "v", 16, 16));
-        assert_eq!(small, 2 * SECOND, "after the first sixteen of each of the huge ones");
-        assert_eq!(huge.max(other), 26 * SECOND, "816 by 32");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn three_hanging_vaults_leave_room_for_a_fourth() {
-        let traffic = Traffic::default();
-        let lanes = ["a", "b", "c"].map(|vault| traffic.lane(vault));
-        let mut held = Vec::new();
-        for lane in &lanes {
-            for _ in 0..REQUESTS_OF_A_VAULT {
-                held.push(traffic.enter(lane, deadline()).await.unwrap());
-            }
-        }
-        assert_eq!(mount(&traffic, "d", REQUESTS_OF_A_VAULT, 32).await, SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pause_is_the_whole_vaults_and_of_no_other() {
-        let traffic = Traffic::default();
-        traffic.lane("v").throttled(Some(10 * SECOND));
-        let (paused, other) = tokio::join!(mount(&traffic, "v", 16, 16), mount(&traffic, "w", 16, 16));
-        assert!((11 * SECOND..15 * SECOND).contains(&paused), "{paused:?}");
-        assert_eq!(other, SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pause_that_is_too_long_is_not_begun() {
-        let traffic = Traffic::default();
-        let (start, lane) = (Instant::now(), traffic.lane("v"));
-        lane.throttled(Some(90 * SECOND));
-        lane.throttled(Some(SECOND));
-        assert_eq!(traffic.enter(&lane, deadline()).await.unwrap_err(), Paused(90 * SECOND));
-        assert_eq!(start.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_vault_that_throttles_without_a_word_is_left_alone_for_longer_each_time() {
-        let lane = Traffic::default().lane("v");
-        for longest in [1, 2, 4, 8, 16, 32, 32] {
-            for _ in 0..REQUESTS_OF_A_VAULT {
-                lane.throttled(None);
-            }
-            let pause = lane.remaining().unwrap();
-            assert!((longest * SECOND / 2..=longest * SECOND).contains(&pause), "{pause:?} of {longest} s");
-            tokio::time::sleep(pause).await;
-        }
-        for _ in 0..LONGEST_EXPONENT {
-            lane.answered();
-        }
-        lane.throttled(None);
-        assert!(lane.remaining().unwrap() <= SECOND);
     }
 }

@@ -171,13 +171,13 @@ async fn unknown_parameters_are_warned_of_once_per_class() {
     let claim = world.claim().set("keyVaultName", "x").objects(
         "- {objectName: database-password, objectType: secret, objectAlais: db-password, extra: [1]}",
     );
-    for _ in 0..3 {
-        world.mount(&claim).await.unwrap();
+    for pod in 0..3 {
+        world.mount(&claim.clone().pod(pod)).await.unwrap();
     }
     let log = world.provider.log_with(": mounted", 3);
     assert_eq!(log.matches("did you mean `keyvaultName`?").count(), 1, "{log}");
     assert_eq!(log.matches("did you mean `objectAlias`?").count(), 1, "{log}");
-    world.mount(&claim.set("secretProviderClass", "another-class")).await.unwrap();
+    world.mount(&claim.pod(3).set("secretProviderClass", "another-class")).await.unwrap();
     assert_eq!(world.provider.log_with(": mounted", 4).matches("did you mean `keyvaultName`?").count(), 2);
 }
 

@@ -201,8 +201,8 @@ async fn an_optional_object_may_be_missing_or_disabled_but_not_denied() {
     let world = world(&[]).await;
     let missing = "- {objectName: nowhere, objectType: secret, optional: true}\n";
     let both = format!("{missing}{}", objects(&["api-key"]));
-    for _ in 0..2 {
-        let response = world.mount(&world.claim().objects(&both).set("rotationMaxAge", "0")).await.unwrap();
+    for pod in 0..2 {
+        let response = world.mount(&world.claim().pod(pod).objects(&both)).await.unwrap();
         assert_eq!(files(&response), [("api-key", b"second value".as_slice())]);
         assert_eq!(response.object_version.len(), 1);
     }
@@ -212,14 +212,14 @@ async fn an_optional_object_may_be_missing_or_disabled_but_not_denied() {
 
     world.emulator.set_enabled("myKeyVault", "api-key", false).unwrap();
     let disabled = "- {objectName: api-key, objectType: secret, optional: true}\n";
-    let response = world.mount(&world.claim().pod(1).objects(&format!("{missing}{disabled}"))).await.unwrap();
+    let response = world.mount(&world.claim().pod(2).objects(&format!("{missing}{disabled}"))).await.unwrap();
     assert_eq!((response.files.len(), response.object_version.len()), (0, 1), "no empty list of versions");
 
     world.emulator.set_access("myKeyVault", APP, &[]).unwrap();
-    let refusal = world.refused(&world.claim().pod(2).objects(missing)).await;
+    let refusal = world.refused(&world.claim().pod(3).objects(missing)).await;
     assert_eq!(refusal.code(), Code::PermissionDenied);
     world.emulator.inject(main_vault(), Fault::Refuse);
-    let refusal = world.refused(&world.claim().pod(3).objects(missing).timeout(Duration::from_secs(5))).await;
+    let refusal = world.refused(&world.claim().pod(4).objects(missing).timeout(Duration::from_secs(5))).await;
     assert_eq!(refusal.code(), Code::Internal);
 }
 

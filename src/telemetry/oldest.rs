@@ -1,0 +1,64 @@
+//! The oldest of what was noted lately.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is older than two of these is forgotten.
+const WINDOW: Duration = Duration::from_secs(300);
+
+/// The greatest age that was noted in the last five to ten minutes: a scraper that comes by once a minute
+/// misses none, and several scrapers do not take it from each other.
+#[derive(Debug, Default)]
+pub(super) struct Oldest(Mutex<Windows>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Windows {
+    current: Option<(Instant, Duration)>,
+    previous: Option<(Instant, Duration)>,
+}
+
+impl Oldest {
+    pub(super) fn note(&self, age: Duration) {
+        let now = Instant::now();
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut windows.current {
+            Some((begun, oldest)) if now - *begun < WINDOW => *oldest = age.max(*oldest),
+            current => {
+                let ended = current.replace((now, age));
+                windows.previous = ended;
+            }
+        }
+    }
+
+    /// Zero if nothing was noted.
+    pub(super) fn age(&self) -> Duration {
+        let Windows { current, previous } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = [current, previous].into_iter().flatten();
+        let recent = recent.filter(|(begun, _)| begun.elapsed() < 2 * WINDOW);
+        recent.map(|(_, age)| age).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_greatest_age_stands_for_five_minutes_and_is_gone_after_ten() {
+        let oldest = Oldest::default();
+        assert_eq!(oldest.age(), Duration::ZERO);
+        oldest.note(Duration::from_secs(3600));
+        oldest.note(Duration::from_secs(60));
+        advance(WINDOW).await;
+        oldest.note(Duration::from_secs(90));
+        assert_eq!(oldest.age(), Duration::from_secs(3600));
+        advance(WINDOW).await;
+        assert_eq!(oldest.age(), Duration::from_secs(90));
+        advance(WINDOW).await;
+        assert_eq!(oldest.age(), Duration::ZERO);
+    }
+}
