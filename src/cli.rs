@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod mount;
+pub mod pipeline;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -7,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use mount::MountArgs;
 use serve::ServeArgs;
 
 /// Azure Key Vault provider for the Secrets Store CSI driver.
@@ -32,6 +35,7 @@ enum Command {
     /// Serve the driver; what is done without a subcommand
     #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
+    Mount(Box<MountArgs>),
 }
 
 /// Runs the command line: 0 for success, 1 for a failure, 2 for wrong usage.
@@ -44,11 +48,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let args = match cli.command {
-        Some(Command::Serve(args)) => *args,
-        None => cli.serve,
+    let done = match &cli.command {
+        Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Mount(args)) => mount::run(args),
+        None => serve::run(&cli.serve),
     };
-    match serve::run(&args) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -107,6 +107,8 @@ impl Identities {
             Identity::Workload(workload) => self.standing(workload, &key).await,
             Identity::ServicePrincipal(_) | Identity::Managed(_) => Standing::Proven,
         };
+        let IdentityKey { mode, tenant, client, .. } = key.as_ref();
+        tracing::debug!(?mode, client, tenant, "identity known");
         Ok(Login { identity: identity.clone(), authority: authority.clone(), key, standing })
     }
 

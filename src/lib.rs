@@ -7,7 +7,8 @@
 //!                          policy → plan     vault → cache
 //! ```
 //!
-//! [`plan`] and [`render`] know no network and no clock. `anyhow` is for [`cli`], [`settings`] and
+//! [`manifest`] reads what people write for the cluster, and [`yaml`] is what it and [`plan`] read
+//! it with. [`plan`] and [`render`] know no network and no clock. `anyhow` is for [`cli`], [`settings`] and
 //! [`server`], which end the process; below, each layer has one error type, and each error knows
 //! its [`code::Code`].
 
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod code;
 pub mod deliver;
 pub mod identity;
+pub mod manifest;
 pub mod mount;
 pub mod plan;
 pub mod policy;
@@ -31,3 +33,4 @@ pub mod settings;
 pub mod telemetry;
 pub mod transport;
 pub mod vault;
+pub mod yaml;

@@ -35,7 +35,7 @@ use crate::policy::PolicyFile;
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
-use crate::telemetry::{Came, Metrics};
+use crate::telemetry::{Came, Metrics, milliseconds_since};
 use crate::vault::{Fetched, Object, VaultError, Vaults};
 use fetch::Occasion;
 use held::Held;
@@ -97,6 +97,8 @@ impl Mounter {
         let rotated = !request.current_object_version.is_empty();
         let fetching = async {
             let plan = self.plan(request).await?;
+            let (objects, milliseconds) = (plan.objects.len(), milliseconds_since(arrived));
+            tracing::debug!(objects, milliseconds, "planned");
             self.told.tell(&plan.pod, &plan.warnings);
             if let Some(policy) = &self.policy {
                 policy.check(&plan).await?;
@@ -104,7 +106,7 @@ impl Mounter {
             let occasion = self.occasion(&plan, rotated, arrived);
             let fetched = self.fetch(&plan, occasion, &held, deadline).await?;
             held.warn();
-            let options = self.render_options;
+            let (options, begun) = (self.render_options, Instant::now());
             let objects = plan.objects;
             let rendered =
                 if fetched.iter().flatten().flat_map(|object| object.versions()).any(Fetched::is_costly) {
@@ -121,6 +123,7 @@ impl Mounter {
                     render_all(&objects, &fetched, options, deadline)
                 };
             let Contents { files, versions, warnings } = rendered?;
+            tracing::debug!(files = files.len(), milliseconds = milliseconds_since(begun), "rendered");
             self.told.tell(&plan.pod, &warnings);
             Ok((plan.target, plan.pod, deliver::distinct(files)?, versions))
         };
@@ -169,7 +172,11 @@ impl Mounter {
         }
     }
 
-    async fn plan(&self, mut request: MountRequest) -> Result<MountPlan, MountError> {
+    /// Reads a request as [`Self::mount`] does, and asks nobody.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub async fn plan(&self, mut request: MountRequest) -> Result<MountPlan, MountError> {
         let attributes = Attributes::parse("attributes", &request.attributes)?;
         attributes.record(&tracing::Span::current());
         let secrets = Attributes::parse("secrets", &request.secrets)?;
@@ -192,6 +199,7 @@ impl Mounter {
     /// Writes the files here. The work is joined before this returns; if the caller goes away, it
     /// stops at the next file and lets go of the target.
     async fn write(&self, target: &Path, files: Vec<File>, deadline: Deadline) -> Result<(), DeliverError> {
+        let (begun, count) = (Instant::now(), files.len());
         let held = deadline.limit(self.targets.lock(target)).await;
         let held = held.ok_or_else(|| DeliverError::Busy(target.to_owned()))?;
         let gone = Arc::new(AtomicBool::new(false));
@@ -205,7 +213,10 @@ impl Mounter {
         .await;
         drop(on_drop);
         match written {
-            Ok(outcome) => outcome.map(|outcome| tracing::debug!(?outcome, "files written")),
+            Ok(outcome) => outcome.map(|outcome| {
+                let milliseconds = milliseconds_since(begun);
+                tracing::debug!(?outcome, files = count, milliseconds, "files written");
+            }),
             Err(_) => Err(DeliverError::Defect),
         }
     }

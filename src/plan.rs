@@ -16,7 +16,6 @@ mod paths;
 #[cfg(test)]
 mod tests;
 mod token;
-mod yaml;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -24,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use attributes::Attributes;
+pub(crate) use attributes::{POD_ACCOUNT, POD_NAME, POD_NAMESPACE, TOKENS, boolean};
 pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
 pub(crate) use finding::quoted;
 pub use finding::{Fault, Finding, PlanError, Severity};
@@ -179,10 +179,10 @@ fn pod(attributes: &Attributes, findings: &mut Findings) -> Pod {
         text(key)
     };
     Pod {
-        name: required("csi.storage.k8s.io/pod.name"),
+        name: required(POD_NAME),
         uid: text("csi.storage.k8s.io/pod.uid"),
-        namespace: required(attributes::POD_NAMESPACE),
-        service_account: text(attributes::POD_ACCOUNT),
+        namespace: required(POD_NAMESPACE),
+        service_account: text(POD_ACCOUNT),
         class: text("secretProviderClass"),
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::cache::Cache;
+use crate::cli::pipeline::PipelineArgs;
 use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
@@ -29,6 +30,13 @@ use crate::vault::Vaults;
 pub struct Settings {
     /// Where and how to serve.
     pub listen: Listen,
+    /// How to mount.
+    pub pipeline: Pipeline,
+}
+
+/// What an operator decides of all mounts.
+#[derive(Debug)]
+pub struct Pipeline {
     /// What requests leave out.
     pub defaults: Defaults,
     /// The file that says what may be mounted; without one it is for Key Vault alone to say.
@@ -63,18 +71,12 @@ impl Settings {
     /// # Errors
     /// A sentence that names the flag.
     pub fn new(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let cloud = Cloud::parse(&args.cloud_name).map_err(|fault| flag("--cloud-name", &fault))?;
-        let suffixes = args.allowed_vault_suffix.iter().map(|text| VaultSuffix::parse(text));
-        let allowed_vault_suffixes =
-            suffixes.collect::<Result<_, _>>().map_err(|fault| flag("--allowed-vault-suffix", &fault))?;
         if !args.healthz_path.starts_with('/') || args.healthz_path.contains(['{', '}', '*', ' ', '?', '#']) {
             bail!("--healthz-path={:?} is not a plain path such as /healthz", args.healthz_path);
         }
         if !args.metrics_backend.eq_ignore_ascii_case("prometheus") {
             bail!("--metrics-backend={:?} is not known; the only one is prometheus", args.metrics_backend);
         }
-        let default_tenant = args.default_tenant_id.as_deref().map(TenantId::parse).transpose();
-        let default_tenant = default_tenant.map_err(|fault| flag("--default-tenant-id", &fault))?;
         let (rotation_max_age, rotation_max_age_limit) =
             (*args.rotation_max_age, *args.rotation_max_age_limit);
         if rotation_max_age > rotation_max_age_limit {
@@ -84,7 +86,8 @@ impl Settings {
                 args.rotation_max_age_limit
             );
         }
-        let cluster = cluster(args, environment);
+        let pipeline = Pipeline::new(&args.pipeline, environment)?;
+        let keys = keys(args, pipeline.cluster.as_ref())?;
         Ok(Self {
             listen: Listen {
                 socket: socket::path(&args.endpoint)?,
@@ -95,29 +98,60 @@ impl Settings {
                 metrics_port: args.prometheus_port,
                 drain_timeout: args.drain_timeout.into(),
             },
+            pipeline: Pipeline {
+                defaults: Defaults {
+                    rotation_max_age,
+                    rotation_max_age_limit,
+                    stale_if_error: *args.stale_if_error,
+                    ..pipeline.defaults
+                },
+                policy_file: args.policy_file.clone(),
+                cache_max_bytes: args.cache_max_bytes,
+                file_writer: args.file_writer,
+                max_response_bytes: args.max_response_bytes,
+                keys,
+                ..pipeline
+            },
+        })
+    }
+}
+
+impl Pipeline {
+    /// Checks the flags, and adds what the environment says, as [`Settings::new`] does. What is for a
+    /// server to decide is as one mount needs it: nothing is shared, and the files are written here.
+    ///
+    /// # Errors
+    /// A sentence that names the flag.
+    pub fn new(args: &PipelineArgs, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let cloud = args.cloud_name.as_deref().map_or(Ok(Cloud::Public), Cloud::parse);
+        let cloud = cloud.map_err(|fault| flag("--cloud-name", &fault))?;
+        let suffixes = args.allowed_vault_suffix.iter().map(|text| VaultSuffix::parse(text));
+        let allowed_vault_suffixes =
+            suffixes.collect::<Result<_, _>>().map_err(|fault| flag("--allowed-vault-suffix", &fault))?;
+        let default_tenant = args.default_tenant_id.as_deref().map(TenantId::parse).transpose();
+        let default_tenant = default_tenant.map_err(|fault| flag("--default-tenant-id", &fault))?;
+        Ok(Self {
             defaults: Defaults {
                 cloud,
                 tenant: default_tenant.clone(),
                 allowed_vault_suffixes,
-                rotation_max_age,
-                rotation_max_age_limit,
-                stale_if_error: *args.stale_if_error,
                 failover_vaults: failover_vaults(&args.failover_vault)?,
+                ..Defaults::default()
             },
-            policy_file: args.policy_file.clone(),
-            cache_max_bytes: args.cache_max_bytes,
+            policy_file: None,
+            cache_max_bytes: 0,
             render_options: render::Options {
                 construct_chain: args.construct_pem_chain,
                 separate_files: args.write_cert_and_key_in_separate_files,
             },
-            file_writer: args.file_writer,
-            max_response_bytes: args.max_response_bytes,
+            file_writer: FileWriter::Provider,
+            max_response_bytes: usize::MAX,
             application_id: args.custom_user_agent.clone().filter(|agent| !agent.is_empty()),
             imds: Url::parse(&args.imds_endpoint)
                 .with_context(|| format!("--imds-endpoint={:?} is not a URL", args.imds_endpoint))?,
             token_proxy: token_proxy(args)?,
-            keys: keys(args, cluster.as_ref())?,
-            cluster,
+            keys: KeySource::None,
+            cluster: cluster(args, environment),
             default_tenant,
         })
     }
@@ -201,7 +235,7 @@ fn failover_vaults(texts: &[String]) -> anyhow::Result<BTreeMap<VaultName, Vault
     Ok(vaults)
 }
 
-fn token_proxy(args: &ServeArgs) -> anyhow::Result<TokenProxy> {
+fn token_proxy(args: &PipelineArgs) -> anyhow::Result<TokenProxy> {
     let url = Url::parse(&args.token_proxy_url)
         .ok()
         .filter(|url| url.scheme() == "https" && url.host_str().is_some());
@@ -216,7 +250,7 @@ fn flag(name: &str, fault: &Fault) -> anyhow::Error {
 }
 
 /// Every pod is told where its cluster's API server is.
-fn cluster(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Option<ClusterApi> {
+fn cluster(args: &PipelineArgs, environment: impl Fn(&str) -> Option<String>) -> Option<ClusterApi> {
     let host = environment("KUBERNETES_SERVICE_HOST")?;
     let port = environment("KUBERNETES_SERVICE_PORT")?;
     let host = if host.contains(':') { format!("[{host}]") } else { host };

@@ -6,6 +6,13 @@ mod oldest;
 mod served;
 mod watched;
 
+use tokio::time::Instant;
+
 pub use metrics::Metrics;
 pub use served::{Came, Served};
 pub use watched::{Kind, Labels};
+
+/// Whole milliseconds since `begun`, for log lines.
+pub(crate) fn milliseconds_since(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

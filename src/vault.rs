@@ -33,7 +33,7 @@ use crate::cache::Weigh;
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, milliseconds_since};
 use crate::transport;
 use bearer::{Bearer, NoCredential};
 pub use traffic::Known;
@@ -187,15 +187,19 @@ impl Vaults {
         version: Option<&str>,
         asking: Asking<'_>,
     ) -> Result<Fetched, VaultError> {
-        let (client, token) = (self.client(object)?, asking.token);
-        self.send(object, asking, || async {
+        let (client, token, begun) = (self.client(object)?, asking.token, Instant::now());
+        let fetched = self.send(object, asking, || async {
             match &client {
                 Client::Secrets(client) => secrets::get(client, object, version, token).await,
                 Client::Keys(client) => keys::get(client, object, version, token).await,
                 Client::Certificates(client) => certificates::get(client, object, version, token).await,
             }
-        })
-        .await
+        });
+        let fetched = fetched.await?;
+        let ObjectPlan { kind, name, vault, .. } = object;
+        let (version, milliseconds) = (&fetched.version, milliseconds_since(begun));
+        tracing::debug!(%vault, %kind, %name, version, milliseconds, "object fetched");
+        Ok(fetched)
     }
 
     async fn versions(
@@ -235,7 +239,11 @@ impl Vaults {
         // In a box: a request that waits for its turn, as thousands may, is not made yet.
         let request = || {
             Box::pin(async {
+                let begun = Instant::now();
                 let answer = self.observed(object, request()).await;
+                if let (Err(error), Some(_)) = (&answer, asking.token) {
+                    tracing::debug!(%error, milliseconds = milliseconds_since(begun), "object not fetched");
+                }
                 if let Some(error) = answer.as_ref().err().filter(|error| proven && error.is_outage()) {
                     lock(&self.outages).put(authority.to_owned(), error.failure.clone());
                 }

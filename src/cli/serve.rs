@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::Args;
 use clap::builder::ArgAction;
-use clap::{Args, value_parser};
 
+use super::pipeline::{PipelineArgs, parse_bool};
 use crate::deliver::FileWriter;
-use crate::identity::{IMDS, TokenProxy};
 use crate::server;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, logs};
@@ -56,24 +56,12 @@ pub struct ServeArgs {
     /// How old a value may be that is served while Key Vault or Entra cannot be reached; 0s for none
     #[arg(long, default_value = "24h")]
     pub stale_if_error: humantime::Duration,
-    /// A vault, by name, that is asked on first mounts while another is unavailable; may be repeated
-    #[arg(long, value_name = "VAULT=REPLICA")]
-    pub failover_vault: Vec<String>,
     /// A file of rules, YAML, that say which namespaces may mount which objects; what no rule allows is denied
     #[arg(long, value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
     /// How many bytes of fetched objects are kept in memory, at most
     #[arg(long, default_value_t = 32 << 20)]
     pub cache_max_bytes: usize,
-    /// The cloud of classes that name none
-    #[arg(long, default_value = "AzurePublicCloud")]
-    pub cloud_name: String,
-    /// The tenant of classes and service accounts that name none
-    #[arg(long)]
-    pub default_tenant_id: Option<String>,
-    /// DNS suffix that a class's vaultURL may use besides its cloud's own; may be repeated
-    #[arg(long)]
-    pub allowed_vault_suffix: Vec<String>,
     /// Public keys of the cluster's service account issuer, a JSON Web Key Set: a file or an https
     /// URL. In a cluster they come from the API server by themselves
     #[arg(long)]
@@ -81,33 +69,9 @@ pub struct ServeArgs {
     /// The issuer whose keys --service-account-jwks holds
     #[arg(long)]
     pub service_account_issuer: Option<String>,
-    /// Where the provider's own token and the cluster's CA are, in a cluster
-    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
-    pub service_account_dir: PathBuf,
-    /// The token proxy of AKS, for identity binding
-    #[arg(long, default_value = TokenProxy::URL)]
-    pub token_proxy_url: String,
-    /// The server name of the token proxy; computed from the API server's certificate if left out
-    #[arg(long)]
-    pub sni_name: Option<String>,
-    /// The metadata service that gives a node the tokens of its managed identities
-    #[arg(long, default_value = IMDS)]
-    pub imds_endpoint: String,
-    /// Goes before the user agent of requests to Key Vault
-    #[arg(long)]
-    pub custom_user_agent: Option<String>,
-    /// Put the chain of a certificate's secret in order: leaf, intermediates, root
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
-    pub construct_pem_chain: bool,
-    /// Write certificate and key of a certificate's secret also as files that end in .crt and .key
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
-    pub write_cert_and_key_in_separate_files: bool,
-    /// Write log lines as JSON
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
-    pub log_format_json: bool,
-    /// Verbosity, 0 to 10
-    #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0, value_parser = value_parser!(u8).range(0..=10))]
-    pub verbosity: u8,
+    /// How to mount
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
     #[command(flatten)]
     compatible: CompatibleArgs,
 }
@@ -134,28 +98,19 @@ impl CompatibleArgs {
     }
 }
 
-/// A boolean as the Go provider's flags take it (`strconv.ParseBool`).
-fn parse_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err("write true or false".to_owned()),
-    }
-}
-
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// If the settings are wrong, or a socket or port cannot be bound.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    logs::start(args.log_format_json, args.verbosity);
+    logs::start(args.pipeline.log_format_json, args.pipeline.verbosity);
     args.compatible.warn();
     let settings = Settings::new(args, |name| std::env::var(name).ok())?;
     let listen = settings.listen.clone();
     let metrics = Arc::new(Metrics::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
-        let mounter = settings.mounter(&metrics)?;
+        let mounter = settings.pipeline.mounter(&metrics)?;
         server::serve(listen, mounter, metrics).await
     });
     // An abandoned mount must not hold the process.

@@ -16,6 +16,7 @@ use azure_identity::{
     UserAssignedId,
 };
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use url::Url;
 
 use super::certificate::ClientCertificate;
@@ -26,7 +27,7 @@ use crate::clock::Clock;
 use crate::plan::{ClientCredential, Identity, ServicePrincipal, TenantId, Through};
 use crate::retry::{Deadline, retrying};
 use crate::secret::SecretText;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, milliseconds_since};
 use crate::transport;
 
 /// An access token for Key Vault.
@@ -131,12 +132,12 @@ impl Exchange {
             }
             Identity::Workload(_) | Identity::ServicePrincipal(_) => at("Entra", authority),
         };
-        let host = asked.as_str();
+        let (host, begun) = (asked.as_str(), Instant::now());
         let late = || IdentityError::late_from(asked.clone());
         // Once for all attempts: opening a certificate is work, and it has a thread of its own.
         let assertion = deadline.limit(self.own_assertion(identity, authority)).await;
         let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
-        retrying(deadline, late, || async {
+        let attempt = || async {
             let _place = self.places.acquire().await.map_err(|_| late())?;
             let credential = self.credential(identity, authority, host, assertion.as_ref()).await?;
             let acquired = self.clock.now();
@@ -147,8 +148,15 @@ impl Exchange {
                 SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
             let text = SecretText::new(token.token.secret().to_owned());
             Ok(AccessToken::new(text, acquired, life))
-        })
-        .await
+        };
+        let attempt = || async {
+            attempt().await.inspect_err(
+                |error| tracing::debug!(%error, milliseconds = milliseconds_since(begun), "no access token"),
+            )
+        };
+        let token = retrying(deadline, late, attempt).await?;
+        tracing::debug!(from = host, scope, milliseconds = milliseconds_since(begun), "access token granted");
+        Ok(token)
     }
 
     /// A credential of its own for every exchange: it keeps its access token in itself, and a kept one

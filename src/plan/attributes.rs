@@ -29,16 +29,18 @@ pub(super) const PARAMETERS: &[&str] = &[
     "vaultURL",
 ];
 
+/// The key of the pod's name.
+pub(crate) const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
 /// The key of the pod's namespace.
-pub(super) const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+pub(crate) const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
 /// The key of the pod's service account.
-pub(super) const POD_ACCOUNT: &str = "csi.storage.k8s.io/serviceAccount.name";
+pub(crate) const POD_ACCOUNT: &str = "csi.storage.k8s.io/serviceAccount.name";
 /// The key, among the attributes or the secrets, of the pod's service account tokens.
-pub(super) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
+pub(crate) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
 /// What a mount's span shows of the attributes.
 const SPAN_FIELDS: [(&str, &str); 6] = [
-    ("pod", "csi.storage.k8s.io/pod.name"),
+    ("pod", POD_NAME),
     ("namespace", POD_NAMESPACE),
     ("service_account", POD_ACCOUNT),
     ("class", "secretProviderClass"),
@@ -141,7 +143,7 @@ impl Attributes {
 }
 
 /// A boolean as Go's `strconv.ParseBool` reads it; nothing is false.
-pub(super) fn boolean(text: &str) -> Result<bool, Fault> {
+pub(crate) fn boolean(text: &str) -> Result<bool, Fault> {
     match text {
         "" | "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),

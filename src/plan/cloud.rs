@@ -39,6 +39,14 @@ impl Cloud {
         }
     }
 
+    /// The cloud whose Entra is at this URL, as `AZURE_AUTHORITY_HOST` has it.
+    pub fn of_authority(url: &str) -> Option<Self> {
+        let host = Url::parse(url).ok().filter(|url| url.scheme() == "https")?.host_str()?.to_owned();
+        [Self::Public, Self::UsGovernment, Self::China, Self::Germany].into_iter().find(|cloud| {
+            cloud.endpoints().is_some_and(|endpoints| endpoints.authority.host_str() == Some(host.as_str()))
+        })
+    }
+
     /// The cloud's endpoints; `None` for Azure Stack, whose environment file says them.
     pub fn endpoints(self) -> Option<Endpoints> {
         let (authority, suffix) = match self {
@@ -280,6 +288,17 @@ mod tests {
             assert_eq!(Cloud::parse(text).unwrap(), cloud);
         }
         assert!(Cloud::parse("AzureMoonCloud").is_err());
+    }
+
+    #[test]
+    fn a_cloud_is_known_by_its_entra() {
+        let of = Cloud::of_authority;
+        assert_eq!(of("https://login.microsoftonline.com/"), Some(Cloud::Public));
+        assert_eq!(of("https://login.microsoftonline.us"), Some(Cloud::UsGovernment));
+        assert_eq!(of("https://login.chinacloudapi.cn/"), Some(Cloud::China));
+        for stranger in ["http://login.microsoftonline.com/", "https://login.evil.test/", "login", ""] {
+            assert_eq!(of(stranger), None, "{stranger}");
+        }
     }
 
     #[test]

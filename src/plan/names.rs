@@ -244,7 +244,7 @@ impl ClientId {
     }
 
     /// Reads a client id of Entra's own form, a UUID.
-    pub(super) fn parse_uuid(text: &str) -> Option<Self> {
+    pub(crate) fn parse_uuid(text: &str) -> Option<Self> {
         let groups = text.split('-').map(str::len).collect::<Vec<_>>();
         let digits = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
         (groups == [8, 4, 4, 4, 12] && digits).then(|| Self(text.to_owned()))

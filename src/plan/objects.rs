@@ -9,7 +9,7 @@ use super::finding::{Fault, Findings, nearest, quoted};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 use super::paths;
-use super::yaml::{self, Budget, Node};
+use crate::yaml::{self, Budget, Entry, Node, Value, YamlError};
 
 const FIELDS: &[&str] = &[
     "filePermission",
@@ -83,14 +83,14 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
     if text.contains('\0') {
         return Err(Fault::new("it holds a NUL byte", "remove it"));
     }
-    let items = match yaml::parse(text, budget)? {
-        Some(Node::Sequence(items)) => items,
-        Some(Node::Mapping(entries)) => {
-            let known = entries.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>();
+    let items = match yaml::parse(text, budget).map_err(fault)?.map(|node| node.value) {
+        Some(Value::Sequence(items)) => items,
+        Some(Value::Mapping(entries)) => {
+            let known = entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>();
             let hint = nearest("array", &known).filter(|key| *key != "array").map(str::to_owned);
-            match entries.into_iter().find(|(key, _)| key == "array") {
-                Some((_, Node::Sequence(items))) => items,
-                Some((_, other)) => {
+            match entries.into_iter().find(|entry| entry.key == "array").map(|entry| entry.value) {
+                Some(Node { value: Value::Sequence(items), .. }) => items,
+                Some(other) => {
                     return Err(Fault::new(format!("`array` is {}, not a list", other.kind()), SHAPE));
                 }
                 None => {
@@ -102,7 +102,7 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
                 }
             }
         }
-        Some(Node::Scalar(_)) => return Err(Fault::new("it is text, not a list", SHAPE)),
+        Some(Value::Scalar(_)) => return Err(Fault::new("it is text, not a list", SHAPE)),
         None => return Err(Fault::new("it is empty", SHAPE)),
     };
     if items.is_empty() {
@@ -117,25 +117,31 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
 
 /// The fields of one element: a mapping, or text that is one.
 fn fields(item: Node, budget: &mut Budget) -> Result<Vec<(String, String)>, Fault> {
-    let node = match item {
-        Node::Scalar(text) => yaml::parse(&text, budget)?.unwrap_or(Node::Scalar(String::new())),
-        node => node,
+    let node = match item.text() {
+        Some(text) => yaml::parse(text, budget).map_err(fault)?.unwrap_or(item),
+        None => item,
     };
-    let Node::Mapping(entries) = node else {
+    let kind = node.kind();
+    let Value::Mapping(entries) = node.value else {
         return Err(Fault::new(
-            format!("it is {}, not an object", node.kind()),
+            format!("it is {kind}, not an object"),
             "write `objectName: …` and `objectType: secret`",
         ));
     };
     entries
         .into_iter()
-        .map(|(key, value)| match value {
-            Node::Scalar(text) => Ok((key, text.trim().to_owned())),
+        .map(|Entry { key, value, .. }| match value.text() {
+            Some(text) => Ok((key, text.trim().to_owned())),
             // An unknown field may be of any shape; it is warned of, not read.
-            _ if !FIELDS.contains(&key.as_str()) => Ok((key, String::new())),
-            other => Err(Fault::new(format!("{key} is {}, not text", other.kind()), "give a single value")),
+            None if !FIELDS.contains(&key.as_str()) => Ok((key, String::new())),
+            None => Err(Fault::new(format!("{key} is {}, not text", value.kind()), "give a single value")),
         })
         .collect()
+}
+
+fn fault(error: YamlError) -> Fault {
+    let YamlError { position, problem, mend } = error;
+    Fault::new(format!("line {}, column {}: {problem}", position.line, position.column), mend)
 }
 
 struct Fields {

@@ -6,7 +6,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 /// Starts logging. `verbosity` is klog's: 0 to 10; what an operator needs is there at 0.
 ///
@@ -18,13 +18,19 @@ pub fn start(json: bool, verbosity: u8) {
         2..=7 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("keyvault_csi_provider", level);
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     } else {
         lines.with_ansi(io::stderr().is_terminal()).boxed()
     };
+    start_with(lines, level);
+}
+
+/// Starts logging by `layer`, which gets this crate's own events up to `level`, and of others what they
+/// warn of.
+pub fn start_with(layer: impl Layer<Registry> + Send + Sync, level: LevelFilter) {
+    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("keyvault_csi_provider", level);
     // A second start, in a process that hosts several servers, keeps the first one's settings.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
+    let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
 }

@@ -10,20 +10,20 @@ use tonic::Code;
 
 use crate::harness::{APP, Claim, OTHER_APP, Provider, TENANT, VALUE, World, files, seed};
 
-const PRINCIPAL: &str = "55555555-5555-4555-8555-555555555555";
-const SYSTEM: &str = "66666666-6666-4666-8666-666666666666";
-const USER: &str = "77777777-7777-4777-8777-777777777777";
-const CLIENT_SECRET: &str = "a-client-secret-value";
+pub const PRINCIPAL: &str = "55555555-5555-4555-8555-555555555555";
+pub const SYSTEM: &str = "66666666-6666-4666-8666-666666666666";
+pub const USER: &str = "77777777-7777-4777-8777-777777777777";
+pub const CLIENT_SECRET: &str = "a-client-secret-value";
 
-fn data(name: &str) -> Vec<u8> {
+pub fn data(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
 }
 
-fn text(name: &str) -> String {
+pub fn text(name: &str) -> String {
     String::from_utf8(data(name)).unwrap()
 }
 
-fn seed_with_applications() -> Seed {
+pub fn seed_with_applications() -> Seed {
     let principal = Identity::new("principal", PRINCIPAL)
         .client_secret(CLIENT_SECRET)
         .certificate(text("chain/rsa-leaf.pem"));

@@ -28,6 +28,7 @@ mod metrics;
 mod mounting;
 mod objects;
 mod obstacles;
+mod one_mount;
 mod outages;
 mod policy;
 mod process;

@@ -1,0 +1,147 @@
+//! Where manifests come from: files, folders of them, standard input.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use super::Documents;
+
+/// A file that has been read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What messages call it: the path as it was given, or `<stdin>`.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+impl Source {
+    /// Its documents.
+    pub fn documents(&self) -> Documents<'_> {
+        Documents::new(&self.name, &self.text)
+    }
+}
+
+/// A file or folder that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {problem}: {error}")]
+pub struct SourceError {
+    /// The path as it was given, or `<stdin>`.
+    pub name: String,
+    problem: &'static str,
+    #[source]
+    error: io::Error,
+}
+
+/// Reads what was named on a command line, one file after the other: files of any name, folders with
+/// every `.yaml`, `.yml` and `.json` below them, and standard input as `-`.
+#[derive(Debug)]
+pub struct Sources {
+    named: vec::IntoIter<PathBuf>,
+    /// What was found in folders, last first.
+    found: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// Of these files, folders and `-`.
+    pub fn new(named: Vec<PathBuf>) -> Self {
+        Self { named: named.into_iter(), found: Vec::new() }
+    }
+
+    /// Keeps what is in a folder, to be read next. Neither hidden files nor linked folders are looked
+    /// into: the first are other programs', the second may lead in a circle.
+    fn open(&mut self, folder: &Path) -> io::Result<()> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            let extension = path.extension().and_then(OsStr::to_str);
+            let manifest = extension.is_some_and(|extension| EXTENSIONS.contains(&extension));
+            if !hidden && (entry.file_type()?.is_dir() || (manifest && !path.is_dir())) {
+                found.push(path);
+            }
+        }
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        self.found.append(&mut found);
+        Ok(())
+    }
+}
+
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+impl Iterator for Sources {
+    type Item = Result<Source, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let path = self.found.pop().or_else(|| self.named.next())?;
+            if path.as_os_str() == "-" {
+                return Some(read("<stdin>".to_owned(), io::stdin().lock()));
+            }
+            let name = path.to_string_lossy().into_owned();
+            if path.is_dir() {
+                match self.open(&path) {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        return Some(Err(SourceError { name, problem: "the folder cannot be read", error }));
+                    }
+                }
+            }
+            return Some(match File::open(&path) {
+                Ok(file) => read(name, file),
+                Err(error) => Err(SourceError { name, problem: "the file cannot be opened", error }),
+            });
+        }
+    }
+}
+
+fn read(name: String, mut file: impl Read) -> Result<Source, SourceError> {
+    let mut text = String::new();
+    match file.read_to_string(&mut text) {
+        Ok(_) => Ok(Source { name, text }),
+        Err(error) => Err(SourceError { name, problem: "it cannot be read as UTF-8 text", error }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn folders_are_read_in_order_and_what_is_unreadable_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir_all(path("b/c.yaml")).unwrap();
+        fs::create_dir(path(".git")).unwrap();
+        for name in ["a.yml", "b/c.yaml/d.json", "b/z.yaml", "e.txt", ".git/f.yaml", "named"] {
+            fs::write(path(name), name).unwrap();
+        }
+        fs::write(path("b/x.yaml"), b"\xff").unwrap();
+        symlink(".", path("b/circle")).unwrap();
+        symlink("../named", path("b/link.yaml")).unwrap();
+        symlink("nowhere", path("b/nowhere.yaml")).unwrap();
+        let named = ["named", "missing", "."].map(|name| folder.path().join(name));
+        let read = Sources::new(named.to_vec()).map(|source| source.map_err(|error| error.name));
+        let read = read.map(|source| source.map(|source| source.text)).collect::<Vec<_>>();
+        let bad = |name: &str| Err(folder.path().join(name).to_str().unwrap().to_owned());
+        let good = |text: &str| Ok(text.to_owned());
+        assert_eq!(
+            read,
+            [
+                good("named"),
+                bad("missing"),
+                good("a.yml"),
+                good("b/c.yaml/d.json"),
+                good("named"),
+                bad("./b/nowhere.yaml"),
+                bad("./b/x.yaml"),
+                good("b/z.yaml"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! What `mount` says: before, while, and instead of mounting.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use keyvault_emulator::{Fault, Target};
+use nix::unistd::geteuid;
+
+use super::site::{BARE, OBJECTS, Parameters, Site, WORKLOAD, ended, manifest};
+use crate::harness::{APP, OTHER_APP, PROGRAM, TENANT, VALUE};
+use crate::identities::{CLIENT_SECRET, PRINCIPAL, USER, data};
+
+/// `words` one after the other, each somewhere behind the one before.
+fn assert_in_order(text: &str, words: &[&str]) {
+    let mut rest = text;
+    for word in words {
+        let Some((_, after)) = rest.split_once(word) else { panic!("{word:?} is not next in:\n{text}") };
+        rest = after;
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_plan_and_asks_nobody() {
+    let site = Site::start().await;
+    let objects = format!(
+        "{OBJECTS}- {{objectName: api-key, objectType: secret, filePermission: 0400, optional: true, objectVersionHistory: 3}}\n"
+    );
+    site.class(&[&WORKLOAD[..3], &[("objects", &*objects)]].concat());
+    let shown = site.run(&["--token-file=token", "--dry-run"], &[]).await.succeeded();
+    assert_in_order(
+        &shown.output,
+        &[
+            "my-class in namespace default",
+            APP,
+            TENANT,
+            "--token-file=token, subject system:serviceaccount:default:workload-identity-sa",
+            "https://login.microsoftonline.com/",
+            "https://vault.azure.net",
+            "secrets, which is made with mode 0700",
+            "secret database-password of mykeyvault.vault.azure.net -> db-password, mode 0644",
+            "secret api-key of mykeyvault.vault.azure.net, the newest 3 versions, if it is there -> api-key/0, api-key/1, …, mode 0400",
+            "Nothing was asked for",
+        ],
+    );
+    for (parameters, args, environment, words) in [
+        (
+            WORKLOAD,
+            &[][..],
+            &[("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)][..],
+            PRINCIPAL,
+        ),
+        (BARE, &["--managed-identity"], &[], "the system-assigned managed identity"),
+        (BARE, &[&*format!("--managed-identity={USER}")], &[], USER),
+        (
+            WORKLOAD,
+            &["--token-file=token"],
+            &[("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")],
+            "mykeyvault.vault.usgovcloudapi.net",
+        ),
+        (
+            WORKLOAD,
+            &["--token-file=token", "--cloud-name=AzureChinaCloud"],
+            &[("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")],
+            "https://login.chinacloudapi.cn/",
+        ),
+        (
+            WORKLOAD,
+            &["--token-file=token", "--namespace=other", "--write-cert-and-key-in-separate-files"],
+            &[],
+            "namespace other",
+        ),
+    ] {
+        site.class(parameters);
+        let args = [args, &["--dry-run"]].concat();
+        let shown = site.run(&args, environment).await.succeeded();
+        assert!(shown.output.contains(words), "{words:?} is not in {shown:?}");
+        assert!(!shown.output.contains(CLIENT_SECRET) && !shown.output.contains(&site.token()), "{shown:?}");
+    }
+    assert!(site.emulator.requests().is_empty(), "nothing left the machine");
+    assert!(!site.target().exists(), "nothing was written");
+}
+
+#[tokio::test]
+async fn an_explanation_names_the_steps_in_order_and_no_secret() {
+    let site = Site::start().await;
+    let told = site.run(&["--token-file=token", "--explain"], &[]).await.succeeded();
+    assert_in_order(
+        &told.errors,
+        &[
+            "class read: name my-class",
+            "identity chosen: --token-file=token, subject system:serviceaccount:default:workload-identity-sa",
+            "directory found",
+            "planned: objects 1",
+            "identity known: mode WorkloadIdentity",
+            "access token granted: from Entra at login.microsoftonline.com",
+            "took",
+            "object fetched: vault mykeyvault.vault.azure.net, kind secret, name database-password, version",
+            "took",
+            "rendered: files 1",
+            "files written: outcome Changed",
+            "mounted: objects 1",
+        ],
+    );
+    let signature = site.token().rsplit('.').next().unwrap().to_owned();
+    assert!(!told.errors.contains(VALUE) && !told.errors.contains(&signature), "{told:?}");
+    assert!(told.errors.lines().all(|line| line.split_whitespace().nth(1) == Some("ms")), "{told:?}");
+    assert_eq!(told.output, "");
+}
+
+#[tokio::test]
+async fn an_explanation_says_where_it_failed_and_what_to_check_next() {
+    let site = Site::start().await;
+    let explained = async |args: &[&str]| site.refused(&[args, &["--explain"]].concat(), &[]).await;
+    site.class(&[&WORKLOAD[..3], &[("objects", "- {objectName: nowhere, objectType: secret}")]].concat());
+    let missing = explained(&["--token-file=token"]).await;
+    assert_in_order(
+        &missing,
+        &[
+            "access token granted",
+            "object not fetched",
+            "failed at the vault",
+            "no such secret",
+            "check next: the object",
+        ],
+    );
+
+    site.class(&[&WORKLOAD[..3], &[("objects", "- {objectName: api-key, objectType: secrets}")]].concat());
+    let wrong = explained(&["--token-file=token"]).await;
+    assert_in_order(&wrong, &["failed at the plan", "objects[0].objectType", "check next: the class"]);
+
+    site.class(WORKLOAD);
+    site.file("stranger", site.emulator.token("default", "stranger").build());
+    let refused = explained(&["--token-file=stranger"]).await;
+    assert_in_order(
+        &refused,
+        &[
+            "no access token",
+            "failed at the identity",
+            "--token-file=stranger",
+            "check next: the identity, not the network",
+        ],
+    );
+
+    site.emulator.inject(Target::AllVaults, Fault::Status(403));
+    let elsewhere = explained(&["--token-file=token"]).await;
+    assert_in_order(
+        &elsewhere,
+        &["access token granted", "object not fetched", "failed at the vault", "check next: "],
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_its_mend() {
+    let site = Site::start().await;
+    site.file("garbage", "hunter2");
+    site.file("locked.pfx", data("pfx/refused-password.pfx"));
+    let token: &[&str] = &["--token-file=token"];
+    let principal = [("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)];
+    let certificate = ("AZURE_CLIENT_CERTIFICATE_PATH", "locked.pfx");
+    let cases: &[(Parameters<'_>, &[&str], Parameters<'_>, &str)] = &[
+        (WORKLOAD, &[], &[], "--token-file, or AZURE_FEDERATED_TOKEN_FILE"),
+        (WORKLOAD, &["--token-file=nowhere"], &[], "cannot read --token-file=nowhere"),
+        (WORKLOAD, &["--token-file=garbage"], &[], "kubectl create token"),
+        (WORKLOAD, &["--name=other"], &[], "it has my-class"),
+        (BARE, token, &[], "set it there, or AZURE_CLIENT_ID"),
+        (BARE, token, &[("AZURE_CLIENT_ID", APP)], "tenantID: it is missing"),
+        (
+            WORKLOAD,
+            &[],
+            &[("AZURE_CLIENT_ID", CLIENT_SECRET), principal[1]],
+            "AZURE_CLIENT_ID is not a client id",
+        ),
+        (BARE, &[], &principal[1..], "AZURE_CLIENT_ID is not; set it"),
+        (
+            WORKLOAD,
+            &[],
+            &[principal[0], ("AZURE_CLIENT_SECRET", "another value")],
+            "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET: Entra refuses",
+        ),
+        (WORKLOAD, &[], &[principal[0], principal[1], certificate], "keep one of the two"),
+        (WORKLOAD, &[], &[principal[0], certificate], "does not open with an empty password"),
+        (
+            WORKLOAD,
+            &[],
+            &[principal[0], certificate, ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "x")],
+            "give one without",
+        ),
+        (
+            WORKLOAD,
+            token,
+            &[("AZURE_AUTHORITY_HOST", "https://login.evil.test/")],
+            "is the Entra of no known cloud",
+        ),
+        (&[&[("useAzureTokenProxy", "true")], WORKLOAD].concat(), &[], &principal, "--token-file"),
+        (&[&[("useVMManagedIdentity", "sometimes")], BARE].concat(), &[], &[], "write \"true\" or \"false\""),
+        (&[&[("usePodIdentity", "true")], WORKLOAD].concat(), &[], &[], "archived in 2023"),
+        (
+            &[&WORKLOAD[..1], &[("clientID", OTHER_APP)], &WORKLOAD[2..]].concat(),
+            token,
+            &[],
+            "federated credential",
+        ),
+    ];
+    for (parameters, args, environment, words) in cases {
+        site.class(parameters);
+        let said = site.refused(args, environment).await;
+        assert!(said.contains(words), "{words:?} is not in {said}");
+        assert!(!said.contains("hunter2") && !said.contains(CLIENT_SECRET), "{said}");
+    }
+    site.file("class.yaml", manifest(WORKLOAD).replace(&format!("\"{TENANT}\""), "7"));
+    let said = site.refused(token, &[]).await;
+    assert!(
+        said.contains("class.yaml:2:") && said.contains("is a number, not a string; put it in quotes"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn secrets_go_to_no_disk_and_to_no_place_of_somebody_else() {
+    let site = Site::start().await;
+    let into = async |target: &Path| {
+        let mut command = site.command_of(Path::new(PROGRAM), "class.yaml", target);
+        ended(command.arg("--token-file=token").spawn().unwrap()).await
+    };
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let said = into(disk.path()).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.errors.contains("not on a tmpfs") && said.errors.contains("/dev/shm or /run"), "{said:?}");
+    let said = into(&disk.path().join("new")).await;
+    assert!(said.errors.contains("not on a tmpfs") && !disk.path().join("new").exists(), "{said:?}");
+    let said = into(&site.target().join("deeper")).await;
+    assert!(said.errors.contains("only the last directory of a path is made"), "{said:?}");
+
+    std::fs::create_dir(site.target()).unwrap();
+    std::fs::set_permissions(site.target(), Permissions::from_mode(0o777)).unwrap();
+    let said = into(&site.target()).await;
+    assert!(said.errors.contains("others could change"), "{said:?}");
+    if geteuid().is_root() {
+        chown(site.target(), Some(65534), None).unwrap();
+        let said = into(&site.target()).await;
+        assert!(said.errors.contains("belongs to user 65534"), "{said:?}");
+    }
+    assert_eq!(std::fs::read_dir(site.target()).unwrap().count(), 0);
+    assert!(site.emulator.requests().is_empty(), "nobody was asked for what cannot be written");
+}
+
+#[tokio::test]
+async fn wrong_usage_ends_with_two_and_the_help_says_what_goes_before_what() {
+    let site = Site::start().await;
+    for args in [&["--no-such-flag"][..], &["--explain", "-v=5"], &["--token-file=a", "--managed-identity"]] {
+        assert_eq!(site.run(args, &[]).await.code, Some(2), "{args:?}");
+    }
+    let help = site.run(&["--help"], &[]).await.succeeded().output;
+    assert_in_order(
+        &help,
+        &[
+            "without a cluster",
+            "--target",
+            "--dry-run",
+            "--explain",
+            "Who asks is the first",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_CLIENT_SECRET",
+            "Exit codes: 0",
+        ],
+    );
+}
