@@ -2,6 +2,8 @@
 
 mod schema;
 
+use std::fmt::Write;
+
 use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 use serde_json::json;
@@ -53,8 +55,7 @@ fn plan(changes: &[(&str, &str)], secrets: &str) -> MountPlan {
 }
 
 fn policy(rules: &[&str]) -> Policy {
-    let rules = rules.iter().map(|rule| format!("- {rule}\n")).collect::<String>();
-    Policy::parse(&format!("rules:\n{rules}")).unwrap()
+    Policy::parse(&format!("rules: [{}]", rules.join(", "))).unwrap()
 }
 
 fn allows(rule: &str, changes: &[(&str, &str)]) -> bool {
@@ -146,14 +147,15 @@ fn the_nodes_identity_must_be_named() {
 #[test]
 fn every_mode_is_told_from_the_others() {
     let principal = r#"{"clientid":"11111111-1111-4111-8111-111111111111","clientsecret":"hunter2"}"#;
-    let modes: [(&str, &[(&str, &str)], &str); 5] = [
-        ("workload-identity", &[], "null"),
-        ("workload-identity", &[("clientID", "")], "null"),
-        ("identity-binding", &[("useAzureTokenProxy", "true")], "null"),
-        ("service-principal", &[("clientID", "")], principal),
-        ("managed-identity", &[("useVMManagedIdentity", "true")], "null"),
+    let modes = [
+        ("workload-identity", ("keyvaultName", "shared"), "null"),
+        ("workload-identity", ("clientID", ""), "null"),
+        ("identity-binding", ("useAzureTokenProxy", "true"), "null"),
+        ("service-principal", ("clientID", ""), principal),
+        ("managed-identity", ("useVMManagedIdentity", "true"), "null"),
     ];
-    for (mode, changes, secrets) in modes {
+    for (mode, change, secrets) in modes {
+        let changes = &[change];
         for (other, ..) in modes {
             let policy = policy(&[&format!("{{namespaces: ['*'], vaults: ['*'], identities: [{other}]}}")]);
             let said = policy.check(&plan(changes, secrets));
@@ -216,7 +218,7 @@ fn aliases_serve_and_bombs_do_not() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let above = format!("*a{}, ", level - 1).repeat(10);
-        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", above.trim_end_matches(", ")));
+        writeln!(bomb, "a{level}: &a{level} [{}]", above.trim_end_matches(", ")).unwrap();
     }
     assert!(Policy::parse(&bomb).is_err());
     assert!(Policy::parse(&"[".repeat(100_000)).is_err());
