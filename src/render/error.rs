@@ -41,9 +41,16 @@ pub(super) enum Problem {
     #[error(
         "its PKCS#12 cannot be read: {0}; import the certificate again, or set objectFormat: PFX for the file as it is"
     )]
-    Pfx(#[from] PfxError),
+    Pfx(PfxError),
     #[error("its PEM cannot be taken apart: {0}; import the certificate again")]
-    Pem(#[from] PemError),
+    Pem(PemError),
+    /// What Key Vault exports then was seen in the recorded live tests of Microsoft's .NET SDK,
+    /// `DownloadNonExportableCertificate`: PKCS#12 or PEM with the certificate alone.
+    #[error(
+        "it holds no private key: Key Vault leaves it out where the certificate's policy says that the key is not \
+         exportable; set objectType: cert for the certificate alone, or make a new version with an exportable key"
+    )]
+    NoKey,
     #[error("its public key cannot be written: {0}")]
     PublicKey(#[from] PublicKeyError),
     #[error(
@@ -56,4 +63,16 @@ pub(super) enum Problem {
     GivenUp,
     #[error("Key Vault gave neither an RSA key nor one of an elliptic curve; only those can be written")]
     KeyMaterial,
+}
+
+impl From<PfxError> for Problem {
+    fn from(error: PfxError) -> Self {
+        if error == PfxError::NoKey { Self::NoKey } else { Self::Pfx(error) }
+    }
+}
+
+impl From<PemError> for Problem {
+    fn from(error: PemError) -> Self {
+        if error == PemError::NoKey { Self::NoKey } else { Self::Pem(error) }
+    }
 }

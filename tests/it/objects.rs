@@ -204,7 +204,7 @@ async fn a_secret_that_only_says_it_is_pkcs12_is_left_alone() {
 
 #[tokio::test]
 async fn what_cannot_be_converted_is_named_with_its_cause_and_mounts_nothing() {
-    let refused = ["camellia", "iterations", "no-certificate", "no-key", "password", "rc4"];
+    let refused = ["camellia", "iterations", "no-certificate", "password", "rc4"];
     let vault = refused.iter().fold(vault(), |vault, name| {
         let file = data(&format!("pfx/refused-{name}.pfx"));
         vault.certificate(Certificate::from_pfx(*name, file, der("chain/ec-leaf.pem")))
@@ -218,6 +218,31 @@ async fn what_cannot_be_converted_is_named_with_its_cause_and_mounts_nothing() {
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
         let words = format!("objects[1], secret {name}: its PKCS#12 cannot be read");
         assert!(status.message().contains(&words), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_whose_key_is_not_exportable_says_so_and_mounts_as_a_certificate() {
+    // As Key Vault exports them: PKCS#12 and PEM with the certificate alone.
+    let pkcs12 = Certificate::from_pfx("pkcs12", data("pfx/refused-no-key.pfx"), der("chain/ec-leaf.pem"));
+    let pem = Certificate::from_pem("pem", text("chain/ec-leaf.pem"));
+    let world =
+        world(vault().certificate(pkcs12).certificate(pem), &["--write-cert-and-key-in-separate-files"])
+            .await;
+    for name in ["pkcs12", "pem"] {
+        let objects = format!("- {{objectName: {name}, objectType: secret}}");
+        let status = world.refused(&claim(&world, &objects)).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        for words in [
+            &format!("objects[0], secret {name}: it holds no private key"),
+            "not exportable",
+            "objectType: cert",
+        ] {
+            assert!(status.message().contains(words), "{status:?}");
+        }
+        assert!(!status.message().contains("import"), "{status:?}");
+        let response = mount(&world, &format!("- {{objectName: {name}, objectType: cert}}")).await;
+        assert_eq!(files(&response), [(name, text("chain/ec-leaf.pem").as_bytes())]);
     }
 }
 
