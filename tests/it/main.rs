@@ -28,6 +28,7 @@ mod obstacles;
 mod outages;
 mod process;
 mod proofs;
+mod recorded;
 mod refusals;
 mod sharing;
 mod standing_in;

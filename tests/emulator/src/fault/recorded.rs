@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn it_answers_the_request_that_it_was_for_whatever_the_version_of_the_api() {
         let first = recorded("https://one.vault.azure.net/secrets/a/versions?api-version=7.0&maxresults=2");
-        let second = recorded("https://one.vault.azure.net/secrets/a/versions?$skiptoken=x%3D&api-version=7.0");
+        let second =
+            recorded("https://one.vault.azure.net/secrets/a/versions?$skiptoken=x%3D&api-version=7.0");
         for (path_and_query, answers) in [
             ("/secrets/a/versions?api-version=2025-07-01", [true, false]),
             ("/secrets/A/versions/?api-version=7.4", [true, false]),

@@ -78,7 +78,11 @@ fn page(request: &VaultRequest<'_>, path: &str, items: Vec<Value>) -> Result<Rep
 
 /// Key Vault names its port in links, and nowhere else.
 fn with_port(authority: &str) -> String {
-    if hosts::without_port(authority) == authority { format!("{authority}:443") } else { authority.to_owned() }
+    if hosts::without_port(authority) == authority {
+        format!("{authority}:443")
+    } else {
+        authority.to_owned()
+    }
 }
 
 fn decoded(token: &str) -> Option<usize> {
