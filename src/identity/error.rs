@@ -135,10 +135,9 @@ impl Refusal {
         };
         let description =
             if secret.is_empty() { description.to_owned() } else { description.replace(secret, "[secret]") };
-        let description = description
-            .split(" Trace ID:")
-            .next()
-            .unwrap_or_default()
+        // Entra has put its trace ids behind a space, and behind the end of a line.
+        let own_words = description.split_once("Trace ID:").map_or(&*description, |(before, _)| before);
+        let description = own_words
             .chars()
             .map(|character| if character.is_control() { ' ' } else { character })
             .take(400)
@@ -244,6 +243,22 @@ impl fmt::Display for Refusal {
                 }
                 None => write!(f, "the node has no system-assigned managed identity: {description}; {mend}"),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::ManagedIdentity;
+
+    #[test]
+    fn entras_own_words_are_kept_without_its_trace_ids_whatever_stands_before_those() {
+        let identity = Identity::Managed(ManagedIdentity { client: None });
+        for separator in [" ", "\r\n", "\n"] {
+            let description = format!("AADSTS1: No.{separator}Trace ID: 7bf2{separator}Correlation ID: 6283");
+            let refusal = Refusal::new(&identity, "1".to_owned(), &description);
+            assert_eq!(refusal.description, "AADSTS1: No.", "{separator:?}");
         }
     }
 }

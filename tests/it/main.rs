@@ -33,6 +33,7 @@ mod outages;
 mod policy;
 mod process;
 mod proofs;
+mod recorded;
 mod refusals;
 mod sharing;
 mod standing_in;

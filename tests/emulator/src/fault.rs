@@ -4,6 +4,7 @@
 //! to the first of them, or to a span of time. Rules are also written down: `written` reads them.
 
 mod force;
+mod recorded;
 mod rule;
 mod written;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use crate::hosts::{self, Role};
 
+pub use recorded::{Recorded, RecordedAnswer, RecordedQuestion, Source};
 pub use rule::{Rule, RuleError};
 
 pub(crate) use force::{Asked, Faults};
@@ -87,6 +89,8 @@ pub enum Fault {
     },
     /// A vault takes no access token that was given out before this began: 401.
     Revoked,
+    /// What Azure itself answered to the same request; [`Recorded::rule`] makes the rule for it.
+    Recorded(Box<Recorded>),
 }
 
 /// What is wrong with a certificate.

@@ -50,7 +50,9 @@ mod x509;
 
 pub use claims::TokenBuilder;
 pub use emulator::{ChangeError, Emulator, Options, StartError};
-pub use fault::{BadCertificate, Fault, Rule, RuleError, Target};
+pub use fault::{
+    BadCertificate, Fault, Recorded, RecordedAnswer, RecordedQuestion, Rule, RuleError, Source, Target,
+};
 pub use issuer::IssuerError;
 pub use record::{RecordedRequest, RequestKind};
 pub use seed::{

@@ -6,6 +6,8 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
+use crate::fault::RecordedAnswer;
+
 pub(crate) use body::{Body, Ending};
 
 /// An answer.
@@ -21,6 +23,18 @@ pub(crate) fn html(status: StatusCode, body: &'static str) -> Reply {
 
 pub(crate) fn text(status: StatusCode, body: String) -> Reply {
     with_body(status, "text/plain; charset=utf-8", body)
+}
+
+/// What Azure itself answered once.
+pub(crate) fn recorded(answer: &RecordedAnswer) -> Reply {
+    let mut reply = Response::new(Body::from(answer.body.clone()));
+    *reply.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in &answer.headers {
+        if let Ok(name) = HeaderName::try_from(name) {
+            set_header(&mut reply, name, value);
+        }
+    }
+    reply
 }
 
 /// No content at all.

@@ -90,9 +90,16 @@ impl Shared {
             at: at.into_std(),
         });
 
-        let object = operation.and_then(Operation::object);
-        let effect = self.faults.effect(&Asked { service, kind: head.kind(), object, path_and_query }, at);
+        let asked = Asked {
+            service,
+            kind: head.kind(),
+            object: operation.and_then(Operation::object),
+            method: parts.method.as_str(),
+            path_and_query,
+        };
+        let effect = self.faults.effect(&asked, at);
         tokio::time::sleep(effect.delay).await;
+        let is_recorded = matches!(effect.fault, Some(Fault::Recorded(_)));
         let mut reply = match effect.fault {
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Disconnect) => {
@@ -106,11 +113,13 @@ impl Shared {
             Some(fault @ (Fault::HangInBody | Fault::Truncate | Fault::WrongLength)) => {
                 spoiled::body(self.collected(&head, body).await, &fault)
             }
+            Some(Fault::Recorded(recorded)) => reply::recorded(&recorded.response),
             Some(fault) => self.spoiled(&head, &fault),
             None => self.collected(&head, body).await,
         };
-        // What answers for a vault that is not there is a proxy, not Key Vault.
-        if matches!(service, Service::Vault(name) if self.store.has(name)) {
+        // What answers for a vault that is not there is a proxy, not Key Vault; what it answered once has its
+        // headers of that time.
+        if !is_recorded && matches!(service, Service::Vault(name) if self.store.has(name)) {
             vault::set_service_headers(&mut reply, head.client_request_id);
         }
         record.answered(reply.status().as_u16(), self.outcome(&head, &reply));

@@ -16,6 +16,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) service: Service<'a>,
     pub(crate) kind: RequestKind,
     pub(crate) object: Option<&'a str>,
+    pub(crate) method: &'a str,
     pub(crate) path_and_query: &'a str,
 }
 

@@ -186,9 +186,17 @@ impl Rule {
         self.target.covers(asked.service)
             && self.kind.is_none_or(|kind| kind == asked.kind)
             && self.path.as_ref().is_none_or(|part| asked.path_and_query.contains(part))
+            && self.is_recorded_for(asked)
             && self
                 .object
                 .as_ref()
                 .is_none_or(|name| asked.object.is_some_and(|asked| asked.eq_ignore_ascii_case(name)))
+    }
+
+    fn is_recorded_for(&self, asked: &Asked<'_>) -> bool {
+        match &self.fault {
+            Fault::Recorded(recorded) => recorded.answers(asked.method, asked.path_and_query),
+            _ => true,
+        }
     }
 }

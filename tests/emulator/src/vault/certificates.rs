@@ -33,7 +33,6 @@ pub(super) fn read(
     bundle.insert("kid".to_owned(), json!(place(Collection::Keys)));
     bundle.insert("sid".to_owned(), json!(place(Collection::Secrets)));
     bundle.insert("cer".to_owned(), json!(BASE64.encode(&version.content.leaf.der)));
-    bundle.insert("contentType".to_owned(), json!(version.content.content_type));
     let id = format!("https://{}/certificates/{}/policy", request.authority, certificate.name);
     bundle.insert("policy".to_owned(), policy(&id, version));
     Ok(reply::json(StatusCode::OK, &Value::Object(bundle)))
@@ -56,7 +55,7 @@ fn described(version: &Version<CertificateContent>, id: &str) -> Map<String, Val
     object.insert("id".to_owned(), json!(id));
     object.insert("x5t".to_owned(), json!(BASE64URL_NOPAD.encode(&version.content.leaf.sha1())));
     object.insert("attributes".to_owned(), version.meta.attributes());
-    object.insert("tags".to_owned(), json!(version.meta.tags));
+    version.meta.tag(&mut object);
     object
 }
 

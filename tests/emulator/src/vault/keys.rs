@@ -46,7 +46,7 @@ fn item(key: &Object<KeyContent>, version: &Version<KeyContent>, id: &str) -> Va
 fn described(key: &Object<KeyContent>, version: &Version<KeyContent>) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("attributes".to_owned(), version.meta.attributes());
-    object.insert("tags".to_owned(), json!(version.meta.tags));
+    version.meta.tag(&mut object);
     if key.managed {
         object.insert("managed".to_owned(), json!(true));
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::object::{Object, Objects, Version};
 use super::refusal::Refusal;
 use super::{Collection, VaultRequest};
+use crate::hosts;
 use crate::reply::{self, Reply};
 
 /// Items on a page, at most and by default.
@@ -66,14 +67,22 @@ fn page(request: &VaultRequest<'_>, path: &str, items: Vec<Value>) -> Result<Rep
     let more = items.len() > offset.saturating_add(size);
     let values: Vec<Value> = items.into_iter().skip(offset).take(size).collect();
     let next_link = more.then(|| {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("api-version", &request.parameter("api-version").unwrap_or_default())
-            .append_pair("$skiptoken", &BASE64URL_NOPAD.encode((offset + size).to_string().as_bytes()))
-            .append_pair("maxresults", &size.to_string())
-            .finish();
-        format!("https://{}{path}?{query}", request.authority)
+        let version = request.parameter("api-version").unwrap_or_default();
+        let version = form_urlencoded::byte_serialize(version.as_bytes()).collect::<String>();
+        let token = BASE64URL_NOPAD.encode((offset + size).to_string().as_bytes());
+        let authority = with_port(request.authority);
+        format!("https://{authority}{path}?api-version={version}&$skiptoken={token}&maxresults={size}")
     });
     Ok(reply::json(StatusCode::OK, &json!({"value": values, "nextLink": next_link})))
+}
+
+/// Key Vault names its port in links, and nowhere else.
+fn with_port(authority: &str) -> String {
+    if hosts::without_port(authority) == authority {
+        format!("{authority}:443")
+    } else {
+        authority.to_owned()
+    }
 }
 
 fn decoded(token: &str) -> Option<usize> {

@@ -102,6 +102,13 @@ impl Meta {
         attributes.insert("recoverableDays".to_owned(), json!(90));
         Value::Object(attributes)
     }
+
+    /// Says its tags, if there are any: Key Vault leaves them out otherwise.
+    pub(crate) fn tag(&self, object: &mut Map<String, Value>) {
+        if !self.tags.is_empty() {
+            object.insert("tags".to_owned(), json!(self.tags));
+        }
+    }
 }
 
 impl Draft {

@@ -97,7 +97,7 @@ fn described(secret: &Secret, version: &SecretVersion, id: &str) -> Map<String, 
     let mut object = Map::new();
     object.insert("id".to_owned(), json!(id));
     object.insert("attributes".to_owned(), version.meta.attributes());
-    object.insert("tags".to_owned(), json!(version.meta.tags));
+    version.meta.tag(&mut object);
     if let Some(content_type) = &version.content.content_type {
         object.insert("contentType".to_owned(), json!(content_type));
     }

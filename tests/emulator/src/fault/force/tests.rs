@@ -8,6 +8,7 @@ fn secret(vault: &str) -> Asked<'_> {
         service: Service::Vault(vault),
         kind: RequestKind::Secret,
         object: Some("password"),
+        method: "GET",
         path_and_query: "/secrets/password?api-version=7.5",
     }
 }
