@@ -20,6 +20,7 @@ pub mod clock;
 pub mod code;
 pub mod deliver;
 pub mod identity;
+pub mod lint;
 pub mod manifest;
 pub mod mount;
 pub mod plan;
