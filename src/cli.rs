@@ -51,7 +51,7 @@ enum Command {
     /// Serve the driver; what is done without a subcommand
     #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
-    /// Find what is wrong in SecretProviderClasses, before a cluster has them
+    /// Find what is wrong in manifests, before a cluster has them
     Lint(LintArgs),
     /// Print a completion script for a shell
     Completion(CompletionArgs),
