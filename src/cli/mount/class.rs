@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::{anyhow, bail};
 
+use crate::lint::type_fault;
 use crate::manifest::{Object, Source, Sources};
 use crate::plan::{Fault, boolean};
-use crate::yaml::{Entry, Node, Scalar, ScalarStyle, Value};
+use crate::yaml::{Entry, Node};
 
 const KIND: &str = "SecretProviderClass";
 const GROUP: &str = "secrets-store.csi.x-k8s.io/";
@@ -62,7 +63,11 @@ impl Class {
             bail!("{at}: the class is not for this provider; spec.provider must be azure");
         }
         let parameters = class.root.at(&["spec", "parameters"]).map_or(&[][..], Node::entries);
-        let mistakes = parameters.iter().filter_map(|entry| mistake(file, entry)).collect::<Vec<_>>();
+        let mistake = |entry: &Entry| {
+            let Fault { problem, mend, .. } = type_fault(entry)?;
+            Some(format!("{}: parameters.{}: {problem}; {mend}.", place(file, &entry.value), entry.key))
+        };
+        let mistakes = parameters.iter().filter_map(mistake).collect::<Vec<_>>();
         if !mistakes.is_empty() {
             bail!("{}", mistakes.join(" "));
         }
@@ -85,8 +90,9 @@ impl Class {
     /// # Errors
     /// If it is there and none.
     pub(super) fn says(&self, key: &str) -> anyhow::Result<bool> {
-        boolean(self.text(key).unwrap_or_default())
-            .map_err(|Fault { problem, mend }| anyhow!("{}: parameters.{key}: {problem}; {mend}", self.place))
+        boolean(self.text(key).unwrap_or_default()).map_err(|Fault { problem, mend, .. }| {
+            anyhow!("{}: parameters.{key}: {problem}; {mend}", self.place)
+        })
     }
 }
 
@@ -103,35 +109,6 @@ fn classes(source: &Source) -> anyhow::Result<Vec<Object>> {
 
 fn place(file: &str, node: &Node) -> String {
     format!("{file}:{}:{}", node.position.line, node.position.column)
-}
-
-/// What is wrong with a parameter that the API server would not take for a string.
-fn mistake(file: &str, Entry { key, value, .. }: &Entry) -> Option<String> {
-    let (what, mend) = match &value.value {
-        Value::Scalar(scalar) => (other_type(scalar)?, "put it in quotes"),
-        Value::Sequence(_) => ("a list", "write it as text, after `|`"),
-        Value::Mapping(_) => ("a mapping", "write it as text, after `|`"),
-    };
-    Some(format!("{}: parameters.{key} is {what}, not a string; {mend}.", place(file, value)))
-}
-
-/// What the readers of Kubernetes make of text without quotes (YAML 1.1), if not a string.
-fn other_type(scalar: &Scalar) -> Option<&'static str> {
-    if scalar.style != ScalarStyle::Plain {
-        return None;
-    }
-    let text = scalar.source.as_str();
-    let digits = text.trim_start_matches(['+', '-']).replace('_', "");
-    let radix = |prefix, radix| {
-        digits.strip_prefix(prefix).is_some_and(|digits| u64::from_str_radix(digits, radix).is_ok())
-    };
-    let number = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-        && (digits.parse::<f64>().is_ok() || radix("0x", 16) || radix("0o", 8) || radix("0b", 2));
-    match text.to_ascii_lowercase().as_str() {
-        "" | "~" | "null" => Some("nothing"),
-        "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" => Some("a boolean"),
-        _ => number.then_some("a number"),
-    }
 }
 
 #[cfg(test)]
@@ -179,13 +156,16 @@ mod tests {
                      rotationMaxAge: 1_0\n    staleIfError: {a: b}\n    clientID: Yes\n";
         let error = read(&class("one", wrong), None).unwrap_err();
         for (line, words) in [
-            (7, "parameters.useVMManagedIdentity is a boolean, not a string; put it in quotes"),
-            (8, "parameters.keyvaultName is a number"),
-            (9, "parameters.tenantID is nothing"),
-            (10, "parameters.objects is a list, not a string; write it as text"),
-            (11, "parameters.rotationMaxAge is a number"),
-            (12, "parameters.staleIfError is a mapping"),
-            (13, "parameters.clientID is a boolean"),
+            (
+                7,
+                "parameters.useVMManagedIdentity: it is a boolean, and the API server takes strings only; put it in quotes",
+            ),
+            (8, "parameters.keyvaultName: it is a number"),
+            (9, "parameters.tenantID: it is null"),
+            (10, "parameters.objects: it is a list"),
+            (11, "parameters.rotationMaxAge: it is a number"),
+            (12, "parameters.staleIfError: it is a mapping"),
+            (13, "parameters.clientID: it is a boolean"),
         ] {
             let found = error.split(&format!("class.yaml:{line}:")).nth(1);
             assert!(found.is_some_and(|rest| rest.contains(words)), "{line} {words:?} is not in {error}");
