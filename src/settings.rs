@@ -135,8 +135,8 @@ impl Settings {
         // One core of two is always left for mounts that copy.
         let costly = Arc::new(Semaphore::new(1));
         let exchange = Exchange {
-            entra: client.clone(),
-            node,
+            entra: transport::azure(&client),
+            node: transport::azure(&node),
             imds: self.imds,
             token_proxy,
             places: Arc::new(Semaphore::new(EXCHANGES)),
@@ -156,7 +156,11 @@ impl Settings {
         Ok(Mounter {
             defaults: self.defaults,
             identities,
-            vaults: Arc::new(Vaults::new(client, self.application_id, Arc::clone(metrics))),
+            vaults: Arc::new(Vaults::new(
+                transport::azure(&client),
+                self.application_id,
+                Arc::clone(metrics),
+            )),
             cache,
             render_options: self.render_options,
             file_writer: self.file_writer,

@@ -55,6 +55,11 @@ struct Refused {
     error_description: String,
 }
 
+/// A code such as `invalid_request`, and nothing else that a server may have put there.
+fn word(error: &str) -> String {
+    error.chars().filter(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_')).take(40).collect()
+}
+
 #[async_trait]
 impl Policy for Refusals {
     async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
@@ -65,7 +70,7 @@ impl Policy for Refusals {
         }
         let response = response.try_into_raw_response().await?;
         let refused: Refused = response.body().json().unwrap_or_default();
-        let code = refused.error_codes.first().map(u64::to_string).or(Some(refused.error.clone()));
+        let code = refused.error_codes.first().map(u64::to_string).or_else(|| Some(word(&refused.error)));
         let kind =
             ErrorKind::HttpResponse { status, error_code: code, raw_response: Some(Box::new(response)) };
         let words =

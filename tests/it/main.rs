@@ -17,6 +17,7 @@ mod binding;
 mod caching;
 mod clouds;
 mod crashes;
+mod driver;
 mod handover;
 mod harness;
 mod identities;
