@@ -15,7 +15,7 @@ use crate::objects::{Asked, FIXED_VERSION, HISTORY, REPLICA, read, vault, versio
 use crate::pods::Class;
 use crate::run::Run;
 
-pub(crate) const ROTATION_MAX_AGE: Duration = Duration::from_secs(5);
+pub(crate) const ROTATION_MAX_AGE: Duration = Duration::from_secs(15);
 pub(crate) const STALE_IF_ERROR: Duration = Duration::from_secs(30);
 /// A mount may join a request that others made before it came. What the vault has answered by then is on its
 /// way no longer than this, on the slowest machine.

@@ -95,7 +95,7 @@ pub(crate) async fn live(run: &Run, slot: u32, mut rng: Rng) -> Result<()> {
         for _ in 0..rng.u32(1..7) {
             let timeout = if rng.bool() { TIMEOUT } else { HASTE };
             pod.mount(run, timeout).await?;
-            sleep(Duration::from_millis(rng.u64(20..1500))).await;
+            sleep(Duration::from_millis(rng.u64(20..800))).await;
             if !run.goes_on() {
                 break;
             }

@@ -1,5 +1,10 @@
 //! Answers that are written down, in the place of Azure's.
 
+#![allow(dead_code, unused_imports, reason = "no target uses all of it")]
+
+#[path = "class.rs"]
+mod class;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,11 +13,10 @@ use async_trait::async_trait;
 use azure_core::http::headers::{AUTHORIZATION, HeaderName, Headers};
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, StatusCode, Transport};
 use keyvault_csi_provider::plan::{Attributes, Defaults, MountPlan, Request as Mount, VaultSuffix};
-use serde_json::json;
 
-/// `{"alg":"RS256"}`, `{"iss":"https://issuer/","sub":"system:serviceaccount:namespace:account"}` and a
-/// signature that nobody checks here.
-pub const POD_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci8iLCJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQ6bmFtZXNwYWNlOmFjY291bnQifQ.c2lnbmF0dXJl";
+pub use class::POD_TOKEN;
+use class::attributes;
+
 /// No error may have these in it.
 pub const ACCESS_TOKEN: &str = "the-access-token";
 pub const SECRET: &str = "the-value-of-the-secret";
@@ -71,17 +75,7 @@ impl HttpClient for Script {
 
 /// The plan of a mount of one object from a vault below a suffix that the operator allows.
 pub fn plan(object: &str) -> MountPlan {
-    let tokens = json!({ "api://AzureADTokenExchange": { "token": POD_TOKEN } }).to_string();
-    let attributes = json!({
-        "csi.storage.k8s.io/pod.name": "pod",
-        "csi.storage.k8s.io/pod.namespace": "namespace",
-        "csi.storage.k8s.io/serviceAccount.tokens": tokens,
-        "clientID": "11111111-1111-4111-8111-111111111111",
-        "tenantID": "00000000-0000-4000-8000-000000000001",
-        "vaultURL": format!("https://{VAULT_HOST}/"),
-        "objects": object,
-    });
-    let attributes = Attributes::parse("attributes", &attributes.to_string()).expect("they are JSON");
+    let attributes = attributes(("vaultURL", &format!("https://{VAULT_HOST}/")), object);
     let suffix = VaultSuffix::parse("keys.corp.example").expect("it is a suffix");
     let defaults = Defaults { allowed_vault_suffixes: vec![suffix], ..Defaults::default() };
     let request = Mount {

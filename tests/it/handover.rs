@@ -38,9 +38,9 @@ impl Load {
             tokio::spawn(async move {
                 let mut repeated = 0;
                 while !over.load(Ordering::Relaxed) {
-                    let mounted = driver.mount(&request, TIMEOUT).await.expect("no mount fails");
-                    assert_eq!(mounted.response.files.len(), 1);
-                    repeated += mounted.repeated;
+                    let answer = driver.mount(&request, TIMEOUT).await.expect("no mount fails");
+                    assert_eq!(answer.response.files.len(), 1);
+                    repeated += answer.repeated;
                     mounted.fetch_add(1, Ordering::Relaxed);
                 }
                 repeated
