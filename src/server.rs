@@ -133,7 +133,9 @@ fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-fn connections(callers: Callers) -> impl stream::Stream<Item = std::io::Result<DriverConnection<UnixStream>>> {
+fn connections(
+    callers: Callers,
+) -> impl stream::Stream<Item = std::io::Result<DriverConnection<UnixStream>>> {
     stream::unfold(callers, async |callers| {
         let (caller, callers) = callers.next().await?;
         if let Err(error) = &caller {

@@ -13,7 +13,8 @@ use crate::Result;
 use crate::emulated::Files;
 use crate::findings::lock;
 use crate::objects::{
-    FIXED_VAULT, FIXED_VERSION, LEAF, MAYBE, P256, PFX, REPLICA, RSA, SECRETS, VAULTS, value, vault, version_id,
+    FIXED_VAULT, FIXED_VERSION, LEAF, MAYBE, P256, PFX, REPLICA, RSA, SECRETS, VAULTS, value, vault,
+    version_id,
 };
 use crate::timeline::Timeline;
 
@@ -43,9 +44,24 @@ pub(crate) struct Who {
 /// The last of them is none: another's service account that claims to be the first.
 pub(crate) static IDENTITIES: [Who; 5] = [
     Who { name: "reader", client_id: READER, login: Login::Workload, reads: &[0, 1] },
-    Who { name: "other", client_id: "22222222-2222-4222-8222-222222222222", login: Login::Workload, reads: &[1, 2] },
-    Who { name: "principal", client_id: "33333333-3333-4333-8333-333333333333", login: Login::Principal, reads: &[0, 2] },
-    Who { name: "node", client_id: "44444444-4444-4444-8444-444444444444", login: Login::Managed, reads: &[1] },
+    Who {
+        name: "other",
+        client_id: "22222222-2222-4222-8222-222222222222",
+        login: Login::Workload,
+        reads: &[1, 2],
+    },
+    Who {
+        name: "principal",
+        client_id: "33333333-3333-4333-8333-333333333333",
+        login: Login::Principal,
+        reads: &[0, 2],
+    },
+    Who {
+        name: "node",
+        client_id: "44444444-4444-4444-8444-444444444444",
+        login: Login::Managed,
+        reads: &[1],
+    },
     Who { name: "stranger", client_id: READER, login: Login::Workload, reads: &[] },
 ];
 const READER: &str = "11111111-1111-4111-8111-111111111111";
@@ -54,12 +70,21 @@ pub(crate) const STRANGER: usize = 4;
 /// The identity, and the vault, whose access comes and goes.
 pub(crate) const TOGGLED: (usize, usize) = (1, 2);
 
+/// Where a secret is: its vault's index, and its own.
+pub(crate) type Place = (usize, usize);
+
+/// A secret that changes.
+struct Changing {
+    newest: u64,
+    /// The version that is given out; none while it is disabled.
+    given: Timeline<Option<u64>>,
+}
+
 pub(crate) struct Azure {
     pub(crate) emulator: Emulator,
     pub(crate) tenant: String,
     files: Files,
-    /// The newest version of each secret by its vault's index and its own; none while it is disabled.
-    secrets: Mutex<HashMap<(usize, usize), (u64, Timeline<Option<u64>>)>>,
+    secrets: Mutex<HashMap<Place, Changing>>,
     /// Whether [`TOGGLED`] has access.
     access: Mutex<Timeline<bool>>,
 }
@@ -72,8 +97,10 @@ impl Azure {
             keyvault_emulator::Options { keep_requests: false, ..keyvault_emulator::Options::default() };
         let emulator = Emulator::start_with(seed, options).await?;
         let files = Files::write(&emulator, folder)?;
-        let places = (0..VAULTS.len()).flat_map(|vault| (0..SECRETS.len()).map(move |secret| (vault, secret)));
-        let secrets = places.map(|place| (place, (1, Timeline::new(Some(1))))).collect();
+        let places =
+            (0..VAULTS.len()).flat_map(|vault| (0..SECRETS.len()).map(move |secret| (vault, secret)));
+        let secrets =
+            places.map(|place| (place, Changing { newest: 1, given: Timeline::new(Some(1)) })).collect();
         let access = Mutex::new(Timeline::new(true));
         Ok(Self { emulator, tenant, files, secrets: Mutex::new(secrets), access })
     }
@@ -111,16 +138,16 @@ impl Azure {
     }
 
     /// Writes a new version of a secret.
-    pub(crate) fn write(&self, place: (usize, usize)) -> Result<()> {
+    pub(crate) fn write(&self, place: Place) -> Result<()> {
         let (vault, secret) = (vault(place.0), SECRETS.get(place.1).copied().unwrap_or_default());
         let mut secrets = lock(&self.secrets);
-        let (newest, timeline) = secrets.get_mut(&place).ok_or("there is no such secret")?;
+        let Changing { newest, given } = secrets.get_mut(&place).ok_or("there is no such secret")?;
         *newest += 1;
         let version = SecretVersion {
             version: Some(version_id(*newest)),
             ..SecretVersion::new(value(vault, secret, *newest))
         };
-        timeline.change(Some(*newest), || self.emulator.add_version(vault, secret, version).map(|_| ()))?;
+        given.change(Some(*newest), || self.emulator.add_version(vault, secret, version).map(|_| ()))?;
         Ok(())
     }
 
@@ -129,10 +156,10 @@ impl Azure {
         let vault = vault(vault_index);
         let mut secrets = lock(&self.secrets);
         let place = (vault_index, SECRETS.iter().position(|name| *name == MAYBE).unwrap_or_default());
-        let (newest, timeline) = secrets.get_mut(&place).ok_or("there is no such secret")?;
-        let enabled = enabled.unwrap_or(timeline.now().flatten().is_none());
+        let Changing { newest, given } = secrets.get_mut(&place).ok_or("there is no such secret")?;
+        let enabled = enabled.unwrap_or(given.now().flatten().is_none());
         let state = enabled.then_some(*newest);
-        timeline.change(state, || self.emulator.set_enabled(vault, MAYBE, enabled))?;
+        given.change(state, || self.emulator.set_enabled(vault, MAYBE, enabled))?;
         Ok(())
     }
 
@@ -147,8 +174,8 @@ impl Azure {
     }
 
     /// The time line of a secret, to be asked.
-    pub(crate) fn secret<T>(&self, place: (usize, usize), ask: impl FnOnce(&Timeline<Option<u64>>) -> T) -> Option<T> {
-        lock(&self.secrets).get(&place).map(|(_, timeline)| ask(timeline))
+    pub(crate) fn secret<T>(&self, place: Place, ask: impl FnOnce(&Timeline<Option<u64>>) -> T) -> Option<T> {
+        lock(&self.secrets).get(&place).map(|secret| ask(&secret.given))
     }
 
     /// The time line of [`TOGGLED`], to be asked.
@@ -174,7 +201,8 @@ fn seed() -> Seed {
             vault = vault.access(reader.name, &GET_AND_LIST);
         }
         if index == FIXED_VAULT {
-            vault = vault.key(key("signing-p256", KeyType::Ec, P256)).key(key("signing-rsa", KeyType::Rsa, RSA));
+            vault =
+                vault.key(key("signing-p256", KeyType::Ec, P256)).key(key("signing-rsa", KeyType::Rsa, RSA));
             vault = vault.certificate(certificate());
             for reader in readers {
                 let both = [ReadPermission::Get, ReadPermission::List];
@@ -193,7 +221,8 @@ fn seed() -> Seed {
 /// A vault with the first version of every secret.
 fn filled(name: &str) -> Vault {
     SECRETS.into_iter().fold(Vault::new(name), |vault, secret| {
-        let first = SecretVersion { version: Some(version_id(1)), ..SecretVersion::new(value(name, secret, 1)) };
+        let first =
+            SecretVersion { version: Some(version_id(1)), ..SecretVersion::new(value(name, secret, 1)) };
         vault.secret(Secret::with_versions(secret, vec![first]))
     })
 }

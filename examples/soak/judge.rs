@@ -8,7 +8,7 @@ use keyvault_csi_provider::proto::ObjectVersion;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::azure::{IDENTITIES, STRANGER, TOGGLED};
+use crate::azure::{IDENTITIES, Place, STRANGER, TOGGLED};
 use crate::findings::lock;
 use crate::logs::{Said, leak};
 use crate::objects::{Asked, FIXED_VERSION, HISTORY, REPLICA, read, vault, version_id};
@@ -35,10 +35,11 @@ pub(crate) struct Mount<'a> {
     pub(crate) said: Said,
 }
 
-/// The last mount that was told that its identity may not read a secret: its begin and its end, by identity,
-/// vault and secret.
+/// The last mount of an identity that was told that it may not read a secret: its begin and its end.
 #[derive(Default)]
-pub(crate) struct Denials(Mutex<HashMap<(usize, usize, usize), (Instant, Instant)>>);
+pub(crate) struct Denials(Mutex<HashMap<(usize, Place), Span>>);
+
+type Span = (Instant, Instant);
 
 impl Mount<'_> {
     /// Whether the files and their versions may be these.
@@ -101,26 +102,22 @@ impl Mount<'_> {
     }
 
     /// The ids of the versions of a secret whose values these are, the newest first.
-    fn secret(
-        &self,
-        run: &Run,
-        asked: Asked,
-        place: (usize, usize),
-        texts: &[&[u8]],
-    ) -> Result<Vec<String>, String> {
+    fn secret(&self, run: &Run, asked: Asked, place: Place, texts: &[&[u8]]) -> Result<Vec<String>, String> {
         let tolerance = if asked.has_history() { LONGEST_FETCH } else { ON_ITS_WAY };
-        let since = before(self.begin, tolerance + if self.first { Duration::ZERO } else { ROTATION_MAX_AGE });
+        let since =
+            before(self.begin, tolerance + if self.first { Duration::ZERO } else { ROTATION_MAX_AGE });
         let since = if self.said.stale {
             let stale = before(self.begin, tolerance + STALE_IF_ERROR).min(since);
             // A no of the vault ends what was kept before it.
-            let denied = run.denials.last((self.class.identity, place.0, place.1), self.begin);
+            let denied = run.denials.last((self.class.identity, place), self.begin);
             let same = |denied: &Instant| !run.restarts.changed(*denied, self.end);
             stale.max(denied.filter(same).map_or(stale, |denied| before(denied, ON_ITS_WAY)))
         } else {
             since
         };
         self.check_access(run, asked, since)?;
-        let current = |state| run.azure.secret(place, |line| line.ever(since, self.end, |then| then == state));
+        let current =
+            |state| run.azure.secret(place, |line| line.ever(since, self.end, |then| then == state));
         let values = texts.iter().map(|text| read(text, asked.name()));
         let values = values.collect::<Option<Vec<_>>>().ok_or("it is not a value of its own")?;
         let Some((of, newest)) = values.first().copied() else {
@@ -195,20 +192,17 @@ impl Mount<'_> {
 impl Denials {
     fn note(&self, mount: &Mount<'_>, message: &str) {
         for asked in &mount.class.objects {
-            let Asked::Secret { vault: place, secret } = *asked else { continue };
-            let words = format!(
-                "secret {} of {}.vault.azure.net: the identity has no role",
-                asked.name(),
-                vault(place)
-            );
+            let Asked::Secret { vault: of, secret } = *asked else { continue };
+            let words =
+                format!("secret {} of {}.vault.azure.net: the identity has no role", asked.name(), vault(of));
             if message.contains(&words) {
-                lock(&self.0).insert((mount.class.identity, place, secret), (mount.begin, mount.end));
+                lock(&self.0).insert((mount.class.identity, (of, secret)), (mount.begin, mount.end));
             }
         }
     }
 
     /// When the last mount that was denied the secret had begun, if it had ended before `begin`.
-    fn last(&self, key: (usize, usize, usize), begin: Instant) -> Option<Instant> {
+    fn last(&self, key: (usize, Place), begin: Instant) -> Option<Instant> {
         let last = lock(&self.0).get(&key).copied();
         last.filter(|(_, ended)| *ended < begin).map(|(began, _)| began)
     }

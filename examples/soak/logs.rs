@@ -79,5 +79,7 @@ fn read(line: &str, said: &mut HashMap<String, Said>, findings: &Findings) {
 
 /// What must not be in any text that leaves the provider but in a file.
 pub(crate) fn leak(text: &str) -> Option<&'static str> {
-    [(MARK, "a secret"), (TOKEN, "a token")].into_iter().find_map(|(mark, what)| text.contains(mark).then_some(what))
+    [(MARK, "a secret"), (TOKEN, "a token")]
+        .into_iter()
+        .find_map(|(mark, what)| text.contains(mark).then_some(what))
 }

@@ -53,7 +53,8 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     // A reader who has gone, as behind `head`, is no error.
-    let _ = writeln!(std::io::stdout(), "soak: --seed {seed}, for {}, {} pods\n", options.duration, options.pods);
+    let _ =
+        writeln!(std::io::stdout(), "soak: --seed {seed}, for {}, {} pods\n", options.duration, options.pods);
     let ran = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         runtime.block_on(async {
             tokio::select! {

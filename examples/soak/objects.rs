@@ -56,7 +56,10 @@ pub(crate) static FIXED: [Fixed; 4] = [
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked {
     /// A secret that changes, by its vault and its own place in the lists above.
-    Secret { vault: usize, secret: usize },
+    Secret {
+        vault: usize,
+        secret: usize,
+    },
     Fixed(&'static Fixed),
 }
 
@@ -97,7 +100,8 @@ impl Asked {
 
     /// Its entry in the parameter `objects`.
     pub(crate) fn entry(self) -> String {
-        let history = if self.has_history() { format!(", objectVersionHistory: {HISTORY}") } else { String::new() };
+        let history =
+            if self.has_history() { format!(", objectVersionHistory: {HISTORY}") } else { String::new() };
         let optional = if self.is_optional() { ", optional: true" } else { "" };
         format!(
             "- {{objectName: {}, objectType: {}, objectAlias: {}, keyvaultName: {}{history}{optional}}}\n",

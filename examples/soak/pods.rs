@@ -137,13 +137,24 @@ impl Pod {
                 std::fs::create_dir(&target)?;
                 target
             }
-            None => PathBuf::from(format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/soak/mount")),
+            None => {
+                PathBuf::from(format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/soak/mount"))
+            }
         };
         let tokens = run.azure.emulator.token(NAMESPACE, who.name).pod(&name, &uid).attribute();
         let (namespace, service_account) = (NAMESPACE.to_owned(), who.name.to_owned());
         let info = PodInfo { name, uid, namespace, service_account, class: format!("class-{slot}") };
         let parameters = class.parameters(&run.azure);
-        Ok(Self { info, class, parameters, tokens, target, mounted: false, versions: Vec::new(), held: Files::new() })
+        Ok(Self {
+            info,
+            class,
+            parameters,
+            tokens,
+            target,
+            mounted: false,
+            versions: Vec::new(),
+            held: Files::new(),
+        })
     }
 
     fn remove(&self, run: &Run) -> Result<()> {
@@ -187,12 +198,15 @@ impl Pod {
         Ok(outcome)
     }
 
-    fn mounted(&mut self, run: &Run, mount: &Mount<'_>, response: MountResponse) -> Result<std::result::Result<(), String>> {
+    fn mounted(
+        &mut self,
+        run: &Run,
+        mount: &Mount<'_>,
+        response: MountResponse,
+    ) -> Result<std::result::Result<(), String>> {
         self.mounted = true;
         self.held = match run.writer {
-            FileWriter::Driver => {
-                response.files.into_iter().map(|file| (file.path, file.contents)).collect()
-            }
+            FileWriter::Driver => response.files.into_iter().map(|file| (file.path, file.contents)).collect(),
             FileWriter::Provider => {
                 if let Some(stray) = left_over(&self.target)? {
                     return Ok(Err(format!("its volume has {stray} left over")));
@@ -226,7 +240,8 @@ impl Pod {
             self.held = files;
             return Ok((Outcome::Lost, judged));
         }
-        let judged = if same { mount.refused(run, status) } else { Err("it failed, and changed files".to_owned()) };
+        let judged =
+            if same { mount.refused(run, status) } else { Err("it failed, and changed files".to_owned()) };
         Ok((Outcome::Refused(status.code()), judged))
     }
 }

@@ -61,7 +61,8 @@ pub(crate) struct Run {
 impl Run {
     async fn start(writer: FileWriter, folder: &Path) -> Result<Self> {
         let socket = folder.join("azure.sock");
-        let volumes = (writer == FileWriter::Provider).then(|| tempfile::tempdir_in("/dev/shm")).transpose()?;
+        let volumes =
+            (writer == FileWriter::Provider).then(|| tempfile::tempdir_in("/dev/shm")).transpose()?;
         Ok(Self {
             azure: Azure::start(folder).await?,
             storms: Storms::default(),

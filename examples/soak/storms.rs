@@ -50,9 +50,8 @@ impl Storms {
     }
 
     fn any(&self, begin: Instant, end: Instant, such: impl Fn(&Storm) -> bool) -> bool {
-        let felt = |storm: &&Storm| {
-            storm.from <= end && storm.until.is_none_or(|until| until + RECOVERY >= begin)
-        };
+        let felt =
+            |storm: &&Storm| storm.from <= end && storm.until.is_none_or(|until| until + RECOVERY >= begin);
         lock(&self.past).iter().filter(felt).any(such)
     }
 

@@ -30,11 +30,7 @@ impl<T: Copy> Timeline<T> {
     }
 
     /// Makes `change`, after which it is in another state.
-    pub(crate) fn change<E>(
-        &mut self,
-        state: T,
-        change: impl FnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(crate) fn change<E>(&mut self, state: T, change: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let from = Instant::now();
         change()?;
         let until = Instant::now();
@@ -50,9 +46,10 @@ impl<T: Copy> Timeline<T> {
 
     /// Whether it was ever in such a state between these times.
     pub(crate) fn ever(&self, from: Instant, to: Instant, such: impl Fn(T) -> bool) -> bool {
-        let mut met = self.0.iter().filter(|period| {
-            period.from <= to && period.until.is_none_or(|until| until >= from)
-        });
+        let mut met = self
+            .0
+            .iter()
+            .filter(|period| period.from <= to && period.until.is_none_or(|until| until >= from));
         met.any(|period| such(period.state))
     }
 }

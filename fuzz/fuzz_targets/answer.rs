@@ -12,7 +12,7 @@ use keyvault_csi_provider::plan::ObjectPlan;
 use keyvault_csi_provider::retry::Deadline;
 use keyvault_csi_provider::secret::SecretText;
 use keyvault_csi_provider::telemetry::Metrics;
-use keyvault_csi_provider::vault::{Asking, Content, Vaults};
+use keyvault_csi_provider::vault::{Asking, Vaults};
 use libfuzzer_sys::fuzz_target;
 use scripted::{ACCESS_TOKEN, Answer, SECRET, Script, plan, run};
 
@@ -64,11 +64,6 @@ fuzz_target!(|input: &[u8]| {
     let told = match &fetched {
         Ok(object) => {
             assert!(!object.versions().is_empty(), "no version is no object");
-            for version in object.versions() {
-                if let Content::Secret { text, .. } = &version.content {
-                    assert_eq!(text.expose(), SECRET.as_bytes());
-                }
-            }
             format!("{object:?}")
         }
         Err(error) => format!("{error} {error:?} {:?}", error.code()),

@@ -17,12 +17,11 @@ use scripted::{Answer, POD_TOKEN, Script, plan, run};
 use tokio::sync::Semaphore;
 use url::Url;
 
-static POD: LazyLock<Identity> = LazyLock::new(|| {
-    match plan("- {objectName: name, objectType: secret}").identity {
+static POD: LazyLock<Identity> =
+    LazyLock::new(|| match plan("- {objectName: name, objectType: secret}").identity {
         PlannedIdentity::Known(identity) => identity,
         PlannedIdentity::Annotated(_) => unreachable!("the class says who asks"),
-    }
-});
+    });
 static NODE: Identity = Identity::Managed(ManagedIdentity { client: None });
 
 fuzz_target!(|input: &[u8]| {

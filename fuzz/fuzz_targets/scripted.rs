@@ -39,7 +39,10 @@ impl Answer {
         let mut lines = head.lines();
         let status = lines.next()?.parse().ok()?;
         let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        let headers =
+            headers.map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        // Others do not get past hyper.
+        let headers = headers.filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_graphic()));
         Some(Self { status, headers: headers.collect(), body: input[end + 2..].to_vec() })
     }
 }

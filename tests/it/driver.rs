@@ -34,7 +34,11 @@ impl Driver {
     }
 
     /// One mount, whose caller waits so long for each of its attempts.
-    pub(crate) async fn mount(&mut self, request: &MountRequest, timeout: Duration) -> Result<Mounted, Status> {
+    pub(crate) async fn mount(
+        &mut self,
+        request: &MountRequest,
+        timeout: Duration,
+    ) -> Result<Mounted, Status> {
         let mut repeated = 0;
         loop {
             while UnixStream::connect(&self.socket).await.is_err() {
@@ -69,4 +73,3 @@ fn never_left(status: &Status) -> bool {
     }
     false
 }
-
