@@ -26,10 +26,21 @@ const LONGEST_FETCH: Duration = Duration::from_secs(60);
 /// Path and contents.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
+/// What the provider may know of a volume when it is asked to mount it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing: it is the first mount.
+    Nothing,
+    /// Whatever became of a mount that was lost.
+    Perhaps,
+    /// That it is mounted.
+    Mounted,
+}
+
 /// A mount that has ended.
 pub(crate) struct Mount<'a> {
     pub(crate) class: &'a Class,
-    pub(crate) first: bool,
+    pub(crate) known: Known,
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
     pub(crate) said: Said,
@@ -104,8 +115,10 @@ impl Mount<'_> {
     /// The ids of the versions of a secret whose values these are, the newest first.
     fn secret(&self, run: &Run, asked: Asked, place: Place, texts: &[&[u8]]) -> Result<Vec<String>, String> {
         let tolerance = if asked.has_history() { LONGEST_FETCH } else { ON_ITS_WAY };
-        let since =
-            before(self.begin, tolerance + if self.first { Duration::ZERO } else { ROTATION_MAX_AGE });
+        let since = before(
+            self.begin,
+            tolerance + if self.known == Known::Nothing { Duration::ZERO } else { ROTATION_MAX_AGE },
+        );
         let since = if self.said.stale {
             let stale = before(self.begin, tolerance + STALE_IF_ERROR).min(since);
             // A no of the vault ends what was kept before it.
@@ -130,7 +143,7 @@ impl Mount<'_> {
             return Err(format!("its versions are no history: {values:?}"));
         }
         let of_replica = of == REPLICA && place.0 == 0;
-        if of_replica && !(self.said.failover && self.first && newest == 1) {
+        if of_replica && !(self.said.failover && self.known != Known::Mounted && newest == 1) {
             return Err("it is the replica's".to_owned());
         }
         if !of_replica && of != vault(place.0) {
@@ -139,8 +152,8 @@ impl Mount<'_> {
         if !of_replica && current(Some(newest)) != Some(true) {
             let now = run.azure.secret(place, crate::timeline::Timeline::now);
             return Err(format!(
-                "it is version {newest}, too old or too new (now it is {now:?}; first: {}, {:?}, {:?})",
-                self.first,
+                "it is version {newest}, too old or too new (now it is {now:?}; {:?}, {:?}, {:?})",
+                self.known,
                 self.said,
                 self.end - self.begin
             ));

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use crate::Result;
 use crate::azure::{Azure, IDENTITIES, NAMESPACE, STRANGER, Who};
-use crate::judge::{Files, Mount, in_calm};
+use crate::judge::{Files, Known, Mount, in_calm};
 use crate::logs::Said;
 use crate::objects::{Asked, FIXED, FIXED_VAULT, SECRETS, VAULTS};
 use crate::request::{PodInfo, mount_request};
@@ -47,8 +47,7 @@ struct Pod {
     parameters: BTreeMap<String, String>,
     tokens: String,
     target: PathBuf,
-    /// Whether the provider may take it for mounted.
-    mounted: bool,
+    known: Known,
     /// What the last mount said, as the driver hands it back.
     versions: Vec<ObjectVersion>,
     /// What is in its volume.
@@ -151,7 +150,7 @@ impl Pod {
             parameters,
             tokens,
             target,
-            mounted: false,
+            known: Known::Nothing,
             versions: Vec::new(),
             held: Files::new(),
         })
@@ -168,12 +167,12 @@ impl Pod {
         let Self { info, tokens, parameters, target, versions, .. } = self;
         let mut request = mount_request(info, tokens, parameters, target, versions)?;
         request.secrets = Azure::credentials(self.class.who());
-        let (begin, first) = (Instant::now(), !self.mounted);
+        let (begin, known) = (Instant::now(), self.known);
         let answer = run.driver.clone().mount(&request, timeout).await;
         let end = Instant::now();
         let said = run.logs.said(&self.info.name, &run.findings)?;
         let class = self.class.clone();
-        let mount = Mount { class: &class, first, begin, end, said };
+        let mount = Mount { class: &class, known, begin, end, said };
         let (outcome, judged) = match answer {
             Ok(mounted) => {
                 run.tally.asked_again(mounted.repeated);
@@ -204,7 +203,7 @@ impl Pod {
         mount: &Mount<'_>,
         response: MountResponse,
     ) -> Result<std::result::Result<(), String>> {
-        self.mounted = true;
+        self.known = Known::Mounted;
         self.held = match run.writer {
             FileWriter::Driver => response.files.into_iter().map(|file| (file.path, file.contents)).collect(),
             FileWriter::Provider => {
@@ -229,7 +228,9 @@ impl Pod {
         let same = files == self.held;
         // What is not from the provider itself has a cause in this process.
         if std::error::Error::source(status).is_some() {
-            self.mounted = true;
+            if self.known == Known::Nothing {
+                self.known = Known::Perhaps;
+            }
             let judged = if !run.restarts.killed(mount.begin, mount.end) {
                 Err(format!("its connection was lost, and nobody was killed: {status:?}"))
             } else if same {
