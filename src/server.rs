@@ -14,16 +14,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::stream;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Server;
 
+pub use authority::DriverConnection;
 pub use provider::{PROTOCOL_VERSION, Provider, RUNTIME_NAME};
 
-use authority::DriverConnection;
 use callers::Callers;
 
 use crate::mount::Mounter;
@@ -133,7 +133,9 @@ fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-fn connections(callers: Callers) -> impl stream::Stream<Item = std::io::Result<DriverConnection>> {
+fn connections(
+    callers: Callers,
+) -> impl stream::Stream<Item = std::io::Result<DriverConnection<UnixStream>>> {
     stream::unfold(callers, async |callers| {
         let (caller, callers) = callers.next().await?;
         if let Err(error) = &caller {

@@ -175,8 +175,8 @@ impl Pipeline {
         // One core of two is always left for mounts that copy.
         let costly = Arc::new(Semaphore::new(1));
         let exchange = Exchange {
-            entra: client.clone(),
-            node,
+            entra: transport::azure(&client),
+            node: transport::azure(&node),
             imds: self.imds,
             token_proxy,
             places: Arc::new(Semaphore::new(EXCHANGES)),
@@ -198,7 +198,11 @@ impl Pipeline {
             defaults: self.defaults,
             policy,
             identities,
-            vaults: Arc::new(Vaults::new(client, self.application_id, Arc::clone(metrics))),
+            vaults: Arc::new(Vaults::new(
+                transport::azure(&client),
+                self.application_id,
+                Arc::clone(metrics),
+            )),
             cache,
             render_options: self.render_options,
             file_writer: self.file_writer,

@@ -47,7 +47,7 @@ pub(crate) fn builder() -> reqwest::ClientBuilder {
 }
 
 /// The client as the Azure SDK takes it.
-pub(crate) fn azure(client: &reqwest::Client) -> Transport {
+pub fn azure(client: &reqwest::Client) -> Transport {
     let client: Arc<dyn HttpClient> = Arc::new(client.clone());
     Transport::new(client)
 }

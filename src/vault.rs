@@ -16,7 +16,7 @@ mod versions;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use azure_core::http::{ClientOptions, RetryOptions, UserAgentOptions};
+use azure_core::http::{ClientOptions, RetryOptions, Transport, UserAgentOptions};
 use azure_security_keyvault_certificates::{CertificateClient, CertificateClientOptions};
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
@@ -34,7 +34,6 @@ use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
 use crate::telemetry::{Metrics, milliseconds_since};
-use crate::transport;
 use bearer::{Bearer, NoCredential};
 pub use traffic::Known;
 use traffic::{Late, Traffic};
@@ -59,10 +58,10 @@ pub struct Asking<'a> {
 /// Versions of one object that are fetched at the same time.
 const VERSIONS_AT_ONCE: usize = 4;
 
-/// All vaults, over one pooled client.
+/// All vaults, over one transport.
 #[derive(Debug)]
 pub struct Vaults {
-    client: reqwest::Client,
+    transport: Transport,
     application_id: Option<String>,
     metrics: Arc<Metrics>,
     traffic: Traffic,
@@ -73,11 +72,11 @@ pub struct Vaults {
 }
 
 impl Vaults {
-    /// Vaults over `client`. `application_id` goes before the SDK's user agent.
-    pub fn new(client: reqwest::Client, application_id: Option<String>, metrics: Arc<Metrics>) -> Self {
+    /// Vaults over `transport`. `application_id` goes before the SDK's user agent.
+    pub fn new(transport: Transport, application_id: Option<String>, metrics: Arc<Metrics>) -> Self {
         let resources = Mutex::new(bounded(VAULTS));
         Self {
-            client,
+            transport,
             application_id,
             metrics,
             traffic: Traffic::default(),
@@ -289,7 +288,7 @@ impl Vaults {
         let url = object.vault.as_str();
         let client_options = ClientOptions {
             per_try_policies: vec![Arc::new(Bearer::new(object.vault.clone()))],
-            transport: Some(transport::azure(&self.client)),
+            transport: Some(self.transport.clone()),
             retry: RetryOptions::none(),
             user_agent: UserAgentOptions { application_id: self.application_id.clone() },
             ..ClientOptions::default()

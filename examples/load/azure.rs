@@ -1,7 +1,7 @@
 //! The Azure that pods mount from: emulated in this process, or somebody else's.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use keyvault_emulator::{
@@ -10,6 +10,7 @@ use keyvault_emulator::{
 use serde::Deserialize;
 
 use crate::Result;
+use crate::emulated::Files;
 use crate::options::Options;
 
 const VAULT: &str = "load-vault";
@@ -35,8 +36,8 @@ pub(crate) enum Azure {
 pub(crate) struct Emulated {
     emulator: Emulator,
     tenant: String,
-    ca_file: PathBuf,
-    keys_file: Option<PathBuf>,
+    files: Files,
+    without_keys: bool,
 }
 
 pub(crate) struct Given {
@@ -138,13 +139,8 @@ impl Emulated {
         for rule in options.fault.iter().cloned().chain(latency) {
             emulator.inject_rule(rule)?;
         }
-        let ca_file = folder.join("ca.pem");
-        std::fs::write(&ca_file, emulator.ca_pem())?;
-        let keys_file = (!options.without_keys).then(|| folder.join("jwks.json"));
-        if let Some(path) = &keys_file {
-            std::fs::write(path, emulator.jwks())?;
-        }
-        let emulated = Self { emulator, tenant, ca_file, keys_file };
+        let files = Files::write(&emulator, folder)?;
+        let emulated = Self { emulator, tenant, files, without_keys: options.without_keys };
         if let Some(path) = &options.env_file {
             let lines = emulated.environment().into_iter().map(|(name, value)| format!("{name}={value}\n"));
             std::fs::write(path, lines.collect::<String>())
@@ -172,20 +168,11 @@ impl Emulated {
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("HTTPS_PROXY", self.emulator.proxy_url()),
-            ("SSL_CERT_FILE", self.ca_file.display().to_string()),
-        ]
+        self.files.environment(&self.emulator)
     }
 
     fn key_flags(&self) -> Vec<String> {
-        let flags = self.keys_file.iter().flat_map(|path| {
-            [
-                format!("--service-account-jwks={}", path.display()),
-                format!("--service-account-issuer={}", self.emulator.issuer()),
-            ]
-        });
-        flags.collect()
+        if self.without_keys { Vec::new() } else { self.files.key_flags(&self.emulator) }
     }
 
     fn counts(&self) -> Counts {

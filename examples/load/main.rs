@@ -10,13 +10,16 @@
 
 mod azure;
 mod drive;
+mod emulated;
 mod expect;
 mod figures;
 mod options;
 mod pods;
 mod proc;
+mod process;
 mod progress;
 mod report;
+mod request;
 mod server;
 
 use std::error::Error;

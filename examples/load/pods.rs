@@ -1,6 +1,5 @@
 //! The pods, and what they ask.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 use crate::Result;
 use crate::azure::{Azure, Claim};
 use crate::options::Options;
+use crate::request::{PodInfo, mount_request};
 use crate::server::Server;
 
 /// kubelet asks for a new token when less than a fifth of an hour is left.
@@ -21,8 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A pod with one volume.
 pub(crate) struct Pod {
-    name: String,
-    uid: String,
+    info: PodInfo,
     claim: Claim,
     tokens: (String, Instant),
     volume: Volume,
@@ -56,7 +55,9 @@ pub(crate) fn make(options: &Options, azure: &Azure, server: &Server) -> Result<
             }
             None => Volume::Unseen,
         };
-        Ok(Pod { name, uid, claim, tokens, volume, versions: Vec::new() })
+        let (namespace, service_account) = (claim.namespace.clone(), claim.service_account.clone());
+        let info = PodInfo { name, uid, namespace, service_account, class: "load".to_owned() };
+        Ok(Pod { info, claim, tokens, volume, versions: Vec::new() })
     };
     (0..options.pods).map(pod).collect()
 }
@@ -65,25 +66,12 @@ impl Pod {
     /// The request of the next mount.
     pub(crate) fn request(&mut self, azure: &Azure) -> Result<tonic::Request<MountRequest>> {
         if self.tokens.1.elapsed() > TOKEN_AGE {
-            self.tokens = (azure.tokens(&self.claim, (&self.name, &self.uid)), Instant::now());
+            let PodInfo { name, uid, .. } = &self.info;
+            self.tokens = (azure.tokens(&self.claim, (name, uid)), Instant::now());
         }
-        let said: [(&str, &str); 6] = [
-            ("csi.storage.k8s.io/pod.name", &self.name),
-            ("csi.storage.k8s.io/pod.namespace", &self.claim.namespace),
-            ("csi.storage.k8s.io/pod.uid", &self.uid),
-            ("csi.storage.k8s.io/serviceAccount.name", &self.claim.service_account),
-            ("csi.storage.k8s.io/serviceAccount.tokens", &self.tokens.0),
-            ("secretProviderClass", "load"),
-        ];
-        let parameters = self.claim.parameters.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let attributes: BTreeMap<&str, &str> = parameters.chain(said).collect();
-        let mut request = tonic::Request::new(MountRequest {
-            attributes: serde_json::to_string(&attributes)?,
-            secrets: "null".to_owned(),
-            target_path: self.target().display().to_string(),
-            permission: "420".to_owned(),
-            current_object_version: self.versions.clone(),
-        });
+        let Self { info, tokens, claim, versions, .. } = &*self;
+        let request = mount_request(info, &tokens.0, &claim.parameters, &self.target(), versions)?;
+        let mut request = tonic::Request::new(request);
         request.set_timeout(TIMEOUT);
         Ok(request)
     }
@@ -107,7 +95,7 @@ impl Pod {
         match &self.volume {
             Volume::Unseen => PathBuf::from(format!(
                 "/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/load/mount",
-                self.uid
+                self.info.uid
             )),
             Volume::Written { path, .. } => path.clone(),
         }

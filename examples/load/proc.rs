@@ -11,6 +11,10 @@ pub(crate) struct Usage {
     pub(crate) cpu_seconds: f64,
     /// The most memory that it ever had at once.
     pub(crate) peak_rss_kib: u64,
+    /// The memory that it has now.
+    pub(crate) rss_kib: u64,
+    /// The descriptors that it has open now.
+    pub(crate) descriptors: usize,
 }
 
 impl Usage {
@@ -20,10 +24,14 @@ impl Usage {
             std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
         };
         let ticks = ticks(&read("stat")?).ok_or("/proc has a stat that cannot be read")?;
-        let peak_rss_kib = peak(&read("status")?).ok_or("/proc has a status without VmHWM")?;
+        let status = read("status")?;
+        let memory = |field| memory(&status, field).ok_or(format!("/proc has a status without {field}"));
+        let (peak_rss_kib, rss_kib) = (memory("VmHWM")?, memory("VmRSS")?);
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?;
         let per_second = u32::try_from(per_second.ok_or("the system counts no ticks")?)?;
-        Ok(Self { cpu_seconds: f64::from(u32::try_from(ticks)?) / f64::from(per_second), peak_rss_kib })
+        let cpu_seconds = f64::from(u32::try_from(ticks)?) / f64::from(per_second);
+        Ok(Self { cpu_seconds, peak_rss_kib, rss_kib, descriptors })
     }
 
     /// What has come since `before`.
@@ -40,9 +48,9 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?)
 }
 
-/// `VmHWM` of `status`, in KiB.
-fn peak(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// A field of `status`, in KiB.
+fn memory(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -59,15 +67,18 @@ mod tests {
     }
 
     #[test]
-    fn peak_memory_is_in_kib() {
-        assert_eq!(peak("VmPeak:\t  9000 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 1000 kB\n"), Some(1234));
-        assert_eq!(peak("VmPeak:\t  9000 kB\n"), None);
+    fn memory_is_in_kib() {
+        let status = "VmPeak:\t  9000 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 1000 kB\n";
+        assert_eq!(memory(status, "VmHWM"), Some(1234));
+        assert_eq!(memory(status, "VmRSS"), Some(1000));
+        assert_eq!(memory(status, "VmSwap"), None);
     }
 
     #[test]
     fn this_process_has_used_something() {
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(Usage::of(own).unwrap().peak_rss_kib > 100);
+        let usage = Usage::of(own).unwrap();
+        assert!(usage.rss_kib > 100 && usage.peak_rss_kib > 100 && usage.descriptors > 2, "{usage:?}");
         assert!(Usage::of(i32::MAX).is_err());
     }
 }

@@ -208,7 +208,12 @@ mod tests {
         driven.wall = Duration::from_secs(2);
         let answered = [("secret".to_owned(), 8), ("token".to_owned(), 1)].into();
         let counts = Counts { answered, connections: 2 };
-        Run::new(name, &driven, Some(counts), Usage { cpu_seconds, peak_rss_kib: 2048 })
+        Run::new(
+            name,
+            &driven,
+            Some(counts),
+            Usage { cpu_seconds, peak_rss_kib: 2048, rss_kib: 1024, descriptors: 9 },
+        )
     }
 
     #[test]

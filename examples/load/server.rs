@@ -2,13 +2,13 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use keyvault_csi_provider::proto::VersionRequest;
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
 use keyvault_csi_provider::server::socket;
-use tokio::net::UnixStream;
+use nix::sys::signal::Signal;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
@@ -16,25 +16,21 @@ use crate::Result;
 use crate::azure::Azure;
 use crate::options::{Named, Options};
 use crate::proc::Usage;
+use crate::process::{Process, listener};
 
 pub(crate) type Client = CsiDriverProviderClient<Channel>;
 
-/// How long a provider may take until it answers, and until it has stopped.
+/// How long a provider may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A provider. One that was started here is killed if it is forgotten.
+/// A provider.
 pub(crate) struct Server {
     name: String,
     socket: PathBuf,
     pid: Option<i32>,
     writes_files: bool,
-    started: Option<Started>,
-}
-
-struct Started {
-    child: Child,
-    log: PathBuf,
+    started: Option<Process>,
 }
 
 impl Server {
@@ -73,21 +69,11 @@ impl Server {
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("server-").tempdir_in(folder)?.keep();
         let (socket, log) = (folder.join("azure.sock"), folder.join("log"));
-        command
-            .arg(format!("--endpoint=unix://{}", socket.display()))
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log)?);
-        if let Some(environment) = azure.environment() {
-            command.env_clear().envs(environment);
-        }
-        let child = command
-            .spawn()
-            .map_err(|error| format!("{name}: {}: {error}", command.get_program().display()))?;
-        let pid = i32::try_from(child.id())?;
-        let mut server = Self::running(name, &socket, Some(pid));
-        server.started = Some(Started { child, log });
+        command.args(flags);
+        let process = Process::start(command, azure.environment(), &socket, &log);
+        let process = process.map_err(|error| format!("{name}: {error}"))?;
+        let mut server = Self::running(name, &socket, Some(process.pid()));
+        server.started = Some(process);
         Ok(server)
     }
 
@@ -107,15 +93,12 @@ impl Server {
 
     /// Waits until it answers, and finds its process.
     pub(crate) async fn answers(&mut self) -> Result<()> {
+        if let Some(process) = &mut self.started {
+            process.listens(&self.socket).await.map_err(|error| format!("{}: {error}", self.name))?;
+        }
         let patience = Instant::now() + PATIENCE;
         while let Err(status) = self.client().version(VersionRequest { version: "v1alpha1".to_owned() }).await
         {
-            if let Some(Started { child, log }) = &mut self.started
-                && let Some(status) = child.try_wait()?
-            {
-                let log = std::fs::read_to_string(log)?;
-                return Err(format!("{}: the provider ended with {status}: {}", self.name, log.trim()).into());
-            }
             if Instant::now() > patience {
                 let socket = self.socket.display();
                 return Err(format!("{}: nobody answers at {socket}: {}", self.name, status.message()).into());
@@ -123,7 +106,7 @@ impl Server {
             tokio::time::sleep(PAUSE).await;
         }
         if self.pid.is_none() {
-            self.pid = UnixStream::connect(&self.socket).await?.peer_cred()?.pid();
+            self.pid = listener(&self.socket).await;
         }
         Ok(())
     }
@@ -136,25 +119,10 @@ impl Server {
 
     /// Stops it, if it was started here.
     pub(crate) async fn stop(&mut self) -> Result<()> {
-        let Some(mut started) = self.started.take() else { return Ok(()) };
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(started.child.id())?);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-        let patience = Instant::now() + PATIENCE;
-        while started.child.try_wait()?.is_none() {
-            if Instant::now() > patience {
-                return Err(format!("{}: it does not stop", self.name).into());
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        let Some(mut process) = self.started.take() else { return Ok(()) };
+        process.signal(Signal::SIGTERM)?;
+        process.ended().await.map_err(|error| format!("{}: {error}", self.name))?;
         Ok(())
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        // After its end these fail quietly.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,10 +1,10 @@
 //! The cache against a model of it, and its flights. Time is paused, and moved by hand.
 
-use std::collections::BTreeMap;
+mod model;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
-use proptest::prelude::*;
 use tokio::sync::Notify;
 use tokio::time::advance;
 
@@ -172,88 +172,4 @@ async fn old_values_leave_the_memory() {
     advance(MAX_AGE).await;
     fetch(&cache, 2, Ok(Value(0, 1000))).await.unwrap();
     assert_eq!(cache.bytes(), one);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Advance(u16),
-    Fetch(u8, Result<usize, bool>),
-    Evict(u8),
-    Look(u8, u16),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let key = 0_u8..6;
-    prop_oneof![
-        (0_u16..400).prop_map(Step::Advance),
-        (key.clone(), prop_oneof![4 => (0_usize..3000).prop_map(Ok), 1 => any::<bool>().prop_map(Err)])
-            .prop_map(|(key, answer)| Step::Fetch(key, answer)),
-        key.clone().prop_map(Step::Evict),
-        (key, 0_u16..1200).prop_map(|(key, longest)| Step::Look(key, longest)),
-    ]
-}
-
-/// What was last fetched for each key, and when.
-type Model = BTreeMap<u8, (u32, Instant)>;
-
-/// Takes the steps in a cache of `max_bytes`. Nothing that it shows may be older than asked, other than
-/// what was fetched last, evicted, or another key's; `whole` caches must also show whatever they may.
-async fn check(steps: Vec<Step>, max_bytes: usize, whole: bool) {
-    let cache: TestCache = Arc::new(Cache::new(max_bytes, MAX_AGE));
-    let mut model = Model::new();
-    for (number, step) in (0_u32..).zip(steps) {
-        match step {
-            Step::Advance(seconds) => advance(Duration::from_secs(seconds.into())).await,
-            Step::Fetch(key, Ok(weight)) => {
-                fetch(&cache, key, Ok(Value(number, weight))).await.unwrap();
-                model.insert(key, (number, Instant::now()));
-            }
-            Step::Fetch(key, Err(is_final)) => {
-                let failure = if is_final { Failure::Final } else { Failure::Passing };
-                fetch(&cache, key, Err(failure)).await.unwrap_err();
-                if is_final {
-                    model.remove(&key);
-                }
-            }
-            Step::Evict(key) => {
-                cache.evict(|kept| *kept == key);
-                model.remove(&key);
-            }
-            Step::Look(key, seconds) => look(&cache, &model, key, seconds, whole),
-        }
-        assert!(cache.bytes() <= max_bytes);
-        assert!(cache.state().flights.is_empty());
-    }
-}
-
-fn look(cache: &TestCache, model: &Model, key: u8, seconds: u16, whole: bool) {
-    let longest = Duration::from_secs(seconds.into());
-    let found = cache.fresh(&key, Freshness::Within(longest)).map(|value| value.0);
-    let (expected, age) = match model.get(&key) {
-        Some((number, asked)) => (Some(*number), asked.elapsed()),
-        None => (None, Duration::ZERO),
-    };
-    if found.is_some() {
-        assert_eq!(found, expected);
-        assert!(age < longest && age < MAX_AGE, "{age:?} old, for {longest:?}");
-    } else if whole && age < longest.mul_f64(0.9) && age < MAX_AGE {
-        assert_eq!(expected, None, "it is {age:?} old and not shown for {longest:?}");
-    }
-}
-
-fn run(steps: Vec<Step>, max_bytes: usize, whole: bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.unwrap().block_on(check(steps, max_bytes, whole));
-}
-
-proptest! {
-    #[test]
-    fn a_cache_with_room_shows_what_the_model_shows(steps in prop::collection::vec(step(), 1..60)) {
-        run(steps, 1 << 20, true);
-    }
-
-    #[test]
-    fn a_cache_without_room_shows_less_and_nothing_else(steps in prop::collection::vec(step(), 1..60), max_bytes in 0_usize..8000) {
-        run(steps, max_bytes, false);
-    }
 }

@@ -9,7 +9,7 @@ use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
 use azure_core::http::policies::Policy;
-use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, StatusCode};
+use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, StatusCode, Transport};
 use azure_identity::{
     ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
     ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
@@ -66,9 +66,9 @@ pub const IMDS: &str = "http://169.254.169.254/";
 #[derive(Clone, Debug)]
 pub struct Exchange {
     /// To Entra.
-    pub entra: reqwest::Client,
+    pub entra: Transport,
     /// To the node's metadata service: plain HTTP, never through a proxy.
-    pub node: reqwest::Client,
+    pub node: Transport,
     /// [`IMDS`], but for tests.
     pub imds: Url,
     /// The token proxy of AKS.
@@ -204,7 +204,7 @@ impl Exchange {
                 let user_assigned_id =
                     managed.client.as_ref().map(|id| UserAssignedId::ClientId(id.as_str().to_owned()));
                 let client_options = ClientOptions {
-                    transport: Some(transport::azure(&self.node)),
+                    transport: Some(self.node.clone()),
                     retry: RetryOptions::none(),
                     per_try_policies: vec![Arc::new(NodeEndpoint(self.imds.clone())), Arc::new(Refusals)],
                     ..ClientOptions::default()
@@ -249,7 +249,7 @@ impl Exchange {
         cloud.authority_host = authority.to_string();
         ClientOptions {
             cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
-            transport: Some(transport::azure(&self.entra)),
+            transport: Some(self.entra.clone()),
             retry: RetryOptions::none(),
             per_try_policies: policies,
             ..ClientOptions::default()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::policies::{Policy, PolicyResult};
-use azure_core::http::{Context, Request};
+use azure_core::http::{AsyncRawResponse, Context, Request};
 use serde::Deserialize;
 use url::Url;
 
@@ -41,8 +41,9 @@ impl Policy for AdfsPath {
     }
 }
 
-/// Reads refusals before the SDK does. Left alone, it would report a gateway's HTML page as broken
-/// JSON, and so a description with an escaped character, which Entra's often have.
+/// Reads answers before the SDK does. Left alone, it would report a gateway's HTML page as broken
+/// JSON, and so a description with an escaped character, which Entra's often have; and it would panic over a
+/// life that leads beyond all dates.
 #[derive(Debug)]
 pub(super) struct Refusals;
 
@@ -55,21 +56,93 @@ struct Refused {
     error_description: String,
 }
 
+/// What Entra grants; the node's metadata service has words in the place of numbers, and needs no care.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Granted {
+    /// In seconds.
+    expires_in: i64,
+}
+
+/// A hundred years, in seconds.
+const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60;
+
+/// A code such as `invalid_request`, and nothing else that a server may have put there.
+fn word(error: &str) -> String {
+    error.chars().filter(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_')).take(40).collect()
+}
+
 #[async_trait]
 impl Policy for Refusals {
     async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
         let response = transport::send(ctx, request, next).await?;
         let status = response.status();
         if status.is_success() {
-            return Ok(response);
+            let (status, headers, body) = response.deconstruct();
+            let body = body.collect().await?;
+            let granted: Granted = serde_json::from_slice(&body).unwrap_or_default();
+            if granted.expires_in.unsigned_abs() > LONGEST_LIFE {
+                return Err(azure_core::Error::with_message(
+                    ErrorKind::DataConversion,
+                    "no token lives so long",
+                ));
+            }
+            return Ok(AsyncRawResponse::from_bytes(status, headers, body));
         }
         let response = response.try_into_raw_response().await?;
         let refused: Refused = response.body().json().unwrap_or_default();
-        let code = refused.error_codes.first().map(u64::to_string).or(Some(refused.error.clone()));
+        let code = refused.error_codes.first().map(u64::to_string).or_else(|| Some(word(&refused.error)));
         let kind =
             ErrorKind::HttpResponse { status, error_code: code, raw_response: Some(Box::new(response)) };
         let words =
             if refused.error_description.is_empty() { refused.error } else { refused.error_description };
         Err(azure_core::Error::with_message(kind, words))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::http::headers::Headers;
+    use azure_core::http::{Method, StatusCode};
+
+    use super::*;
+
+    /// Whoever is asked for a token.
+    #[derive(Debug)]
+    struct Answering(u16, String);
+
+    #[async_trait]
+    impl Policy for Answering {
+        async fn send(&self, _: &Context, _: &mut Request, _: &[Arc<dyn Policy>]) -> PolicyResult {
+            let status = StatusCode::from(self.0);
+            Ok(AsyncRawResponse::from_bytes(status, Headers::new(), self.1.clone()))
+        }
+    }
+
+    async fn answer(status: u16, body: String) -> PolicyResult {
+        let mut request = Request::new(Url::parse("https://login.example/").unwrap(), Method::Post);
+        Refusals.send(&Context::new(), &mut request, &[Arc::new(Answering(status, body))]).await
+    }
+
+    #[tokio::test]
+    async fn a_token_that_outlives_all_dates_is_none() {
+        for life in [i64::MAX, i64::MIN, 999_999_999_999_999] {
+            let error =
+                answer(200, format!(r#"{{"expires_in":{life},"access_token":"t"}}"#)).await.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::DataConversion), "{error:?}");
+        }
+        for body in [r#"{"expires_in":3599}"#, r#"{"expires_in":"3599"}"#, "<html>"] {
+            let passed = answer(200, body.to_owned()).await.unwrap().try_into_raw_response().await.unwrap();
+            assert_eq!(passed.body().as_ref(), body.as_bytes(), "for the SDK to judge");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_code_is_a_word_and_not_what_was_sent() {
+        for (error, code) in [("invalid_request", "invalid_request"), ("eyJhbGci.T0K3N", "eyhbci03")] {
+            let refused = answer(500, format!(r#"{{"error":"{error}"}}"#)).await.unwrap_err();
+            let ErrorKind::HttpResponse { error_code, .. } = refused.kind() else { panic!("{refused:?}") };
+            assert_eq!(error_code.as_deref(), Some(code));
+        }
     }
 }

@@ -33,8 +33,9 @@ type TokenKey = (Arc<IdentityKey>, String);
 const IDENTITIES: usize = 1024;
 /// Authorities that are shown to whoever scrapes.
 const SHOWN: usize = 64;
-/// Vaults cost an identity its token no more often than this.
-const REJECTION_PAUSE: Duration = Duration::from_secs(60);
+/// Vaults cost an identity its token no more often than this; for so long, nobody of it mounts if all tokens
+/// are revoked again.
+const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 /// Whoever makes up client ids for his service account uses up his own places, not the others'.
 const TOKENS_OF_A_SUBJECT: usize = 16;
 

@@ -47,8 +47,8 @@ impl World {
         let proxy = TokenProxy::new(Url::parse(TokenProxy::URL).unwrap(), None, "/nonexistent".into());
         let token_proxy = Arc::new(proxy);
         let exchange = Exchange {
-            entra: client.clone(),
-            node: client.clone(),
+            entra: crate::transport::azure(&client),
+            node: crate::transport::azure(&client),
             imds,
             token_proxy,
             places: Arc::new(tokio::sync::Semaphore::new(EXCHANGES)),
@@ -100,6 +100,22 @@ async fn a_token_is_shared_by_its_account_and_by_no_other() {
     assert!(Arc::ptr_eq(&token, &world.access(&two).await.unwrap()));
     assert!(!Arc::ptr_eq(&token, &world.access(&other).await.unwrap()), "same client id, another subject");
     assert_eq!(world.exchanges(), 2);
+}
+
+#[tokio::test]
+async fn a_vault_that_rejects_every_token_costs_one_in_ten_seconds() {
+    let world = World::new(HOUR, true).await;
+    let login = world.login("sa", "one").await;
+    let renewed = async |rejected: &Arc<AccessToken>| {
+        world.identities.renew(&login, SCOPE, Some(rejected), Deadline::after(MINUTE)).await.unwrap()
+    };
+    let first = world.access(&login).await.unwrap();
+    let second = renewed(&first).await;
+    assert!(!Arc::ptr_eq(&first, &second));
+    world.clock.advance(Duration::from_secs(9));
+    assert!(Arc::ptr_eq(&second, &renewed(&second).await));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(!Arc::ptr_eq(&second, &renewed(&second).await));
 }
 
 #[tokio::test]

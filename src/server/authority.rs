@@ -13,25 +13,25 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tonic::transport::server::Connected;
 
 /// A connection of the driver, as h2 may read it.
-pub(super) struct DriverConnection {
-    stream: UnixStream,
+pub struct DriverConnection<S> {
+    stream: S,
     rewriter: Rewriter,
     /// Rewritten, and not yet read from the position on.
     ready: Vec<u8>,
     position: usize,
 }
 
-impl DriverConnection {
-    pub(super) fn new(stream: UnixStream) -> Self {
+impl<S> DriverConnection<S> {
+    /// What comes from `stream`, from a client's connection preface on.
+    pub fn new(stream: S) -> Self {
         Self { stream, rewriter: Rewriter::default(), ready: Vec::new(), position: 0 }
     }
 }
 
-impl AsyncRead for DriverConnection {
+impl<S: AsyncRead + Unpin> AsyncRead for DriverConnection<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -59,7 +59,7 @@ impl AsyncRead for DriverConnection {
     }
 }
 
-impl AsyncWrite for DriverConnection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DriverConnection<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
@@ -85,8 +85,8 @@ impl AsyncWrite for DriverConnection {
     }
 }
 
-impl Connected for DriverConnection {
-    type ConnectInfo = <UnixStream as Connected>::ConnectInfo;
+impl<S: Connected> Connected for DriverConnection<S> {
+    type ConnectInfo = S::ConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
         self.stream.connect_info()

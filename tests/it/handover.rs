@@ -1,72 +1,23 @@
 //! One process after another on the same socket, and a socket that somebody removes.
 
-use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
-use keyvault_csi_provider::proto::{MountRequest, VersionRequest};
-use keyvault_csi_provider::server::socket::channel;
+use keyvault_csi_provider::proto::VersionRequest;
 use keyvault_emulator::{Emulator, Fault, RequestKind, Target};
 use nix::sys::signal::Signal;
 use tokio::net::UnixStream;
-use tonic::transport::Channel;
-use tonic::{Code, Status};
 
+use crate::driver::Driver;
 use crate::harness::{Claim, Provider, World, seed};
 use crate::watch::Watch;
 
-/// The driver's client: it dials once and keeps its connection, dials again when that has ended, waits
-/// while nobody answers, and asks three times at most where the answer is `UNAVAILABLE`. It does not
-/// pause a second in between, as the driver does: that only makes it harder to please.
-struct Driver {
-    socket: PathBuf,
-    client: CsiDriverProviderClient<Channel>,
-}
-
-impl Driver {
-    fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), client: CsiDriverProviderClient::new(channel(socket)) }
-    }
-
-    /// How many times it asked again.
-    async fn mount(&mut self, request: &MountRequest) -> Result<usize, Status> {
-        let mut repeated = 0;
-        loop {
-            while UnixStream::connect(&self.socket).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-            match self.client.mount(request.clone()).await {
-                Ok(_) => return Ok(repeated),
-                Err(status) if never_left(&status) => {}
-                Err(status) if status.code() == Code::Unavailable && repeated < 2 => repeated += 1,
-                Err(status) => return Err(status),
-            }
-        }
-    }
-}
-
-/// Whether the call was not served, since its connection had just ended: gRPC sends it on another by itself
-/// (gRPC over HTTP/2, "Transparent retries"). After a GOAWAY without an error that is so for each stream
-/// that did not get in before it (RFC 9113, section 6.8), and those alone end with it.
-fn never_left(status: &Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        let canceled = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
-        let sent_away = error.downcast_ref::<h2::Error>().is_some_and(|error| {
-            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
-        });
-        if canceled || sent_away {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
+/// What kubelet gives a volume.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Mounts from many connections, each as soon as its last is answered, until told otherwise.
 struct Load {
@@ -87,7 +38,9 @@ impl Load {
             tokio::spawn(async move {
                 let mut repeated = 0;
                 while !over.load(Ordering::Relaxed) {
-                    repeated += driver.mount(&request).await.expect("no mount fails");
+                    let answer = driver.mount(&request, TIMEOUT).await.expect("no mount fails");
+                    assert_eq!(answer.response.files.len(), 1);
+                    repeated += answer.repeated;
                     mounted.fetch_add(1, Ordering::Relaxed);
                 }
                 repeated

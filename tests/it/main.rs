@@ -18,6 +18,7 @@ mod caching;
 mod clouds;
 mod crashes;
 mod docs;
+mod driver;
 mod generated;
 mod handover;
 mod harness;

@@ -1,0 +1,55 @@
+//! What something was, and when.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Nobody asks about what ended so long ago.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// The states of something over time. While it changes it may be found in either state.
+#[derive(Debug)]
+pub(crate) struct Timeline<T>(VecDeque<Period<T>>);
+
+#[derive(Debug)]
+struct Period<T> {
+    state: T,
+    from: Instant,
+    until: Option<Instant>,
+}
+
+impl<T: Copy> Timeline<T> {
+    pub(crate) fn new(state: T) -> Self {
+        Self([Period { state, from: Instant::now(), until: None }].into())
+    }
+
+    /// What it is now.
+    pub(crate) fn now(&self) -> Option<T> {
+        self.0.back().map(|period| period.state)
+    }
+
+    /// Makes `change`, after which it is in another state.
+    pub(crate) fn change<E>(&mut self, state: T, change: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let from = Instant::now();
+        change()?;
+        let until = Instant::now();
+        if let Some(last) = self.0.back_mut() {
+            last.until = Some(until);
+        }
+        self.0.push_back(Period { state, from, until: None });
+        while self.0.front().and_then(|first| first.until).is_some_and(|until| until.elapsed() > REMEMBERED) {
+            self.0.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Whether it was ever in such a state between these times.
+    pub(crate) fn ever(&self, from: Instant, to: Instant, such: impl Fn(T) -> bool) -> bool {
+        let mut met = self
+            .0
+            .iter()
+            .filter(|period| period.from <= to && period.until.is_none_or(|until| until >= from));
+        met.any(|period| such(period.state))
+    }
+}
