@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod convert;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use convert::ConvertArgs;
 use serve::ServeArgs;
 
 /// Azure Key Vault provider for the Secrets Store CSI driver.
@@ -32,6 +34,8 @@ enum Command {
     /// Serve the driver; what is done without a subcommand
     #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
+    /// Make `SecretProviderClass`es of External Secrets Operator manifests, and workloads that mount them
+    Convert(ConvertArgs),
 }
 
 /// Runs the command line: 0 for success, 1 for a failure, 2 for wrong usage.
@@ -46,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let args = match cli.command {
         Some(Command::Serve(args)) => *args,
+        Some(Command::Convert(args)) => return convert::run(&args),
         None => cli.serve,
     };
     match serve::run(&args) {
