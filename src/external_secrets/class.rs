@@ -192,15 +192,16 @@ impl File<'_> {
         field("objectEncoding", object.decoded.then(|| "base64".to_owned()));
         field("filePermission", mode.map(|mode| mode.to_string()));
         field("optional", (sources.secret.optional && !class.syncs).then(|| "true".to_owned()));
-        let other = (sources.others)(object).map_err(|problem| {
-            Note::lost("sourceRef.storeRef", problem, "give the keys of that store an ExternalSecret of their own")
-        })?;
+        let split = |problem: String| {
+            let place = format!("{}.sourceRef.storeRef", object.place);
+            Note::lost(place, problem, "give the keys of that store an ExternalSecret of their own")
+        };
+        let other = (sources.others)(object).map_err(split)?;
         match other.map(|other| &other.vault) {
             None => {}
             Some(Vault::Name(name)) => field("keyvaultName", Some(name.clone())),
             Some(Vault::Url(url)) => {
-                let problem = format!("an object cannot name its vault by URL, {url}");
-                return Err(Note::lost("sourceRef.storeRef", problem, "give the keys of that store an ExternalSecret of their own"));
+                return Err(split(format!("an object cannot name its vault by URL, {}", quoted(url))));
             }
         }
         let lines = fields.into_iter().map(|(key, value)| {

@@ -34,6 +34,8 @@ pub(super) enum Part {
 /// An object of the vault, and how it becomes bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Object {
+    /// Where it is named: `spec.data[2]`.
+    pub place: String,
     /// Its `secretKey`, a name among those of the same ExternalSecret.
     pub alias: String,
     pub kind: ObjectKind,
@@ -80,6 +82,7 @@ fn value(place: &str, node: &Node, notes: &mut Vec<Note>) -> Option<Value> {
         notes.push(generated(&format!("{place}.sourceRef")));
         return None;
     }
+    let element = place;
     let place = format!("{place}.remoteRef");
     let Some(reference) = node.at(&["remoteRef"]) else {
         notes.push(Note::lost(place, "it is missing", "name the object in the vault"));
@@ -89,7 +92,7 @@ fn value(place: &str, node: &Node, notes: &mut Vec<Note>) -> Option<Value> {
     object.store = source.and_then(|source| source.at(&["storeRef"])).and_then(StoreRef::parse);
     object.pfx = object.decoded || [".pfx", ".p12"].iter().any(|ending| key.to_lowercase().ends_with(ending));
     object.pfx &= object.kind == ObjectKind::Secret;
-    object.alias.clone_from(&key);
+    (object.place, object.alias) = (element.to_owned(), key.clone());
     Some(Value { key, object, part: None })
 }
 
@@ -136,7 +139,7 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
         Some("Base64") if kind == ObjectKind::Secret => true,
         Some(other) => {
             let problem = format!("{} of a {kind} cannot be said", quoted(other));
-            let mend = "store it decoded, or a secret in standard base64 and say Base64";
+            let mend = "store it decoded, or in standard base64 and with decodingStrategy: Base64";
             notes.push(Note::lost(field("decodingStrategy"), problem, mend));
             return None;
         }
@@ -152,8 +155,8 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
             notes.push(Note::lost(field("key"), "the certificate comes as PEM, and was DER", mend));
         }
     }
-    let (alias, version) = (String::new(), version.map(str::to_owned));
-    Some(Object { alias, kind, name, version, decoded, pfx: false, store: None })
+    let (place, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
+    Some(Object { place, alias, kind, name, version, decoded, pfx: false, store: None })
 }
 
 /// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.

@@ -95,8 +95,9 @@ impl Login {
         }
         if let Some(home) = elsewhere {
             let problem = format!("the identity belongs to ServiceAccount {home}/{}, as which pods of another namespace cannot run", account.name);
+            let also = if given.iter().any(|(key, _)| *key == "clientID") { "" } else { "set clientID here, and " };
             let mend = format!(
-                "set clientID here, and give the identity a federated credential for their account, of subject system:serviceaccount:{}:<account>",
+                "{also}give the identity a federated credential for their account, of subject system:serviceaccount:{}:<account>",
                 namespace.unwrap_or("<namespace>")
             );
             self.notes.push(Note::lost("serviceAccountName", problem, mend));
@@ -105,7 +106,8 @@ impl Login {
         }
         if client.is_none() && !visible {
             let problem = format!("clientID{} must be among the annotations of ServiceAccount {}, which is not here", if self.has_tenant() { "" } else { " and tenantID" }, account.name);
-            let mend = format!("check them: kubectl get serviceaccount {} -o yaml", account.name);
+            let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+            let mend = format!("check them: kubectl get serviceaccount {}{at} -o yaml", account.name);
             self.notes.push(Note::remark("clientID", problem, mend));
         }
         self.account = Some(account.name.clone());

@@ -107,7 +107,7 @@ impl<'a> Output<'a> {
     pub(super) fn finish(mut self) -> (String, Vec<Note>) {
         let mut out = Stream::default();
         let mut list = None;
-        for (index, (piece, fate)) in self.pieces.iter().zip(&self.fates).enumerate() {
+        for (piece, fate) in self.pieces.iter().zip(&self.fates) {
             let Some(text) = piece.list else {
                 out.add(&fate.text(piece), fate.becomes != Becomes::Nothing && piece.object.is_some());
                 continue;
@@ -122,7 +122,6 @@ impl<'a> Output<'a> {
                 list = Some(text.as_ptr());
                 continue;
             }
-            let _ = index;
             out.add(&fate.text(piece), fate.becomes != Becomes::Nothing);
         }
         self.notes.sort_by_key(|(index, _)| *index);

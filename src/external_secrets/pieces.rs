@@ -67,23 +67,30 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
         return None;
     }
     let editor = Editor::new(document.text, document.first_line);
-    objects.iter().map(|object| {
+    // What stands above the list stands above its first item.
+    let mut head = document.text.lines().take_while(|line| is_head(line)).filter(|line| line.starts_with('#'));
+    let mut head = head.by_ref().map(|line| format!("{line}\n")).collect::<String>();
+    let mut pieces = Vec::with_capacity(objects.len());
+    for object in objects {
         let Node { position, end, .. } = object.root;
-        let text = document.text.get(editor.offset(position)..editor.offset(end))?;
+        let mut lines = std::mem::take(&mut head) + "---\n";
+        let first_line = position.line.saturating_sub(lines.lines().count());
         let indentation = " ".repeat(position.column - 1);
-        let mut lines = String::from("---\n");
-        for (index, line) in text.split_inclusive('\n').enumerate() {
-            lines.push_str(if index == 0 { line } else { line.strip_prefix(&indentation).unwrap_or(line.trim_start_matches(' ')) });
-        }
-        if !lines.ends_with('\n') {
+        let text = document.text.get(editor.offset(position)..editor.offset(end))?;
+        for line in text.trim_end_matches(['\r', '\n']).lines() {
+            lines.push_str(line.strip_prefix(&indentation).unwrap_or(line.trim_start_matches(' ')));
             lines.push('\n');
         }
-        let first_line = position.line.saturating_sub(1);
         let alone = Document { file: document.file, first_line, text: &lines }.objects().ok()?;
-        // Kinds that only the list says are not there any more.
+        // A kind that only the list says is not there any more.
         let [alone] = <[Object; 1]>::try_from(alone).ok()?;
         (alone.kind == object.kind).then_some(())?;
-        let (file, text) = (document.file, Cow::Owned(lines));
-        Some(Piece { file, first_line, text, object: Some(alone), list: Some(document.text) })
-    }).collect()
+        let text = Cow::Owned(lines);
+        pieces.push(Piece { file: document.file, first_line, text, object: Some(alone), list: Some(document.text) });
+    }
+    Some(pieces)
+}
+
+fn is_head(line: &str) -> bool {
+    line.trim().is_empty() || line.starts_with('#') || line.starts_with("---")
 }

@@ -171,8 +171,7 @@ fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
 
 /// The keys that a template leaves and adds.
 fn templated(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) -> Vec<Item> {
-    if let Some(from) = template.at(&["templateFrom"]).filter(|from| !from.items().is_empty()) {
-        let _ = from;
+    if template.at(&["templateFrom"]).is_some_and(|from| !from.items().is_empty()) {
         let mend = "store the finished text in the vault, or let the application put it together";
         notes.push(Note::lost("spec.target.template.templateFrom", "a class has no templates", mend));
     }

@@ -30,6 +30,8 @@ pub(super) struct Target<'a> {
     users: BTreeSet<usize>,
     /// Whether a workload here mounts the class that syncs.
     pub mounted: bool,
+    /// Whether another namespace has a Secret of that name.
+    namesake: bool,
 }
 
 impl<'a> Target<'a> {
@@ -49,6 +51,10 @@ impl<'a> Target<'a> {
                 Ok(target) => targets.push(target),
                 Err(note) => output.keep(index, note),
             }
+        }
+        let names = targets.iter().map(|target| target.secret.target.clone()).collect::<Vec<_>>();
+        for target in &mut targets {
+            target.namesake = names.iter().filter(|name| **name == target.secret.target).count() > 1;
         }
         targets
     }
@@ -70,7 +76,7 @@ impl<'a> Target<'a> {
         let objects = secret.items.iter().filter_map(|item| item.value.as_ref()).map(|value| &value.object);
         let others = objects.filter_map(|object| Some(cluster.store(object.store.as_ref()?, namespace)?.0));
         let stores = std::iter::once(store_index).chain(others).collect();
-        Ok(Self { index, secret, store, stores, login, classes: Vec::new(), users: BTreeSet::new(), mounted: false })
+        Ok(Self { index, secret, store, stores, login, classes: Vec::new(), users: BTreeSet::new(), mounted: false, namesake: false })
     }
 
     /// Two cannot make one Secret.
@@ -86,8 +92,19 @@ impl<'a> Target<'a> {
 
     /// Whether `name`, named in a document of `namespace`, is this Secret.
     pub(super) fn is(&self, name: &str, object: &Object) -> bool {
-        let namespace = object.namespace.as_deref();
-        self.secret.target == name && may_be_same(self.secret.namespace.as_deref(), namespace)
+        let (own, other) = (self.secret.namespace.as_deref(), object.namespace.as_deref());
+        self.secret.target == name && if self.namesake { own == other } else { may_be_same(own, other) }
+    }
+
+    /// Whether it may be this Secret, or one of the same name in another namespace.
+    pub(super) fn may_be(&self, name: &str, object: &Object) -> bool {
+        let unsaid = object.namespace.is_none() || self.secret.namespace.is_none();
+        self.namesake && self.secret.target == name && unsaid && !self.is(name, object)
+    }
+
+    pub(super) fn ambiguous(&self) -> Note {
+        let problem = format!("Secret {} is there in several namespaces, and one of its users or makers names none", self.secret.target);
+        Note::lost("metadata.namespace", problem, "name the namespace everywhere, and convert again")
     }
 
     /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the

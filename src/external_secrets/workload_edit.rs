@@ -19,6 +19,11 @@ pub(super) fn change(pieces: &[Piece<'_>], targets: &mut [Target<'_>], output: &
     for (index, piece) in pieces.iter().enumerate() {
         let Some(object) = &piece.object else { continue };
         let Some(workload) = Workload::parse(object) else { continue };
+        let names = workload.volumes.iter().map(|volume| volume.secret);
+        let names = names.chain(workload.needs.iter().map(|need| need.secret)).collect::<BTreeSet<_>>();
+        for target in targets.iter().filter(|target| names.iter().any(|name| target.may_be(name, object))) {
+            output.keep(index, target.ambiguous());
+        }
         let used = |target: &Target<'_>| workload.volumes.iter().any(|volume| target.is(volume.secret, object))
             || workload.needs.iter().any(|need| target.is(need.secret, object));
         if !targets.iter().any(used) {
@@ -69,12 +74,17 @@ impl<'a> Change<'a> {
     fn use_classes(&mut self, target: &mut Target<'_>) {
         let (object, workload) = (self.object, self.workload);
         let (mut mounts, mut syncs) = (false, false);
+        let mut classes = BTreeSet::new();
         for volume in workload.volumes.iter().filter(|volume| target.is(volume.secret, object)) {
             let class = target.class(&volume.view).filter(|_| target.replaces(volume, workload));
             if let Some(class) = class {
                 mounts = true;
                 syncs |= class.syncs;
                 self.replace(volume, class, target);
+                if !classes.insert(class.name.clone()) {
+                    let problem = format!("two volumes of class {} are in one pod, of which the driver refreshes one", class.name);
+                    self.note(volume.node.position, Note::lost("volumes", problem, "mount one volume in both places"));
+                }
             }
         }
         let mut needs = workload.needs.iter().filter(|need| target.is(need.secret, object));
@@ -183,12 +193,12 @@ impl<'a> Change<'a> {
     }
 
     fn finish(mut self, index: usize, output: &mut Output<'_>) {
-        if let Err(Fixed) = self.add(index, output) {
+        let flow = self.editor.is_flow(&self.object.root) != Ok(false);
+        if let Err(Fixed) = self.add(index, output, flow) {
             self.note(self.workload.spec.position, fixed());
             // Half a change is none.
             self.editor = self.piece.editor();
         }
-        let flow = self.editor.is_flow(&self.object.root) != Ok(false);
         for (at, note) in &self.notes {
             if flow {
                 output.comment(index, note.comment());
@@ -210,7 +220,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn add(&mut self, index: usize, output: &mut Output<'_>) -> Result<(), Fixed> {
+    fn add(&mut self, index: usize, output: &mut Output<'_>, flow: bool) -> Result<(), Fixed> {
         for (container, mounts) in std::mem::take(&mut self.new_mounts) {
             self.editor.append(container, "volumeMounts", mounts)?;
         }
@@ -221,6 +231,9 @@ impl<'a> Change<'a> {
         if let Some((account, note)) = self.sets_account.take() {
             let account = Tree::text(account).commented(vec![note.comment()]);
             self.editor.set(self.workload.spec, "serviceAccountName", account)?;
+            if flow {
+                output.comment(index, note.comment());
+            }
             output.note(index, note);
         }
         Ok(())
