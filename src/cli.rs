@@ -1,15 +1,35 @@
 //! The command line.
 
 pub mod convert;
+pub mod generate;
+pub mod lint;
 pub mod serve;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use convert::ConvertArgs;
+use generate::{CompletionArgs, ManArgs};
+use lint::LintArgs;
 use serve::ServeArgs;
+
+const AFTER_HELP: &str = "\
+Examples:
+  Serve the driver, as a DaemonSet of the Go provider does:
+    keyvault-csi-provider --endpoint=unix:///provider/azure.sock
+  Serve without ports, and keep fetched values for an hour through outages:
+    keyvault-csi-provider --healthz-port=0 --prometheus-port=0 --stale-if-error=1h
+  Check manifests before a cluster has them:
+    keyvault-csi-provider lint deploy/
+    helm template my-release ./chart | keyvault-csi-provider lint --strict -
+  Convert manifests of the External Secrets Operator, and see what that changes:
+    keyvault-csi-provider convert deploy/ | kubectl diff -f -
+  Complete commands and flags in this shell, and read about one:
+    source <(keyvault-csi-provider completion bash)
+    keyvault-csi-provider man lint | man -l -";
 
 /// Azure Key Vault provider for the Secrets Store CSI driver.
 ///
@@ -19,6 +39,7 @@ use serve::ServeArgs;
 #[command(
     name = "keyvault-csi-provider",
     version,
+    after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
     args_override_self = true
 )]
@@ -36,6 +57,12 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Make `SecretProviderClass`es of External Secrets Operator manifests, and workloads that mount them
     Convert(ConvertArgs),
+    /// Find what is wrong in SecretProviderClasses, before a cluster has them
+    Lint(LintArgs),
+    /// Print a completion script for a shell
+    Completion(CompletionArgs),
+    /// Print a manual page
+    Man(ManArgs),
 }
 
 /// Runs the command line: 0 for success, 1 for a failure, 2 for wrong usage.
@@ -49,14 +76,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let args = match cli.command {
-        Some(Command::Serve(args)) => *args,
+        Some(Command::Lint(args)) => return lint::run(args),
+        Some(Command::Completion(args)) => return tell(generate::completion(&args, Cli::command())),
+        Some(Command::Man(args)) => return tell(generate::man(&args, Cli::command())),
         Some(Command::Convert(args)) => return convert::run(&args),
+        Some(Command::Serve(args)) => *args,
         None => cli.serve,
     };
     match serve::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit code of a command that keeps no log.
+fn tell(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If nobody can have it, nobody is left to be told.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }

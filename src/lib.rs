@@ -21,6 +21,7 @@ pub mod code;
 pub mod deliver;
 pub mod external_secrets;
 pub mod identity;
+pub mod lint;
 pub mod manifest;
 pub mod mount;
 pub mod plan;

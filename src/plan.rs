@@ -5,6 +5,7 @@
 
 mod attributes;
 mod cloud;
+mod draft;
 mod durations;
 mod finding;
 mod identity;
@@ -16,21 +17,22 @@ mod paths;
 mod tests;
 mod token;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use attributes::Attributes;
+pub use attributes::{Attributes, parameter_fault};
 pub use cloud::{Cloud, Endpoints, VaultSuffix, VaultUrl};
-pub(crate) use finding::quoted;
+pub use draft::Draft;
 pub use finding::{Fault, Finding, PlanError, Severity};
+pub(crate) use finding::{nearest, quoted, unknown};
 pub use identity::{
     AnnotatedIdentity, ClientCredential, Identity, ManagedIdentity, PlannedIdentity, ServicePrincipal,
     Through, WorkloadIdentity,
 };
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};
+pub use objects::WrittenObject;
 pub use token::{Claims, IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 
 use finding::Findings;
@@ -128,39 +130,9 @@ impl MountPlan {
     /// [`PlanError`] lists every mistake, each with its place and its mend.
     pub fn parse(request: Request<'_>, defaults: &Defaults) -> Result<Self, PlanError> {
         let mut findings = Findings::default();
-        let attributes = request.attributes;
-        attributes.warn_of_unknown(&mut findings);
-        let pod = pod(attributes, &mut findings);
-        let target = findings.take("target_path", target_path(request.target_path));
-        let mode = findings.take("permission", FileMode::parse_decimal(request.permission));
-        let endpoints = endpoints(attributes, request.environment, defaults, &mut findings);
-        let vault = vault(attributes, endpoints.as_ref(), defaults, &mut findings);
-        let failover = failover(attributes, endpoints.as_ref(), &mut findings);
-        let identity = identity::parse(attributes, request.secrets, defaults.tenant.as_ref(), &mut findings);
-        let inherited = objects::Inherited {
-            vault: vault.as_ref(),
-            failover: failover.as_ref(),
-            failover_vaults: &defaults.failover_vaults,
-            vault_needed: Cell::new(false),
-            suffix: endpoints.as_ref().map(|endpoints| &endpoints.vault_suffix),
-            mode,
-        };
-        let objects = objects::parse(attributes.text("objects"), &inherited, &mut findings);
-        let vault_given = attributes.text("keyvaultName").or(attributes.text("vaultURL")).is_some();
-        if inherited.vault_needed.get() && !vault_given {
-            findings.error(
-                "keyvaultName",
-                Fault::new("it is missing", "name the vault, here or in every object"),
-            );
-        }
-        let rotation_max_age = durations::rotation_max_age(attributes, defaults, &mut findings);
-        let stale_if_error = durations::stale_if_error(attributes, defaults, &mut findings);
-        let warnings = findings.finish()?;
-        // Whatever is missing here was reported above; this keeps the compiler's word for it.
-        let (Some(target), Some(endpoints), Some(identity)) = (target, endpoints, identity) else {
-            return Err(PlanError::one("request", Fault::new("it is incomplete", "report this as a defect")));
-        };
-        Ok(Self { pod, target, endpoints, identity, objects, rotation_max_age, stale_if_error, warnings })
+        request.attributes.warn_of_unknown(&mut findings);
+        let draft = Draft::read(request, defaults, &mut findings);
+        draft.finish(findings.finish()?)
     }
 }
 

@@ -4,6 +4,7 @@
 //! that makes numbers of scalars has lost what they meant. JSON is read as the YAML that it is.
 
 mod budget;
+mod resolution;
 #[cfg(test)]
 mod tests;
 
@@ -22,15 +23,6 @@ pub struct Position {
     pub line: usize,
     /// From 1.
     pub column: usize,
-}
-
-impl Position {
-    /// The place in a whole text of what is here in a part of it that starts at `start` and whose
-    /// lines all have its indentation.
-    #[must_use]
-    pub fn after(self, start: Self) -> Self {
-        Self { line: start.line + self.line - 1, column: start.column + self.column - 1 }
-    }
 }
 
 /// Text that is not YAML, or more of it than is read.
@@ -90,7 +82,8 @@ impl Scalar {
     /// The place in the file of a place in this text; `None` where quotes, escapes or folding have
     /// moved its characters.
     pub fn locate(&self, inner: Position) -> Option<Position> {
-        self.start.map(|start| inner.after(start))
+        let start = self.start?;
+        Some(Position { line: start.line + inner.line - 1, column: start.column + inner.column - 1 })
     }
 }
 

@@ -41,7 +41,9 @@ impl Class {
         let mut notes = Vec::new();
         let objects = self.objects(sources, &mut notes);
         let mut metadata = vec![("name".to_owned(), Tree::text(&self.name))];
-        metadata.extend(secret.namespace.as_ref().map(|namespace| ("namespace".to_owned(), Tree::text(namespace))));
+        metadata.extend(
+            secret.namespace.as_ref().map(|namespace| ("namespace".to_owned(), Tree::text(namespace))),
+        );
         metadata.extend(map_of("labels", &secret.own_labels));
         metadata.extend(map_of("annotations", &secret.own_annotations));
         let mut spec = vec![("provider".to_owned(), Tree::text("azure"))];
@@ -101,7 +103,10 @@ impl Class {
         }
         for shown in shown.unwrap_or_default() {
             if !secret.items.iter().any(|item| item.is_key(&shown.key)) {
-                let problem = format!("the volume shows the key {}, which the ExternalSecret does not have", quoted(&shown.key));
+                let problem = format!(
+                    "the volume shows the key {}, which the ExternalSecret does not have",
+                    quoted(&shown.key)
+                );
                 let note = Note::lost("objects", problem, "name the object that it is");
                 out.push_str(&comment_lines(&[note.comment()], 2));
                 notes.push(note);
@@ -113,7 +118,8 @@ impl Class {
     /// The files that a key of the Secret is in this view.
     fn files<'a>(&self, value: &'a Value) -> Vec<Result<File<'a>, Note>> {
         let file = |path: &str, mode: Option<FileMode>| {
-            let path = RelativePath::parse(path).map_err(|fault| Note::lost("objectAlias", fault.problem, fault.mend))?;
+            let path = RelativePath::parse(path)
+                .map_err(|fault| Note::lost("objectAlias", fault.problem, fault.mend))?;
             Ok(File { object: &value.object, path, mode: mode.or(self.view.mode) })
         };
         match &self.view.items {
@@ -138,10 +144,16 @@ impl Class {
         object.extend(map_of("annotations", &secret.annotations));
         object.push(("data".to_owned(), Tree::List(data.collect())));
         let problem = format!("the driver makes Secret {} while a pod mounts this class", secret.target);
-        let mut own = vec![Note::remark("secretObjects", problem, "it must be installed with syncSecret.enabled=true")];
+        let mut own =
+            vec![Note::remark("secretObjects", problem, "it must be installed with syncSecret.enabled=true")];
         if secret.optional {
-            let problem = "an object that the vault has no more stops the pods, since the Secret needs all of them";
-            own.push(Note::lost("spec.target.deletionPolicy", problem, "mount the keys as files instead, which can do without"));
+            let problem =
+                "an object that the vault has no more stops the pods, since the Secret needs all of them";
+            own.push(Note::lost(
+                "spec.target.deletionPolicy",
+                problem,
+                "mount the keys as files instead, which can do without",
+            ));
         }
         let comments = own.iter().map(Note::comment).collect();
         notes.append(&mut own);

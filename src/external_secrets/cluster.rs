@@ -38,11 +38,17 @@ impl<'a> Cluster<'a> {
     }
 
     /// The store that something in `namespace` refers to, and the index of its document.
-    pub(super) fn store(&self, reference: &StoreRef, namespace: Option<&str>) -> Option<(usize, &Result<Store, Note>)> {
+    pub(super) fn store(
+        &self,
+        reference: &StoreRef,
+        namespace: Option<&str>,
+    ) -> Option<(usize, &Result<Store, Note>)> {
         let named = self.stores.iter().filter(|(_, object, _)| {
             object.kind == reference.kind() && object.name.as_deref() == Some(&reference.name)
         });
-        let near = named.filter(|(_, object, _)| reference.cluster || may_be_same(object.namespace.as_deref(), namespace));
+        let near = named.filter(|(_, object, _)| {
+            reference.cluster || may_be_same(object.namespace.as_deref(), namespace)
+        });
         let best = near.min_by_key(|(_, object, _)| object.namespace.as_deref() != namespace)?;
         Some((best.0, &best.2))
     }

@@ -129,7 +129,8 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
         return None;
     }
     if let Some(property) = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate) {
-        let problem = format!("{} is one field of the value, and only whole values can be mounted", quoted(property));
+        let problem =
+            format!("{} is one field of the value, and only whole values can be mounted", quoted(property));
         let mend = "give the field a secret of its own in the vault, or let the application read the JSON";
         notes.push(Note::lost(field("property"), problem, mend));
         return None;
@@ -187,18 +188,28 @@ fn generated(place: &str) -> Note {
 /// An element of `target.template.data`: another name for one of `sources`, or more than that.
 pub(super) fn item_of_template(key: &str, template: &str, sources: &[Item]) -> Item {
     let place = format!("spec.target.template.data.{key}");
-    let source = |name: &str| sources.iter().find(|item| item.value.as_ref().is_some_and(|value| value.key == name));
-    let lost = |problem: String, mend: &str| Item { notes: vec![Note::lost(&place, problem, mend)], ..Item::default() };
+    let source =
+        |name: &str| sources.iter().find(|item| item.value.as_ref().is_some_and(|value| value.key == name));
+    let lost = |problem: String, mend: &str| Item {
+        notes: vec![Note::lost(&place, problem, mend)],
+        ..Item::default()
+    };
     let (name, coding, part) = match Template::parse(template) {
         Template::Value(name) => (name, None, None),
         Template::Decoded(name) => (name, Some(Coding::Base64), None),
         Template::Certificates(name, coding) => (name, Some(coding), Some(Part::Certificates)),
         Template::PrivateKey(name, coding) => (name, Some(coding), Some(Part::PrivateKey)),
         Template::Constant => {
-            return lost("it is a constant, and a class names objects of a vault alone".to_owned(), "put it into a ConfigMap");
+            return lost(
+                "it is a constant, and a class names objects of a vault alone".to_owned(),
+                "put it into a ConfigMap",
+            );
         }
         Template::Other => {
-            return lost("a class has no templates".to_owned(), "store the finished text in the vault, or let the application put it together");
+            return lost(
+                "a class has no templates".to_owned(),
+                "store the finished text in the vault, or let the application put it together",
+            );
         }
     };
     let Some(item) = source(name) else {
@@ -210,7 +221,9 @@ pub(super) fn item_of_template(key: &str, template: &str, sources: &[Item]) -> I
         value.part = part;
         match (coding, part) {
             (None, _) => {}
-            (Some(_), None) if !value.object.decoded => (value.object.decoded, value.object.pfx) = (true, true),
+            (Some(_), None) if !value.object.decoded => {
+                (value.object.decoded, value.object.pfx) = (true, true)
+            }
             // Undecoded here and decoded there, or the other way round: PKCS#12 either way, and PEM of
             // it is what the provider gives unasked.
             (Some(coding), Some(_)) if (coding == Coding::Base64) != value.object.decoded => {
@@ -231,6 +244,10 @@ pub(super) fn text<'a>(node: &'a Node, keys: &[&str]) -> Option<&'a str> {
 pub(super) fn unknown_fields(place: &str, node: &Node, known: &[&str], notes: &mut Vec<Note>) {
     for entry in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
         let place = format!("{place}.{}", entry.key.chars().filter(|c| !c.is_control()).collect::<String>());
-        notes.push(Note::lost(place, "this field is not known here", "see what it did, and whether it is missed"));
+        notes.push(Note::lost(
+            place,
+            "this field is not known here",
+            "see what it did, and whether it is missed",
+        ));
     }
 }

@@ -60,8 +60,13 @@ impl Login {
         cluster: &Cluster<'_>,
     ) {
         if let Some(SecretKey { name, key, .. }) = client {
-            let problem = format!("the client id is in the Secret {name}, key {key}, which the provider does not read");
-            self.notes.push(Note::lost("clientID", problem, "write it into the class, or annotate the service account with it"));
+            let problem =
+                format!("the client id is in the Secret {name}, key {key}, which the provider does not read");
+            self.notes.push(Note::lost(
+                "clientID",
+                problem,
+                "write it into the class, or annotate the service account with it",
+            ));
         }
         let Some(account) = account else {
             let problem = "the operator's own identity asked; the provider asks as the pod's service account";
@@ -69,7 +74,8 @@ impl Login {
             self.notes.push(Note::lost("clientID", problem, mend));
             return;
         };
-        let elsewhere = account.namespace.as_deref().filter(|home| namespace.is_some_and(|namespace| namespace != *home));
+        let elsewhere =
+            account.namespace.as_deref().filter(|home| namespace.is_some_and(|namespace| namespace != *home));
         let visible = cluster.has_account(&account.name, elsewhere.or(namespace));
         let annotated = cluster.annotations(&account.name, elsewhere.or(namespace));
         let annotation = |key: &str| annotated.and_then(|annotations| annotations.entry(key)?.value.text());
@@ -90,12 +96,18 @@ impl Login {
             }
         } else if !self.has_tenant() && visible {
             let problem = "neither store nor service account names the tenant, which the webhook of workload identity knew";
-            let mend = format!("annotate the service account with {TENANT_ANNOTATION}, set tenantID here, or start the provider with --default-tenant-id");
+            let mend = format!(
+                "annotate the service account with {TENANT_ANNOTATION}, set tenantID here, or start the provider with --default-tenant-id"
+            );
             self.notes.push(Note::lost("tenantID", problem, mend));
         }
         if let Some(home) = elsewhere {
-            let problem = format!("the identity belongs to ServiceAccount {home}/{}, as which pods of another namespace cannot run", account.name);
-            let also = if given.iter().any(|(key, _)| *key == "clientID") { "" } else { "set clientID here, and " };
+            let problem = format!(
+                "the identity belongs to ServiceAccount {home}/{}, as which pods of another namespace cannot run",
+                account.name
+            );
+            let also =
+                if given.iter().any(|(key, _)| *key == "clientID") { "" } else { "set clientID here, and " };
             let mend = format!(
                 "{also}give the identity a federated credential for their account, of subject system:serviceaccount:{}:<account>",
                 namespace.unwrap_or("<namespace>")
@@ -105,7 +117,11 @@ impl Login {
             return;
         }
         if client.is_none() && !visible {
-            let problem = format!("clientID{} must be among the annotations of ServiceAccount {}, which is not here", if self.has_tenant() { "" } else { " and tenantID" }, account.name);
+            let problem = format!(
+                "clientID{} must be among the annotations of ServiceAccount {}, which is not here",
+                if self.has_tenant() { "" } else { " and tenantID" },
+                account.name
+            );
             let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
             let mend = format!("check them: kubectl get serviceaccount {}{at} -o yaml", account.name);
             self.notes.push(Note::remark("clientID", problem, mend));
@@ -122,7 +138,11 @@ impl Login {
         namespace: Option<&str>,
     ) {
         if !self.has_tenant() {
-            self.notes.push(Note::lost("tenantID", "the store does not say it", "set it to the Entra tenant's id"));
+            self.notes.push(Note::lost(
+                "tenantID",
+                "the store does not say it",
+                "set it to the Entra tenant's id",
+            ));
         }
         let name = &credential.name;
         self.secret = Some(name.clone());
@@ -131,19 +151,29 @@ impl Login {
         let home = namespace.unwrap_or("the pod's namespace");
         if client.name != *name || client.namespace != credential.namespace {
             let problem = format!("client id and {credential_key} are in two Secrets");
-            let mend = format!("make one Secret {name} in {home}, with the keys clientid and {credential_key}");
+            let mend =
+                format!("make one Secret {name} in {home}, with the keys clientid and {credential_key}");
             self.notes.push(Note::lost(place, problem, mend));
-        } else if !client.key.eq_ignore_ascii_case("clientid") || !credential.key.eq_ignore_ascii_case(credential_key) {
-            let problem = format!("the provider reads the keys clientid and {credential_key}, whatever their case, and Secret {name} has {} and {}", client.key, credential.key);
+        } else if !client.key.eq_ignore_ascii_case("clientid")
+            || !credential.key.eq_ignore_ascii_case(credential_key)
+        {
+            let problem = format!(
+                "the provider reads the keys clientid and {credential_key}, whatever their case, and Secret {name} has {} and {}",
+                client.key, credential.key
+            );
             let mend = format!("add keys of those names to the Secret in {home}");
             self.notes.push(Note::lost(place, problem, mend));
         }
-        if let Some(elsewhere) = credential.namespace.as_deref().filter(|elsewhere| namespace != Some(elsewhere)) {
-            let problem = format!("Secret {name} is in namespace {elsewhere}, and kubelet reads it from the pod's");
+        if let Some(elsewhere) =
+            credential.namespace.as_deref().filter(|elsewhere| namespace != Some(elsewhere))
+        {
+            let problem =
+                format!("Secret {name} is in namespace {elsewhere}, and kubelet reads it from the pod's");
             let mend = format!("copy it to {home}, as to every namespace that mounts this class");
             self.notes.push(Note::lost(place, problem, mend));
         }
-        let problem = format!("with a driver before v1.6, rotation sees Secret {name} only if it is labelled");
+        let problem =
+            format!("with a driver before v1.6, rotation sees Secret {name} only if it is labelled");
         let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
         let mend = format!("kubectl label secret {name}{at} secrets-store.csi.k8s.io/used=true");
         self.notes.push(Note::remark(place, problem, mend));
@@ -154,7 +184,9 @@ impl Login {
         if let Some(client) = client {
             match ClientId::parse(client) {
                 Ok(_) => self.parameters.push(("userAssignedIdentityID", client.to_owned())),
-                Err(fault) => self.notes.push(Note::lost("userAssignedIdentityID", fault.problem, fault.mend)),
+                Err(fault) => {
+                    self.notes.push(Note::lost("userAssignedIdentityID", fault.problem, fault.mend))
+                }
             }
         }
         let problem = "the node's identity asks now, on every node that runs such a pod, and not that of the operator's pod";

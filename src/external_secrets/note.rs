@@ -27,15 +27,34 @@ pub struct Note {
 }
 
 impl Note {
-    pub(super) fn new(weight: Weight, place: impl Into<String>, problem: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { weight, origin: String::new(), place: place.into(), problem: problem.into(), mend: mend.into() }
+    pub(super) fn new(
+        weight: Weight,
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self {
+            weight,
+            origin: String::new(),
+            place: place.into(),
+            problem: problem.into(),
+            mend: mend.into(),
+        }
     }
 
-    pub(super) fn lost(place: impl Into<String>, problem: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(super) fn lost(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
         Self::new(Weight::NotCarriedOver, place, problem, mend)
     }
 
-    pub(super) fn remark(place: impl Into<String>, problem: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(super) fn remark(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
         Self::new(Weight::Remark, place, problem, mend)
     }
 

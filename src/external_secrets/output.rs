@@ -88,9 +88,11 @@ impl<'a> Output<'a> {
         let used = targets.iter().flat_map(Target::stores).copied().collect::<BTreeSet<_>>();
         for (index, object) in cluster.stores().filter(|(index, _)| used.contains(index)) {
             let name = object.name.as_deref().unwrap_or_default();
-            let others = self.pieces.iter().zip(&self.fates).filter(|(_, fate)| fate.becomes == Becomes::Itself);
+            let others =
+                self.pieces.iter().zip(&self.fates).filter(|(_, fate)| fate.becomes == Becomes::Itself);
             let objects = others.filter_map(|(piece, _)| piece.object.as_ref());
-            let mut kept = objects.filter(|other| other.api_version.contains(GROUP) && !other.kind.ends_with("SecretStore"));
+            let mut kept = objects
+                .filter(|other| other.api_version.contains(GROUP) && !other.kind.ends_with("SecretStore"));
             if kept.any(|other| mentions(&other.root, name)) {
                 continue;
             }
@@ -143,7 +145,8 @@ impl Fate {
             None => (0, text.len()),
         };
         let line = text.get(..start).and_then(|text| text.rfind('\n')).map_or(0, |index| index + 1);
-        let start = if text.get(line..start).is_some_and(|indent| indent.trim().is_empty()) { line } else { start };
+        let start =
+            if text.get(line..start).is_some_and(|indent| indent.trim().is_empty()) { line } else { start };
         let mut head = text.get(..start).unwrap_or_default().to_owned();
         if !head.is_empty() && !head.ends_with('\n') && !comments.is_empty() {
             head = format!("{}\n", head.trim_end());
@@ -155,7 +158,12 @@ impl Fate {
             }
             Becomes::Others(documents) => format!("{head}{comments}{}{tail}", documents.join("---\n")),
             Becomes::Nothing => {
-                let kept = |text: &str| text.lines().filter(|line| line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect::<String>();
+                let kept = |text: &str| {
+                    text.lines()
+                        .filter(|line| line.trim_start().starts_with('#'))
+                        .map(|line| format!("{line}\n"))
+                        .collect::<String>()
+                };
                 format!("{}{comments}{}", kept(&head), kept(tail))
             }
         }

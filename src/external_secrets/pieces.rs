@@ -28,7 +28,8 @@ impl Piece<'_> {
     pub(super) fn note(&self, note: Note) -> Note {
         let Some(object) = &self.object else { return note };
         let name = object.name.as_deref().unwrap_or("without a name");
-        let namespace = object.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let namespace =
+            object.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
         let line = object.root.position.line;
         let text = format!("{}:{line}: {} {namespace}{name}", self.file, object.kind);
         Note { origin: text.chars().filter(|c| !c.is_control()).collect(), ..note }
@@ -56,9 +57,12 @@ pub(super) fn read(sources: &[Source]) -> (Vec<Piece<'_>>, Vec<ManifestError>) {
 }
 
 fn is_list(document: Document<'_>) -> bool {
-    let root = || yaml::parse_only(document.text, document.first_line, &mut Budget::of_file(document.text.len()));
-    let kind = |root: &Node| root.at(&["kind"]).and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
-    document.mentions("List") && root().ok().flatten().is_some_and(|root| kind(&root) && root.entry("items").is_some())
+    let root =
+        || yaml::parse_only(document.text, document.first_line, &mut Budget::of_file(document.text.len()));
+    let kind =
+        |root: &Node| root.at(&["kind"]).and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
+    document.mentions("List")
+        && root().ok().flatten().is_some_and(|root| kind(&root) && root.entry("items").is_some())
 }
 
 /// The items of a list, each a document of its own; nothing, if one of them cannot be.
@@ -68,7 +72,8 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
     }
     let editor = Editor::new(document.text, document.first_line);
     // What stands above the list stands above its first item.
-    let mut head = document.text.lines().take_while(|line| is_head(line)).filter(|line| line.starts_with('#'));
+    let mut head =
+        document.text.lines().take_while(|line| is_head(line)).filter(|line| line.starts_with('#'));
     let mut head = head.by_ref().map(|line| format!("{line}\n")).collect::<String>();
     let mut pieces = Vec::with_capacity(objects.len());
     for object in objects {
@@ -86,7 +91,13 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
         let [alone] = <[Object; 1]>::try_from(alone).ok()?;
         (alone.kind == object.kind).then_some(())?;
         let text = Cow::Owned(lines);
-        pieces.push(Piece { file: document.file, first_line, text, object: Some(alone), list: Some(document.text) });
+        pieces.push(Piece {
+            file: document.file,
+            first_line,
+            text,
+            object: Some(alone),
+            list: Some(document.text),
+        });
     }
     Some(pieces)
 }

@@ -55,7 +55,11 @@ impl ExternalSecret {
         let field = |keys: &[&str]| target.and_then(|target| text(target, keys));
         let store = spec.at(&["secretStoreRef"]).and_then(StoreRef::parse);
         let store = store.or_else(|| only_store(spec)).ok_or_else(|| {
-            Note::lost("spec.secretStoreRef", "it names no store", "name the store of Azure Key Vault that it reads")
+            Note::lost(
+                "spec.secretStoreRef",
+                "it names no store",
+                "name the store of Azure Key Vault that it reads",
+            )
         })?;
         let mut items = items(piece, spec);
         let template = target.and_then(|target| target.at(&["template"]));
@@ -65,18 +69,30 @@ impl ExternalSecret {
         }
         if items.iter().all(|item| item.value.is_none()) {
             let notes = items.iter().flat_map(|item| &item.notes);
-            let why = notes.map(|note| format!("{}: {}; {}", note.place, note.problem, note.mend)).collect::<Vec<_>>();
-            let problem = if why.is_empty() { "it has no key".to_owned() } else { format!("nothing of it can be said ({})", why.join(". ")) };
+            let why = notes
+                .map(|note| format!("{}: {}; {}", note.place, note.problem, note.mend))
+                .collect::<Vec<_>>();
+            let problem = if why.is_empty() {
+                "it has no key".to_owned()
+            } else {
+                format!("nothing of it can be said ({})", why.join(". "))
+            };
             return Err(Note::lost("spec", problem, "it stays as it is"));
         }
         let kind = kind(template, &items, &mut notes);
         if field(&["immutable"]) == Some("true") {
             let mend = "nobody but the driver should write it; restrict that with RBAC";
-            notes.push(Note::lost("spec.target.immutable", "the driver changes its Secrets on rotation", mend));
+            notes.push(Note::lost(
+                "spec.target.immutable",
+                "the driver changes its Secrets on rotation",
+                mend,
+            ));
         }
         let metadata = |keys: &[&str]| root.at(keys).map(pairs).unwrap_or_default();
-        let (own_labels, own_annotations) = (metadata(&["metadata", "labels"]), metadata(&["metadata", "annotations"]));
-        let own_annotations = own_annotations.into_iter().filter(|(key, _)| !is_bookkeeping(key)).collect::<Vec<_>>();
+        let (own_labels, own_annotations) =
+            (metadata(&["metadata", "labels"]), metadata(&["metadata", "annotations"]));
+        let own_annotations =
+            own_annotations.into_iter().filter(|(key, _)| !is_bookkeeping(key)).collect::<Vec<_>>();
         // Without a template the operator copies its own.
         let copied = |key: &str, own: &Pairs| match template {
             Some(template) => template.at(&["metadata", key]).map(pairs).unwrap_or_default(),
@@ -116,7 +132,13 @@ fn stays(target: &Node) -> Result<(), Note> {
             let mend = "it stays as it is; to convert it, give it a Secret of its own";
             return Err(Note::lost(place, problem, mend));
         }
-        "None" => return Err(Note::lost(place, "it makes no Secret", "it stays as it is; remove it if nobody needs it")),
+        "None" => {
+            return Err(Note::lost(
+                place,
+                "it makes no Secret",
+                "it stays as it is; remove it if nobody needs it",
+            ));
+        }
         other => return Err(Note::lost(place, format!("{} is unknown", quoted(other)), "it stays as it is")),
     }
     if target.entry("manifest").is_some() {
@@ -148,7 +170,11 @@ fn items(piece: &Piece<'_>, spec: &Node) -> Vec<Item> {
         }
     }
     let all = spec.at(&["dataFrom"]).map(Node::items).unwrap_or_default();
-    items.extend(all.iter().enumerate().map(|(index, node)| data::item_of_all(&format!("spec.dataFrom[{index}]"), node)));
+    items.extend(
+        all.iter()
+            .enumerate()
+            .map(|(index, node)| data::item_of_all(&format!("spec.dataFrom[{index}]"), node)),
+    );
     items
 }
 
@@ -157,7 +183,9 @@ fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
     let editor = piece.editor();
     let (start, end) = (editor.line_start(root.position), editor.line_end(root.end));
     let mut comments = Vec::new();
-    let mut take = |start: usize, end: usize| comments.extend(edit::comments(piece.text.get(start..end).unwrap_or_default()));
+    let mut take = |start: usize, end: usize| {
+        comments.extend(edit::comments(piece.text.get(start..end).unwrap_or_default()))
+    };
     match spec.entry("data").filter(|data| !data.value.items().is_empty()) {
         Some(data) => {
             let after_key = Position { column: data.position.column + 1, ..data.position };
@@ -177,11 +205,13 @@ fn templated(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) -> Vec<
     }
     let data = template.at(&["data"]).map(Node::entries).unwrap_or_default();
     let keeps = data.is_empty() || text(template, &["mergePolicy"]) == Some("Merge");
-    let made = data.iter().map(|entry| {
-        data::item_of_template(&entry.key, entry.value.text().unwrap_or_default(), &sources)
-    });
+    let made = data
+        .iter()
+        .map(|entry| data::item_of_template(&entry.key, entry.value.text().unwrap_or_default(), &sources));
     let mut items = made.collect::<Vec<_>>();
-    let templated = |item: &Item| data.iter().any(|entry| item.value.as_ref().is_some_and(|value| value.key == entry.key));
+    let templated = |item: &Item| {
+        data.iter().any(|entry| item.value.as_ref().is_some_and(|value| value.key == entry.key))
+    };
     let kept = sources.into_iter().filter(|item| item.value.is_none() || (keeps && !templated(item)));
     items.splice(0..0, kept);
     items
@@ -211,11 +241,19 @@ fn kind(template: Option<&Node>, items: &[Item], notes: &mut Vec<Note>) -> Strin
     let tls = kind == "kubernetes.io/tls";
     if tls && values().any(|value| !["tls.crt", "tls.key"].contains(&value.key.as_str())) {
         let mend = "give the other keys an ExternalSecret of their own";
-        notes.push(Note::lost(place, "in a Secret of this type the driver fills tls.crt and tls.key alone", mend));
+        notes.push(Note::lost(
+            place,
+            "in a Secret of this type the driver fills tls.crt and tls.key alone",
+            mend,
+        ));
     }
     if !tls && values().any(|value| value.part.is_some()) {
         let mend = "set the type to kubernetes.io/tls, or let the application take the PEM file apart";
-        notes.push(Note::lost(place, "the driver takes certificate and key apart for kubernetes.io/tls alone", mend));
+        notes.push(Note::lost(
+            place,
+            "the driver takes certificate and key apart for kubernetes.io/tls alone",
+            mend,
+        ));
     }
     kind.to_owned()
 }
@@ -229,7 +267,8 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
     let policy = text(spec, &["refreshPolicy"]).unwrap_or("Periodic");
     let interval = text(spec, &["refreshInterval"]).unwrap_or(DEFAULT_INTERVAL);
     let never = |place: &str, notes: &mut Vec<Note>| {
-        let problem = "a value that never changes cannot be said: where the driver rotates, it is read anew once a day";
+        let problem =
+            "a value that never changes cannot be said: where the driver rotates, it is read anew once a day";
         let mend = "name the object's version, which pins it, or leave the driver's rotation off";
         notes.push(Note::lost(place, problem, mend));
         LONGEST.0.to_owned()
@@ -250,7 +289,11 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
         }
         Err(_) => {
             let problem = format!("{} is no duration that the provider reads", quoted(interval));
-            notes.push(Note::lost(place, problem, "write whole numbers with a unit, such as 1h30m, into rotationMaxAge"));
+            notes.push(Note::lost(
+                place,
+                problem,
+                "write whole numbers with a unit, such as 1h30m, into rotationMaxAge",
+            ));
             DEFAULT_INTERVAL.to_owned()
         }
     }
@@ -263,5 +306,7 @@ fn pairs(node: &Node) -> Pairs {
 
 /// Annotations by which others keep books on the object itself.
 fn is_bookkeeping(key: &str) -> bool {
-    key == "kubectl.kubernetes.io/last-applied-configuration" || key.starts_with("reconcile.external-secrets.io/") || key == "force-sync"
+    key == "kubectl.kubernetes.io/last-applied-configuration"
+        || key.starts_with("reconcile.external-secrets.io/")
+        || key == "force-sync"
 }

@@ -37,8 +37,15 @@ pub(super) enum Identity {
         /// The Secret and the key that hold the client id, instead of the account's annotation.
         client: Option<SecretKey>,
     },
-    ServicePrincipal { tenant: Option<String>, client: SecretKey, credential: SecretKey, certificate: bool },
-    Managed { client: Option<String> },
+    ServicePrincipal {
+        tenant: Option<String>,
+        client: SecretKey,
+        credential: SecretKey,
+        certificate: bool,
+    },
+    Managed {
+        client: Option<String>,
+    },
 }
 
 /// A service account.
@@ -78,7 +85,11 @@ impl Store {
         let reference = StoreRef { cluster, name: object.name.clone().unwrap_or_default() };
         let place = "spec.provider.azurekv";
         let Some(azure) = object.root.at(&["spec", "provider", "azurekv"]) else {
-            return Err(Note::lost(place, "it is a store of something else than Azure Key Vault", "it stays as it is"));
+            return Err(Note::lost(
+                place,
+                "it is a store of something else than Azure Key Vault",
+                "it stays as it is",
+            ));
         };
         let mut notes = Vec::new();
         unknown_fields(place, azure, &FIELDS, &mut notes);
@@ -96,7 +107,11 @@ impl Store {
         };
         if azure.entry("customCloudConfig").is_some() {
             let mend = "write its endpoints into a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
-            notes.push(Note::lost(format!("{place}.customCloudConfig"), "a class cannot say a cloud's endpoints", mend));
+            notes.push(Note::lost(
+                format!("{place}.customCloudConfig"),
+                "a class cannot say a cloud's endpoints",
+                mend,
+            ));
         }
         let url = text(azure, &["vaultUrl"]).unwrap_or_default();
         let vault = Vault::parse(url, cloud.map_or(Cloud::Public, |(_, cloud)| cloud));
@@ -147,7 +162,10 @@ impl Identity {
         match text(azure, &["authType"]).unwrap_or("ServicePrincipal") {
             "WorkloadIdentity" => {
                 let account = azure.at(&["serviceAccountRef"]).and_then(|account| {
-                    Some(Account { name: text(account, &["name"])?.to_owned(), namespace: namespace(account) })
+                    Some(Account {
+                        name: text(account, &["name"])?.to_owned(),
+                        namespace: namespace(account),
+                    })
                 });
                 Ok(Self::Workload { account, tenant, client: secret_key("clientId") })
             }
@@ -166,12 +184,15 @@ impl Identity {
                         Err(Note::lost(place, problem, "keep one of the two"))
                     }
                     _ => {
-                        let problem = "a service principal needs clientId and clientSecret, or clientCertificate";
+                        let problem =
+                            "a service principal needs clientId and clientSecret, or clientCertificate";
                         Err(Note::lost(place, problem, "name the Secret and its keys, or set authType"))
                     }
                 }
             }
-            "ManagedIdentity" => Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) }),
+            "ManagedIdentity" => {
+                Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) })
+            }
             other => {
                 let problem = format!("{} is no identity", quoted(other));
                 Err(Note::lost(format!("{place}.authType"), problem, "correct it"))

@@ -39,7 +39,10 @@ impl<'a> Target<'a> {
     pub(super) fn all(pieces: &[Piece<'_>], cluster: &'a Cluster<'_>, output: &mut Output<'_>) -> Vec<Self> {
         let mut targets: Vec<Self> = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
-            let Some(object) = piece.object.as_ref().filter(|object| object.api_version.contains(GROUP)) else { continue };
+            let Some(object) = piece.object.as_ref().filter(|object| object.api_version.contains(GROUP))
+            else {
+                continue;
+            };
             let target = match object.kind.as_str() {
                 "SecretStore" | "ClusterSecretStore" if is_external(object, &object.kind) => continue,
                 "ExternalSecret" if is_external(object, &object.kind) => {
@@ -69,23 +72,43 @@ impl<'a> Target<'a> {
             return Err(Note::lost(place, problem, "name the file that has it, too"));
         };
         let store = store.as_ref().map_err(|note| {
-            let problem = format!("{} {}: {}: {}", reference.kind(), reference.name, note.place, note.problem);
+            let problem =
+                format!("{} {}: {}: {}", reference.kind(), reference.name, note.place, note.problem);
             Note::lost(place, problem, &note.mend)
         })?;
         let login = Login::of(store, namespace, cluster);
         let objects = secret.items.iter().filter_map(|item| item.value.as_ref()).map(|value| &value.object);
         let others = objects.filter_map(|object| Some(cluster.store(object.store.as_ref()?, namespace)?.0));
         let stores = std::iter::once(store_index).chain(others).collect();
-        Ok(Self { index, secret, store, stores, login, classes: Vec::new(), users: BTreeSet::new(), mounted: false, namesake: false })
+        Ok(Self {
+            index,
+            secret,
+            store,
+            stores,
+            login,
+            classes: Vec::new(),
+            users: BTreeSet::new(),
+            mounted: false,
+            namesake: false,
+        })
     }
 
     /// Two cannot make one Secret.
     fn alone(self, before: &[Self]) -> Result<Self, Note> {
-        match before.iter().find(|other| other.secret.target == self.secret.target && other.secret.namespace == self.secret.namespace) {
+        match before.iter().find(|other| {
+            other.secret.target == self.secret.target && other.secret.namespace == self.secret.namespace
+        }) {
             None => Ok(self),
             Some(other) => {
-                let problem = format!("ExternalSecret {} makes Secret {} already", other.secret.name, self.secret.target);
-                Err(Note::lost("spec.target.name", problem, "it stays as it is; let one of them have another name"))
+                let problem = format!(
+                    "ExternalSecret {} makes Secret {} already",
+                    other.secret.name, self.secret.target
+                );
+                Err(Note::lost(
+                    "spec.target.name",
+                    problem,
+                    "it stays as it is; let one of them have another name",
+                ))
             }
         }
     }
@@ -103,14 +126,18 @@ impl<'a> Target<'a> {
     }
 
     pub(super) fn ambiguous(&self) -> Note {
-        let problem = format!("Secret {} is there in several namespaces, and one of its users or makers names none", self.secret.target);
+        let problem = format!(
+            "Secret {} is there in several namespaces, and one of its users or makers names none",
+            self.secret.target
+        );
         Note::lost("metadata.namespace", problem, "name the namespace everywhere, and convert again")
     }
 
     /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the
     /// Secret.
     pub(super) fn replaces(&self, volume: &Volume<'_>, workload: &Workload<'_>) -> bool {
-        let parts = self.secret.items.iter().filter_map(|item| item.value.as_ref()).any(|value| value.part.is_some());
+        let parts =
+            self.secret.items.iter().filter_map(|item| item.value.as_ref()).any(|value| value.part.is_some());
         let here = workload.here && volume.node.position >= workload.spec.position;
         !parts && here && volume.entry.stands_in(volume.node)
     }
@@ -167,27 +194,42 @@ impl<'a> Target<'a> {
     /// Writes the classes in the place of the ExternalSecret.
     pub(super) fn write(&self, cluster: &'a Cluster<'_>, output: &mut Output<'_>) {
         let namespace = self.secret.namespace.as_deref();
-        let others = |object: &data::Object| match object.store.as_ref().filter(|store| **store != self.store.reference) {
+        let others = |object: &data::Object| match object
+            .store
+            .as_ref()
+            .filter(|store| **store != self.store.reference)
+        {
             None => Ok(None),
             Some(reference) => match cluster.store(reference, namespace) {
-                Some((_, Ok(other))) if (&other.identity, other.cloud) == (&self.store.identity, self.store.cloud) => {
+                Some((_, Ok(other)))
+                    if (&other.identity, other.cloud) == (&self.store.identity, self.store.cloud) =>
+                {
                     Ok(Some(other))
                 }
-                Some((_, Ok(other))) => Err(format!("{} has another identity, and a class has one", other.label())),
-                Some((_, Err(note))) => Err(format!("{} {}: {}", reference.kind(), reference.name, note.problem)),
+                Some((_, Ok(other))) => {
+                    Err(format!("{} has another identity, and a class has one", other.label()))
+                }
+                Some((_, Err(note))) => {
+                    Err(format!("{} {}: {}", reference.kind(), reference.name, note.problem))
+                }
                 None => Err(format!("{} {} is in none of the files", reference.kind(), reference.name)),
             },
         };
-        let sources = Sources { secret: &self.secret, store: self.store, login: &self.login, others: &others };
-        let mut head = vec![format!(
-            "Converted from ExternalSecret {} and {}.",
-            self.secret.name,
-            self.store.label()
-        )];
+        let sources =
+            Sources { secret: &self.secret, store: self.store, login: &self.login, others: &others };
+        let mut head =
+            vec![format!("Converted from ExternalSecret {} and {}.", self.secret.name, self.store.label())];
         head.extend(self.secret.comments.iter().cloned());
         if let Some(class) = self.syncing().filter(|_| !self.mounted) {
-            let users = if self.users.is_empty() { "nothing here uses it".to_owned() } else { "no pod here mounts it".to_owned() };
-            let problem = format!("Secret {} is there only while a pod mounts class {}, and {users}", self.secret.target, class.name);
+            let users = if self.users.is_empty() {
+                "nothing here uses it".to_owned()
+            } else {
+                "no pod here mounts it".to_owned()
+            };
+            let problem = format!(
+                "Secret {} is there only while a pod mounts class {}, and {users}",
+                self.secret.target, class.name
+            );
             let mend = "add a volume of the class to a pod that runs as long as the Secret is needed";
             let note = Note::lost("secretObjects", problem, mend);
             head.push(note.comment());
@@ -221,9 +263,15 @@ fn foreign(object: &Object) -> Note {
     match object.kind.as_str() {
         _ if known => {
             let problem = format!("version {} is not understood", object.api_version);
-            Note::lost("apiVersion", problem, "it stays as it is; write it as external-secrets.io/v1 and see what that changes")
+            Note::lost(
+                "apiVersion",
+                problem,
+                "it stays as it is; write it as external-secrets.io/v1 and see what that changes",
+            )
         }
-        "PushSecret" => Note::lost("kind", "the provider only reads", "it stays as it is, and so does the operator"),
+        "PushSecret" => {
+            Note::lost("kind", "the provider only reads", "it stays as it is, and so does the operator")
+        }
         "ClusterExternalSecret" => {
             let mend = "it stays as it is; write an ExternalSecret for each namespace, and convert those";
             Note::lost("kind", "a class belongs to one namespace", mend)
@@ -236,7 +284,9 @@ fn foreign(object: &Object) -> Note {
 pub(super) fn name_classes(targets: &mut [Target<'_>], pieces: &[Piece<'_>]) {
     let objects = pieces.iter().filter_map(|piece| piece.object.as_ref());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");
-    let mut taken = classes.map(|class| (class.namespace.clone(), class.name.clone().unwrap_or_default())).collect::<BTreeSet<_>>();
+    let mut taken = classes
+        .map(|class| (class.namespace.clone(), class.name.clone().unwrap_or_default()))
+        .collect::<BTreeSet<_>>();
     let own = targets.iter().map(|target| (target.secret.namespace.clone(), target.secret.name.clone()));
     let own = own.collect::<BTreeSet<_>>();
     for target in targets {

@@ -64,7 +64,8 @@ fn parse_key(operand: &str) -> Option<&str> {
         return identifier.then_some(key);
     }
     let key = operand.strip_prefix("index")?.trim_start().strip_prefix('.')?.trim_start();
-    let quoted = |quote| key.strip_prefix(quote)?.strip_suffix(quote).filter(|key| !key.contains(['"', '`', '\\']));
+    let quoted =
+        |quote| key.strip_prefix(quote)?.strip_suffix(quote).filter(|key| !key.contains(['"', '`', '\\']));
     quoted('"').or_else(|| quoted('`'))
 }
 
@@ -85,7 +86,10 @@ mod tests {
     #[test]
     fn certificates_are_taken_apart() {
         let base64 = Coding::Base64;
-        assert_eq!(Template::parse("{{ .tls | b64dec | pkcs12cert }}"), Template::Certificates("tls", base64));
+        assert_eq!(
+            Template::parse("{{ .tls | b64dec | pkcs12cert }}"),
+            Template::Certificates("tls", base64)
+        );
         assert_eq!(Template::parse("{{ .tls | b64dec | pkcs12key }}"), Template::PrivateKey("tls", base64));
         assert_eq!(Template::parse("{{ .tls | pkcs12key }}"), Template::PrivateKey("tls", Coding::Binary));
         assert_eq!(Template::parse("{{ .blob | b64dec }}"), Template::Decoded("blob"));

@@ -34,7 +34,8 @@ spec: {{containers: [], volumes: [{{name: c, secret: {{secretName: credentials}}
 }
 
 fn converted(files: &[&str]) -> Conversion {
-    let source = |(index, text): (usize, &&str)| Source { name: format!("{index}.yaml"), text: (*text).to_owned() };
+    let source =
+        |(index, text): (usize, &&str)| Source { name: format!("{index}.yaml"), text: (*text).to_owned() };
     convert(&files.iter().enumerate().map(source).collect::<Vec<_>>())
 }
 
@@ -58,7 +59,10 @@ fn a_broken_document_stays_and_stops_no_other() {
     let secret = external_secret("{name: a}");
     let conversion = converted(&[&format!("a: 'b\n---\n{STORE}---\n{secret}"), "kind: {{ .Values.kind }}\n"]);
     assert!(conversion.text.starts_with("a: 'b\n"), "{}", conversion.text);
-    assert!(conversion.text.contains("kind: SecretProviderClass") && conversion.text.contains("{{ .Values.kind }}"));
+    assert!(
+        conversion.text.contains("kind: SecretProviderClass")
+            && conversion.text.contains("{{ .Values.kind }}")
+    );
     let errors = conversion.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert!(errors[0].starts_with("0.yaml:") && errors[1].starts_with("1.yaml:1:"), "{errors:?}");
     assert!(errors[1].contains("helm template"));
@@ -69,8 +73,12 @@ fn secrets_of_one_name_in_two_namespaces_are_told_apart() {
     let [one, two] = ["{name: a, namespace: one}", "{name: a, namespace: two}"].map(external_secret);
     let pods = ["{name: p, namespace: two}", "{name: p}"].map(pod);
     let conversion = converted(&[STORE, &one, &two, &pods[0], &pods[1]]);
-    assert_eq!(conversion.text.matches("driver: ").count() + conversion.text.matches("\"driver\": ").count(), 1);
-    let ambiguous = conversion.notes.iter().filter(|note| note.place == "metadata.namespace").collect::<Vec<_>>();
+    assert_eq!(
+        conversion.text.matches("driver: ").count() + conversion.text.matches("\"driver\": ").count(),
+        1
+    );
+    let ambiguous =
+        conversion.notes.iter().filter(|note| note.place == "metadata.namespace").collect::<Vec<_>>();
     assert!(ambiguous.len() == 1 && ambiguous[0].origin.starts_with("4.yaml:1: Pod p"), "{ambiguous:?}");
 }
 

@@ -73,7 +73,8 @@ impl<'a> Workload<'a> {
             here &= entry.stands_in(spec);
             spec = &entry.value;
         }
-        let volumes = items(spec, "volumes").iter().filter_map(|volume| Volume::parse(spec, volume)).collect();
+        let volumes =
+            items(spec, "volumes").iter().filter_map(|volume| Volume::parse(spec, volume)).collect();
         let mut needs = Vec::new();
         for entry in spec.entries() {
             match entry.key.as_str() {
@@ -131,14 +132,17 @@ impl<'a> Volume<'a> {
             let text = |key: &str| item.entry(key).and_then(|entry| entry.value.text()).map(str::to_owned);
             Some(Shown { key: text("key")?, path: text("path")?, mode: mode(item, "mode") })
         };
-        let items = entry.value.entry("items").map(|entry| entry.value.items().iter().filter_map(shown).collect());
+        let items =
+            entry.value.entry("items").map(|entry| entry.value.items().iter().filter_map(shown).collect());
         let name = node.entry("name").and_then(|entry| entry.value.text());
         let mounts_file = |mount: &Node| {
             let text = |key: &str| mount.entry(key).and_then(|entry| entry.value.text());
-            text("name") == name && ["subPath", "subPathExpr"].iter().any(|key| text(key).is_some_and(|path| !path.is_empty()))
+            text("name") == name
+                && ["subPath", "subPathExpr"].iter().any(|key| text(key).is_some_and(|path| !path.is_empty()))
         };
         let containers = ["initContainers", "containers"].map(|key| self::items(spec, key));
-        let mut mounts = containers.into_iter().flatten().flat_map(|container| self::items(container, "volumeMounts"));
+        let mut mounts =
+            containers.into_iter().flatten().flat_map(|container| self::items(container, "volumeMounts"));
         Some(Self {
             node,
             entry,
@@ -174,7 +178,9 @@ fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>)
             }
         }
         Value::Sequence(items) => items.iter().for_each(|item| collect(key, above, item, names)),
-        Value::Mapping(entries) => entries.iter().for_each(|entry| collect(&entry.key, key, &entry.value, names)),
+        Value::Mapping(entries) => {
+            entries.iter().for_each(|entry| collect(&entry.key, key, &entry.value, names))
+        }
     }
 }
 

@@ -24,8 +24,10 @@ pub(super) fn change(pieces: &[Piece<'_>], targets: &mut [Target<'_>], output: &
         for target in targets.iter().filter(|target| names.iter().any(|name| target.may_be(name, object))) {
             output.keep(index, target.ambiguous());
         }
-        let used = |target: &Target<'_>| workload.volumes.iter().any(|volume| target.is(volume.secret, object))
-            || workload.needs.iter().any(|need| target.is(need.secret, object));
+        let used = |target: &Target<'_>| {
+            workload.volumes.iter().any(|volume| target.is(volume.secret, object))
+                || workload.needs.iter().any(|need| target.is(need.secret, object))
+        };
         if !targets.iter().any(used) {
             continue;
         }
@@ -82,8 +84,14 @@ impl<'a> Change<'a> {
                 syncs |= class.syncs;
                 self.replace(volume, class, target);
                 if !classes.insert(class.name.clone()) {
-                    let problem = format!("two volumes of class {} are in one pod, of which the driver refreshes one", class.name);
-                    self.note(volume.node.position, Note::lost("volumes", problem, "mount one volume in both places"));
+                    let problem = format!(
+                        "two volumes of class {} are in one pod, of which the driver refreshes one",
+                        class.name
+                    );
+                    self.note(
+                        volume.node.position,
+                        Note::lost("volumes", problem, "mount one volume in both places"),
+                    );
                 }
             }
         }
@@ -104,19 +112,34 @@ impl<'a> Change<'a> {
         let at = volume.node.position;
         let place = "volumes";
         if volume.optional {
-            let problem = format!("the pod started without Secret {}, and waits for the vault now", volume.secret);
-            self.note(at, Note::lost(place, problem, "set optional: \"true\" for the objects that it can do without"));
+            let problem =
+                format!("the pod started without Secret {}, and waits for the vault now", volume.secret);
+            self.note(
+                at,
+                Note::lost(place, problem, "set optional: \"true\" for the objects that it can do without"),
+            );
         }
         if volume.sub_path {
             let problem = "a file that is mounted by subPath is never refreshed";
-            self.note(at, Note::remark(place, problem, "mount the folder, if the application reads the file anew"));
+            self.note(
+                at,
+                Note::remark(place, problem, "mount the folder, if the application reads the file anew"),
+            );
         }
         let closed = |mode: Option<FileMode>| mode.is_some_and(|mode| mode.bits() & 0o004 == 0);
         let items = volume.view.items.iter().flatten();
         let closed = items.map(|shown| shown.mode).chain([volume.view.mode]).any(closed);
         if closed && self.workload.has_group() {
-            let problem = "fsGroup does not reach files of this volume, and their mode keeps all but root out";
-            self.note(at, Note::lost("securityContext.fsGroup", problem, "give the objects a filePermission with which others may read, 0444"));
+            let problem =
+                "fsGroup does not reach files of this volume, and their mode keeps all but root out";
+            self.note(
+                at,
+                Note::lost(
+                    "securityContext.fsGroup",
+                    problem,
+                    "give the objects a filePermission with which others may read, 0444",
+                ),
+            );
         }
         let source = csi(class, target);
         // Fixed is what `replaces` has ruled out, but for anchors.
@@ -129,7 +152,8 @@ impl<'a> Change<'a> {
     fn mount(&mut self, container: Option<&'a Node>, target: &Target<'_>) -> bool {
         let Some(class) = target.syncing() else { return false };
         let container = container.or_else(|| self.workload.spec.at(&["containers"])?.items().first());
-        let here = |container: &&Node| self.workload.here && container.position >= self.workload.spec.position;
+        let here =
+            |container: &&Node| self.workload.here && container.position >= self.workload.spec.position;
         let Some(container) = container.filter(here) else {
             self.note(self.workload.spec.position, fixed());
             return false;
@@ -168,7 +192,10 @@ impl<'a> Change<'a> {
             Some(account) => {
                 let login = &mut target.login;
                 login.parameters.append(&mut login.annotated);
-                let problem = format!("its pods run as {account}, and the identity of class {} belongs to {wanted}", target.secret.name);
+                let problem = format!(
+                    "its pods run as {account}, and the identity of class {} belongs to {wanted}",
+                    target.secret.name
+                );
                 let given = target.login.parameters.iter().any(|(key, _)| *key == "clientID");
                 let also = if given { "" } else { ", and set clientID in the class" };
                 let mend = format!(

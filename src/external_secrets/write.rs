@@ -120,7 +120,9 @@ pub(super) fn comment_lines(comments: &[String], indent: usize) -> String {
     let mut out = String::new();
     for comment in comments {
         let mut line = format!("{:indent$}#", "");
-        for word in comment.split(|c: char| c.is_whitespace() || !is_printable(c)).filter(|word| !word.is_empty()) {
+        for word in
+            comment.split(|c: char| c.is_whitespace() || !is_printable(c)).filter(|word| !word.is_empty())
+        {
             if line.chars().count() + word.chars().count() >= WIDTH.max(indent + 40) {
                 out.push_str(&(line + "\n"));
                 line = format!("{:indent$}#  ", "");
@@ -245,14 +247,55 @@ mod tests {
     #[test]
     fn what_looks_like_something_else_is_quoted() {
         for text in [
-            "", "0755", "007", "1e3", "0x1f", "1_000", "12:30:00", "2001-01-01", ".5", "~", "null", "Yes",
-            "on", "n", "true", "- a", "a: b", "a #b", "#a", "*a", "&a", "!a", "%a", "@a", "`a", "'a", "{a",
-            "[a", "a,", "|", ">", "?", "-", "a:", " a", "a ", "=", "<<", "1e-", "a\nb", "0h_", "1d",
+            "",
+            "0755",
+            "007",
+            "1e3",
+            "0x1f",
+            "1_000",
+            "12:30:00",
+            "2001-01-01",
+            ".5",
+            "~",
+            "null",
+            "Yes",
+            "on",
+            "n",
+            "true",
+            "- a",
+            "a: b",
+            "a #b",
+            "#a",
+            "*a",
+            "&a",
+            "!a",
+            "%a",
+            "@a",
+            "`a",
+            "'a",
+            "{a",
+            "[a",
+            "a,",
+            "|",
+            ">",
+            "?",
+            "-",
+            "a:",
+            " a",
+            "a ",
+            "=",
+            "<<",
+            "1e-",
+            "a\nb",
+            "0h_",
+            "1d",
         ] {
             assert!(scalar(text).starts_with('"'), "{text:?}");
             assert_eq!(typed(&format!("k: {}\n", scalar(text)))["k"], text, "{text:?}");
         }
-        for text in ["db-password", "kubernetes.io/tls", "myKeyVault", "https://a.b/", "1h", "1h30m0s", "/mnt/a"] {
+        for text in
+            ["db-password", "kubernetes.io/tls", "myKeyVault", "https://a.b/", "1h", "1h30m0s", "/mnt/a"]
+        {
             assert_eq!(scalar(text), text);
         }
     }

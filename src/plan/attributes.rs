@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroize;
 
 use super::cloud::{Cloud, json_problem};
-use super::finding::{Fault, Findings, PlanError, quoted};
+use super::finding::{Fault, Findings, PlanError, quoted, unknown};
 
 /// Every parameter of a `SecretProviderClass` that means something.
 pub(super) const PARAMETERS: &[&str] = &[
@@ -131,13 +131,29 @@ impl Attributes {
 
     /// Names the parameters that mean nothing.
     pub(super) fn warn_of_unknown(&self, findings: &mut Findings) {
-        for key in self.0.keys() {
-            let context = key.contains('/') || key == "secretProviderClass";
-            if !context && !PARAMETERS.contains(&key.as_str()) {
-                findings.unknown("parameters", key, PARAMETERS);
-            }
+        for key in self.0.keys().filter(|key| !is_context(key) && !PARAMETERS.contains(&key.as_str())) {
+            findings.unknown("parameters", key, PARAMETERS);
         }
     }
+}
+
+impl FromIterator<(String, String)> for Attributes {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(entries: T) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+/// What is to be said of a parameter's name alone, as a class has it.
+pub fn parameter_fault(key: &str) -> Option<Fault> {
+    if is_context(key) {
+        return Some(Fault::new(format!("{} is the driver's to say", quoted(key)), "remove it"));
+    }
+    (!PARAMETERS.contains(&key)).then(|| unknown(key, PARAMETERS))
+}
+
+/// Whether kubelet and the driver say this of the pod.
+fn is_context(key: &str) -> bool {
+    key.contains('/') || key == "secretProviderClass"
 }
 
 /// A boolean as Go's `strconv.ParseBool` reads it; nothing is false.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::yaml::Position;
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -22,11 +24,32 @@ pub struct Finding {
     pub problem: String,
     /// What to do.
     pub mend: String,
+    /// Where in the parameter, if that is a text of many lines.
+    pub position: Option<Position>,
+    /// Whether only the position says where in the place it is.
+    by_position: bool,
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.place, self.problem, self.mend)
+        write!(f, "{}: ", self.place)?;
+        if let Some(Position { line, column }) = self.position.filter(|_| self.by_position) {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        write!(f, "{}; {}", self.problem, self.mend)
+    }
+}
+
+/// What a finding is about: its name, and where it is in a parameter of many lines.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub name: String,
+    pub position: Option<Position>,
+}
+
+impl<T: Into<String>> From<T> for Place {
+    fn from(name: T) -> Self {
+        Self { name: name.into(), position: None }
     }
 }
 
@@ -37,51 +60,77 @@ pub struct Fault {
     pub problem: String,
     /// What to do.
     pub mend: String,
+    /// Where in the value, if that is a text of many lines.
+    pub position: Option<Position>,
 }
 
 impl Fault {
     /// A fault from its two sentences.
     pub fn new(problem: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { problem: problem.into(), mend: mend.into() }
+        Self { problem: problem.into(), mend: mend.into(), position: None }
+    }
+
+    /// The fault, in a text of many lines.
+    #[must_use]
+    pub fn at(self, position: Position) -> Self {
+        Self { position: Some(position), ..self }
     }
 }
 
 /// Collects findings while a request is read, so that all are known at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Findings {
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
+    listed: usize,
     unlisted: usize,
 }
 
-/// More than anybody reads; what is beyond is only counted.
+/// More than anybody reads in a log; what is beyond is only counted.
 const LISTED: usize = 20;
 
+impl Default for Findings {
+    fn default() -> Self {
+        Self { errors: Vec::new(), warnings: Vec::new(), listed: LISTED, unlisted: 0 }
+    }
+}
+
 impl Findings {
-    pub(super) fn error(&mut self, place: impl Into<String>, fault: Fault) {
-        if self.errors.len() < LISTED {
+    /// Lists whatever there is.
+    pub(super) fn unbounded() -> Self {
+        Self { listed: usize::MAX, ..Self::default() }
+    }
+
+    pub(super) fn error(&mut self, place: impl Into<Place>, fault: Fault) {
+        if self.errors.len() < self.listed {
             self.errors.push(finding(Severity::Error, place.into(), fault));
         } else {
             self.unlisted += 1;
         }
     }
 
-    pub(super) fn warning(&mut self, place: impl Into<String>, fault: Fault) {
-        if self.warnings.len() < LISTED {
+    pub(super) fn warning(&mut self, place: impl Into<Place>, fault: Fault) {
+        if self.warnings.len() < self.listed {
             self.warnings.push(finding(Severity::Warning, place.into(), fault));
         }
     }
 
     /// Warns of a name that nobody knows; what would not be listed is not even looked at.
-    pub(super) fn unknown(&mut self, place: &str, name: &str, known: &[&str]) {
-        if self.warnings.len() < LISTED {
+    pub(super) fn unknown(&mut self, place: impl Into<Place>, name: &str, known: &[&str]) {
+        if self.warnings.len() < self.listed {
             self.warning(place, unknown(name, known));
         }
     }
 
     /// Keeps a parsed value, or its fault.
-    pub(super) fn take<T>(&mut self, place: &str, parsed: Result<T, Fault>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, place: impl Into<Place>, parsed: Result<T, Fault>) -> Option<T> {
         parsed.map_err(|fault| self.error(place, fault)).ok()
+    }
+
+    /// Errors, then warnings.
+    pub(super) fn all(mut self) -> Vec<Finding> {
+        self.errors.append(&mut self.warnings);
+        self.errors
     }
 
     /// The warnings, or the error that lists every mistake. A misspelt name is often the reason of a
@@ -98,8 +147,10 @@ impl Findings {
 
 const DID_YOU_MEAN: &str = "did you mean";
 
-fn finding(severity: Severity, place: String, fault: Fault) -> Finding {
-    Finding { severity, place, problem: fault.problem, mend: fault.mend }
+fn finding(severity: Severity, place: Place, fault: Fault) -> Finding {
+    let Fault { problem, mend, position } = fault;
+    let by_position = position.is_some();
+    Finding { severity, place: place.name, problem, mend, position: position.or(place.position), by_position }
 }
 
 /// Every mistake of a request.
@@ -112,7 +163,7 @@ pub struct PlanError {
 impl PlanError {
     /// The error of a single mistake.
     pub fn one(place: impl Into<String>, fault: Fault) -> Self {
-        let findings = vec![finding(Severity::Error, place.into(), fault)];
+        let findings = vec![finding(Severity::Error, Place::from(place), fault)];
         Self { findings, unlisted: 0 }
     }
 
@@ -153,7 +204,7 @@ pub(crate) fn quoted(value: &str) -> String {
 const LONGEST_NAME: usize = 64;
 
 /// The known name that was probably meant, if one is near.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if name.len() > LONGEST_NAME {
         return None;
     }
@@ -167,7 +218,7 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The fault of a name that nobody knows.
-fn unknown(name: &str, known: &[&str]) -> Fault {
+pub(crate) fn unknown(name: &str, known: &[&str]) -> Fault {
     let mend = match nearest(name, known) {
         Some(meant) => format!("{DID_YOU_MEAN} `{meant}`?"),
         None => "it is ignored; remove it".to_owned(),

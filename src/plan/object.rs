@@ -146,7 +146,7 @@ pub struct ObjectPlan {
 
 impl ObjectPlan {
     /// The paths of the files it may become.
-    pub(super) fn paths(&self) -> Vec<RelativePath> {
+    pub(crate) fn paths(&self) -> Vec<RelativePath> {
         match self.history {
             None => vec![self.path.clone()],
             Some(history) => (0..history.count()).map(|index| self.path.inner(index)).collect(),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use super::attributes::boolean;
 use super::cloud::{VaultSuffix, VaultUrl};
-use super::finding::{Fault, Findings, nearest, quoted};
+use super::finding::{Fault, Findings, Place, nearest, quoted};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 use super::paths;
-use crate::yaml::{self, Budget, Entry, Node, Value, YamlError};
+use crate::yaml::{self, Budget, Entry, Node, Position, Value, YamlError};
 
 const FIELDS: &[&str] = &[
     "filePermission",
@@ -42,19 +42,21 @@ pub(super) fn parse(
     text: Option<&str>,
     inherited: &Inherited<'_>,
     findings: &mut Findings,
-) -> Vec<ObjectPlan> {
+) -> Vec<WrittenObject> {
     let mut budget = Budget::default();
     let Some(items) = findings.take("objects", list(text, &mut budget)) else { return Vec::new() };
     let mut objects = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
-        let place = format!("objects[{index}]");
-        let fields = match findings.take(&place, fields(item, &mut budget)) {
-            Some(entries) => Fields { place, entries },
-            None => continue,
-        };
-        objects.extend(fields.object(inherited, findings));
+        let name = format!("objects[{index}]");
+        let start = item.position;
+        let place = Place { name: name.clone(), position: Some(start) };
+        let Some(entries) = findings.take(place, fields(item, &mut budget)) else { continue };
+        let fields = Fields { place: name, start, entries };
+        if let Some(plan) = fields.object(inherited, findings) {
+            objects.push(WrittenObject { plan, fields });
+        }
     }
-    let files = objects.iter().map(|object| object.history.map_or(1, History::count)).sum::<usize>();
+    let files = objects.iter().map(|object| object.plan.history.map_or(1, History::count)).sum::<usize>();
     if files > MOST_OBJECTS {
         let problem = format!("they make {files} files with their histories, and {MOST_OBJECTS} are allowed");
         findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
@@ -116,46 +118,88 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
 }
 
 /// The fields of one element: a mapping, or text that is one.
-fn fields(item: Node, budget: &mut Budget) -> Result<Vec<(String, String)>, Fault> {
-    let node = match item.text() {
-        Some(text) => yaml::parse(text, budget).map_err(fault)?.unwrap_or(item),
-        None => item,
+fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
+    let start = item.position;
+    let (node, text) = match item.value {
+        Value::Scalar(text) => (yaml::parse(text.text(), budget), Some(text)),
+        value => (Ok(Some(Node { position: start, value })), None),
     };
-    let kind = node.kind();
-    let Value::Mapping(entries) = node.value else {
-        return Err(Fault::new(
-            format!("it is {kind}, not an object"),
-            "write `objectName: …` and `objectType: secret`",
-        ));
+    let outer = |inner: Position| text.as_ref().map_or(inner, |text| text.locate(inner).unwrap_or(start));
+    let node = node.map_err(|error| fault(YamlError { position: outer(error.position), ..error }))?;
+    let kind = node.as_ref().map_or("nothing", Node::kind);
+    let Some(Node { value: Value::Mapping(entries), .. }) = node else {
+        let problem = format!("it is {kind}, not an object");
+        return Err(Fault::new(problem, "write `objectName: …` and `objectType: secret`"));
     };
-    entries
-        .into_iter()
-        .map(|Entry { key, value, .. }| match value.text() {
-            Some(text) => Ok((key, text.trim().to_owned())),
+    let field = |Entry { key, position, value }: Entry| {
+        let text = match value.text() {
+            Some(text) => text.trim().to_owned(),
             // An unknown field may be of any shape; it is warned of, not read.
-            None if !FIELDS.contains(&key.as_str()) => Ok((key, String::new())),
-            None => Err(Fault::new(format!("{key} is {}, not text", value.kind()), "give a single value")),
-        })
-        .collect()
+            None if !FIELDS.contains(&key.as_str()) => String::new(),
+            None => {
+                return Err(Fault::new(
+                    format!("{key} is {}, not text", value.kind()),
+                    "give a single value",
+                ));
+            }
+        };
+        Ok(Field { key, key_position: outer(position), text, position: outer(value.position) })
+    };
+    entries.into_iter().map(field).collect()
 }
 
 fn fault(error: YamlError) -> Fault {
-    let YamlError { position, problem, mend } = error;
-    Fault::new(format!("line {}, column {}: {problem}", position.line, position.column), mend)
+    Fault::new(error.problem, error.mend).at(error.position)
 }
 
+/// An object, and where the parameter says so.
+#[derive(Debug)]
+pub struct WrittenObject {
+    /// What is planned.
+    pub plan: ObjectPlan,
+    fields: Fields,
+}
+
+impl WrittenObject {
+    /// Where the value of a field is in the parameter, if the field is there and not empty.
+    pub fn position(&self, field: &str) -> Option<Position> {
+        self.fields.field(field).filter(|field| !field.text.is_empty()).map(|field| field.position)
+    }
+
+    /// Where its file is named.
+    pub(super) fn path_place(&self) -> Place {
+        let position = self.position("objectAlias").or(self.position("objectName"));
+        Place { name: self.fields.place.clone(), position }
+    }
+}
+
+#[derive(Debug)]
 struct Fields {
     place: String,
-    entries: Vec<(String, String)>,
+    start: Position,
+    entries: Vec<Field>,
+}
+
+#[derive(Debug)]
+struct Field {
+    key: String,
+    key_position: Position,
+    text: String,
+    position: Position,
 }
 
 impl Fields {
-    fn text(&self, field: &str) -> &str {
-        self.entries.iter().find(|(key, _)| key == field).map_or("", |(_, value)| value)
+    fn field(&self, key: &str) -> Option<&Field> {
+        self.entries.iter().find(|field| field.key == key)
     }
 
-    fn place(&self, field: &str) -> String {
-        format!("{}.{field}", self.place)
+    fn text(&self, key: &str) -> &str {
+        self.field(key).map_or("", |field| &field.text)
+    }
+
+    fn place(&self, key: &str) -> Place {
+        let position = self.field(key).map_or(self.start, |field| field.position);
+        Place { name: format!("{}.{key}", self.place), position: Some(position) }
     }
 
     /// Parses a field, or reports its fault at its place.
@@ -165,14 +209,13 @@ impl Fields {
         findings: &mut Findings,
         parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Option<T> {
-        findings.take(&self.place(field), parse(self.text(field)))
+        parse(self.text(field)).map_err(|fault| findings.error(self.place(field), fault)).ok()
     }
 
-    fn object(self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<ObjectPlan> {
-        for (key, _) in &self.entries {
-            if !FIELDS.contains(&key.as_str()) {
-                findings.unknown(&self.place, key, FIELDS);
-            }
+    fn object(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<ObjectPlan> {
+        for field in self.entries.iter().filter(|field| !FIELDS.contains(&field.key.as_str())) {
+            let place = Place { name: self.place.clone(), position: Some(field.key_position) };
+            findings.unknown(place, &field.key, FIELDS);
         }
         let name = self.name(findings);
         let kind = self.take("objectType", findings, ObjectKind::parse);
@@ -197,7 +240,7 @@ impl Fields {
         let vault = self.vault(inherited, findings);
         let failover = self.failover(vault.as_ref(), inherited, findings);
         Some(ObjectPlan {
-            place: self.place,
+            place: self.place.clone(),
             failover,
             vault: vault?,
             optional: optional?,
@@ -254,7 +297,7 @@ impl Fields {
         }
         let vault = vault?;
         let replica = inherited.failover_vaults.get(&vault.name()?)?;
-        findings.take(&self.place("keyvaultName"), vault.beside(replica))
+        findings.take(self.place("keyvaultName"), vault.beside(replica))
     }
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {
@@ -264,6 +307,6 @@ impl Fields {
         }
         let name = self.take("keyvaultName", findings, VaultName::parse)?;
         // Without a suffix the cloud is wrong, and that has been reported.
-        findings.take(&self.place("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
+        findings.take(self.place("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
     }
 }

@@ -2,16 +2,17 @@
 
 use super::finding::{Fault, Findings, quoted};
 use super::names::RelativePath;
-use super::object::ObjectPlan;
+use super::objects::WrittenObject;
 
 /// A path given twice is a warning, since the driver lets the last win; a file that is another's
 /// folder cannot be written at all.
-pub(super) fn check(objects: &[ObjectPlan], findings: &mut Findings) {
-    let files = objects.iter().flat_map(|object| object.paths().into_iter().map(move |path| (path, object)));
+pub(super) fn check(objects: &[WrittenObject], findings: &mut Findings) {
+    let files =
+        objects.iter().flat_map(|object| object.plan.paths().into_iter().map(move |path| (path, object)));
     let mut sorted = files.collect::<Vec<_>>();
     // Stable, and with the separator before every other byte: what lies in a folder follows it.
     sorted.sort_by(|(one, _), (other, _)| separator_first(one).cmp(separator_first(other)));
-    let mut folders: Vec<&(RelativePath, &ObjectPlan)> = Vec::new();
+    let mut folders: Vec<&(RelativePath, &WrittenObject)> = Vec::new();
     for file in &sorted {
         let (path, object) = file;
         while folders.last().is_some_and(|(last, _)| last != path && !last.is_folder_of(path)) {
@@ -19,14 +20,14 @@ pub(super) fn check(objects: &[ObjectPlan], findings: &mut Findings) {
         }
         match folders.last() {
             Some((last, earlier)) if last == path => {
-                let problem = format!("{} is also the file of {}", quoted(path.as_str()), earlier.place);
+                let problem = format!("{} is also the file of {}", quoted(path.as_str()), earlier.plan.place);
                 let mend = "the last one wins; give each its own objectAlias";
-                findings.warning(&object.place, Fault::new(problem, mend));
+                findings.warning(object.path_place(), Fault::new(problem, mend));
             }
             Some((folder, of)) => {
                 let (path, folder) = (quoted(path.as_str()), quoted(folder.as_str()));
-                let problem = format!("{path} lies inside {folder}, which is the file of {}", of.place);
-                findings.error(&object.place, Fault::new(problem, "change one objectAlias"));
+                let problem = format!("{path} lies inside {folder}, which is the file of {}", of.plan.place);
+                findings.error(object.path_place(), Fault::new(problem, "change one objectAlias"));
                 continue;
             }
             None => {}

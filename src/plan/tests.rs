@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::yaml::Position;
 
 fn token() -> String {
     let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
@@ -63,6 +64,45 @@ fn a_class_of_the_go_provider_means_what_it_meant() {
     assert_eq!((object.encoding, object.format), (Encoding::Hex, Format::Pfx));
     assert_eq!(plan.target, PathBuf::from("/target"));
     assert_eq!(plan.warnings, []);
+}
+
+/// Places, lines and columns of what there is to say of these objects.
+fn places(objects: &str) -> Vec<(String, Option<(usize, usize)>)> {
+    let attributes = attributes(&[("objects", objects)]);
+    let request = Request {
+        attributes: &attributes,
+        secrets: &Attributes::default(),
+        target_path: "/target/",
+        permission: "420",
+        environment: None,
+    };
+    let (_, findings) = Draft::examine(request, &Defaults::default());
+    let position = |position: Option<Position>| position.map(|position| (position.line, position.column));
+    findings.into_iter().map(|finding| (finding.place, position(finding.position))).collect()
+}
+
+#[test]
+fn a_finding_knows_its_line_in_the_objects_and_in_texts_among_them() {
+    let objects = "array:\n  - |\n    objectName: a\n    objectType: secrets\n    objectAlais: b\n  - objectType: secret\n    objectName: [c]\n  - 'objectName: d: e'\n  - |\n    objectName: d: e\n";
+    assert_eq!(
+        places(objects),
+        [
+            ("objects[0].objectType".to_owned(), Some((4, 17))),
+            ("objects[1]".to_owned(), Some((7, 17))),
+            ("objects[2]".to_owned(), Some((8, 18))),
+            ("objects[3]".to_owned(), Some((10, 18))),
+            ("objects[0]".to_owned(), Some((5, 5))),
+        ]
+    );
+    let message = plan(&[("objects", objects)]).unwrap_err().to_string();
+    assert!(message.contains("objects[3]: line 10, column 18: not YAML"), "{message}");
+    assert!(message.contains("objects[0].objectType: \"secrets\""), "{message}");
+}
+
+#[test]
+fn whoever_mends_a_class_hears_of_every_finding() {
+    let objects = "- {objectName: a/b, objectType: secret, hue: red}\n".repeat(30);
+    assert_eq!(places(&objects).len(), 60);
 }
 
 #[test]

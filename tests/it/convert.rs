@@ -83,7 +83,8 @@ async fn every_class_plans_a_mount_once_what_is_noted_is_done() {
                 permission: "420",
                 environment: None,
             };
-            let plan = MountPlan::parse(request, &defaults).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+            let plan = MountPlan::parse(request, &defaults)
+                .unwrap_or_else(|error| panic!("{}: {error}", case.display()));
             assert!(plan.warnings.is_empty(), "{}: {:?}", case.display(), plan.warnings);
             planned += 1;
         }
@@ -97,8 +98,10 @@ fn classes(manifest: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let objects = source.documents().flat_map(|document| document.objects().unwrap());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");
     let parameters = |object: &keyvault_csi_provider::manifest::Object| {
-        let parameters = object.root.at(&["spec", "parameters"]).map(|node| node.entries().to_vec()).unwrap_or_default();
-        let pairs = parameters.iter().map(|entry| (entry.key.clone(), entry.value.text().unwrap().to_owned()));
+        let parameters =
+            object.root.at(&["spec", "parameters"]).map(|node| node.entries().to_vec()).unwrap_or_default();
+        let pairs =
+            parameters.iter().map(|entry| (entry.key.clone(), entry.value.text().unwrap().to_owned()));
         pairs.collect::<BTreeMap<_, _>>()
     };
     classes.map(|object| (object.name.clone().unwrap(), parameters(&object))).collect()
@@ -131,14 +134,16 @@ async fn the_guide_of_workload_identity_mounts_what_its_secret_held() {
 
 #[tokio::test]
 async fn the_guide_of_a_service_principal_mounts_what_its_secret_held() {
-    let seed = Seed::default().identity(Identity::new("sp", OTHER_APP).client_secret("a-client-secret")).vault(
-        Vault::new("myKeyVault")
-            .access("sp", &[SecretPermission::Get])
-            .secret(Secret::new("key-vault-secret-name", "[default]\naws_access_key_id=a\n")),
-    );
+    let seed =
+        Seed::default().identity(Identity::new("sp", OTHER_APP).client_secret("a-client-secret")).vault(
+            Vault::new("myKeyVault")
+                .access("sp", &[SecretPermission::Get])
+                .secret(Secret::new("key-vault-secret-name", "[default]\naws_access_key_id=a\n")),
+        );
     let world = World::with(seed, &[]).await;
     let mut claim = claim(&world, "service-principal", "cloud-credentials", "app-namespace", "default");
-    claim.secrets = serde_json::json!({ "ClientID": OTHER_APP, "ClientSecret": "a-client-secret" }).to_string();
+    claim.secrets =
+        serde_json::json!({ "ClientID": OTHER_APP, "ClientSecret": "a-client-secret" }).to_string();
     let response = world.mount(&claim).await.unwrap();
     assert_eq!(files(&response), [("cloud-credentials", "[default]\naws_access_key_id=a\n".as_bytes())]);
     assert_eq!(response.files[0].mode, 0o644);

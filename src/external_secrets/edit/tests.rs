@@ -15,10 +15,12 @@ fn edited(text: &str) -> Result<String, Fixed> {
     let mut editor = Editor::new(text, 1);
     if let Some(volume) = root.at(&["volumes"]).and_then(|volumes| volumes.items().first()) {
         let secret = volume.entry("secret").unwrap();
-        editor.replace(volume, secret, "csi", vec![
-            ("driver".to_owned(), Tree::text("d")),
-            ("readOnly".to_owned(), Tree::True),
-        ])?;
+        editor.replace(
+            volume,
+            secret,
+            "csi",
+            vec![("driver".to_owned(), Tree::text("d")), ("readOnly".to_owned(), Tree::True)],
+        )?;
     }
     editor.append(&root, "volumes", vec![Tree::map([("name", Tree::text("new"))])])?;
     editor.set(&root, "account", Tree::text("sa"))?;
@@ -39,14 +41,23 @@ fn brackets_and_json_stay_what_they_are() {
     let text = "{\"volumes\": [{\"name\": \"a\", \"secret\": {\"secretName\": \"s\"}}], \"account\": null}";
     let expected = "{\"volumes\": [{\"name\": \"a\", \"csi\": {\"driver\": \"d\", \"readOnly\": true}}, {\"name\": \"new\"}], \"account\": \"sa\"}";
     assert_eq!(edited(text).unwrap(), expected);
-    assert_eq!(edited("{}").unwrap(), "{\"volumes\": [{\"name\": \"new\"}]\"account\": \"sa\"}".replace("]\"", "], \""));
+    assert_eq!(
+        edited("{}").unwrap(),
+        "{\"volumes\": [{\"name\": \"new\"}]\"account\": \"sa\"}".replace("]\"", "], \"")
+    );
     assert_eq!(edited("account: x\nvolumes: []\n").unwrap(), "account: sa\nvolumes:\n  - name: new\n");
 }
 
 #[test]
 fn what_is_left_out_is_filled_in() {
-    assert_eq!(edited("volumes: # none\naccount:\n").unwrap(), "volumes:\n  - name: new # none\naccount: sa\n");
-    assert_eq!(edited("a: |\n  b\n\n# c\n").unwrap(), "a: |\n  b\n\nvolumes:\n  - name: new\naccount: sa\n# c\n");
+    assert_eq!(
+        edited("volumes: # none\naccount:\n").unwrap(),
+        "volumes:\n  - name: new # none\naccount: sa\n"
+    );
+    assert_eq!(
+        edited("a: |\n  b\n\n# c\n").unwrap(),
+        "a: |\n  b\n\nvolumes:\n  - name: new\naccount: sa\n# c\n"
+    );
     assert_eq!(edited("a: b").unwrap(), "a: b\nvolumes:\n  - name: new\naccount: sa");
     assert_eq!(edited("a: b\r\n").unwrap(), "a: b\r\nvolumes:\r\n  - name: new\r\naccount: sa\r\n");
 }

@@ -1,0 +1,59 @@
+//! `completion` and `man`: what shells and readers of manual pages are told of this program, made
+//! of the program's own help.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+/// Flags of `completion`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionArgs {
+    /// The shell
+    shell: Shell,
+}
+
+/// Flags of `man`.
+#[derive(Args, Clone, Debug)]
+pub struct ManArgs {
+    /// The command whose page it is; the whole program's if left out
+    command: Option<String>,
+}
+
+/// Prints a completion script.
+///
+/// # Errors
+/// If it cannot be printed.
+pub fn completion(args: &CompletionArgs, mut program: Command) -> anyhow::Result<()> {
+    let name = program.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut program, name, &mut script);
+    print(&script)
+}
+
+/// Prints a manual page.
+///
+/// # Errors
+/// If there is no such command, or the page cannot be printed.
+pub fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
+    program.build();
+    let command = match &args.command {
+        None => program,
+        Some(name) => program
+            .find_subcommand(name)
+            .with_context(|| format!("there is no command {name:?}; --help lists them"))?
+            .clone(),
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    print(&page)
+}
+
+/// Prints, whoever reads it to the end or not.
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("cannot print"),
+    }
+}

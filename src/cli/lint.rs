@@ -1,0 +1,92 @@
+//! `lint`: what is wrong with manifests, before a cluster has them.
+
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::lint::Linter;
+use crate::manifest::Sources;
+use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultSuffix};
+use report::{Format, Report};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  nothing is wrong, or there are warnings only
+  1  there are errors, or warnings with --strict
+  2  wrong usage, or a file that cannot be read; the others are linted all the same
+
+Examples:
+  Every manifest of a repository:
+    keyvault-csi-provider lint deploy/
+  What a chart renders:
+    helm template my-release ./chart | keyvault-csi-provider lint -
+  What a cluster has:
+    kubectl get secretproviderclass -A -o json | keyvault-csi-provider lint -
+  Annotations on a pull request, in a workflow of GitHub Actions:
+    keyvault-csi-provider lint --format=github --strict deploy/";
+
+/// Flags of `lint`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub struct LintArgs {
+    /// Manifests: files, folders (every .yaml, .yml and .json below them), and - for standard input
+    #[arg(required = true, value_name = "FILE|DIR|-")]
+    files: Vec<PathBuf>,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Let warnings fail, too
+    #[arg(long)]
+    strict: bool,
+    /// The provider whose classes are linted, as spec.provider has it
+    #[arg(long, value_name = "NAME", default_value = "azure")]
+    provider_name: String,
+    /// The server's --cloud-name: the cloud of classes that name none
+    #[arg(long, value_name = "CLOUD", default_value = "AzurePublicCloud", value_parser = |text: &str| parsed(Cloud::parse(text)))]
+    cloud_name: Cloud,
+    /// The server's --default-tenant-id: the tenant of classes that name none
+    #[arg(long, value_name = "TENANT", value_parser = |text: &str| parsed(TenantId::parse(text)))]
+    default_tenant_id: Option<TenantId>,
+    /// The server's --allowed-vault-suffix; may be repeated
+    #[arg(long, value_name = "SUFFIX", value_parser = |text: &str| parsed(VaultSuffix::parse(text)))]
+    allowed_vault_suffix: Vec<VaultSuffix>,
+    /// The server's --rotation-max-age-limit: the longest rotationMaxAge
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    rotation_max_age_limit: humantime::Duration,
+    /// The server's --stale-if-error: the longest staleIfError
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    stale_if_error: humantime::Duration,
+}
+
+fn parsed<T>(parsed: Result<T, Fault>) -> Result<T, String> {
+    parsed.map_err(|fault| format!("{}; {}", fault.problem, fault.mend))
+}
+
+/// Lints, prints and says how it went.
+pub fn run(args: LintArgs) -> ExitCode {
+    let linter = Linter {
+        provider: args.provider_name,
+        defaults: Defaults {
+            cloud: args.cloud_name,
+            tenant: args.default_tenant_id,
+            allowed_vault_suffixes: args.allowed_vault_suffix,
+            rotation_max_age_limit: args.rotation_max_age_limit.into(),
+            stale_if_error: args.stale_if_error.into(),
+            ..Defaults::default()
+        },
+    };
+    let mut report = Report::new(args.format);
+    for source in Sources::new(args.files) {
+        match source {
+            Ok(source) => {
+                let linted = source.documents().flat_map(|document| linter.document(&document));
+                report.file(&source.name, linted);
+            }
+            Err(error) => report.unreadable(&error),
+        }
+    }
+    report.finish(&linter.provider, args.strict)
+}

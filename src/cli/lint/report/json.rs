@@ -1,0 +1,50 @@
+//! Findings for programs: `{"findings": […], "summary": {…}}`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Found, Tally};
+use crate::plan::Severity;
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    file: &'a str,
+    line: usize,
+    column: usize,
+    severity: &'static str,
+    /// `name` or `namespace/name`; null for a document that cannot be read.
+    class: Option<&'a str>,
+    place: &'a str,
+    problem: &'a str,
+    mend: &'a str,
+}
+
+pub(super) fn start(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(b"{\"findings\":[")
+}
+
+pub(super) fn write(out: &mut impl Write, found: &Found<'_>, first: bool) -> io::Result<()> {
+    let Found { file, class, diagnostic } = *found;
+    let finding = Finding {
+        file,
+        line: diagnostic.position.line,
+        column: diagnostic.position.column,
+        severity: match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        class,
+        place: &diagnostic.place,
+        problem: &diagnostic.problem,
+        mend: &diagnostic.mend,
+    };
+    out.write_all(if first { b"\n" } else { b",\n" })?;
+    serde_json::to_writer(out, &finding).map_err(io::Error::from)
+}
+
+pub(super) fn end(out: &mut impl Write, tally: &Tally) -> io::Result<()> {
+    out.write_all(b"\n],\"summary\":")?;
+    serde_json::to_writer(&mut *out, tally).map_err(io::Error::from)?;
+    out.write_all(b"}\n")
+}

@@ -1,0 +1,112 @@
+//! The parts of a manifest that make it a class.
+
+use super::Diagnostic;
+use crate::manifest::Object;
+use crate::plan::{Fault, nearest, quoted, unknown};
+use crate::yaml::{Entry, Node, Position};
+
+pub(super) const KIND: &str = "SecretProviderClass";
+pub(super) const GROUP: &str = "secrets-store.csi.x-k8s.io";
+
+const STATUS_KIND: &str = "SecretProviderClassPodStatus";
+const VERSION: &str = "secrets-store.csi.x-k8s.io/v1";
+const OLD_VERSION: &str = "secrets-store.csi.x-k8s.io/v1alpha1";
+const SPEC_FIELDS: &[&str] = &["provider", "parameters", "secretObjects"];
+
+/// A class of the provider.
+pub(super) struct Class<'a> {
+    /// Where `spec.parameters` is.
+    pub parameters_position: Position,
+    /// `spec.parameters`.
+    pub parameters: &'a [Entry],
+    /// `spec.secretObjects`: what the driver copies into Secrets.
+    pub secret_objects: &'a [Node],
+}
+
+impl<'a> Class<'a> {
+    /// Reads a class. `None` if the object is something else, or another provider's; `Some(None)` if
+    /// there is nothing to read, of which `diagnostics` then say why.
+    pub(super) fn read(
+        object: &'a Object,
+        provider: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Option<Self>> {
+        let root = &object.root;
+        let place = |key: &str| root.entry(key).map_or(root.position, |entry| entry.value.position);
+        if object.kind != KIND {
+            let group = object.api_version.split('/').next().unwrap_or_default();
+            let meant = group == GROUP && object.kind != STATUS_KIND;
+            nearest(&object.kind, &[KIND]).filter(|_| meant)?;
+            let fault = Fault::new(format!("{} is no kind", quoted(&object.kind)), MEND_KIND);
+            diagnostics.push(Diagnostic::error(place("kind"), "kind", fault));
+        }
+        let Some(spec) = root.entry("spec") else {
+            let fault = Fault::new("it is missing", "write provider and parameters there");
+            diagnostics.push(Diagnostic::error(root.position, "spec", fault));
+            return Some(None);
+        };
+        if !is_provider(spec, provider, diagnostics)? {
+            return Some(None);
+        }
+        check_version(&object.api_version, place("apiVersion"), diagnostics);
+        for entry in spec.value.entries().iter().filter(|entry| !SPEC_FIELDS.contains(&entry.key.as_str())) {
+            diagnostics.push(Diagnostic::warning(entry.position, "spec", unknown(&entry.key, SPEC_FIELDS)));
+        }
+        let items = spec.value.entry("secretObjects").map_or(&[][..], |entry| entry.value.items());
+        match spec.value.entry("parameters").filter(|entry| !entry.value.entries().is_empty()) {
+            Some(parameters) => Some(Some(Self {
+                parameters_position: parameters.position,
+                parameters: parameters.value.entries(),
+                secret_objects: items,
+            })),
+            None => {
+                let fault = Fault::new("there are none", "name the vault and its objects there");
+                let position = spec.value.entry("parameters").map_or(spec.position, |entry| entry.position);
+                diagnostics.push(Diagnostic::error(position, "spec.parameters", fault));
+                Some(None)
+            }
+        }
+    }
+
+    /// A parameter.
+    pub(super) fn parameter(&self, key: &str) -> Option<&'a Entry> {
+        self.parameters.iter().find(|entry| entry.key == key)
+    }
+}
+
+const MEND_KIND: &str = "write SecretProviderClass";
+
+/// Whether the class names this provider; `None` if it names another.
+fn is_provider(spec: &Entry, provider: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<bool> {
+    let named = spec.value.entry("provider");
+    let text = named.and_then(|entry| entry.value.text()).unwrap_or_default();
+    if text == provider {
+        return Some(true);
+    }
+    let position = named.map_or(spec.position, |entry| entry.value.position);
+    if text.is_empty() {
+        let mend = format!("write `provider: {provider}` if it is meant for this one");
+        diagnostics.push(Diagnostic::error(position, "spec.provider", Fault::new("it is missing", mend)));
+        return Some(false);
+    }
+    let meant = nearest(text, &[provider])?;
+    let mend = format!("did you mean `{meant}`?");
+    let problem = format!("the driver looks for a provider of the name {}", quoted(text));
+    diagnostics.push(Diagnostic::warning(position, "spec.provider", Fault::new(problem, mend)));
+    Some(false)
+}
+
+fn check_version(version: &str, position: Position, diagnostics: &mut Vec<Diagnostic>) {
+    let mend = format!("write {VERSION}");
+    match version {
+        VERSION => {}
+        OLD_VERSION => {
+            let fault = Fault::new("v1alpha1 is deprecated", mend);
+            diagnostics.push(Diagnostic::warning(position, "apiVersion", fault));
+        }
+        other => {
+            let fault = Fault::new(format!("{} has no SecretProviderClass", quoted(other)), mend);
+            diagnostics.push(Diagnostic::error(position, "apiVersion", fault));
+        }
+    }
+}

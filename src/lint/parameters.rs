@@ -1,0 +1,128 @@
+//! `spec.parameters`: what the server would say of them, and what the API server would.
+
+use super::class::Class;
+use super::{Diagnostic, pod};
+use crate::plan::{
+    Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, WrittenObject, parameter_fault,
+};
+use crate::yaml::{Entry, Position, Value};
+
+/// What the parameters give.
+pub(super) struct Written {
+    /// The objects that can be planned.
+    pub objects: Vec<WrittenObject>,
+    /// Whether these are all of them.
+    pub complete: bool,
+}
+
+/// Reads the parameters as for a mount.
+pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Vec<Diagnostic>) -> Written {
+    for entry in class.parameters {
+        diagnostics.extend(type_of(entry));
+        if let Some(fault) = parameter_fault(&entry.key) {
+            diagnostics.push(Diagnostic::warning(entry.position, "parameters", fault));
+        }
+    }
+    diagnostics.extend(former(class));
+    let texts = class.parameters.iter().filter_map(|entry| Some((entry, entry.value.text()?)));
+    let attributes = pod::attributes(texts.map(|(entry, text)| (entry.key.clone(), text.to_owned())));
+    let request = Request {
+        attributes: &attributes,
+        secrets: &Attributes::default(),
+        target_path: pod::TARGET,
+        permission: pod::PERMISSION,
+        environment: attributes
+            .cloud_environment_file(defaults.cloud)
+            .map(|_| private_cloud(class.parameter("vaultURL").and_then(|entry| entry.value.text()))),
+    };
+    let (draft, findings) = Draft::examine(request, defaults);
+    let complete = findings.iter().all(|finding| finding.severity != Severity::Error);
+    diagnostics.extend(findings.into_iter().filter_map(|finding| located(class, finding)));
+    Written { objects: draft.objects, complete }
+}
+
+/// What the API server refuses: it takes strings only.
+fn type_of(entry: &Entry) -> Option<Diagnostic> {
+    let (what, mend) = match &entry.value.value {
+        Value::Scalar(scalar) => match scalar.other_type()? {
+            "null" => ("null", "give it a value, or remove it"),
+            other => (other, "put it in quotes"),
+        },
+        _ if entry.key == "objects" => {
+            (entry.value.kind(), "write `objects: |`, and the list below it as text")
+        }
+        _ => (entry.value.kind(), "write text"),
+    };
+    let fault = Fault::new(format!("it is {what}, and the API server takes strings only"), mend);
+    Some(Diagnostic::error(entry.value.position, &entry.key, fault))
+}
+
+/// What was written in former days.
+fn former(class: &Class<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    let mut warn = |entry: &Entry, problem: &str, mend: &str| {
+        diagnostics.push(Diagnostic::warning(entry.position, &entry.key, Fault::new(problem, mend)));
+    };
+    match (class.parameter("tenantId"), class.parameter("tenantID")) {
+        (Some(old), Some(_)) => warn(old, "tenantID, which is there too, takes precedence", "remove it"),
+        (Some(old), None) => warn(old, "this is the old spelling", "write tenantID"),
+        (None, _) => {}
+    }
+    let unused = |entry: &&Entry| {
+        matches!(entry.value.text(), Some("" | "0" | "f" | "F" | "false" | "False" | "FALSE"))
+    };
+    if let Some(mode) = class.parameter("usePodIdentity").filter(unused) {
+        warn(mode, "AAD Pod Identity was archived in 2023", "remove it; false is what its absence means");
+    }
+    diagnostics
+}
+
+/// Gives a finding its place in the file. `None` if it is about a parameter of a wrong type, of which
+/// that has been said.
+fn located(class: &Class<'_>, finding: Finding) -> Option<Diagnostic> {
+    let key = finding.place.split(['[', '.', ',']).next().unwrap_or_default();
+    let spellings: &[&str] = if key == "tenantID" { &["tenantID", "tenantId"] } else { &[key] };
+    let mut entries = spellings.iter().filter_map(|key| class.parameter(key));
+    let entry = entries.find(|entry| entry.value.text().is_none_or(|text| !text.trim().is_empty()));
+    let position = match (entry, finding.position) {
+        (Some(entry), _) if entry.value.text().is_none() => return None,
+        (Some(_), Some(inner)) => Some(in_objects(class, inner)),
+        (Some(entry), None) if key == "objects" => Some(entry.position),
+        (Some(entry), None) => Some(entry.value.position),
+        (None, _) => spellings.iter().find_map(|key| class.parameter(key)).map(|entry| entry.position),
+    };
+    let position = position.unwrap_or(class.parameters_position);
+    let fault = Fault::new(finding.problem, finding.mend);
+    Some(Diagnostic::new(finding.severity, position, finding.place, fault))
+}
+
+/// The place in the file of a place in the parameter `objects`: the parameter's own, if its text is
+/// not there as it was written.
+pub(super) fn in_objects(class: &Class<'_>, inner: Position) -> Position {
+    let Some(Entry { position, value, .. }) = class.parameter("objects") else {
+        return class.parameters_position;
+    };
+    let Value::Scalar(scalar) = &value.value else { return *position };
+    scalar.locate(untrimmed(inner, scalar.text())).unwrap_or(*position)
+}
+
+/// The place in a text of a place in it without the white space around it.
+fn untrimmed(inner: Position, text: &str) -> Position {
+    let before = text.strip_suffix(text.trim_start()).unwrap_or_default();
+    let indent = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    let Position { line, column } = inner;
+    let column = if line == 1 { column + indent } else { column };
+    Position { line: line + before.matches('\n').count(), column }
+}
+
+/// A private cloud that admits the vault, since only the node's file knows its suffix.
+fn private_cloud(vault_url: Option<&str>) -> Result<Endpoints, Fault> {
+    let host = vault_url.unwrap_or_default().trim().trim_start_matches("https://").trim_end_matches('/');
+    let suffix = host.split_once('.').map_or("vault.example", |(_, suffix)| suffix);
+    let file = |suffix: &str| {
+        let login = "https://login.example/";
+        serde_json::json!({ "activeDirectoryEndpoint": login, "keyVaultDNSSuffix": suffix }).to_string()
+    };
+    Endpoints::from_environment_file(file(suffix).as_bytes())
+        .or_else(|_| Endpoints::from_environment_file(file("vault.example").as_bytes()))
+}
