@@ -79,7 +79,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Lint(args)) => return lint::run(args),
         Some(Command::Completion(args)) => return tell(generate::completion(&args, Cli::command())),
         Some(Command::Man(args)) => return tell(generate::man(&args, Cli::command())),
-        Some(Command::Convert(args)) => return convert::run(&args),
+        Some(Command::Convert(args)) => return convert::run(args),
         Some(Command::Serve(args)) => *args,
         None => cli.serve,
     };

@@ -186,6 +186,8 @@ pub fn parse_only(text: &str, first_line: usize, budget: &mut Budget) -> Result<
 struct Reader<'text, 'budget> {
     parser: Parser<'text, StrInput<'text>>,
     first_line: usize,
+    /// Characters of the text.
+    length: usize,
     /// Where that ends which was read last.
     end: Position,
     anchors: HashMap<usize, Node>,
@@ -197,7 +199,8 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         let start = Position { line: first_line, column: 1 };
         budget.spend(1, text.len(), start)?;
         let parser = Parser::new_from_str(text);
-        Ok(Self { parser, first_line, end: start, anchors: HashMap::new(), budget })
+        let length = text.chars().count();
+        Ok(Self { parser, first_line, length, end: start, anchors: HashMap::new(), budget })
     }
 
     fn position(&self, span: Span) -> Position {
@@ -213,8 +216,10 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         let (start, end) = (self.position(span), self.position_of(span.end));
         match event {
             _ if span.is_empty() => None,
-            // The parser counts the white space behind it, up to the next token.
-            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) if end.line > start.line => {
+            // The parser counts the white space behind it, up to the next token, if there is one.
+            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..)
+                if end.line > start.line && span.end.index() < self.length =>
+            {
                 Some(Position { column: 1, ..end })
             }
             Event::SequenceEnd | Event::MappingEnd => Some(Position { column: start.column + 1, ..start }),

@@ -9,15 +9,28 @@ use clap::Args;
 use crate::external_secrets::{self, Conversion, Weight};
 use crate::manifest::{Source, Sources};
 
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  everything was read and converted, perhaps with notes of what is not carried over
+  1  a document is broken and stays as it is, or with --strict something is not carried over
+  2  wrong usage, or a file that cannot be read; the others are converted all the same
+
+Examples:
+  See what a conversion changes:
+    keyvault-csi-provider convert deploy/ | kubectl diff -f -
+  What a chart renders, and only if nothing is lost:
+    helm template my-release ./chart | keyvault-csi-provider convert --strict - > converted.yaml
+  What a cluster has:
+    kubectl get secretstore,externalsecret,serviceaccount,deployment -n shop -o yaml |
+      keyvault-csi-provider convert -";
+
 /// Flags of the conversion.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "\
-Exit code: 0 when everything was read, and with --strict was carried over, too; 1 when a file or document could not \
-be read, or with --strict something was not carried over; 2 for wrong usage.")]
+#[command(after_help = AFTER_HELP)]
 pub struct ConvertArgs {
     /// Files or folders of manifests that belong together: stores, service accounts, `ExternalSecret`s, and what
     /// uses their Secrets; - is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
     /// Fail, and write nothing, if something is not carried over
     #[arg(long)]
@@ -25,18 +38,30 @@ pub struct ConvertArgs {
 }
 
 /// Converts to standard output; what is to be known goes to standard error.
-pub fn run(args: &ConvertArgs) -> ExitCode {
-    let (sources, unread): (Vec<_>, Vec<_>) = Sources::new(args.files.clone()).partition(Result::is_ok);
-    let sources = sources.into_iter().filter_map(Result::ok).collect::<Vec<Source>>();
+pub fn run(args: ConvertArgs) -> ExitCode {
+    let (mut sources, mut unread) = (Vec::new(), 0);
+    for source in Sources::new(args.files) {
+        match source {
+            Ok(source) => sources.push(source),
+            Err(error) => {
+                unread += 1;
+                say(&format!("error: {error}"));
+            }
+        }
+    }
     let Conversion { text, notes, errors } = external_secrets::convert(&sources);
-    let unread = unread.into_iter().filter_map(Result::err).map(|error| error.to_string());
-    let errors = unread.chain(errors.iter().map(ToString::to_string)).collect::<Vec<_>>();
     errors.iter().for_each(|error| say(&format!("error: {error}")));
     notes.iter().for_each(|note| say(&note.to_string()));
     let lost = notes.iter().filter(|note| note.weight == Weight::NotCarriedOver).count();
-    if args.strict && (lost > 0 || !errors.is_empty()) {
-        say(&format!("error: nothing is written: {lost} not carried over, {} not read", errors.len()));
-        return ExitCode::FAILURE;
+    let code = match (unread, errors.len(), args.strict && lost > 0) {
+        (0, 0, false) => ExitCode::SUCCESS,
+        (0, ..) => ExitCode::FAILURE,
+        _ => ExitCode::from(2),
+    };
+    if args.strict && code != ExitCode::SUCCESS {
+        let unread = unread + errors.len();
+        say(&format!("error: nothing is written: {lost} not carried over, {unread} not read"));
+        return code;
     }
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads only the first lines has seen what he wanted.
@@ -44,8 +69,7 @@ pub fn run(args: &ConvertArgs) -> ExitCode {
             say(&format!("error: standard output: {error}"));
             ExitCode::FAILURE
         }
-        _ if errors.is_empty() => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        _ => code,
     }
 }
 

@@ -11,9 +11,12 @@ pub(super) struct Fixed;
 
 impl Entry {
     /// Whether it is written in this mapping, and its value in it: what an alias or a merge repeats
-    /// stands before.
+    /// stands before, or inside of another entry.
     pub(super) fn stands_in(&self, mapping: &Node) -> bool {
-        self.position >= mapping.position && self.value.position >= self.position
+        let inside = |other: &Self| other.position < self.position && self.position < other.value.end;
+        self.position >= mapping.position
+            && self.value.position >= self.position
+            && !mapping.entries().iter().any(inside)
     }
 }
 
@@ -179,8 +182,10 @@ impl<'a> Editor<'a> {
     fn insert(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), Fixed> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         if self.is_flow(mapping)? {
-            let comma = if mapping.entries().is_empty() { "" } else { ", " };
             let end = self.offset(mapping.end).saturating_sub(1);
+            let first =
+                mapping.entries().is_empty() && !self.edits.iter().any(|(range, _)| *range == (end..end));
+            let comma = if first { "" } else { ", " };
             self.edits.push((end..end, format!("{comma}{}", inner(&tree))));
             return Ok(());
         }

@@ -33,13 +33,10 @@ impl Note {
         problem: impl Into<String>,
         mend: impl Into<String>,
     ) -> Self {
-        Self {
-            weight,
-            origin: String::new(),
-            place: place.into(),
-            problem: problem.into(),
-            mend: mend.into(),
-        }
+        // Names come from files; a note stays one line.
+        let line = |text: String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let (place, problem, mend) = (line(place.into()), line(problem.into()), line(mend.into()));
+        Self { weight, origin: String::new(), place, problem, mend }
     }
 
     pub(super) fn lost(

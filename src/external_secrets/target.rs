@@ -138,8 +138,7 @@ impl<'a> Target<'a> {
     pub(super) fn replaces(&self, volume: &Volume<'_>, workload: &Workload<'_>) -> bool {
         let parts =
             self.secret.items.iter().filter_map(|item| item.value.as_ref()).any(|value| value.part.is_some());
-        let here = workload.here && volume.node.position >= workload.spec.position;
-        !parts && here && volume.entry.stands_in(volume.node)
+        !parts && workload.holds(volume.node) && volume.entry.stands_in(volume.node)
     }
 
     /// Finds out which classes there must be.

@@ -104,6 +104,18 @@ impl<'a> Workload<'a> {
         named.into_iter().flatten().find(|name| !name.is_empty())
     }
 
+    /// Whether one of its volumes or containers is written there and nowhere else, and not an alias.
+    pub(super) fn holds(&self, item: &Node) -> bool {
+        let lists = self.spec.entries().iter().filter(|entry| entry.stands_in(self.spec));
+        let mut lists =
+            lists.filter(|entry| entry.value.items().iter().any(|other| std::ptr::eq(other, item)));
+        self.here
+            && lists.any(|list| {
+                let same = list.value.items().iter().filter(|other| other.position == item.position).count();
+                same == 1 && item.position >= list.position
+            })
+    }
+
     /// Whether the pod's processes get at files by their group.
     pub(super) fn has_group(&self) -> bool {
         self.spec.at(&["securityContext", "fsGroup"]).is_some()

@@ -232,7 +232,10 @@ mod tests {
             Value::Scalar(scalar) if scalar.source == "true" && scalar.style == yaml::ScalarStyle::Plain => {
                 true.into()
             }
-            Value::Scalar(scalar) => scalar.text().into(),
+            Value::Scalar(scalar) => {
+                assert_eq!(scalar.other_type(), None, "{scalar:?}");
+                scalar.text().into()
+            }
             Value::Sequence(items) => items.iter().map(read_json).collect(),
             Value::Mapping(entries) => {
                 entries.iter().map(|entry| (entry.key.clone(), read_json(&entry.value))).collect()

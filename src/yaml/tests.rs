@@ -58,6 +58,8 @@ fn values_know_their_end() {
     assert_eq!((end(&["a", "h"]), end(&["a"])), ((18, 4), (18, 4)));
     assert_eq!((end(&["i"]), end(&["k"])), ((19, 8), (19, 8)));
     assert_eq!((end(&["l"]), node.end.line), ((22, 4), 22));
+    let last = read("a: |\n  b\n  c").unwrap().unwrap();
+    assert_eq!((last.end.line, last.end.column), (3, 4));
 }
 
 #[test]

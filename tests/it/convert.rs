@@ -92,6 +92,18 @@ async fn every_class_plans_a_mount_once_what_is_noted_is_done() {
     assert!(planned > 20, "{planned}");
 }
 
+#[test]
+fn the_linter_finds_no_mistake_in_what_the_guides_become() {
+    for guide in ["workload-identity", "service-principal", "files", "needs"] {
+        let arguments = ["lint", "--allowed-vault-suffix=privatelink.example", "expected.yaml"];
+        let done = Command::new(PROGRAM).args(arguments).current_dir(folder().join(guide)).output().unwrap();
+        let said = text(&done.stdout);
+        let errors = said.lines().filter(|line| line.contains("error")).collect::<Vec<_>>();
+        // It cannot know of the class that a file of the case only pretends to have.
+        assert!(errors.iter().all(|line| line.contains("shop-2")), "{guide}: {said}");
+    }
+}
+
 /// The parameters of each class, by its name.
 fn classes(manifest: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let source = Source { name: "expected.yaml".to_owned(), text: manifest.to_owned() };
@@ -156,7 +168,7 @@ fn what_cannot_be_read_is_named_and_stops_nothing_else() {
     std::fs::write(folder.path().join("good.yaml"), "kind: C # mine\n").unwrap();
     let done = convert(folder.path(), &["missing.yaml", "broken.yaml", "good.yaml"]);
     let said = text(&done.stderr);
-    assert_eq!(done.status.code(), Some(1));
+    assert_eq!(done.status.code(), Some(2));
     assert!(said.contains("error: missing.yaml: ") && said.contains("error: broken.yaml:3:"), "{said}");
     assert_eq!(text(&done.stdout), "kind: A\n---\nkind: 'B\n---\nkind: C # mine\n");
     let strict = convert(folder.path(), &["--strict", "broken.yaml", "good.yaml"]);
