@@ -7,8 +7,8 @@
 //!                             vault → cache
 //! ```
 //!
-//! [`manifest`] reads what people write for the cluster, and [`yaml`] is what it and [`plan`] read
-//! it with. [`plan`] and [`render`] know no network and no clock. `anyhow` is for [`cli`], [`settings`] and
+//! [`plan`] and [`render`] know no network and no clock. [`lint`] reads a [`manifest`] and says what
+//! [`plan`] would; what both are read with is [`yaml`]. `anyhow` is for [`cli`], [`settings`] and
 //! [`server`], which end the process; below, each layer has one error type, and each error knows
 //! its [`code::Code`].
 
@@ -26,6 +26,7 @@ pub mod manifest;
 pub mod mount;
 pub mod plan;
 pub mod proto;
+mod quoted;
 pub mod render;
 pub mod retry;
 pub mod secret;

@@ -8,6 +8,8 @@ mod files;
 mod parameters;
 mod pod;
 mod synced;
+#[cfg(test)]
+mod tests;
 
 use crate::manifest::{Document, ManifestError, Object};
 use crate::plan::{Defaults, Fault, Severity};

@@ -14,7 +14,7 @@ pub use budget::Budget;
 pub use saphyr_parser::ScalarStyle;
 use saphyr_parser::{Event, Marker, Parser, Span, StrInput};
 
-use crate::plan::quoted;
+use crate::quoted::quoted;
 
 /// Where something is in a text. Columns are counted in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

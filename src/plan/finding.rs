@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub(crate) use crate::quoted::quoted;
 use crate::yaml::Position;
 
 /// How much a finding matters.
@@ -191,14 +192,6 @@ impl fmt::Display for PlanError {
 }
 
 impl std::error::Error for PlanError {}
-
-/// A value as a message may show it: quoted, escaped, and cut at 64 characters.
-pub(crate) fn quoted(value: &str) -> String {
-    match value.char_indices().nth(64) {
-        Some((end, _)) => format!("{:?}…", value.get(..end).unwrap_or_default()),
-        None => format!("{value:?}"),
-    }
-}
 
 /// Names longer than this are nobody's misspelling, and are not compared.
 const LONGEST_NAME: usize = 64;

@@ -23,7 +23,7 @@ pub const APP: &str = "11111111-1111-4111-8111-111111111111";
 pub const OTHER_APP: &str = "22222222-2222-4222-8222-222222222222";
 pub const VALUE: &str = "correct horse battery staple";
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_keyvault-csi-provider");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_keyvault-csi-provider");
 
 /// A process must do what it was asked within this time, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);

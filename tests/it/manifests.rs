@@ -1,6 +1,6 @@
 //! Every `SecretProviderClass` in `tests/data/manifests` mounts what is written beside it.
 
-mod case;
+pub mod case;
 
 use std::collections::{BTreeMap, BTreeSet};
 

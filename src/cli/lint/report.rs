@@ -131,7 +131,6 @@ impl Output {
     /// Whoever reads no more, as `head` does, has enough; that is no error.
     fn finish(mut self) -> io::Result<()> {
         self.write(Write::flush);
-        let (_, _unprinted) = self.stream.into_parts();
         self.outcome.or_else(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()),
             _ => Err(error),
