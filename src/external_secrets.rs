@@ -1,6 +1,6 @@
 //! Manifests of the External Secrets Operator in, manifests of the Secrets Store CSI driver out.
 //!
-//! An ExternalSecret becomes a `SecretProviderClass` of its name in its place; volumes of the Secret
+//! An `ExternalSecret` becomes a `SecretProviderClass` of its name in its place; volumes of the Secret
 //! that it made become volumes of the class; whatever else needs the Secret has the driver make it.
 //! What nobody here changes stays as it is written, with its comments and in its order.
 //!

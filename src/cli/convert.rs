@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::external_secrets::{self, Conversion, Weight};
-use crate::manifest::{Source, Sources};
+use crate::manifest::Sources;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -50,8 +50,12 @@ pub fn run(args: ConvertArgs) -> ExitCode {
         }
     }
     let Conversion { text, notes, errors } = external_secrets::convert(&sources);
-    errors.iter().for_each(|error| say(&format!("error: {error}")));
-    notes.iter().for_each(|note| say(&note.to_string()));
+    for error in &errors {
+        say(&format!("error: {error}"));
+    }
+    for note in &notes {
+        say(&note.to_string());
+    }
     let lost = notes.iter().filter(|note| note.weight == Weight::NotCarriedOver).count();
     let code = match (unread, errors.len(), args.strict && lost > 0) {
         (0, 0, false) => ExitCode::SUCCESS,

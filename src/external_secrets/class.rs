@@ -1,4 +1,4 @@
-//! A SecretProviderClass.
+//! A `SecretProviderClass`.
 
 use super::data::{Item, Object, Part, Value};
 use super::login::Login;
@@ -9,7 +9,7 @@ use super::workload::{Shown, View};
 use super::write::{Tree, comment_lines, scalar};
 use crate::plan::{FileMode, RelativePath, quoted};
 
-/// A class to be written: one view of the Secret that an ExternalSecret made.
+/// A class to be written: one view of the Secret that an `ExternalSecret` made.
 #[derive(Clone, Debug)]
 pub(super) struct Class {
     pub name: String,
@@ -61,7 +61,7 @@ impl Class {
         notes.splice(0..0, secret.notes.iter().chain(&store.notes).chain(&login.notes).cloned());
         spec.push(("parameters".to_owned(), Tree::Map(parameters).commented(comments)));
         if self.syncs {
-            spec.push(("secretObjects".to_owned(), self.secret_object(secret, &mut notes)));
+            spec.push(("secretObjects".to_owned(), Self::secret_object(secret, &mut notes)));
         }
         let tree = Tree::map([
             ("apiVersion", Tree::text("secrets-store.csi.x-k8s.io/v1")),
@@ -131,7 +131,7 @@ impl Class {
         }
     }
 
-    fn secret_object(&self, secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
+    fn secret_object(secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
         let data = secret.items.iter().filter_map(|item| item.value.as_ref());
         let data = data.filter(|value| RelativePath::parse(&value.file()).is_ok()).map(|value| {
             Tree::map([("objectName", Tree::text(value.file())), ("key", Tree::text(&value.key))])

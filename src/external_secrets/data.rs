@@ -1,4 +1,4 @@
-//! `spec.data` and `spec.dataFrom` of an ExternalSecret: which value of the vault is which key.
+//! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: which value of the vault is which key.
 
 use super::note::Note;
 use super::template::{Coding, Template};
@@ -36,7 +36,7 @@ pub(super) enum Part {
 pub(super) struct Object {
     /// Where it is named: `spec.data[2]`.
     pub place: String,
-    /// Its `secretKey`, a name among those of the same ExternalSecret.
+    /// Its `secretKey`, a name among those of the same `ExternalSecret`.
     pub alias: String,
     pub kind: ObjectKind,
     pub name: ObjectName,
@@ -44,7 +44,7 @@ pub(super) struct Object {
     pub decoded: bool,
     /// PKCS#12 as it is, if it should back a certificate; nothing otherwise.
     pub pfx: bool,
-    /// The store it is in, where that is not the ExternalSecret's own.
+    /// The store it is in, where that is not the `ExternalSecret`'s own.
     pub store: Option<StoreRef>,
 }
 
@@ -106,8 +106,7 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
     // As the operator splits it: what follows a second slash means nothing.
     let mut parts = key.split('/');
     let (kind, name) = match (parts.next().unwrap_or_default(), parts.next()) {
-        (name, None) => (ObjectKind::Secret, name),
-        ("secret", Some(name)) => (ObjectKind::Secret, name),
+        (name, None) | ("secret", Some(name)) => (ObjectKind::Secret, name),
         ("key", Some(name)) => (ObjectKind::Key, name),
         ("cert", Some(name)) => (ObjectKind::Certificate, name),
         (other, Some(_)) => {
@@ -162,8 +161,8 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
 
 /// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.
 pub(super) fn item_of_all(place: &str, node: &Node) -> Item {
-    let source = node.at(&["sourceRef", "generatorRef"]).is_some();
-    let note = if source {
+    let is_generated = node.at(&["sourceRef", "generatorRef"]).is_some();
+    let note = if is_generated {
         generated(&format!("{place}.sourceRef"))
     } else if let Some(find) = node.at(&["find"]) {
         let by = if find.entry("tags").is_some() { "tags" } else { "name" };
@@ -222,7 +221,7 @@ pub(super) fn item_of_template(key: &str, template: &str, sources: &[Item]) -> I
         match (coding, part) {
             (None, _) => {}
             (Some(_), None) if !value.object.decoded => {
-                (value.object.decoded, value.object.pfx) = (true, true)
+                (value.object.decoded, value.object.pfx) = (true, true);
             }
             // Undecoded here and decoded there, or the other way round: PKCS#12 either way, and PEM of
             // it is what the provider gives unasked.

@@ -185,7 +185,7 @@ impl Login {
             match ClientId::parse(client) {
                 Ok(_) => self.parameters.push(("userAssignedIdentityID", client.to_owned())),
                 Err(fault) => {
-                    self.notes.push(Note::lost("userAssignedIdentityID", fault.problem, fault.mend))
+                    self.notes.push(Note::lost("userAssignedIdentityID", fault.problem, fault.mend));
                 }
             }
         }

@@ -83,7 +83,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Leaves out the stores that only converted ExternalSecrets used.
+    /// Leaves out the stores that only converted `ExternalSecret`s used.
     pub(super) fn leave_out_stores(&mut self, cluster: &Cluster<'_>, targets: &[Target<'_>]) {
         let used = targets.iter().flat_map(Target::stores).copied().collect::<BTreeSet<_>>();
         for (index, object) in cluster.stores().filter(|(index, _)| used.contains(index)) {

@@ -1,4 +1,4 @@
-//! An ExternalSecret, as far as it can be said otherwise.
+//! An `ExternalSecret`, as far as it can be said otherwise.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::manifest::Object;
 use crate::plan::quoted;
 use crate::yaml::{Node, Position};
 
-/// What becomes a SecretProviderClass.
+/// What becomes a `SecretProviderClass`.
 #[derive(Clone, Debug)]
 pub(super) struct ExternalSecret {
     pub name: String,

@@ -1,4 +1,4 @@
-//! A SecretStore or ClusterSecretStore of Azure Key Vault.
+//! A `SecretStore` or `ClusterSecretStore` of Azure Key Vault.
 
 use super::data::{StoreRef, text, unknown_fields};
 use super::note::Note;
@@ -52,7 +52,7 @@ pub(super) enum Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub name: String,
-    /// Of a ClusterSecretStore; nothing for the namespace of whoever reads.
+    /// Of a `ClusterSecretStore`; nothing for the namespace of whoever reads.
     pub namespace: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A Secret that an ExternalSecret made, and who uses it.
+//! A Secret that an `ExternalSecret` made, and who uses it.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::manifest::Object;
 /// A Secret, and the classes that take its place.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
-    /// The document of the ExternalSecret.
+    /// The document of the `ExternalSecret`.
     pub index: usize,
     pub secret: ExternalSecret,
     pub store: &'a Store,
@@ -35,7 +35,7 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Of all ExternalSecrets that can be converted; the notes of the others go to `output`.
+    /// Of all `ExternalSecret`s that can be converted; the notes of the others go to `output`.
     pub(super) fn all(pieces: &[Piece<'_>], cluster: &'a Cluster<'_>, output: &mut Output<'_>) -> Vec<Self> {
         let mut targets: Vec<Self> = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
@@ -190,7 +190,7 @@ impl<'a> Target<'a> {
         self.classes.first().filter(|class| class.syncs)
     }
 
-    /// Writes the classes in the place of the ExternalSecret.
+    /// Writes the classes in the place of the `ExternalSecret`.
     pub(super) fn write(&self, cluster: &'a Cluster<'_>, output: &mut Output<'_>) {
         let namespace = self.secret.namespace.as_deref();
         let others = |object: &data::Object| match object
@@ -279,7 +279,7 @@ fn foreign(object: &Object) -> Note {
     }
 }
 
-/// Gives every class its name: the ExternalSecret's, and a number where there are several.
+/// Gives every class its name: the `ExternalSecret`'s, and a number where there are several.
 pub(super) fn name_classes(targets: &mut [Target<'_>], pieces: &[Piece<'_>]) {
     let objects = pieces.iter().filter_map(|piece| piece.object.as_ref());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");

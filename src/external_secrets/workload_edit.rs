@@ -152,9 +152,7 @@ impl<'a> Change<'a> {
     fn mount(&mut self, container: Option<&'a Node>, target: &Target<'_>) -> bool {
         let Some(class) = target.syncing() else { return false };
         let container = container.or_else(|| self.workload.spec.at(&["containers"])?.items().first());
-        let here =
-            |container: &&Node| self.workload.here && container.position >= self.workload.spec.position;
-        let Some(container) = container.filter(here) else {
+        let Some(container) = container.filter(|container| self.workload.holds(container)) else {
             self.note(self.workload.spec.position, fixed());
             return false;
         };

@@ -95,12 +95,10 @@ async fn every_class_plans_a_mount_once_what_is_noted_is_done() {
 #[test]
 fn the_linter_finds_no_mistake_in_what_the_guides_become() {
     for guide in ["workload-identity", "service-principal", "files", "needs"] {
-        let arguments = ["lint", "--allowed-vault-suffix=privatelink.example", "expected.yaml"];
-        let done = Command::new(PROGRAM).args(arguments).current_dir(folder().join(guide)).output().unwrap();
-        let said = text(&done.stdout);
-        let errors = said.lines().filter(|line| line.contains("error")).collect::<Vec<_>>();
-        // It cannot know of the class that a file of the case only pretends to have.
-        assert!(errors.iter().all(|line| line.contains("shop-2")), "{guide}: {said}");
+        let lint =
+            Command::new(PROGRAM).args(["lint", "expected.yaml"]).current_dir(folder().join(guide)).output();
+        let lint = lint.unwrap();
+        assert_eq!(lint.status.code(), Some(0), "{guide}: {}", text(&lint.stdout));
     }
 }
 

@@ -115,7 +115,11 @@ fn standard_input_is_read_and_named() {
     assert!(stdout(&output).starts_with("<stdin>:8:5: error: clientID: "), "{}", stdout(&output));
     let nothing = lint_with(&manifests(), &["-"], "", &[]);
     assert_eq!(nothing.status.code(), Some(0));
-    assert!(stderr(&nothing).contains("no SecretProviderClass of the provider azure"), "{}", stderr(&nothing));
+    assert!(
+        stderr(&nothing).contains("no SecretProviderClass of the provider azure"),
+        "{}",
+        stderr(&nothing)
+    );
 }
 
 #[test]
@@ -152,9 +156,8 @@ fn what_the_operator_sets_is_reckoned_with() {
 
 #[test]
 fn colour_is_for_terminals_and_whoever_asks() {
-    let coloured = |set: &[(&str, &str)]| {
-        lint_with(&manifests(), &["strings.yaml"], "", set).stdout.contains(&b'\x1b')
-    };
+    let coloured =
+        |set: &[(&str, &str)]| lint_with(&manifests(), &["strings.yaml"], "", set).stdout.contains(&b'\x1b');
     assert!(!coloured(&[]));
     assert!(coloured(&[("CLICOLOR_FORCE", "1")]));
     assert!(!coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
