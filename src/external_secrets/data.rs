@@ -160,15 +160,15 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
 }
 
 /// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.
-pub(super) fn item_of_all(place: &str, node: &Node) -> Item {
-    let is_generated = node.at(&["sourceRef", "generatorRef"]).is_some();
+pub(super) fn item_of_all(place: &str, element: &Node) -> Item {
+    let is_generated = element.at(&["sourceRef", "generatorRef"]).is_some();
     let note = if is_generated {
         generated(&format!("{place}.sourceRef"))
-    } else if let Some(find) = node.at(&["find"]) {
+    } else if let Some(find) = element.at(&["find"]) {
         let by = if find.entry("tags").is_some() { "tags" } else { "name" };
         let problem = format!("objects cannot be found by {by}: a class names each");
         Note::lost(format!("{place}.find"), problem, "write an object for each that is found now")
-    } else if let Some(extract) = node.at(&["extract"]) {
+    } else if let Some(extract) = element.at(&["extract"]) {
         let key = quoted(text(extract, &["key"]).unwrap_or_default());
         let problem = format!("the fields of {key} cannot be taken apart: only whole values can be mounted");
         let mend = "give each field a secret of its own in the vault, or let the application read the JSON";

@@ -159,10 +159,8 @@ impl Fate {
             Becomes::Others(documents) => format!("{head}{comments}{}{tail}", documents.join("---\n")),
             Becomes::Nothing => {
                 let kept = |text: &str| {
-                    text.lines()
-                        .filter(|line| line.trim_start().starts_with('#'))
-                        .map(|line| format!("{line}\n"))
-                        .collect::<String>()
+                    let comments = text.split_inclusive('\n').filter(|line| line.trim_start().starts_with('#'));
+                    comments.collect::<String>()
                 };
                 format!("{}{comments}{}", kept(&head), kept(tail))
             }

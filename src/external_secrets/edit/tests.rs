@@ -1,5 +1,7 @@
 //! Changes, and what they leave alone.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -91,10 +93,10 @@ proptest! {
         let spaces = |count: usize| " ".repeat(count);
         let mut text = format!("first: 1{comment}\nvolumes:{comment}\n");
         let inner = indent + 1 + dash;
-        text += &format!("{}-{}name: v{comment}\n", spaces(indent), spaces(dash));
-        text += &format!("{}secret:{comment}\n{}secretName: s{comment}\n", spaces(inner), spaces(inner + 1));
+        let _ = writeln!(text, "{}-{}name: v{comment}", spaces(indent), spaces(dash));
+        let _ = writeln!(text, "{}secret:{comment}\n{}secretName: s{comment}", spaces(inner), spaces(inner + 1));
         for (index, key) in keys.iter().enumerate() {
-            text += &format!("{}{key}{index}: {last}\n", spaces(inner));
+            let _ = writeln!(text, "{}{key}{index}: {last}", spaces(inner));
         }
         let text = text.trim_end().to_owned() + &end;
         let (before, after) = (read(&text), read(&edited(&text).unwrap()));
