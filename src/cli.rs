@@ -55,9 +55,9 @@ enum Command {
     /// Serve the driver; what is done without a subcommand
     #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
-    /// Make `SecretProviderClass`es of External Secrets Operator manifests, and workloads that mount them
+    /// Make classes and volumes of them out of External Secrets Operator manifests
     Convert(ConvertArgs),
-    /// Find what is wrong in SecretProviderClasses, before a cluster has them
+    /// Find what is wrong in manifests, before a cluster has them
     Lint(LintArgs),
     /// Print a completion script for a shell
     Completion(CompletionArgs),

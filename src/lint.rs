@@ -78,10 +78,14 @@ impl Linter {
     /// An object, if it is, or seems to be meant as, a class of the provider.
     fn object(&self, object: &Object) -> Option<Linted> {
         let mut diagnostics = Vec::new();
-        if let Some(class) = Class::read(object, &self.provider, &mut diagnostics)? {
-            let written = parameters::check(&class, &self.defaults, &mut diagnostics);
-            files::check(&class, &written, &mut diagnostics);
-            synced::check(&class, &written, &mut diagnostics);
+        match Class::read(object, &self.provider, &mut diagnostics) {
+            Some(class) => {
+                let written = parameters::check(&class, &self.defaults, &mut diagnostics);
+                files::check(&class, &written, &mut diagnostics);
+                synced::check(&class, &written, &mut diagnostics);
+            }
+            None if diagnostics.is_empty() => return None,
+            None => {}
         }
         diagnostics.sort_by_key(|diagnostic| diagnostic.position);
         let name = object.name.as_deref().unwrap_or("(no name)");

@@ -159,7 +159,8 @@ impl Fate {
             Becomes::Others(documents) => format!("{head}{comments}{}{tail}", documents.join("---\n")),
             Becomes::Nothing => {
                 let kept = |text: &str| {
-                    let comments = text.split_inclusive('\n').filter(|line| line.trim_start().starts_with('#'));
+                    let comments =
+                        text.split_inclusive('\n').filter(|line| line.trim_start().starts_with('#'));
                     comments.collect::<String>()
                 };
                 format!("{}{comments}{}", kept(&head), kept(tail))

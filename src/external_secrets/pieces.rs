@@ -72,9 +72,8 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
     }
     let editor = Editor::new(document.text, document.first_line);
     // What stands above the list stands above its first item.
-    let mut head =
-        document.text.lines().take_while(|line| is_head(line)).filter(|line| line.starts_with('#'));
-    let mut head = head.by_ref().map(|line| format!("{line}\n")).collect::<String>();
+    let head = document.text.split_inclusive('\n').take_while(|line| is_head(line));
+    let mut head = head.filter(|line| line.starts_with('#')).collect::<String>();
     let mut pieces = Vec::with_capacity(objects.len());
     for object in objects {
         let Node { position, end, .. } = object.root;

@@ -184,7 +184,7 @@ fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
     let (start, end) = (editor.line_start(root.position), editor.line_end(root.end));
     let mut comments = Vec::new();
     let mut take = |start: usize, end: usize| {
-        comments.extend(edit::comments(piece.text.get(start..end).unwrap_or_default()))
+        comments.extend(edit::comments(piece.text.get(start..end).unwrap_or_default()));
     };
     match spec.entry("data").filter(|data| !data.value.items().is_empty()) {
         Some(data) => {

@@ -189,9 +189,15 @@ fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>)
                 names.push(scalar.text());
             }
         }
-        Value::Sequence(items) => items.iter().for_each(|item| collect(key, above, item, names)),
+        Value::Sequence(items) => {
+            for item in items {
+                collect(key, above, item, names);
+            }
+        }
         Value::Mapping(entries) => {
-            entries.iter().for_each(|entry| collect(&entry.key, key, &entry.value, names))
+            for entry in entries {
+                collect(&entry.key, key, &entry.value, names);
+            }
         }
     }
 }

@@ -24,29 +24,26 @@ pub(super) struct Class<'a> {
 }
 
 impl<'a> Class<'a> {
-    /// Reads a class. `None` if the object is something else, or another provider's; `Some(None)` if
-    /// there is nothing to read, of which `diagnostics` then say why.
+    /// Reads a class. `None` if there is none to read: the object is something else or another
+    /// provider's, or `diagnostics` then say why.
     pub(super) fn read(
         object: &'a Object,
         provider: &str,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Option<Self>> {
+    ) -> Option<Self> {
         let root = &object.root;
         let place = |key: &str| root.entry(key).map_or(root.position, |entry| entry.value.position);
-        if object.kind != KIND {
-            let group = object.api_version.split('/').next().unwrap_or_default();
-            let meant = group == GROUP && object.kind != STATUS_KIND;
-            nearest(&object.kind, &[KIND]).filter(|_| meant)?;
-            let fault = Fault::new(format!("{} is no kind", quoted(&object.kind)), MEND_KIND);
-            diagnostics.push(Diagnostic::error(place("kind"), "kind", fault));
-        }
+        let misspelt = if object.kind == KIND { None } else { Some(misspelt(object, place("kind"))?) };
         let Some(spec) = root.entry("spec") else {
+            diagnostics.extend(misspelt);
             let fault = Fault::new("it is missing", "write provider and parameters there");
             diagnostics.push(Diagnostic::error(root.position, "spec", fault));
-            return Some(None);
+            return None;
         };
-        if !is_provider(spec, provider, diagnostics)? {
-            return Some(None);
+        let ours = is_provider(spec, provider, diagnostics)?;
+        diagnostics.extend(misspelt);
+        if !ours {
+            return None;
         }
         check_version(&object.api_version, place("apiVersion"), diagnostics);
         for entry in spec.value.entries().iter().filter(|entry| !SPEC_FIELDS.contains(&entry.key.as_str())) {
@@ -54,16 +51,16 @@ impl<'a> Class<'a> {
         }
         let items = spec.value.entry("secretObjects").map_or(&[][..], |entry| entry.value.items());
         match spec.value.entry("parameters").filter(|entry| !entry.value.entries().is_empty()) {
-            Some(parameters) => Some(Some(Self {
+            Some(parameters) => Some(Self {
                 parameters_position: parameters.position,
                 parameters: parameters.value.entries(),
                 secret_objects: items,
-            })),
+            }),
             None => {
                 let fault = Fault::new("there are none", "name the vault and its objects there");
                 let position = spec.value.entry("parameters").map_or(spec.position, |entry| entry.position);
                 diagnostics.push(Diagnostic::error(position, "spec.parameters", fault));
-                Some(None)
+                None
             }
         }
     }
@@ -74,7 +71,14 @@ impl<'a> Class<'a> {
     }
 }
 
-const MEND_KIND: &str = "write SecretProviderClass";
+/// What is wrong with a kind of the driver's group that is nearly the class's.
+fn misspelt(object: &Object, position: Position) -> Option<Diagnostic> {
+    let group = object.api_version.split('/').next().unwrap_or_default();
+    let meant = group == GROUP && object.kind != STATUS_KIND;
+    let kind = nearest(&object.kind, &[KIND]).filter(|_| meant)?;
+    let fault = Fault::new(format!("{} is no kind", quoted(&object.kind)), format!("write {kind}"));
+    Some(Diagnostic::error(position, "kind", fault))
+}
 
 /// Whether the class names this provider; `None` if it names another.
 fn is_provider(spec: &Entry, provider: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<bool> {

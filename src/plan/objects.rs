@@ -137,8 +137,10 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
             // An unknown field may be of any shape; it is warned of, not read.
             None if !FIELDS.contains(&key.as_str()) => String::new(),
             None => {
-                let fault = Fault::new(format!("{key} is {}, not text", value.kind()), "give a single value");
-                return Err(fault.at(outer(value.position)));
+                return Err(Fault::new(
+                    format!("{key} is {}, not text", value.kind()),
+                    "give a single value",
+                ));
             }
         };
         Ok(Field { key, key_position: outer(position), text, position: outer(value.position) })

@@ -88,7 +88,7 @@ fn a_finding_knows_its_line_in_the_objects_and_in_texts_among_them() {
         places(objects),
         [
             ("objects[0].objectType".to_owned(), Some((4, 17))),
-            ("objects[1]".to_owned(), Some((7, 17))),
+            ("objects[1]".to_owned(), Some((6, 5))),
             ("objects[2]".to_owned(), Some((8, 19))),
             ("objects[3]".to_owned(), Some((10, 18))),
             ("objects[0]".to_owned(), Some((5, 5))),

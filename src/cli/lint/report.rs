@@ -18,7 +18,7 @@ use crate::plan::Severity;
 /// In which form findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people: file:line:column, in colour on a terminal
+    /// For people, in colour on a terminal
     Text,
     /// For programs: one JSON object
     Json,
