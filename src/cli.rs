@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod convert;
 pub mod generate;
 pub mod lint;
 pub mod mount;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use convert::ConvertArgs;
 use generate::{CompletionArgs, ManArgs};
 use lint::LintArgs;
 use mount::MountArgs;
@@ -23,9 +25,13 @@ Examples:
     keyvault-csi-provider --endpoint=unix:///provider/azure.sock
   Serve without ports, and keep fetched values for an hour through outages:
     keyvault-csi-provider --healthz-port=0 --prometheus-port=0 --stale-if-error=1h
+  Mount one class here, without a cluster, and say what happens:
+    keyvault-csi-provider mount class.yaml --target /dev/shm/secrets --explain
   Check manifests before a cluster has them:
     keyvault-csi-provider lint deploy/
     helm template my-release ./chart | keyvault-csi-provider lint --strict -
+  Convert manifests of the External Secrets Operator, and see what that changes:
+    keyvault-csi-provider convert deploy/ | kubectl diff -f -
   Complete commands and flags in this shell, and read about one:
     source <(keyvault-csi-provider completion bash)
     keyvault-csi-provider man lint | man -l -";
@@ -55,6 +61,8 @@ enum Command {
     #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
     Mount(Box<MountArgs>),
+    /// Make classes and volumes of them out of External Secrets Operator manifests
+    Convert(ConvertArgs),
     /// Find what is wrong in manifests, before a cluster has them
     Lint(LintArgs),
     /// Print a completion script for a shell
@@ -77,6 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Lint(args)) => return lint::run(args),
         Some(Command::Completion(args)) => return tell(generate::completion(&args, Cli::command())),
         Some(Command::Man(args)) => return tell(generate::man(&args, Cli::command())),
+        Some(Command::Convert(args)) => return convert::run(args),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Mount(args)) => mount::run(&args),
         None => serve::run(&cli.serve),

@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod deliver;
+pub mod external_secrets;
 pub mod identity;
 pub mod lint;
 pub mod manifest;

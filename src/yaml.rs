@@ -37,11 +37,14 @@ pub struct YamlError {
     pub mend: &'static str,
 }
 
-/// A node, and where it starts.
+/// A node, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Of an alias, where that stands which it repeats.
+    /// Where it starts. Of an alias, where that stands which it repeats.
     pub position: Position,
+    /// Behind its last character that is no comment; of a block of text, where the next line starts;
+    /// of what is left out, where its key ends.
+    pub end: Position,
     /// What is there.
     pub value: Value,
 }
@@ -183,15 +186,21 @@ pub fn parse_only(text: &str, first_line: usize, budget: &mut Budget) -> Result<
 struct Reader<'text, 'budget> {
     parser: Parser<'text, StrInput<'text>>,
     first_line: usize,
+    /// Characters of the text.
+    length: usize,
+    /// Where that ends which was read last.
+    end: Position,
     anchors: HashMap<usize, Node>,
     budget: &'budget mut Budget,
 }
 
 impl<'text, 'budget> Reader<'text, 'budget> {
     fn new(text: &'text str, first_line: usize, budget: &'budget mut Budget) -> Result<Self, YamlError> {
-        budget.spend(1, text.len(), Position { line: first_line, column: 1 })?;
+        let start = Position { line: first_line, column: 1 };
+        budget.spend(1, text.len(), start)?;
         let parser = Parser::new_from_str(text);
-        Ok(Self { parser, first_line, anchors: HashMap::new(), budget })
+        let length = text.chars().count();
+        Ok(Self { parser, first_line, length, end: start, anchors: HashMap::new(), budget })
     }
 
     fn position(&self, span: Span) -> Position {
@@ -200,6 +209,23 @@ impl<'text, 'budget> Reader<'text, 'budget> {
 
     fn position_of(&self, marker: Marker) -> Position {
         Position { line: marker.line().max(1) + self.first_line - 1, column: marker.col() + 1 }
+    }
+
+    /// Where an event ends; `None` for one that takes no place.
+    fn end_of(&self, event: &Event<'_>, span: Span) -> Option<Position> {
+        let (start, end) = (self.position(span), self.position_of(span.end));
+        match event {
+            _ if span.is_empty() => None,
+            // The parser counts the white space behind it, up to the next token, if there is one.
+            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..)
+                if end.line > start.line && span.end.index() < self.length =>
+            {
+                Some(Position { column: 1, ..end })
+            }
+            Event::SequenceEnd | Event::MappingEnd => Some(Position { column: start.column + 1, ..start }),
+            Event::Scalar(..) | Event::Alias(_) => Some(end),
+            _ => None,
+        }
     }
 
     fn document(&mut self) -> Result<Option<Node>, YamlError> {
@@ -217,7 +243,10 @@ impl<'text, 'budget> Reader<'text, 'budget> {
 
     fn next(&mut self) -> Result<(Event<'text>, Span), YamlError> {
         match self.parser.next_event() {
-            Some(Ok(next)) => Ok(next),
+            Some(Ok((event, span))) => {
+                self.end = self.end_of(&event, span).unwrap_or(self.end);
+                Ok((event, span))
+            }
             Some(Err(error)) => {
                 let problem = format!("not YAML: {}", error.info());
                 let mend = "correct the indentation, quotes or brackets there";
@@ -258,7 +287,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         };
         let bytes = if let Value::Scalar(scalar) = &value { scalar.source.len() } else { 0 };
         self.budget.spend(1, bytes, position)?;
-        let node = Node { position, value };
+        let node = Node { position, end: self.end, value };
         if anchor > 0 {
             let (nodes, bytes) = node.weight();
             self.budget.spend(nodes, bytes, position)?;

@@ -119,10 +119,10 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
 
 /// The fields of one element: a mapping, or text that is one.
 fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
-    let start = item.position;
-    let (node, text) = match item.value {
+    let Node { position: start, end, value } = item;
+    let (node, text) = match value {
         Value::Scalar(text) => (yaml::parse(text.text(), budget), Some(text)),
-        value => (Ok(Some(Node { position: start, value })), None),
+        value => (Ok(Some(Node { position: start, end, value })), None),
     };
     let outer = |inner: Position| text.as_ref().map_or(inner, |text| text.locate(inner).unwrap_or(start));
     let node = node.map_err(|error| fault(YamlError { position: outer(error.position), ..error }))?;

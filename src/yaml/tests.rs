@@ -44,6 +44,25 @@ fn aliases_and_merges_are_written_out() {
 }
 
 #[test]
+fn values_know_their_end() {
+    let text = "a:\n  b: |\n    1\n\n  # comment\n  c: {d: [2], e: \"f\n    g\"} # comment\n  h:\ni: &x j\nk: *x\nl:\n- m # n\n";
+    let node = parse_only(text, 11, &mut Budget::default()).unwrap().unwrap();
+    let end = |keys: &[&str]| {
+        let end = node.at(keys).unwrap().end;
+        (end.line, end.column)
+    };
+    assert_eq!(end(&["a", "b"]), (15, 1));
+    assert_eq!(end(&["a", "c", "d"]), (16, 13));
+    assert_eq!(end(&["a", "c", "e"]), (17, 7));
+    assert_eq!(end(&["a", "c"]), (17, 8));
+    assert_eq!((end(&["a", "h"]), end(&["a"])), ((18, 4), (18, 4)));
+    assert_eq!((end(&["i"]), end(&["k"])), ((19, 8), (19, 8)));
+    assert_eq!((end(&["l"]), node.end.line), ((22, 4), 22));
+    let last = read("a: |\n  b\n  c").unwrap().unwrap();
+    assert_eq!((last.end.line, last.end.column), (3, 4));
+}
+
+#[test]
 fn keys_and_values_know_their_place() {
     let text = "# comment\na:\n  b: 1\n  \"c\":\n  - d\n  - e: 'f'\n    g: {h: i}\n";
     let node = parse_only(text, 11, &mut Budget::default()).unwrap().unwrap();

@@ -16,6 +16,7 @@ mod bad_input;
 mod binding;
 mod caching;
 mod clouds;
+mod convert;
 mod crashes;
 mod docs;
 mod driver;

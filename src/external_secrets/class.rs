@@ -1,0 +1,225 @@
+//! A `SecretProviderClass`.
+
+use super::data::{Item, Object, Part, Value};
+use super::login::Login;
+use super::note::Note;
+use super::secret::{ExternalSecret, Pairs};
+use super::store::{Store, Vault};
+use super::workload::{Shown, View};
+use super::write::{Tree, comment_lines, scalar};
+use crate::plan::{FileMode, RelativePath, quoted};
+
+/// A class to be written: one view of the Secret that an `ExternalSecret` made.
+#[derive(Clone, Debug)]
+pub(super) struct Class {
+    pub name: String,
+    pub view: View,
+    /// Whether the driver makes the Secret, too.
+    pub syncs: bool,
+}
+
+/// All that a class is made of.
+pub(super) struct Sources<'a> {
+    pub secret: &'a ExternalSecret,
+    pub store: &'a Store,
+    pub login: &'a Login,
+    /// Of elements that have a store of their own, that store, or why it cannot be had.
+    pub others: &'a dyn Fn(&Object) -> Result<Option<&'a Store>, String>,
+}
+
+/// A class, written.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub tree: Tree,
+    /// What is not in it, or needs something; all of it is there as comments, too.
+    pub notes: Vec<Note>,
+}
+
+impl Class {
+    pub(super) fn write(&self, sources: &Sources<'_>) -> Written {
+        let Sources { secret, store, login, .. } = sources;
+        let mut notes = Vec::new();
+        let objects = self.objects(sources, &mut notes);
+        let mut metadata = vec![("name".to_owned(), Tree::text(&self.name))];
+        metadata.extend(
+            secret.namespace.as_ref().map(|namespace| ("namespace".to_owned(), Tree::text(namespace))),
+        );
+        metadata.extend(map_of("labels", &secret.own_labels));
+        metadata.extend(map_of("annotations", &secret.own_annotations));
+        let mut spec = vec![("provider".to_owned(), Tree::text("azure"))];
+        let mut parameters = vec![match &store.vault {
+            Vault::Name(name) => ("keyvaultName", name.clone()),
+            Vault::Url(url) => ("vaultURL", url.clone()),
+        }];
+        parameters.extend(store.cloud.map(|cloud| ("cloudName", cloud.to_owned())));
+        parameters.extend(login.parameters.iter().cloned());
+        parameters.push(("rotationMaxAge", secret.max_age.clone()));
+        let parameters = parameters.into_iter().map(|(key, value)| (key.to_owned(), Tree::Text(value)));
+        let parameters = parameters.chain([("objects".to_owned(), Tree::Block(objects))]).collect();
+        let comments = [&secret.notes, &store.notes, &login.notes];
+        let comments = comments.into_iter().flatten().map(Note::comment).collect();
+        notes.splice(0..0, secret.notes.iter().chain(&store.notes).chain(&login.notes).cloned());
+        spec.push(("parameters".to_owned(), Tree::Map(parameters).commented(comments)));
+        if self.syncs {
+            spec.push(("secretObjects".to_owned(), Self::secret_object(secret, &mut notes)));
+        }
+        let tree = Tree::map([
+            ("apiVersion", Tree::text("secrets-store.csi.x-k8s.io/v1")),
+            ("kind", Tree::text("SecretProviderClass")),
+            ("metadata", Tree::Map(metadata)),
+            ("spec", Tree::Map(spec)),
+        ]);
+        Written { tree, notes }
+    }
+
+    /// The parameter `objects`, with what is missing in it as comments.
+    fn objects(&self, sources: &Sources<'_>, notes: &mut Vec<Note>) -> String {
+        let secret = sources.secret;
+        let mut out = String::from("array:\n");
+        let mut written = Vec::new();
+        let shown = self.view.items.as_deref();
+        for item in &secret.items {
+            // A volume of chosen keys misses none of the others.
+            if shown.is_some_and(|shown| !shown.iter().any(|shown| item.is_key(&shown.key))) {
+                continue;
+            }
+            let mut comments = item.comments.clone();
+            let mut lost = item.notes.clone();
+            let mut objects = String::new();
+            for file in item.value.iter().flat_map(|value| self.files(value)) {
+                match file.and_then(|file| file.written(sources, self)) {
+                    Ok((path, text)) if !written.contains(&path) => {
+                        objects.push_str(&text);
+                        written.push(path);
+                    }
+                    Ok(_) => {}
+                    Err(note) => lost.push(note),
+                }
+            }
+            comments.extend(lost.iter().map(Note::comment));
+            out.push_str(&comment_lines(&comments, 2));
+            out.push_str(&objects);
+            notes.append(&mut lost);
+        }
+        for shown in shown.unwrap_or_default() {
+            if !secret.items.iter().any(|item| item.is_key(&shown.key)) {
+                let problem = format!(
+                    "the volume shows the key {}, which the ExternalSecret does not have",
+                    quoted(&shown.key)
+                );
+                let note = Note::lost("objects", problem, "name the object that it is");
+                out.push_str(&comment_lines(&[note.comment()], 2));
+                notes.push(note);
+            }
+        }
+        out
+    }
+
+    /// The files that a key of the Secret is in this view.
+    fn files<'a>(&self, value: &'a Value) -> Vec<Result<File<'a>, Note>> {
+        let file = |path: &str, mode: Option<FileMode>| {
+            let path = RelativePath::parse(path)
+                .map_err(|fault| Note::lost("objectAlias", fault.problem, fault.mend))?;
+            Ok(File { object: &value.object, path, mode: mode.or(self.view.mode) })
+        };
+        match &self.view.items {
+            None => vec![file(&value.file(), None)],
+            Some(items) => {
+                let items = items.iter().filter(|shown| shown.key == value.key);
+                items.map(|Shown { path, mode, .. }| file(path, *mode)).collect()
+            }
+        }
+    }
+
+    fn secret_object(secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
+        let data = secret.items.iter().filter_map(|item| item.value.as_ref());
+        let data = data.filter(|value| RelativePath::parse(&value.file()).is_ok()).map(|value| {
+            Tree::map([("objectName", Tree::text(value.file())), ("key", Tree::text(&value.key))])
+        });
+        let mut object = vec![
+            ("secretName".to_owned(), Tree::text(&secret.target)),
+            ("type".to_owned(), Tree::text(&secret.kind)),
+        ];
+        object.extend(map_of("labels", &secret.labels));
+        object.extend(map_of("annotations", &secret.annotations));
+        object.push(("data".to_owned(), Tree::List(data.collect())));
+        let problem = format!("the driver makes Secret {} while a pod mounts this class", secret.target);
+        let mut own =
+            vec![Note::remark("secretObjects", problem, "it must be installed with syncSecret.enabled=true")];
+        if secret.optional {
+            let problem =
+                "an object that the vault has no more stops the pods, since the Secret needs all of them";
+            own.push(Note::lost(
+                "spec.target.deletionPolicy",
+                problem,
+                "mount the keys as files instead, which can do without",
+            ));
+        }
+        let comments = own.iter().map(Note::comment).collect();
+        notes.append(&mut own);
+        Tree::List(vec![Tree::Map(object)]).commented(comments)
+    }
+}
+
+fn map_of(key: &str, pairs: &Pairs) -> Option<(String, Tree)> {
+    let entries = pairs.iter().map(|(key, value)| (key.clone(), Tree::text(value))).collect::<Vec<_>>();
+    (!entries.is_empty()).then(|| (key.to_owned(), Tree::Map(entries)))
+}
+
+impl Item {
+    /// Whether it is, or would be, this key of the Secret.
+    fn is_key(&self, key: &str) -> bool {
+        self.value.as_ref().is_some_and(|value| value.key == key)
+    }
+}
+
+impl Value {
+    /// The file that it is where each key is one of its own.
+    fn file(&self) -> String {
+        match self.part {
+            None => self.key.clone(),
+            Some(Part::Certificates | Part::PrivateKey) => format!("{}.pem", self.object.alias),
+        }
+    }
+}
+
+struct File<'a> {
+    object: &'a Object,
+    path: RelativePath,
+    mode: Option<FileMode>,
+}
+
+impl File<'_> {
+    /// Its path, and the element of `objects`.
+    fn written(&self, sources: &Sources<'_>, class: &Class) -> Result<(String, String), Note> {
+        let Self { object, path, mode } = self;
+        let mut fields = vec![
+            ("objectName", object.name.as_str().to_owned()),
+            ("objectType", object.kind.name().to_owned()),
+        ];
+        let mut field = |key, value: Option<String>| fields.extend(value.map(|value| (key, value)));
+        field("objectAlias", (path.as_str() != object.name.as_str()).then(|| path.as_str().to_owned()));
+        field("objectVersion", object.version.clone());
+        field("objectFormat", object.pfx.then(|| "PFX".to_owned()));
+        field("objectEncoding", object.decoded.then(|| "base64".to_owned()));
+        field("filePermission", mode.map(|mode| mode.to_string()));
+        field("optional", (sources.secret.optional && !class.syncs).then(|| "true".to_owned()));
+        let split = |problem: String| {
+            let place = format!("{}.sourceRef.storeRef", object.place);
+            Note::lost(place, problem, "give the keys of that store an ExternalSecret of their own")
+        };
+        let other = (sources.others)(object).map_err(split)?;
+        match other.map(|other| &other.vault) {
+            None => {}
+            Some(Vault::Name(name)) => field("keyvaultName", Some(name.clone())),
+            Some(Vault::Url(url)) => {
+                return Err(split(format!("an object cannot name its vault by URL, {}", quoted(url))));
+            }
+        }
+        let lines = fields.into_iter().map(|(key, value)| {
+            let value = if key == "optional" { value } else { scalar(&value) };
+            format!("    {key}: {value}\n")
+        });
+        Ok((path.as_str().to_owned(), format!("  - |\n{}", lines.collect::<String>())))
+    }
+}

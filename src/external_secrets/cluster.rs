@@ -1,0 +1,83 @@
+//! What the files say of a cluster.
+
+use super::data::StoreRef;
+use super::note::Note;
+use super::pieces::Piece;
+use super::store::Store;
+use crate::manifest::Object;
+use crate::yaml::Node;
+
+/// Stores and service accounts, by what refers to them.
+#[derive(Debug)]
+pub(super) struct Cluster<'a> {
+    stores: Vec<(usize, &'a Object, Result<Store, Note>)>,
+    accounts: Vec<&'a Object>,
+}
+
+/// The API group of the operator.
+pub(super) const GROUP: &str = "external-secrets.io/";
+
+/// Whether it is of a version that is understood.
+pub(super) fn is_external(object: &Object, kind: &str) -> bool {
+    let version = object.api_version.strip_prefix(GROUP);
+    object.kind == kind && matches!(version, Some("v1" | "v1beta1"))
+}
+
+impl<'a> Cluster<'a> {
+    pub(super) fn of(pieces: &'a [Piece<'_>]) -> Self {
+        let (mut stores, mut accounts) = (Vec::new(), Vec::new());
+        for (index, piece) in pieces.iter().enumerate() {
+            let Some(object) = &piece.object else { continue };
+            if is_external(object, "SecretStore") || is_external(object, "ClusterSecretStore") {
+                stores.push((index, object, Store::parse(object)));
+            } else if object.api_version == "v1" && object.kind == "ServiceAccount" {
+                accounts.push(object);
+            }
+        }
+        Self { stores, accounts }
+    }
+
+    /// The store that something in `namespace` refers to, and the index of its document.
+    pub(super) fn store(
+        &self,
+        reference: &StoreRef,
+        namespace: Option<&str>,
+    ) -> Option<(usize, &Result<Store, Note>)> {
+        let named = self.stores.iter().filter(|(_, object, _)| {
+            object.kind == reference.kind() && object.name.as_deref() == Some(&reference.name)
+        });
+        let near = named.filter(|(_, object, _)| {
+            reference.cluster || may_be_same(object.namespace.as_deref(), namespace)
+        });
+        let best = near.min_by_key(|(_, object, _)| object.namespace.as_deref() != namespace)?;
+        Some((best.0, &best.2))
+    }
+
+    /// The indices of the documents of stores, with their names.
+    pub(super) fn stores(&self) -> impl Iterator<Item = (usize, &Object)> {
+        self.stores.iter().map(|(index, object, _)| (*index, *object))
+    }
+
+    pub(super) fn has_account(&self, name: &str, namespace: Option<&str>) -> bool {
+        self.account(name, namespace).is_some()
+    }
+
+    /// The annotations of a service account.
+    pub(super) fn annotations(&self, name: &str, namespace: Option<&str>) -> Option<&Node> {
+        self.account(name, namespace)?.root.at(&["metadata", "annotations"])
+    }
+
+    fn account(&self, name: &str, namespace: Option<&str>) -> Option<&'a Object> {
+        let named = self.accounts.iter().filter(|account| account.name.as_deref() == Some(name));
+        let near = named.filter(|account| may_be_same(account.namespace.as_deref(), namespace));
+        near.min_by_key(|account| account.namespace.as_deref() != namespace).copied()
+    }
+}
+
+/// Whether two objects may be in one namespace: what names none comes to where it is applied.
+pub(super) fn may_be_same(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    }
+}

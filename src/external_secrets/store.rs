@@ -1,0 +1,223 @@
+//! A `SecretStore` or `ClusterSecretStore` of Azure Key Vault.
+
+use super::data::{StoreRef, text, unknown_fields};
+use super::note::Note;
+use crate::manifest::Object;
+use crate::plan::{Cloud, VaultName, quoted};
+use crate::yaml::Node;
+
+/// A store: which vault, and who asks it.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pub reference: StoreRef,
+    pub vault: Vault,
+    /// `cloudName`; nothing where the store says nothing.
+    pub cloud: Option<&'static str>,
+    pub identity: Identity,
+    /// What of it cannot be said.
+    pub notes: Vec<Note>,
+}
+
+/// Which vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Vault {
+    /// `keyvaultName`
+    Name(String),
+    /// `vaultURL`, where the host is not one of the cloud's.
+    Url(String),
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Identity {
+    Workload {
+        /// Nothing, where the operator's own asks.
+        account: Option<Account>,
+        tenant: Option<String>,
+        /// The Secret and the key that hold the client id, instead of the account's annotation.
+        client: Option<SecretKey>,
+    },
+    ServicePrincipal {
+        tenant: Option<String>,
+        client: SecretKey,
+        credential: SecretKey,
+        certificate: bool,
+    },
+    Managed {
+        client: Option<String>,
+    },
+}
+
+/// A service account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    pub name: String,
+    /// Of a `ClusterSecretStore`; nothing for the namespace of whoever reads.
+    pub namespace: Option<String>,
+}
+
+/// A key of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SecretKey {
+    pub name: String,
+    pub key: String,
+    /// As of an [`Account`].
+    pub namespace: Option<String>,
+}
+
+const FIELDS: [&str; 9] = [
+    "authType",
+    "authSecretRef",
+    "customCloudConfig",
+    "environmentType",
+    "identityId",
+    "serviceAccountRef",
+    "tenantId",
+    "useAzureSDK",
+    "vaultUrl",
+];
+
+impl Store {
+    /// # Errors
+    /// Why nothing that uses it can be converted.
+    pub(super) fn parse(object: &Object) -> Result<Self, Note> {
+        let cluster = object.kind == "ClusterSecretStore";
+        let reference = StoreRef { cluster, name: object.name.clone().unwrap_or_default() };
+        let place = "spec.provider.azurekv";
+        let Some(azure) = object.root.at(&["spec", "provider", "azurekv"]) else {
+            return Err(Note::lost(
+                place,
+                "it is a store of something else than Azure Key Vault",
+                "it stays as it is",
+            ));
+        };
+        let mut notes = Vec::new();
+        unknown_fields(place, azure, &FIELDS, &mut notes);
+        let cloud = match text(azure, &["environmentType"]) {
+            None => None,
+            Some("PublicCloud") => Some(("AzurePublicCloud", Cloud::Public)),
+            Some("USGovernmentCloud") => Some(("AzureUSGovernmentCloud", Cloud::UsGovernment)),
+            Some("ChinaCloud") => Some(("AzureChinaCloud", Cloud::China)),
+            Some("GermanCloud") => Some(("AzureGermanCloud", Cloud::Germany)),
+            Some("AzureStackCloud") => Some(("AzureStackCloud", Cloud::Stack)),
+            Some(other) => {
+                let problem = format!("{} is no cloud", quoted(other));
+                return Err(Note::lost(format!("{place}.environmentType"), problem, "correct it"));
+            }
+        };
+        if azure.entry("customCloudConfig").is_some() {
+            let mend = "write its endpoints into a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
+            notes.push(Note::lost(
+                format!("{place}.customCloudConfig"),
+                "a class cannot say a cloud's endpoints",
+                mend,
+            ));
+        }
+        let url = text(azure, &["vaultUrl"]).unwrap_or_default();
+        let vault = Vault::parse(url, cloud.map_or(Cloud::Public, |(_, cloud)| cloud));
+        let vault = vault.ok_or_else(|| {
+            let problem = format!("{} is not the URL of a vault", quoted(url));
+            Note::lost(format!("{place}.vaultUrl"), problem, "write https://<vault>.<suffix>/")
+        })?;
+        if let Vault::Url(_) = vault {
+            let problem = "the vault's host is not one of the cloud's";
+            let mend = "have the operator allow its suffix with --allowed-vault-suffix";
+            notes.push(Note::remark(format!("{place}.vaultUrl"), problem, mend));
+        }
+        let identity = Identity::parse(place, azure, cluster)?;
+        Ok(Self { reference, vault, cloud: cloud.map(|(name, _)| name), identity, notes })
+    }
+
+    /// Its kind and name.
+    pub(super) fn label(&self) -> String {
+        format!("{} {}", self.reference.kind(), self.reference.name)
+    }
+}
+
+impl Vault {
+    /// The name keeps the case in which somebody knows it.
+    fn parse(url: &str, cloud: Cloud) -> Option<Self> {
+        let parsed = url::Url::parse(url).ok().filter(|parsed| parsed.scheme() == "https")?;
+        let host = parsed.host_str()?;
+        let suffix = cloud.endpoints().map(|endpoints| format!(".{}", endpoints.vault_suffix));
+        let start = url.to_ascii_lowercase().find(host).filter(|_| parsed.port().is_none());
+        let written = start.and_then(|start| url.get(start..start + host.len()));
+        let name = suffix.and_then(|suffix| written?.get(..host.strip_suffix(suffix.as_str())?.len()));
+        match name.filter(|name| VaultName::parse(name).is_ok()) {
+            Some(name) => Some(Self::Name(name.to_owned())),
+            None => Some(Self::Url(url.to_owned())),
+        }
+    }
+}
+
+impl Identity {
+    fn parse(place: &str, azure: &Node, cluster: bool) -> Result<Self, Note> {
+        let tenant = text(azure, &["tenantId"]).map(str::to_owned);
+        let namespace = |node: &Node| text(node, &["namespace"]).filter(|_| cluster).map(str::to_owned);
+        let secret_key = |field: &str| {
+            let node = azure.at(&["authSecretRef", field])?;
+            let (name, key) = (text(node, &["name"])?, text(node, &["key"])?);
+            Some(SecretKey { name: name.to_owned(), key: key.to_owned(), namespace: namespace(node) })
+        };
+        match text(azure, &["authType"]).unwrap_or("ServicePrincipal") {
+            "WorkloadIdentity" => {
+                let account = azure.at(&["serviceAccountRef"]).and_then(|account| {
+                    Some(Account {
+                        name: text(account, &["name"])?.to_owned(),
+                        namespace: namespace(account),
+                    })
+                });
+                Ok(Self::Workload { account, tenant, client: secret_key("clientId") })
+            }
+            "ServicePrincipal" => {
+                let place = format!("{place}.authSecretRef");
+                let (secret, certificate) = (secret_key("clientSecret"), secret_key("clientCertificate"));
+                match (secret_key("clientId"), secret, certificate) {
+                    (Some(client), Some(credential), None) => {
+                        Ok(Self::ServicePrincipal { tenant, client, credential, certificate: false })
+                    }
+                    (Some(client), None, Some(credential)) => {
+                        Ok(Self::ServicePrincipal { tenant, client, credential, certificate: true })
+                    }
+                    (Some(_), Some(_), Some(_)) => {
+                        let problem = "it has clientSecret and clientCertificate";
+                        Err(Note::lost(place, problem, "keep one of the two"))
+                    }
+                    _ => {
+                        let problem =
+                            "a service principal needs clientId and clientSecret, or clientCertificate";
+                        Err(Note::lost(place, problem, "name the Secret and its keys, or set authType"))
+                    }
+                }
+            }
+            "ManagedIdentity" => {
+                Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) })
+            }
+            other => {
+                let problem = format!("{} is no identity", quoted(other));
+                Err(Note::lost(format!("{place}.authType"), problem, "correct it"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vault_keeps_its_name_where_the_cloud_has_its_host() {
+        let name = |url, cloud| match Vault::parse(url, cloud) {
+            Some(Vault::Name(name)) => name,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(name("https://myKeyVault.vault.azure.net", Cloud::Public), "myKeyVault");
+        assert_eq!(name("https://my-vault.VAULT.azure.cn/", Cloud::China), "my-vault");
+        let other = "https://my-vault.vault.azure.cn/";
+        assert_eq!(Vault::parse(other, Cloud::Public), Some(Vault::Url(other.to_owned())));
+        let private = "https://v.privatelink.vaultcore.azure.net/";
+        assert_eq!(Vault::parse(private, Cloud::Public), Some(Vault::Url(private.to_owned())));
+        assert_eq!(Vault::parse("http://a-vault.vault.azure.net/", Cloud::Public), None);
+        assert_eq!(Vault::parse("my-vault", Cloud::Public), None);
+    }
+}

@@ -1,0 +1,248 @@
+//! What a workload does with Secrets.
+
+use crate::manifest::Object;
+use crate::plan::FileMode;
+use crate::yaml::{Entry, Node, Value};
+
+/// The pods of a workload, as far as Secrets are concerned.
+#[derive(Debug)]
+pub(super) struct Workload<'a> {
+    /// The pods' spec.
+    pub spec: &'a Node,
+    /// Whether that stands where it is used, and not behind an alias.
+    pub here: bool,
+    pub volumes: Vec<Volume<'a>>,
+    pub needs: Vec<Need<'a>>,
+}
+
+/// A volume of a Secret.
+#[derive(Debug)]
+pub(super) struct Volume<'a> {
+    pub node: &'a Node,
+    /// Its key `secret`.
+    pub entry: &'a Entry,
+    pub secret: &'a str,
+    pub view: View,
+    /// Whether the pod may start without it.
+    pub optional: bool,
+    /// Whether a container mounts a single file of it.
+    pub sub_path: bool,
+}
+
+/// Which keys of a Secret a volume shows, as which files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct View {
+    /// Nothing, if each key is a file of its name.
+    pub items: Option<Vec<Shown>>,
+    /// What is not 0644.
+    pub mode: Option<FileMode>,
+}
+
+/// A key of a Secret that a volume shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub key: String,
+    pub path: String,
+    pub mode: Option<FileMode>,
+}
+
+/// Something that only a Secret can give: a variable, say.
+#[derive(Debug)]
+pub(super) struct Need<'a> {
+    pub secret: &'a str,
+    /// The container that has it, if one has.
+    pub container: Option<&'a Node>,
+}
+
+impl<'a> Workload<'a> {
+    /// Nothing, if the object runs no pods.
+    pub(super) fn parse(object: &'a Object) -> Option<Self> {
+        let (version, kind) = (object.api_version.as_str(), object.kind.as_str());
+        let path: &[&str] = match (version, kind) {
+            ("v1", "Pod") => &["spec"],
+            ("v1", "ReplicationController")
+            | ("apps/v1", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+            | ("batch/v1", "Job") => &["spec", "template", "spec"],
+            ("batch/v1", "CronJob") => &["spec", "jobTemplate", "spec", "template", "spec"],
+            ("v1", "PodTemplate") => &["template", "spec"],
+            _ => return None,
+        };
+        let (mut spec, mut here) = (&object.root, true);
+        for key in path {
+            let entry = spec.entry(key)?;
+            here &= entry.stands_in(spec);
+            spec = &entry.value;
+        }
+        let volumes =
+            items(spec, "volumes").iter().filter_map(|volume| Volume::parse(spec, volume)).collect();
+        let mut needs = Vec::new();
+        for entry in spec.entries() {
+            match entry.key.as_str() {
+                "containers" | "initContainers" => {
+                    for container in entry.value.items() {
+                        let names = secret_names(container);
+                        needs.extend(names.map(|secret| Need { secret, container: Some(container) }));
+                    }
+                }
+                "volumes" => {
+                    let others = entry.value.items().iter().filter(|volume| volume.entry("secret").is_none());
+                    needs.extend(others.flat_map(secret_names).map(Need::of_pod));
+                }
+                _ => {
+                    let mut names = Vec::new();
+                    collect(&entry.key, "", &entry.value, &mut names);
+                    needs.extend(names.into_iter().map(Need::of_pod));
+                }
+            }
+        }
+        Some(Self { spec, here, volumes, needs })
+    }
+
+    /// The service account that its pods run as.
+    pub(super) fn account(&self) -> Option<&'a str> {
+        let named = ["serviceAccountName", "serviceAccount"].map(|key| self.spec.entry(key)?.value.text());
+        named.into_iter().flatten().find(|name| !name.is_empty())
+    }
+
+    /// Whether one of its volumes or containers is written there and nowhere else, and not an alias.
+    pub(super) fn holds(&self, item: &Node) -> bool {
+        let lists = self.spec.entries().iter().filter(|entry| entry.stands_in(self.spec));
+        let mut lists =
+            lists.filter(|entry| entry.value.items().iter().any(|other| std::ptr::eq(other, item)));
+        self.here
+            && lists.any(|list| {
+                let same = list.value.items().iter().filter(|other| other.position == item.position).count();
+                same == 1 && item.position >= list.position
+            })
+    }
+
+    /// Whether the pod's processes get at files by their group.
+    pub(super) fn has_group(&self) -> bool {
+        self.spec.at(&["securityContext", "fsGroup"]).is_some()
+    }
+}
+
+impl<'a> Need<'a> {
+    fn of_pod(secret: &'a str) -> Self {
+        Self { secret, container: None }
+    }
+}
+
+fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
+    node.entry(key).map(|entry| entry.value.items()).unwrap_or_default()
+}
+
+impl<'a> Volume<'a> {
+    fn parse(spec: &'a Node, node: &'a Node) -> Option<Self> {
+        let entry = node.entry("secret")?;
+        let text = |key: &str| entry.value.entry(key).and_then(|entry| entry.value.text());
+        let mode = |node: &Node, key: &str| {
+            let mode = node.entry(key)?.value.text().and_then(mode)?;
+            (mode.bits() != 0o644).then_some(mode)
+        };
+        let shown = |item: &Node| {
+            let text = |key: &str| item.entry(key).and_then(|entry| entry.value.text()).map(str::to_owned);
+            Some(Shown { key: text("key")?, path: text("path")?, mode: mode(item, "mode") })
+        };
+        let items =
+            entry.value.entry("items").map(|entry| entry.value.items().iter().filter_map(shown).collect());
+        let name = node.entry("name").and_then(|entry| entry.value.text());
+        let mounts_file = |mount: &Node| {
+            let text = |key: &str| mount.entry(key).and_then(|entry| entry.value.text());
+            text("name") == name
+                && ["subPath", "subPathExpr"].iter().any(|key| text(key).is_some_and(|path| !path.is_empty()))
+        };
+        let containers = ["initContainers", "containers"].map(|key| self::items(spec, key));
+        let mut mounts =
+            containers.into_iter().flatten().flat_map(|container| self::items(container, "volumeMounts"));
+        Some(Self {
+            node,
+            entry,
+            secret: text("secretName")?,
+            view: View { items, mode: mode(&entry.value, "defaultMode") },
+            optional: text("optional") == Some("true"),
+            sub_path: mounts.any(mounts_file),
+        })
+    }
+}
+
+/// A mode as YAML has it: octal with a nought before it, else decimal.
+fn mode(text: &str) -> Option<FileMode> {
+    match text.strip_prefix("0o").or(text.strip_prefix('0').filter(|rest| !rest.is_empty())) {
+        Some(octal) => FileMode::parse_octal(octal).ok(),
+        None => FileMode::parse_decimal(text).ok(),
+    }
+}
+
+/// The names below a node that are a Secret's: in all of Kubernetes, and where others follow its
+/// ways, they stand in a key that says so, or as the `name` in one.
+pub(super) fn secret_names(node: &Node) -> impl Iterator<Item = &str> {
+    let mut names = Vec::new();
+    collect("", "", node, &mut names);
+    names.into_iter()
+}
+
+fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>) {
+    match &node.value {
+        Value::Scalar(scalar) => {
+            if names_secret(key, above) && !scalar.text().is_empty() {
+                names.push(scalar.text());
+            }
+        }
+        Value::Sequence(items) => {
+            for item in items {
+                collect(key, above, item, names);
+            }
+        }
+        Value::Mapping(entries) => {
+            for entry in entries {
+                collect(&entry.key, key, &entry.value, names);
+            }
+        }
+    }
+}
+
+fn names_secret(key: &str, above: &str) -> bool {
+    let says = |key: &str| key.to_ascii_lowercase().contains("secret") || key == "certificateRefs";
+    match key {
+        "name" => says(above),
+        "secretProviderClass" => false,
+        "credentialName" => true,
+        key => says(key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{self, Budget};
+
+    #[test]
+    fn modes_are_octal_with_a_nought_and_decimal_without() {
+        let bits = |text| mode(text).map(FileMode::bits);
+        assert_eq!(bits("420"), Some(0o644));
+        assert_eq!(bits("0400"), Some(0o400));
+        assert_eq!(bits("0o440"), Some(0o440));
+        assert_eq!(bits("256"), Some(0o400));
+        assert_eq!(bits("0"), Some(0));
+        assert_eq!(bits("rw"), None);
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_it_is_named() {
+        let text = "
+env: [{name: SECRET, value: no, valueFrom: {secretKeyRef: {name: a, key: no}}}]
+envFrom: [{secretRef: {name: b}}, {configMapRef: {name: no}}]
+imagePullSecrets: [{name: c}]
+tls: [{secretName: d, hosts: [no]}]
+csi: {nodePublishSecretRef: {name: e}, volumeAttributes: {secretProviderClass: no}}
+certificateRefs: [{kind: Secret, name: f}]
+existingSecret: g
+metadata: {name: no}
+";
+        let root = yaml::parse(text, &mut Budget::default()).unwrap().unwrap();
+        let mut names = secret_names(&root).collect::<Vec<_>>();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g"]);
+    }
+}

@@ -1,0 +1,194 @@
+//! `convert`: every folder of tests/data/convert becomes what is written in it, and works.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use keyvault_csi_provider::manifest::Source;
+use keyvault_csi_provider::plan::{Attributes, Cloud, Defaults, MountPlan, Request, TenantId, VaultSuffix};
+use keyvault_emulator::{Emulator, Identity, Secret, SecretPermission, Seed, ServiceAccount, Vault};
+
+use crate::harness::{APP, Claim, OTHER_APP, TENANT, VALUE, World, files, seed};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_keyvault-csi-provider");
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/convert")
+}
+
+fn cases() -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_dir()).collect()
+}
+
+fn convert(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).arg("convert").args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn input(case: &Path) -> &'static str {
+    if case.join("input.json").exists() { "input.json" } else { "input.yaml" }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn every_case_becomes_what_is_written_beside_it() {
+    let mut failures = Vec::new();
+    for case in cases() {
+        let read = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
+        let (expected, notes) = (read("expected.yaml"), read("notes.txt"));
+        let done = convert(&case, &[input(&case)]);
+        if (text(&done.stdout), text(&done.stderr), done.status.code()) != (&expected, &notes, Some(0)) {
+            let (out, said) = (text(&done.stdout), text(&done.stderr));
+            failures.push(format!("{}: {:?}\n{out}\n{said}", case.display(), done.status));
+        }
+        let strict = convert(&case, &["--strict", input(&case)]);
+        let lost = notes.contains(": not carried over: ");
+        let silent = lost == strict.stdout.is_empty();
+        if strict.status.code() != Some(i32::from(lost)) || !silent {
+            failures.push(format!("{}: --strict: {:?}", case.display(), strict.status));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test]
+async fn every_class_plans_a_mount_once_what_is_noted_is_done() {
+    let emulator = Emulator::start(seed()).await.unwrap();
+    let token = emulator.token("default", "workload-identity-sa").build();
+    let defaults = Defaults {
+        tenant: Some(TenantId::parse(TENANT).unwrap()),
+        allowed_vault_suffixes: vec![VaultSuffix::parse("privatelink.example").unwrap()],
+        cloud: Cloud::Public,
+        ..Defaults::default()
+    };
+    let mut planned = 0;
+    for case in cases() {
+        let expected = std::fs::read_to_string(case.join("expected.yaml")).unwrap();
+        for class in classes(&expected).into_values().filter(|class| class.contains_key("objects")) {
+            if class.get("cloudName").is_some_and(|cloud| cloud == "AzureStackCloud") {
+                continue;
+            }
+            let mut claim = Claim::new(&token);
+            claim.attributes.retain(|key, _| key.contains('/'));
+            claim.attributes.extend(class);
+            let json = serde_json::to_string(&claim.attributes).unwrap();
+            let request = Request {
+                attributes: &Attributes::parse("attributes", &json).unwrap(),
+                secrets: &Attributes::default(),
+                target_path: "/mount",
+                permission: "420",
+                environment: None,
+            };
+            let plan = MountPlan::parse(request, &defaults)
+                .unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+            assert!(plan.warnings.is_empty(), "{}: {:?}", case.display(), plan.warnings);
+            planned += 1;
+        }
+    }
+    assert!(planned > 20, "{planned}");
+}
+
+#[test]
+fn the_linter_finds_no_mistake_in_what_the_guides_become() {
+    for guide in ["workload-identity", "service-principal", "files", "needs"] {
+        let lint =
+            Command::new(PROGRAM).args(["lint", "expected.yaml"]).current_dir(folder().join(guide)).output();
+        let lint = lint.unwrap();
+        assert_eq!(lint.status.code(), Some(0), "{guide}: {}", text(&lint.stdout));
+    }
+}
+
+/// The parameters of each class, by its name.
+fn classes(manifest: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let source = Source { name: "expected.yaml".to_owned(), text: manifest.to_owned() };
+    let objects = source.documents().flat_map(|document| document.objects().unwrap());
+    let classes = objects.filter(|object| object.kind == "SecretProviderClass");
+    let parameters = |object: &keyvault_csi_provider::manifest::Object| {
+        let parameters =
+            object.root.at(&["spec", "parameters"]).map(|node| node.entries().to_vec()).unwrap_or_default();
+        let pairs =
+            parameters.iter().map(|entry| (entry.key.clone(), entry.value.text().unwrap().to_owned()));
+        pairs.collect::<BTreeMap<_, _>>()
+    };
+    classes.map(|object| (object.name.clone().unwrap(), parameters(&object))).collect()
+}
+
+/// The request that the driver makes of a converted class.
+fn claim(world: &World, guide: &str, class: &str, namespace: &str, account: &str) -> Claim {
+    let done = convert(&folder().join(guide), &["--strict", "input.yaml"]);
+    let parameters = classes(text(&done.stdout)).remove(class).unwrap();
+    let mut claim = Claim::new(&world.emulator.token(namespace, account).build());
+    claim.attributes.retain(|key, _| key.contains('/'));
+    claim.attributes.extend(parameters);
+    claim
+        .set("csi.storage.k8s.io/pod.namespace", namespace)
+        .set("csi.storage.k8s.io/serviceAccount.name", account)
+        .set("secretProviderClass", class)
+}
+
+#[tokio::test]
+async fn the_guide_of_workload_identity_mounts_what_its_secret_held() {
+    let account = ServiceAccount::new("default", "workload-identity-sa")
+        .annotation("azure.workload.identity/client-id", APP)
+        .annotation("azure.workload.identity/tenant-id", TENANT);
+    let emulator = Emulator::start(seed().service_account(account)).await.unwrap();
+    let world = World::in_cluster(emulator, &[]);
+    let claim = claim(&world, "workload-identity", "my-secret", "default", "workload-identity-sa");
+    let response = world.mount(&claim).await.unwrap();
+    assert_eq!(files(&response), [("db-password", VALUE.as_bytes())]);
+}
+
+#[tokio::test]
+async fn the_guide_of_a_service_principal_mounts_what_its_secret_held() {
+    let seed =
+        Seed::default().identity(Identity::new("sp", OTHER_APP).client_secret("a-client-secret")).vault(
+            Vault::new("myKeyVault")
+                .access("sp", &[SecretPermission::Get])
+                .secret(Secret::new("key-vault-secret-name", "[default]\naws_access_key_id=a\n")),
+        );
+    let world = World::with(seed, &[]).await;
+    let mut claim = claim(&world, "service-principal", "cloud-credentials", "app-namespace", "default");
+    claim.secrets =
+        serde_json::json!({ "ClientID": OTHER_APP, "ClientSecret": "a-client-secret" }).to_string();
+    let response = world.mount(&claim).await.unwrap();
+    assert_eq!(files(&response), [("cloud-credentials", "[default]\naws_access_key_id=a\n".as_bytes())]);
+    assert_eq!(response.files[0].mode, 0o644);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_stops_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("broken.yaml"), "kind: A\n---\nkind: 'B\n").unwrap();
+    std::fs::write(folder.path().join("good.yaml"), "kind: C # mine\n").unwrap();
+    let done = convert(folder.path(), &["missing.yaml", "broken.yaml", "good.yaml"]);
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(said.contains("error: missing.yaml: ") && said.contains("error: broken.yaml:3:"), "{said}");
+    assert_eq!(text(&done.stdout), "kind: A\n---\nkind: 'B\n---\nkind: C # mine\n");
+    let strict = convert(folder.path(), &["--strict", "broken.yaml", "good.yaml"]);
+    assert_eq!((strict.status.code(), text(&strict.stdout)), (Some(1), ""));
+    assert_eq!(convert(folder.path(), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn standard_input_is_read_and_a_closed_output_is_nobodys_concern() {
+    let mut child = Command::new(PROGRAM)
+        .args(["convert", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"kind: A\n").unwrap();
+    drop(stdin);
+    let done = child.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), ""));
+    let done = Command::new(PROGRAM).args(["convert", "-"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), ""));
+}
