@@ -35,16 +35,13 @@ fn attributes(changes: &[(&str, &str)]) -> Attributes {
     Attributes::parse("attributes", &map.to_string()).unwrap()
 }
 
+/// A request with these attributes, good otherwise.
+fn request<'a>(attributes: &'a Attributes, secrets: &'a Attributes) -> Request<'a> {
+    Request { attributes, secrets, target_path: "/target/", permission: "420", environment: None }
+}
+
 fn plan(changes: &[(&str, &str)]) -> Result<MountPlan, PlanError> {
-    let attributes = attributes(changes);
-    let request = Request {
-        attributes: &attributes,
-        secrets: &Attributes::default(),
-        target_path: "/target/",
-        permission: "420",
-        environment: None,
-    };
-    MountPlan::parse(request, &Defaults::default())
+    MountPlan::parse(request(&attributes(changes), &Attributes::default()), &Defaults::default())
 }
 
 #[test]
@@ -69,14 +66,7 @@ fn a_class_of_the_go_provider_means_what_it_meant() {
 /// Places, lines and columns of what there is to say of these objects.
 fn places(objects: &str) -> Vec<(String, Option<(usize, usize)>)> {
     let attributes = attributes(&[("objects", objects)]);
-    let request = Request {
-        attributes: &attributes,
-        secrets: &Attributes::default(),
-        target_path: "/target/",
-        permission: "420",
-        environment: None,
-    };
-    let (_, findings) = Draft::examine(request, &Defaults::default());
+    let (_, findings) = Draft::examine(request(&attributes, &Attributes::default()), &Defaults::default());
     let position = |position: Option<Position>| position.map(|position| (position.line, position.column));
     findings.into_iter().map(|finding| (finding.place, position(finding.position))).collect()
 }
