@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
@@ -215,6 +216,7 @@ pub fn files(response: &MountResponse) -> Vec<(&str, &[u8])> {
 /// A process of the provider.
 pub struct Provider {
     child: Child,
+    reader: Option<JoinHandle<()>>,
     pub socket: PathBuf,
     lines: Arc<(Mutex<Vec<String>>, Condvar)>,
     serving: Receiver<()>,
@@ -252,8 +254,7 @@ impl Provider {
     pub fn fail(emulator: &Emulator, folder: &Path, args: &[&str]) -> (ExitStatus, String) {
         let mut provider = Self::spawn(Command::new(PROGRAM), emulator, folder, args, &[]);
         let _ = provider.serving.recv_timeout(PATIENCE);
-        let status = provider.child.wait().unwrap();
-        (status, provider.log())
+        provider.end()
     }
 
     fn spawn(
@@ -290,7 +291,7 @@ impl Provider {
         let (told, serving) = channel();
         let errors = BufReader::new(child.stderr.take().unwrap());
         let kept = Arc::clone(&lines);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
                 let serves = line.contains("serving");
                 kept.0.lock().unwrap().push(line);
@@ -300,7 +301,7 @@ impl Provider {
                 }
             }
         });
-        Self { child, socket, lines, serving, health_port, metrics_port }
+        Self { child, reader: Some(reader), socket, lines, serving, health_port, metrics_port }
     }
 
     pub fn client(&self) -> CsiDriverProviderClient<tonic::transport::Channel> {
@@ -330,12 +331,16 @@ impl Provider {
 
     /// Waits for the end of the process.
     pub async fn ended(mut self) -> (ExitStatus, String) {
-        tokio::task::spawn_blocking(move || {
-            let status = self.child.wait().unwrap();
-            (status, self.log())
-        })
-        .await
-        .unwrap()
+        tokio::task::spawn_blocking(move || self.end()).await.unwrap()
+    }
+
+    /// How it ended, and everything that it said until then.
+    fn end(&mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        (status, self.log())
     }
 
     /// Everything it has written to standard error.

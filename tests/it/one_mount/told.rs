@@ -210,10 +210,9 @@ async fn what_cannot_be_is_refused_with_its_mend() {
     }
     site.file("class.yaml", manifest(WORKLOAD).replace(&format!("\"{TENANT}\""), "7"));
     let said = site.refused(token, &[]).await;
-    assert!(
-        said.contains("class.yaml:2:") && said.contains("is a number, not a string; put it in quotes"),
-        "{said}"
-    );
+    let words =
+        "parameters.tenantID: it is a number, and the API server takes strings only; put it in quotes";
+    assert!(said.contains("class.yaml:2:") && said.contains(words), "{said}");
 }
 
 #[tokio::test]
