@@ -29,11 +29,11 @@ static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Arc::default);
 
 /// Puts the secret where Key Vault has it. In no other place would it be one.
 fn with_secret(mut answer: Answer) -> Answer {
-    if let Ok(serde_json::Value::Object(mut body)) = serde_json::from_slice(&answer.body) {
-        if body.get("value").is_some_and(serde_json::Value::is_string) {
-            body.insert("value".to_owned(), SECRET.into());
-            answer.body = serde_json::Value::Object(body).to_string().into_bytes();
-        }
+    if let Ok(serde_json::Value::Object(mut body)) = serde_json::from_slice(&answer.body)
+        && body.get("value").is_some_and(serde_json::Value::is_string)
+    {
+        body.insert("value".to_owned(), SECRET.into());
+        answer.body = serde_json::Value::Object(body).to_string().into_bytes();
     }
     answer
 }

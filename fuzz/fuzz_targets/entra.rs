@@ -45,6 +45,7 @@ fuzz_target!(|input: &[u8]| {
             places: Arc::new(Semaphore::new(EXCHANGES)),
             costly: Arc::new(Semaphore::new(1)),
             clock: Arc::new(SystemClock),
+            metrics: Arc::default(),
         };
         let (authority, scope) = (given("https://login.example/"), "https://keys.corp.example/.default");
         exchange.token(identity, &authority, scope, Deadline::after(Duration::from_secs(2))).await
