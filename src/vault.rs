@@ -35,7 +35,7 @@ use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
 use crate::telemetry::{Metrics, milliseconds_since};
 use bearer::{Bearer, NoCredential};
-pub use traffic::Known;
+pub use traffic::Health;
 use traffic::{Late, Traffic};
 
 /// More vaults than pods of one node name; a forgotten one is challenged again.
@@ -258,9 +258,9 @@ impl Vaults {
         Failure::Tripped(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
     }
 
-    /// What is known of the vaults that were asked last.
-    pub fn known(&self) -> Vec<Known> {
-        self.traffic.known()
+    /// How the vaults do that were asked last.
+    pub fn health(&self) -> Vec<Health> {
+        self.traffic.health()
     }
 
     /// Whether `vault` has not answered lately, and is not asked just now.

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Mounter;
 use crate::telemetry::{Kind, Labels, Metrics};
-use crate::vault::Known;
+use crate::vault::Health;
 
 impl Mounter {
     /// Lets `metrics` show what is kept here: read when somebody scrapes, so that it is kept once.
@@ -15,22 +15,22 @@ impl Mounter {
             Kind::Gauge,
             "keyvault_csi_vault_breaker_open",
             "Whether a vault has not answered lately, and is not asked just now",
-            |known| Some(f64::from(u8::from(known.down))),
+            |health| Some(f64::from(u8::from(health.down))),
         );
         self.watch_vaults(
             metrics,
             Kind::Counter,
             "keyvault_csi_vault_throttled_seconds",
             "How long a vault has wanted to be left alone, all in all",
-            |known| Some(known.paused.as_secs_f64()),
+            |health| Some(health.paused.as_secs_f64()),
         );
         self.watch_vaults(
             metrics,
             Kind::Gauge,
             "keyvault_csi_vault_last_success_timestamp_seconds",
             "When a vault last gave what it was asked for",
-            |known| {
-                let at = SystemTime::now().checked_sub(known.succeeded?)?;
+            |health| {
+                let at = SystemTime::now().checked_sub(health.succeeded?)?;
                 Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs_f64().floor())
             },
         );
@@ -66,12 +66,14 @@ impl Mounter {
         kind: Kind,
         name: &'static str,
         help: &'static str,
-        figure: impl Fn(&Known) -> Option<f64> + Send + Sync + 'static,
+        figure: impl Fn(&Health) -> Option<f64> + Send + Sync + 'static,
     ) {
         let vaults = Arc::clone(&self.vaults);
         metrics.watch(kind, name, help, move || {
-            let known = vaults.known().into_iter();
-            known.filter_map(|known| Some((vec![("vault", known.vault.clone())], figure(&known)?))).collect()
+            let health = vaults.health().into_iter();
+            health
+                .filter_map(|health| Some((vec![("vault", health.vault.clone())], figure(&health)?)))
+                .collect()
         });
     }
 }

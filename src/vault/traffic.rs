@@ -56,9 +56,9 @@ struct Pause {
     total: Duration,
 }
 
-/// What is known of a vault.
+/// How a vault does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known {
+pub struct Health {
     /// Its authority (host and port).
     pub vault: String,
     /// Whether it has not answered lately, and is not asked just now.
@@ -139,11 +139,11 @@ impl Traffic {
         lanes.peek(authority).is_some_and(|lane| lane.breaker.is_open())
     }
 
-    /// What is known of the vaults that were asked last, of those that have said anything to a proven request, or
+    /// How the vaults do that were asked last, of those that have said anything to a proven request, or
     /// failed it.
-    pub fn known(&self) -> Vec<Known> {
+    pub fn health(&self) -> Vec<Health> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter().filter_map(|(vault, lane)| lane.known(vault)).take(SHOWN).collect()
+        lanes.iter().filter_map(|(vault, lane)| lane.health(vault)).take(SHOWN).collect()
     }
 
     /// Sends `request` to the vault with this authority (host and port), and again while that makes sense,
@@ -215,14 +215,14 @@ impl Lane {
         }
     }
 
-    fn known(&self, vault: &str) -> Option<Known> {
-        let known = Known {
+    fn health(&self, vault: &str) -> Option<Health> {
+        let health = Health {
             vault: vault.to_owned(),
             down: self.breaker.is_open(),
             paused: self.pause().total,
             succeeded: self.succeeded.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed()),
         };
-        (known.down || !known.paused.is_zero() || known.succeeded.is_some()).then_some(known)
+        (health.down || !health.paused.is_zero() || health.succeeded.is_some()).then_some(health)
     }
 
     /// How long the vault still wants to be left alone.

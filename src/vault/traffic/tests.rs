@@ -101,13 +101,13 @@ async fn what_a_scraper_sees_is_what_proven_requests_met() {
         ask("down", true, Err(Answer::Down)).await;
     }
     tokio::time::advance(SECOND).await;
-    let known = |vault: &str| traffic.known().into_iter().find(|known| known.vault == vault);
-    let up = Known { vault: "up".to_owned(), down: false, paused: Duration::ZERO, succeeded: None };
-    assert_eq!(known("up").map(|known| Known { succeeded: None, ..known }), Some(up));
-    assert!(known("up").unwrap().succeeded >= Some(SECOND));
-    assert_eq!(known("unproven"), None, "a claim shows nothing");
-    assert_eq!(known("throttling").unwrap().paused, 90 * SECOND);
-    assert!(known("down").unwrap().down);
+    let health = |vault: &str| traffic.health().into_iter().find(|health| health.vault == vault);
+    let up = Health { vault: "up".to_owned(), down: false, paused: Duration::ZERO, succeeded: None };
+    assert_eq!(health("up").map(|health| Health { succeeded: None, ..health }), Some(up));
+    assert!(health("up").unwrap().succeeded >= Some(SECOND));
+    assert_eq!(health("unproven"), None, "a claim shows nothing");
+    assert_eq!(health("throttling").unwrap().paused, 90 * SECOND);
+    assert!(health("down").unwrap().down);
 }
 
 #[derive(Clone, Copy, Debug)]
