@@ -86,7 +86,7 @@ impl Errand<'_> {
         let vaults = &self.mounter.vaults;
         if vaults.is_down(&object.vault) {
             let tripped = vaults.tripped(&object.vault, Duration::ZERO);
-            return self.instead((object, key), round, VaultError::of(object, tripped)).await;
+            return Box::pin(self.instead((object, key), round, VaultError::of(object, tripped))).await;
         }
         let answer = if patience.left().is_zero() {
             Err(VaultError::of(object, Failure::TimedOut))
@@ -94,7 +94,8 @@ impl Errand<'_> {
             self.counted(self.ask((object, key), round, patience).await)
         };
         match answer {
-            Err(error) if error.is_unavailable() => self.instead((object, key), round, error).await,
+            // In a box: this is the rare way, and its future is large.
+            Err(error) if error.is_unavailable() => Box::pin(self.instead((object, key), round, error)).await,
             answer => answer,
         }
     }
@@ -107,7 +108,7 @@ impl Errand<'_> {
         deadline: Deadline,
     ) -> (Answer, Served) {
         match round.sharing {
-            // In a box: this is the rare way, and its future is large.
+            // In a box, too.
             Sharing::Alone => (Box::pin(self.alone(asked.0, round.token, deadline)).await, Served::Vault),
             Sharing::Shared => self.shared(asked, round.token, 0, deadline).await,
             // A flight holds its token until it has its answer: until then the address is that token's alone.
