@@ -78,7 +78,6 @@ fn plain(text: &str) -> String {
 /// The step at which a mount failed, and what to check next besides what its error says.
 pub(super) fn next(error: &MountError) -> (&'static str, &'static str) {
     match error {
-        MountError::Denied(_) => ("policy", "the policy's file, which only a server has"),
         MountError::Plan(_) => ("plan", "the class: nobody has been asked for anything yet"),
         MountError::Identity(IdentityError::Refused(_)) => (
             "identity",
@@ -104,6 +103,9 @@ pub(super) fn next(error: &MountError) -> (&'static str, &'static str) {
         MountError::Deliver(_) => {
             ("writing", "the directory: findmnt -T DIR, df DIR, id; all objects have been fetched")
         }
-        MountError::Late | MountError::Stopping | MountError::Defect => ("mount", "the last step above"),
+        // Only a server has a policy.
+        MountError::Denied(_) | MountError::Late | MountError::Stopping | MountError::Defect => {
+            ("mount", "the last step above")
+        }
     }
 }
