@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -43,10 +44,12 @@ func standard(values ...string) installation {
 // provider makes what is installed the wanted release, unless it is that already.
 func (c *cluster) provider(t *testing.T, wanted installation) {
 	t.Helper()
+	begin := time.Now()
 	if err := c.install(wanted); err != nil {
 		c.describe(t, kubeSystem)
 		t.Fatal(err)
 	}
+	t.Logf("the release is ready after %.1f s", time.Since(begin).Seconds())
 }
 
 func (c *cluster) install(wanted installation) error {

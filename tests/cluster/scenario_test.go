@@ -146,11 +146,12 @@ func (s *scenario) checkLog(lines []string) {
 // severity matches lines of a level above INFO, as text or JSON.
 var severity = regexp.MustCompile(`\b(WARN|ERROR)\b`)
 
-// deleteNamespaces deletes what the scenario created. Pods get one second to end: most do not react to SIGTERM.
+// deleteNamespaces deletes what the scenario created. Pods get one second to end, since most do not react to SIGTERM; so
+// they are not left to the garbage collector, which gives them the time that their manifest says.
 func (s *scenario) deleteNamespaces() {
 	for _, name := range s.namespaces {
 		commands := [][]string{
-			{"delete", "deployments,daemonsets,statefulsets,replicasets,jobs", "--all"},
+			{"delete", "deployments,daemonsets,statefulsets,replicasets,jobs", "--all", "--cascade=orphan"},
 			{"delete", "pods", "--all", "--grace-period=1"},
 		}
 		if name == "default" {
