@@ -41,26 +41,33 @@ func standard(values ...string) installation {
 	return installation{release: release, chart: chartOfProvider, values: append([]string{the.azure.values()}, values...)}
 }
 
-// provider makes what is installed the wanted release, unless it is that already.
-func (c *cluster) provider(t *testing.T, wanted installation) {
+// driver15 is the driver 1.5.6 by its own chart. It goes before a provider without a driver.
+func driver15(values ...string) installation {
+	return installation{release: "driver", chart: chartOfDriver("v1.5.6"), values: values}
+}
+
+// provider installs the releases, unless they are there already.
+func (c *cluster) provider(t *testing.T, wanted ...installation) {
 	t.Helper()
 	begin := time.Now()
-	if err := c.install(wanted); err != nil {
+	if err := c.install(wanted...); err != nil {
 		c.describe(t, kubeSystem)
 		t.Fatal(err)
 	}
 	t.Logf("the release is ready after %.1f s", time.Since(begin).Seconds())
 }
 
-func (c *cluster) install(wanted installation) error {
+func (c *cluster) install(wanted ...installation) error {
 	if c.installed == fmt.Sprint(wanted) {
 		return nil
 	}
 	if err := c.uninstall(); err != nil {
 		return err
 	}
-	if err := c.upgrade(wanted); err != nil {
-		return err
+	for _, release := range wanted {
+		if err := c.upgrade(release); err != nil {
+			return err
+		}
 	}
 	c.installed = fmt.Sprint(wanted)
 	return nil

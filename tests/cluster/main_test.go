@@ -90,7 +90,24 @@ func start() (*cluster, error) {
 		return nil, err
 	}
 	c.logs = keepPodLogs(filepath.Join(c.Logs(), "pods"))
-	return c, nil
+	return c, c.installKubectl()
+}
+
+// programs is the folder with the kubectl of this node, inside its namespaces.
+const programs = "/run/programs"
+
+func (c *cluster) installKubectl() error {
+	if err := os.MkdirAll(programs, 0o755); err != nil {
+		return err
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec %s/hyperkube kubectl \"$@\"\n", environment("CLUSTER_KUBERNETES"))
+	return os.WriteFile(filepath.Join(programs, "kubectl"), []byte(script), 0o755)
+}
+
+// userEnvironment is the environment of a user of this node: kubectl and helm are in the PATH, and find the cluster.
+func (c *cluster) userEnvironment() []string {
+	return append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(),
+		"PATH="+programs+":"+filepath.Dir(c.helm)+":"+os.Getenv("PATH"))
 }
 
 func (c *cluster) stop() {
@@ -105,16 +122,6 @@ func shell(c *cluster) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	programs, err := os.MkdirTemp("", "")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	kubectl := fmt.Sprintf("#!/bin/sh\nexec %s/hyperkube kubectl \"$@\"\n", environment("CLUSTER_KUBERNETES"))
-	if err := os.WriteFile(filepath.Join(programs, "kubectl"), []byte(kubectl), 0o755); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
 	fmt.Printf(`
 Driver and provider are installed in kube-system, and an emulated Azure is at %s.
 In this shell:    kubectl get pods --all-namespaces
@@ -125,8 +132,7 @@ The logs of the node's parts are in %s. Leave the shell to stop the node.
 
 `, c.azure.proxy(), c.azure.admin(), hostPID(), c.Kubeconfig(), c.Logs())
 	command := exec.Command("bash", "--norc", "-i")
-	command.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "PS1=node# ",
-		"PATH="+programs+":"+filepath.Dir(c.helm)+":"+os.Getenv("PATH"))
+	command.Env = append(c.userEnvironment(), "PS1=node# ")
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	_ = command.Run()
 	return 0

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -27,12 +28,12 @@ type scenario struct {
 	begin      time.Time
 }
 
-// start begins a scenario on the node with this release installed. At its end nothing of it may be left: no pod, no
+// start begins a scenario on the node with these releases installed, and no other. At its end nothing of it may be left: no pod, no
 // volume mounted below kubelet's folder, and no warning in the provider's log that the scenario does not expect.
-func begin(t *testing.T, wanted installation) *scenario {
+func begin(t *testing.T, wanted ...installation) *scenario {
 	t.Helper()
 	s := &scenario{cluster: the, t: t, begin: time.Now()}
-	the.provider(t, wanted)
+	the.provider(t, wanted...)
 	mark := the.logs.mark()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -90,6 +91,20 @@ func (s *scenario) applyFiles(paths ...string) {
 	for _, path := range paths {
 		s.kubectl("apply", "--filename=../../"+path)
 	}
+}
+
+// shell runs the commands of a document as a user would, in the repository's top folder, and returns what they print.
+func (s *scenario) shell(commands string) string {
+	s.t.Helper()
+	command := exec.Command("bash", "-euo", "pipefail", "-c", commands)
+	command.Dir, command.Env = "../..", s.userEnvironment()
+	var errors strings.Builder
+	command.Stderr = &errors
+	output, err := command.Output()
+	if err != nil {
+		s.t.Fatalf("%v\n%s%s\n--- the commands:\n%s", err, output, errors.String(), commands)
+	}
+	return string(output)
 }
 
 // until polls until the check succeeds.
