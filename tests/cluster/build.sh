@@ -80,6 +80,8 @@ build_charts() {
     local go_provider=github.com/Azure/secrets-store-csi-driver-provider-azure
     timed "Go provider" go_build tests/peer go.mod "$CLUSTER_BINARIES/provider-go" $go_provider/cmd
     copy_chart tests/peer go.mod $go_provider charts/csi-secrets-store-provider-azure go-provider
+    (cd tests/peer && cp "$(go list -m -f '{{.Dir}}' $go_provider)/deployment/provider-azure-installer.yaml" \
+        "$CLUSTER_CHARTS/go-provider.yaml")
     copy_chart tests/driver driver-v1.5.mod sigs.k8s.io/secrets-store-csi-driver charts/secrets-store-csi-driver driver-1.5.6
     mkdir -p "$CLUSTER_CHARTS/go-provider/charts"
     cp -r "$CLUSTER_CHARTS/driver-1.5.6" "$CLUSTER_CHARTS/go-provider/charts/secrets-store-csi-driver"
