@@ -51,6 +51,17 @@ build_kubernetes() {
     timed "Kubernetes $1" go_build tests/cluster/kubernetes "$module" "$CLUSTER_KUBERNETES/" ./hyperkube ./sidecar
 }
 
+# build_containerd KUBERNETES-VERSION: Debian's containerd, or for newer kubelets, which need version 2, that of its Go module.
+build_containerd() {
+    export CLUSTER_CONTAINERD=
+    [ "$1" != 1.34 ] || return 0
+    CLUSTER_CONTAINERD=$CLUSTER_BINARIES/containerd
+    local module=github.com/containerd/containerd/v2 linker
+    linker="-X $module/version.Version=$(cd tests/cluster/containerd && go list -m -f '{{.Version}}' $module)"
+    timed "containerd for Kubernetes $1" go_build tests/cluster/containerd go.mod "$CLUSTER_CONTAINERD/" \
+        $module/cmd/containerd $module/cmd/containerd-shim-runc-v2 $module/cmd/ctr
+}
+
 # build_provider PROFILE: the provider and the emulator, as they are released or as the tests have built them.
 build_provider() {
     if [ "$1" = debug ]; then
@@ -100,9 +111,20 @@ build_workloads() {
     cc -static -O2 -o "$CLUSTER_BINARIES/pause" tests/cluster/pause/pause.c
 }
 
-# Every hierarchy of version 1 in which kubelet makes cgroups.
+# The hierarchies in which kubelet and the container runtime make cgroups.
 cgroup_hierarchies() {
-    awk '$9 == "cgroup" || $8 == "cgroup" { print $5 }' /proc/self/mountinfo
+    awk '{ for (field = 7; $field != "-"; field++); if ($(field + 1) ~ /^cgroup2?$/) print $5 }' /proc/self/mountinfo
+}
+
+# remove_stale_cgroups: those of nodes whose script was killed.
+remove_stale_cgroups() {
+    local hierarchy folder
+    for hierarchy in $(cgroup_hierarchies); do
+        for folder in "$hierarchy"/keyvault-csi-cluster-*; do
+            [ -d "$folder" ] && ! kill -0 "${folder##*-}" 2> /dev/null || continue
+            remove_cgroups "/${folder##*/}"
+        done
+    done
 }
 
 make_cgroups() {
