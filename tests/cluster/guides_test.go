@@ -18,7 +18,7 @@ func TestAPodOfTheGuideReadsItsPasswordWithTheIdentityOfItsServiceAccount(t *tes
 	}
 }
 
-func TestAClassWithoutIDsTakesThemFromTheAnnotationsOfTheServiceAccount(t *testing.T) {
+func TestAClassWithoutAnIdentityTakesItFromTheAnnotationsOfTheServiceAccount(t *testing.T) {
 	s := begin(t, standard())
 	s.namespace("annotated")
 	s.applyAccount("annotated", "app", "aaaaaaaa-0001-4000-8000-000000000001")
