@@ -38,7 +38,7 @@ func writeImages(c *cluster) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, chart := range []string{chartOfProvider, filepath.Join(c.charts, "go-provider")} {
+	for _, chart := range []string{chartOfProvider, filepath.Join(c.charts, "go-provider"), chartOfDriver("v1.5.6")} {
 		names, err := c.imagesOf(chart)
 		if err != nil {
 			return nil, err
