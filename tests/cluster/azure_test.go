@@ -161,10 +161,11 @@ func (a *azure) setSecret(t *testing.T, vault, name, value string) {
 	a.change(t, http.MethodPut, vault, "/secrets/"+name, map[string]any{"value": value})
 }
 
-// deleteSecret deletes a secret.
-func (a *azure) deleteSecret(t *testing.T, vault, name string) {
+// disableSecret writes a new version of a secret that is disabled.
+func (a *azure) disableSecret(t *testing.T, vault, name string) {
 	t.Helper()
-	a.change(t, http.MethodDelete, vault, "/secrets/"+name, nil)
+	a.change(t, http.MethodPut, vault, "/secrets/"+name,
+		map[string]any{"value": "disabled", "attributes": map[string]any{"enabled": false}})
 }
 
 func (a *azure) change(t *testing.T, method, vault, path string, body any) {

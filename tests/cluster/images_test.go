@@ -38,7 +38,7 @@ func writeImages(c *cluster) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, chart := range []string{chartOfProvider, filepath.Join(c.charts, "go-provider"), chartOfDriver("v1.5.6")} {
+	for _, chart := range []string{chartOfProvider, chartOfDriver("v1.5.6"), filepath.Join(c.charts, "go-provider")} {
 		names, err := c.imagesOf(chart)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,228 @@
+package judge
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	esv1 "github.com/external-secrets/external-secrets/apis/externalsecrets/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+const operatorGroup = "external-secrets.io/"
+
+// object is a manifest, as it is written.
+type object map[string]any
+
+func (o object) kind() string       { text, _ := o["kind"].(string); return text }
+func (o object) apiVersion() string { text, _ := o["apiVersion"].(string); return text }
+func (o object) metadata() object   { return o.at("metadata") }
+func (o object) name() string       { text, _ := o.metadata()["name"].(string); return text }
+
+// namespace is the object's, or the one that kubectl would take.
+func (o object) namespace() string {
+	if text, _ := o.metadata()["namespace"].(string); text != "" {
+		return text
+	}
+	return "default"
+}
+
+func (o object) at(path ...string) object {
+	for _, key := range path {
+		next, _ := o[key].(map[string]any)
+		o = next
+	}
+	return o
+}
+
+func (o object) list(path ...string) []object {
+	parent := o.at(path[:len(path)-1]...)
+	items, _ := parent[path[len(path)-1]].([]any)
+	var objects []object
+	for _, item := range items {
+		if item, ok := item.(map[string]any); ok {
+			objects = append(objects, item)
+		}
+	}
+	return objects
+}
+
+func (o object) isOperators() bool { return strings.HasPrefix(o.apiVersion(), operatorGroup) }
+
+// id is what convert's notes call it.
+func (o object) id() string {
+	if namespace, _ := o.metadata()["namespace"].(string); namespace != "" {
+		return o.kind() + " " + namespace + "/" + o.name()
+	}
+	return o.kind() + " " + o.name()
+}
+
+// parse reads the objects of a YAML stream or a JSON file, and of the lists in it.
+func parse(text string) ([]object, error) {
+	var objects []object
+	reader := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
+	for {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		asJSON, err := sigsyaml.YAMLToJSON(document)
+		if err != nil {
+			return nil, err
+		}
+		var read map[string]any
+		// Numbers become what the API server's decoder makes of them.
+		if err := json.Unmarshal(asJSON, &read); err != nil {
+			return nil, err
+		}
+		switch found := object(read); {
+		case len(found) == 0:
+		case found.kind() == "List":
+			objects = append(objects, found.list("items")...)
+		default:
+			objects = append(objects, found)
+		}
+	}
+}
+
+// testCase is a folder of inputs for convert.
+type testCase struct {
+	name    string
+	folder  string
+	file    string
+	text    string
+	objects []object
+}
+
+// readCases reads every folder below this one that holds an input file.
+func readCases(folder string) ([]*testCase, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*", "input*"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s holds no input", folder)
+	}
+	slices.Sort(files)
+	var cases []*testCase
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		inFolder := filepath.Dir(file)
+		read := &testCase{name: filepath.Base(inFolder), folder: inFolder, file: filepath.Base(file), text: reachable(string(text))}
+		if read.objects, err = parse(read.text); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		cases = append(cases, read)
+	}
+	return cases, nil
+}
+
+// reachable moves private endpoints to the domain that the emulator serves.
+func reachable(text string) string {
+	return strings.ReplaceAll(text, ".privatelink.example", ".privatelink.test")
+}
+
+func (c *testCase) externalSecrets() []object {
+	return slices.DeleteFunc(slices.Clone(c.objects), func(o object) bool {
+		return o.kind() != "ExternalSecret" || !o.isOperators()
+	})
+}
+
+// find is the object of this kind and name; the namespace of cluster-wide kinds does not matter.
+func (c *testCase) find(kind, namespace, name string) (object, bool) {
+	for _, o := range c.objects {
+		if o.kind() == kind && o.name() == name && (strings.HasPrefix(kind, "Cluster") || o.namespace() == namespace) {
+			return o, true
+		}
+	}
+	return nil, false
+}
+
+// externalSecret is the object as the operator reads it from the API server.
+func externalSecret(written object) (*esv1.ExternalSecret, error) {
+	read := &esv1.ExternalSecret{}
+	if err := admitInto(written, read); err != nil {
+		return nil, err
+	}
+	read.Namespace = written.namespace()
+	return read, nil
+}
+
+// store is the store that an ExternalSecret of the namespace names, as the operator reads it.
+func (c *testCase) store(reference esv1.SecretStoreRef, namespace string) (esv1.GenericStore, error) {
+	kind := reference.Kind
+	if kind == "" {
+		kind = esv1.SecretStoreKind
+	}
+	written, ok := c.find(kind, namespace, reference.Name)
+	if !ok {
+		return nil, fmt.Errorf("%s %s is not in the input", kind, reference.Name)
+	}
+	if kind == esv1.ClusterSecretStoreKind {
+		read := &esv1.ClusterSecretStore{}
+		return read, admitInto(written, read)
+	}
+	read := &esv1.SecretStore{}
+	if err := admitInto(written, read); err != nil {
+		return nil, err
+	}
+	read.Namespace = namespace
+	return read, nil
+}
+
+// admitInto reads a copy of the object after what the API server does to it.
+func admitInto(written object, into any) error {
+	admitted := runtime.DeepCopyJSON(written)
+	if err := admit(admitted); err != nil {
+		return fmt.Errorf("%s: %w", written.id(), err)
+	}
+	// Versions differ in name alone.
+	admitted["apiVersion"] = esv1.SchemeGroupVersion.String()
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(admitted, into)
+}
+
+// configMapsAndSecrets are those of the input, for templates and logins.
+func (c *testCase) configMapsAndSecrets() ([]*corev1.ConfigMap, []*corev1.Secret, error) {
+	var maps []*corev1.ConfigMap
+	var secrets []*corev1.Secret
+	for _, o := range c.objects {
+		switch o.kind() {
+		case "ConfigMap":
+			read := &corev1.ConfigMap{}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o, read); err != nil {
+				return nil, nil, err
+			}
+			read.Namespace = o.namespace()
+			maps = append(maps, read)
+		case "Secret":
+			read := &corev1.Secret{}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o, read); err != nil {
+				return nil, nil, err
+			}
+			read.Namespace = o.namespace()
+			for key, value := range read.StringData {
+				if read.Data == nil {
+					read.Data = map[string][]byte{}
+				}
+				read.Data[key] = []byte(value)
+			}
+			secrets = append(secrets, read)
+		}
+	}
+	return maps, secrets, nil
+}

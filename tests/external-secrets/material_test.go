@@ -1,0 +1,84 @@
+package judge
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"math/big"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// material is a certificate with its key and chain, made anew for each run.
+type material struct {
+	key   *rsa.PrivateKey
+	chain []*x509.Certificate
+}
+
+// newMaterial makes a leaf of an intermediate authority of a root.
+func newMaterial() (*material, error) {
+	m := &material{}
+	var issuer *x509.Certificate
+	var issuerKey *rsa.PrivateKey
+	for serial, name := range []string{"root", "intermediate", "shop.example"} {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return nil, err
+		}
+		isAuthority := name != "shop.example"
+		wanted := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(serial) + 1),
+			Subject:      pkix.Name{CommonName: name},
+			NotBefore:    time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+			IsCA: isAuthority, BasicConstraintsValid: true,
+		}
+		if issuer == nil {
+			issuer, issuerKey = wanted, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, wanted, issuer, &key.PublicKey, issuerKey)
+		if err != nil {
+			return nil, err
+		}
+		made, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		m.key, m.chain = key, append([]*x509.Certificate{made}, m.chain...)
+		issuer, issuerKey = made, key
+	}
+	return m, nil
+}
+
+// pkcs12 is the material as Key Vault keeps it, in base64.
+func (m *material) pkcs12() (string, error) {
+	der, err := pkcs12.Legacy.Encode(m.key, m.chain[0], m.chain[1:], "")
+	return base64.StdEncoding.EncodeToString(der), err
+}
+
+// pem is key and chain as PEM.
+func (m *material) pem() (string, error) {
+	var out bytes.Buffer
+	key, err := x509.MarshalPKCS8PrivateKey(m.key)
+	if err != nil {
+		return "", err
+	}
+	if err := pem.Encode(&out, &pem.Block{Type: "PRIVATE KEY", Bytes: key}); err != nil {
+		return "", err
+	}
+	for _, certificate := range m.chain {
+		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}); err != nil {
+			return "", err
+		}
+	}
+	return out.String(), nil
+}
+
+// leaf is the first certificate as PEM.
+func (m *material) leaf() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.chain[0].Raw}))
+}

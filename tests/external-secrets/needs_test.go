@@ -1,0 +1,153 @@
+package judge
+
+import (
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// need is what an object of a vault must be for the inputs to make sense.
+type need struct {
+	// kind is secret, key or cert.
+	kind string
+	// versions that are asked for by name.
+	versions []string
+	// base64 is a secret that is decoded.
+	base64 bool
+	// pkcs12 is a certificate's secret that a template takes apart, or a key's name announces.
+	pkcs12 bool
+	// fields of a JSON value, as paths.
+	fields []string
+}
+
+// needs are those of all cases, by vault and name in lower case: "shop-vault/site".
+type needs map[string]*need
+
+var (
+	decodes = regexp.MustCompile(`b64dec`)
+	opens   = regexp.MustCompile(`pkcs12`)
+	bundle  = regexp.MustCompile(`(?i)\.(pfx|p12)$`)
+)
+
+// collect adds what the ExternalSecrets of a case name.
+func (n needs) collect(c *testCase) {
+	for _, es := range c.externalSecrets() {
+		templates := es.at("spec", "target", "template", "data")
+		for _, element := range es.list("spec", "data") {
+			reference := element.at("remoteRef")
+			secretKey := text(element, "secretKey")
+			wanted := n.named(c, es, element, text(reference, "key"))
+			if wanted == nil {
+				continue
+			}
+			wanted.base64 = wanted.base64 || strings.HasPrefix(text(reference, "decodingStrategy"), "Base64")
+			wanted.pkcs12 = wanted.pkcs12 || bundle.MatchString(secretKey)
+			if version := text(reference, "version"); version != "" {
+				wanted.versions = append(wanted.versions, version)
+			}
+			if property := text(reference, "property"); property != "" {
+				wanted.fields = append(wanted.fields, property)
+			}
+			for _, template := range templates {
+				template, _ := template.(string)
+				if !mentions(template, secretKey) {
+					continue
+				}
+				wanted.base64 = wanted.base64 || decodes.MatchString(template)
+				wanted.pkcs12 = wanted.pkcs12 || opens.MatchString(template)
+			}
+		}
+		for _, element := range es.list("spec", "dataFrom") {
+			if key := text(element.at("extract"), "key"); key != "" {
+				if wanted := n.named(c, es, element, key); wanted != nil {
+					wanted.fields = append(wanted.fields, "user", "nested.value")
+				}
+			}
+		}
+	}
+}
+
+// mentions is whether a template uses this key of the data.
+func mentions(template, key string) bool {
+	return regexp.MustCompile(`(\.|")` + regexp.QuoteMeta(key) + `\b`).MatchString(template)
+}
+
+// named is the need for an object, or nothing if no vault of Azure can have it.
+func (n needs) named(c *testCase, es, element object, key string) *need {
+	kind, name := "secret", key
+	if before, after, found := strings.Cut(key, "/"); found {
+		kind, name = before, strings.Split(after, "/")[0]
+	}
+	if !slices.Contains([]string{"secret", "key", "cert"}, kind) || !regexp.MustCompile(`^[0-9A-Za-z-]+$`).MatchString(name) {
+		return nil
+	}
+	vault := vaultOf(c, es, element)
+	if vault == "" {
+		return nil
+	}
+	place := strings.ToLower(vault + "/" + name)
+	if n[place] == nil {
+		n[place] = &need{kind: kind}
+	}
+	if kind != "secret" {
+		n[place].kind = kind
+	}
+	return n[place]
+}
+
+// vaultOf is the name of the vault that an element is read from.
+func vaultOf(c *testCase, es, element object) string {
+	reference := element.at("sourceRef", "storeRef")
+	if len(reference) == 0 {
+		reference = es.at("spec", "secretStoreRef")
+	}
+	kind := text(reference, "kind")
+	if kind == "" {
+		kind = "SecretStore"
+	}
+	store, ok := c.find(kind, es.namespace(), text(reference, "name"))
+	if !ok {
+		return ""
+	}
+	_, host, _ := strings.Cut(text(store.at("spec", "provider", "azurekv"), "vaultUrl"), "://")
+	vault, _, _ := strings.Cut(host, ".")
+	return vault
+}
+
+func text(o object, key string) string {
+	text, _ := o[key].(string)
+	return text
+}
+
+// value is what a secret of this need holds, made of a text that tells it apart from others.
+func (n *need) value(plain string) string {
+	switch {
+	case len(n.fields) > 0:
+		return fields(n.fields, plain)
+	case n.base64:
+		return base64.StdEncoding.EncodeToString([]byte(plain))
+	default:
+		return plain
+	}
+}
+
+// fields is a JSON object that has a text at each of these paths.
+func fields(paths []string, plain string) string {
+	root := map[string]any{}
+	for _, path := range paths {
+		keys := strings.Split(path, ".")
+		at := root
+		for _, key := range keys[:len(keys)-1] {
+			next, ok := at[key].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				at[key] = next
+			}
+			at = next
+		}
+		at[keys[len(keys)-1]] = fmt.Sprintf("%s of %s", path, plain)
+	}
+	return marshal(root)
+}
