@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -111,4 +112,49 @@ func TestARunningClusterMovesFromTheGoProvidersChartToThisOneAndBack(t *testing.
 	for _, pod := range []pod{before, between, after} {
 		pod.comesToRead("/secrets/password", "fourth")
 	}
+}
+
+// followsTheVault checks that a new pod and a running one have the values of the vault.
+func (s *scenario) followsTheVault(namespace string) {
+	s.t.Helper()
+	s.namespace(namespace)
+	s.apply(consumer(namespace, "class", "azure"))
+	first := s.startPod(namespace, "first", "app", "class")
+	first.ready()
+	first.reads("/secrets/password", "first")
+	s.azure.setSecret(s.t, namespace, "password", "second")
+	first.comesToRead("/secrets/password", "second")
+	second := s.startPod(namespace, "second", "app", "class")
+	second.ready()
+	second.reads("/secrets/password", "second")
+	if image := s.image(); image != imageOfRegistry+":"+versionOfRelease {
+		s.t.Errorf("the provider's pods run %s", image)
+	}
+}
+
+func TestTheGoProvidersChartWorksWithItsImageReplaced(t *testing.T) {
+	notCore(t)
+	s := begin(t, goProvider(rotationEachSecond, fmt.Sprintf("linux: {image: {repository: %s, tag: %s}}", imageOfRegistry, versionOfRelease)))
+	s.followsTheVault("replaced-chart")
+}
+
+func TestTheGoProvidersManifestWorksWithItsImageReplaced(t *testing.T) {
+	notCore(t)
+	s := begin(t, driver15("enableSecretRotation: true\nrotationPollInterval: 1s\n"+
+		"tokenRequests: [{audience: api://AzureADTokenExchange}]"))
+	text, err := os.ReadFile(filepath.Join(s.charts, "go-provider.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := imageLine.ReplaceAllString(string(text), "          image: "+imageOfRegistry+":"+versionOfRelease)
+	t.Cleanup(func() {
+		if _, err := s.Kubectl(manifest, "delete", "--namespace="+kubeSystem, "--filename=-"); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.Kubectl(manifest, "apply", "--namespace="+kubeSystem, "--filename=-"); err != nil {
+		t.Fatal(err)
+	}
+	s.rolledOut()
+	s.followsTheVault("replaced-manifest")
 }
