@@ -96,6 +96,7 @@ copy_chart() {
 
 build_workloads() {
     cc -static -O2 -o "$CLUSTER_BINARIES/pause" tests/cluster/pause/pause.c
+    timed "Velero's credential loader" go_build tests/cluster/velero go.mod "$CLUSTER_BINARIES/velero-credentials" .
 }
 
 # Every hierarchy of version 1 in which kubelet makes cgroups.
