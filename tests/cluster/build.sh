@@ -81,11 +81,12 @@ build_charts() {
     timed "Go provider" go_build tests/peer go.mod "$CLUSTER_BINARIES/provider-go" $go_provider/cmd
     copy_chart tests/peer go.mod $go_provider charts/csi-secrets-store-provider-azure go-provider
     copy_chart tests/driver driver-v1.5.mod sigs.k8s.io/secrets-store-csi-driver charts/secrets-store-csi-driver driver-1.5.6
+    copy_chart tests/external-secrets go.mod github.com/external-secrets/external-secrets config/crds/bases external-secrets
     mkdir -p "$CLUSTER_CHARTS/go-provider/charts"
     cp -r "$CLUSTER_CHARTS/driver-1.5.6" "$CLUSTER_CHARTS/go-provider/charts/secrets-store-csi-driver"
 }
 
-# copy_chart FOLDER MODULE-FILE MODULE PATH NAME: a chart out of a Go module.
+# copy_chart FOLDER MODULE-FILE MODULE PATH NAME: a chart, or the CRDs of one, out of a Go module.
 copy_chart() {
     local module
     module=$(cd "$1" && go list -modfile="$2" -m -f '{{.Dir}}' "$3")
