@@ -13,11 +13,13 @@ import (
 
 const migrationGuide = "docs/from-external-secrets.md"
 
-// migrated are the Secrets of testdata/migration that pods take variables from, by their ExternalSecrets, with their keys.
-var (
-	migrated     = map[string]string{"database": "database", "queue": "queue", "mail": "mail-account"}
-	migratedKeys = map[string][]string{"database": {"password", "username"}, "queue": {"password"}, "mail-account": {"password"}}
-)
+// migrated are the Secrets of testdata/migration that pods take variables from, by their ExternalSecrets.
+var migrated = map[string]string{"database": "database", "queue": "queue", "mail": "mail-account"}
+
+// shopKeys are the keys of all Secrets of testdata/migration. Pods mount the one named "settings".
+var shopKeys = map[string][]string{
+	"database": {"password", "username"}, "queue": {"password"}, "mail-account": {"password"}, "settings": {"password"},
+}
 
 func TestTheGuideMovesSecretsFromTheOperatorToTheDriverAndBackWithoutLosingOne(t *testing.T) {
 	notCore(t)
@@ -42,6 +44,7 @@ func migrates(s *scenario) {
 	readers.atLeast(2)
 	m.run(shellBlocks(s.t, migrationGuide, "### 3. The driver takes the Secret over")...)
 	readers.mount(true)
+	m.watch.forget("settings")
 	m.run(shellBlocks(s.t, migrationGuide, "### 4. Delete what is left")...)
 	s.secretGoes("shop", "settings")
 	for _, secret := range migrated {
@@ -87,7 +90,7 @@ func (s *scenario) startShop() *shop {
 	s.installProvidersProgram()
 	m.run("kubectl apply --filename deploy/",
 		"kubectl rollout status deployment/shop --namespace shop --timeout "+patience.String())
-	m.watch = s.watchSecrets(api, "shop", migratedKeys, "first")
+	m.watch = s.watchSecrets(api, "shop", shopKeys, "first")
 	for _, secret := range migrated {
 		s.until(func() error { return m.belongsToTheOperator(secret) })
 	}

@@ -37,7 +37,10 @@ func (s *scenario) startOperator(api api, namespace string) {
 	s.t.Helper()
 	for _, kind := range []string{"externalsecrets", "secretstores"} {
 		s.kubectl("apply", "--server-side", "--filename="+environment("CLUSTER_CHARTS")+"/external-secrets/external-secrets.io_"+kind+".yaml")
-		s.kubectl("wait", "--for=condition=Established", "crd/"+kind+".external-secrets.io", "--timeout="+patience.String())
+		s.until(func() error {
+			_, err := s.Kubectl("", "get", kind+".external-secrets.io", "--namespace="+namespace)
+			return err
+		})
 	}
 	o := &operator{s: s, api: api, namespace: namespace, queue: make(chan string, 1000), timers: map[string]*time.Timer{}}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -28,7 +28,7 @@ type secretWatch struct {
 // watchSecrets begins to watch. The Secrets must be there, and stay until the scenario stops the watch.
 func (s *scenario) watchSecrets(api api, namespace string, keys map[string][]string, accepted ...string) *secretWatch {
 	s.t.Helper()
-	w := &secretWatch{t: s.t, keys: keys, accepted: accepted, changes: map[string]int{}}
+	w := &secretWatch{t: s.t, keys: maps.Clone(keys), accepted: accepted, changes: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { api.watch(ctx, s.t, "/api/v1/namespaces/"+namespace+"/secrets?watch=true", w.changed) })
@@ -47,13 +47,13 @@ func (s *scenario) watchSecrets(api api, namespace string, keys map[string][]str
 }
 
 func (w *secretWatch) changed(e event) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
 	name := e.Object.at("metadata").text("name")
 	keys, watched := w.keys[name]
 	if !watched {
 		return
 	}
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
 	w.changes[name]++
 	var owners []string
 	for _, owner := range e.Object.owners() {
@@ -73,6 +73,13 @@ func (w *secretWatch) accept(values ...string) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.accepted = values
+}
+
+// forget lets a Secret go from now on.
+func (w *secretWatch) forget(name string) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	delete(w.keys, name)
 }
 
 func (w *secretWatch) accepts() []string {
