@@ -168,7 +168,17 @@ func (a *azure) disableSecret(t *testing.T, vault, name string) {
 		map[string]any{"value": "disabled", "attributes": map[string]any{"enabled": false}})
 }
 
-func (a *azure) change(t *testing.T, method, vault, path string, body any) {
+// secret reads the newest version of a secret.
+func (a *azure) secret(t *testing.T, vault, name string) string {
+	t.Helper()
+	var secret struct{ Value string }
+	if err := json.Unmarshal(a.change(t, http.MethodGet, vault, "/secrets/"+name, nil), &secret); err != nil {
+		t.Fatal(err)
+	}
+	return secret.Value
+}
+
+func (a *azure) change(t *testing.T, method, vault, path string, body any) []byte {
 	t.Helper()
 	form := url.Values{
 		"grant_type": {"client_credentials"}, "scope": {"https://vault.azure.net/.default"},
@@ -186,7 +196,7 @@ func (a *azure) change(t *testing.T, method, vault, path string, body any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.send(t, method, "https://"+vault+".vault.azure.net"+path+"?api-version=7.6", "application/json", string(text), access.Token)
+	return a.send(t, method, "https://"+vault+".vault.azure.net"+path+"?api-version=7.6", "application/json", string(text), access.Token)
 }
 
 func (a *azure) send(t *testing.T, method, address, contentType, body, bearer string) []byte {

@@ -94,11 +94,12 @@ build_charts() {
     (cd tests/peer && cp "$(go list -m -f '{{.Dir}}' $go_provider)/deployment/provider-azure-installer.yaml" \
         "$CLUSTER_CHARTS/go-provider.yaml")
     copy_chart tests/driver driver-v1.5.mod sigs.k8s.io/secrets-store-csi-driver charts/secrets-store-csi-driver driver-1.5.6
+    copy_chart tests/external-secrets go.mod github.com/external-secrets/external-secrets config/crds/bases external-secrets
     mkdir -p "$CLUSTER_CHARTS/go-provider/charts"
     cp -r "$CLUSTER_CHARTS/driver-1.5.6" "$CLUSTER_CHARTS/go-provider/charts/secrets-store-csi-driver"
 }
 
-# copy_chart FOLDER MODULE-FILE MODULE PATH NAME: a chart out of a Go module.
+# copy_chart FOLDER MODULE-FILE MODULE PATH NAME: a chart, or the CRDs of one, out of a Go module.
 copy_chart() {
     local module
     module=$(cd "$1" && go list -modfile="$2" -m -f '{{.Dir}}' "$3")
@@ -109,6 +110,7 @@ copy_chart() {
 
 build_workloads() {
     cc -static -O2 -o "$CLUSTER_BINARIES/pause" tests/cluster/pause/pause.c
+    timed "Velero's credential loader" go_build tests/cluster/velero go.mod "$CLUSTER_BINARIES/velero-credentials" .
 }
 
 # The hierarchies in which kubelet and the container runtime make cgroups.

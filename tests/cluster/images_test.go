@@ -150,7 +150,12 @@ func workloadImages() ([]image.Image, error) {
 		Files:      map[string]string{"/pause": filepath.Join(environment("CLUSTER_BINARIES"), "pause")},
 		Entrypoint: []string{"/pause"},
 	}
-	return []image.Image{pause, busybox, emulator, platform}, nil
+	velero := image.Image{
+		Names:      []string{veleroImage},
+		Files:      map[string]string{"/velero-credentials": filepath.Join(environment("CLUSTER_BINARIES"), "velero-credentials")},
+		Entrypoint: []string{"/velero-credentials"},
+	}
+	return []image.Image{pause, busybox, emulator, platform, velero}, nil
 }
 
 // withBusybox adds busybox and a link for each of its commands.

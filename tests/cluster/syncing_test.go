@@ -7,25 +7,16 @@ import (
 	"testing"
 )
 
-// Values of the driver's own chart, under the same name in both versions. The driver 1.6 asks for the tokens of workload
-// identity by the values of this provider's chart.
-const (
-	syncValues     = `syncSecret: {enabled: true}`
-	rotationValues = `enableSecretRotation: true, rotationPollInterval: 1s`
-	tokenValues    = `tokenRequests: [{audience: api://AzureADTokenExchange}]`
-)
-
-// syncing16 is this provider's chart with the driver 1.6.0, which makes Secrets; syncing15 is the provider beside the
-// driver 1.5.6 of its own chart. Both rotate.
+// syncing16 is the driver 1.6.0, which makes Secrets and rotates them.
 func syncing16() []installation {
-	return []installation{standard(fmt.Sprintf("secrets-store-csi-driver: {%s, %s}\nrotationMaxAge: 0s\n", syncValues, rotationValues))}
+	return []installation{standard(rotating, "secrets-store-csi-driver: {syncSecret: {enabled: true}}\n")}
 }
 
+// syncing15 is the driver 1.5.6, which makes Secrets and rotates them, with this provider beside it.
 func syncing15() []installation {
-	return []installation{
-		driver15(fmt.Sprintf("{%s, %s, %s}", syncValues, rotationValues, tokenValues)),
-		standard("secrets-store-csi-driver: {install: false}\nrotationMaxAge: 0s\n"),
-	}
+	wanted := rotatingDriver15()
+	wanted[0].values = append(wanted[0].values, "syncSecret: {enabled: true}\n")
+	return wanted
 }
 
 func TestAVariableComesFromASecretThatTheDriverMakesAndDeletesAfterItsLastUser(t *testing.T) {
