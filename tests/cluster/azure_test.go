@@ -53,6 +53,7 @@ func startAzure(c *cluster) (*azure, error) {
 		Name: "keyvault-emulator", LogFile: filepath.Join(c.Logs(), "keyvault-emulator.log"),
 		Command: []string{environment("KEYVAULT_EMULATOR"), "--seed=testdata/seed.yaml", "--issuer-jwks=" + file,
 			"--listen=" + azureTLS, "--proxy-listen=" + azureProxy, "--admin-listen=" + azureAdmin,
+			"--imds-listen=" + node.MetadataAddress + ":80",
 			"--ca-file=" + authority, "--env-file=" + ready, "--allow-non-loopback"},
 	}}
 	if err := a.process.Start(); err != nil {

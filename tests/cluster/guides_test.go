@@ -37,6 +37,18 @@ spec:
 	pod.reads("/secrets/password", "of the annotated identity")
 }
 
+func TestAClassThatAsksForTheNodesManagedIdentityReadsWithIt(t *testing.T) {
+	notCore(t)
+	s := begin(t, standard())
+	s.namespace("managed")
+	s.applyAccount("managed", "app", "")
+	s.applyClass(class{namespace: "managed", name: "class", vault: "managed", objects: secrets("password"),
+		parameters: []string{`useVMManagedIdentity: "true"`}})
+	pod := s.startPod("managed", "app", "app", "class")
+	pod.ready()
+	pod.reads("/secrets/password", "of the node's identity")
+}
+
 // The recipe's commands, but for Docker and kind itself, as they stand in the document.
 func TestTheRecipeForKindWorksAsItIsWritten(t *testing.T) {
 	notCore(t)
