@@ -7,18 +7,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-helm_version=v4.3.1
 prometheus_version=v0.316.0
 operator_version=v0.85.0
 tools=$PWD/target/deploy-tools
 mkdir -p "$tools"
 
-export HELM=$tools/helm-$helm_version/helm
+HELM=$(deploy/helm.sh)
+export HELM
 # Nothing of the user's own Helm is read or written.
 export HELM_CACHE_HOME=$tools/helm-home HELM_CONFIG_HOME=$tools/helm-home HELM_DATA_HOME=$tools/helm-home
-if [ ! -x "$HELM" ]; then
-    GOBIN=$(dirname "$HELM") GOFLAGS=-mod=mod go install -ldflags='-s -w' "helm.sh/helm/v4/cmd/helm@$helm_version"
-fi
 
 # Without service discovery, which checks no rule: half the code, and most of the dependencies.
 export PROMTOOL=$tools/promtool-$prometheus_version/promtool

@@ -1,0 +1,3 @@
+module keyvault-csi-provider.test/cluster
+
+go 1.25
