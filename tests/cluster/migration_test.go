@@ -2,12 +2,11 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
@@ -15,6 +14,12 @@ const migrationGuide = "docs/from-external-secrets.md"
 
 // migrated are the Secrets of testdata/migration that pods take variables from, by their ExternalSecrets.
 var migrated = map[string]string{"database": "database", "queue": "queue", "mail": "mail-account"}
+
+// What the operator and the driver leave on a Secret that they make: labels and owners.
+var (
+	operatorMarks = []string{"external-secrets.io", "ExternalSecret"}
+	driverMarks   = []string{"secrets-store.csi.k8s.io", "ReplicaSet", "SecretProviderClassPodStatus"}
+)
 
 // shopKeys are the keys of all Secrets of testdata/migration. Pods mount the one named "settings".
 var shopKeys = map[string][]string{
@@ -38,34 +43,43 @@ func migrates(s *scenario) {
 	readers.atLeast(2)
 
 	m.run(shellBlocks(s.t, migrationGuide, "### 1. Prepare")...)
-	for _, externalSecret := range m.externalSecrets() {
+	for _, externalSecret := range externalSecrets() {
 		m.run(m.commandsFor(externalSecret, shellBlocks(s.t, migrationGuide, "### 2. The operator gives the Secret up"))...)
 	}
+	givenUp := m.watch.loses(s, secretNames(), operatorMarks...)
 	readers.atLeast(2)
 	m.run(shellBlocks(s.t, migrationGuide, "### 3. The driver takes the Secret over")...)
 	readers.mount(true)
 	m.watch.forget("settings")
 	m.run(shellBlocks(s.t, migrationGuide, "### 4. Delete what is left")...)
 	s.secretGoes("shop", "settings")
-	for _, secret := range migrated {
+	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheDriver(secret) })
 	}
 	m.changesTo("second", readers)
+	m.watch.hasNone(givenUp, operatorMarks...)
 
 	readers.mount(false)
 	rollback := shellBlocks(s.t, migrationGuide, "## Back to the operator")
-	for _, externalSecret := range m.externalSecrets() {
+	for _, externalSecret := range externalSecrets() {
 		m.run(m.commandsFor(externalSecret, rollback[:1])...)
 	}
+	givenUp = m.watch.loses(s, secretNames(), driverMarks...)
 	readers.atLeast(2)
-	all := "secretproviderclass " + strings.Join(append(m.externalSecrets(), "settings"), " ")
+	all := "secretproviderclass " + strings.Join(append(externalSecrets(), "settings"), " ")
 	m.run(strings.Replace(rollback[1], "secretproviderclass database", all, 1))
-	for _, secret := range migrated {
+	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheOperator(secret) })
 	}
 	m.changesTo("third", readers)
 	readers.stop()
+	m.watch.hasNone(givenUp, driverMarks...)
 	m.watch.check()
+	pod := s.kubectl("get", "deployment", "shop", "--namespace=shop", "--output=jsonpath={range .spec.template.spec}"+
+		"{.serviceAccountName} {.volumes[*].secret.secretName} {.volumes[*].csi}{end}")
+	if pod = strings.TrimSpace(pod); pod != "default settings" {
+		s.t.Errorf("after the way back the pods have account and volumes %q, want %q", pod, "default settings")
+	}
 }
 
 // shop is a namespace whose Secrets the operator makes.
@@ -91,7 +105,7 @@ func (s *scenario) startShop() *shop {
 	m.run("kubectl apply --filename deploy/",
 		"kubectl rollout status deployment/shop --namespace shop --timeout "+patience.String())
 	m.watch = s.watchSecrets(api, "shop", shopKeys, "first")
-	for _, secret := range migrated {
+	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheOperator(secret) })
 	}
 	return m
@@ -106,20 +120,15 @@ func (s *scenario) installProvidersProgram() {
 	}
 }
 
+// externalSecrets and secretNames are the names of what is migrated.
+func externalSecrets() []string { return slices.Sorted(maps.Keys(migrated)) }
+func secretNames() []string     { return slices.Sorted(maps.Values(migrated)) }
+
 func (m *shop) setValues(value string) {
 	m.s.t.Helper()
 	for _, name := range []string{"database-password", "queue-password", "mail-password", "settings-password"} {
 		m.s.azure.setSecret(m.s.t, "shop", name, value)
 	}
-}
-
-func (m *shop) externalSecrets() []string {
-	var names []string
-	for name := range migrated {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // run runs blocks of commands in the user's folder.
@@ -181,7 +190,7 @@ func (m *shop) changesTo(value string, readers *readers) {
 	before := m.watch.accepts()
 	m.watch.accept(append(slices.Clone(before), value)...)
 	m.setValues(value)
-	for _, secret := range migrated {
+	for _, secret := range secretNames() {
 		want := map[string]string{"password": value}
 		if secret == "database" {
 			want["username"] = "shop"
@@ -190,112 +199,4 @@ func (m *shop) changesTo(value string, readers *readers) {
 	}
 	m.watch.accept(value)
 	readers.atLeast(2)
-}
-
-// readers creates pods that take variables from the Secrets, one after another, until it is stopped.
-type readers struct {
-	m        *shop
-	stopped  atomic.Bool
-	ready    atomic.Int64
-	workers  sync.WaitGroup
-	mutex    sync.Mutex
-	failures []string
-	// One of the two workers creates pods that mount a class; it holds the lock while such a pod starts.
-	mountLock sync.Mutex
-	mounts    bool
-}
-
-func (m *shop) startReaders() *readers {
-	r := &readers{m: m}
-	for _, worker := range []string{"plain", "mounting"} {
-		r.workers.Go(func() {
-			for count := 1; !r.stopped.Load(); count++ {
-				if err := r.onePod(worker == "mounting", fmt.Sprintf("%s-%d", worker, count)); err != nil {
-					r.mutex.Lock()
-					r.failures = append(r.failures, err.Error())
-					r.mutex.Unlock()
-					return
-				}
-				r.ready.Add(1)
-			}
-		})
-	}
-	m.s.t.Cleanup(func() { r.stopped.Store(true); r.workers.Wait() })
-	return r
-}
-
-// mount begins or ends that every second pod mounts a class.
-func (r *readers) mount(mounts bool) {
-	r.mountLock.Lock()
-	defer r.mountLock.Unlock()
-	r.mounts = mounts
-}
-
-func (r *readers) onePod(mayMount bool, name string) error {
-	manifest := podManifest("shop", name, "app", "database",
-		withEnvironment("DATABASE", "database", "password"), withEnvironment("QUEUE", "queue", "password"),
-		withEnvironment("MAIL", "mail-account", "password"))
-	if mayMount {
-		r.mountLock.Lock()
-		defer r.mountLock.Unlock()
-	}
-	if !mayMount || !r.mounts {
-		manifest, _, _ = strings.Cut(manifest, "    volumeMounts:")
-	}
-	kubectl := r.m.s.cluster.Kubectl
-	accepted := r.m.watch.accepts()
-	if _, err := kubectl(manifest, "create", "--filename=-"); err != nil {
-		return err
-	}
-	if _, err := kubectl("", "wait", "--for=condition=Ready", "--timeout="+patience.String(), "--namespace=shop", "pod/"+name); err != nil {
-		return err
-	}
-	values, err := kubectl("", "exec", "--namespace=shop", name, "--", "sh", "-c", `printf %s "$DATABASE $QUEUE $MAIL"`)
-	if err != nil {
-		return err
-	}
-	accepted = append(slices.Clone(accepted), r.m.watch.accepts()...)
-	for _, value := range strings.Split(values, " ") {
-		if !slices.Contains(accepted, value) {
-			return fmt.Errorf("pod %s reads %q, want values among %q", name, values, accepted)
-		}
-	}
-	_, err = kubectl("", "delete", "pod", name, "--namespace=shop", "--wait=false")
-	return err
-}
-
-// atLeast waits until this many more pods have started from now on.
-func (r *readers) atLeast(more int64) {
-	r.m.s.t.Helper()
-	wanted := r.ready.Load() + more
-	r.m.s.until(func() error {
-		if ready := r.ready.Load(); ready < wanted {
-			return fmt.Errorf("%d pods have read the Secrets, want %d\n%s", ready, wanted, r.failed())
-		}
-		return nil
-	})
-}
-
-// stop creates no more pods, and fails the scenario if one has not started at once with the right values.
-func (r *readers) stop() {
-	s := r.m.s
-	s.t.Helper()
-	r.stopped.Store(true)
-	r.workers.Wait()
-	if failed := r.failed(); failed != "" {
-		s.t.Errorf("every pod must become ready with values of the Secrets:\n%s", failed)
-	}
-	// kubelet says so when a container waits for a Secret or a key.
-	refused := s.kubectl("get", "events", "--namespace=shop", "--field-selector=reason=Failed",
-		`--output=jsonpath={range .items[*]}{.involvedObject.name}: {.message}{"\n"}{end}`)
-	if refused != "" {
-		s.t.Errorf("no container may wait for a Secret:\n%s", refused)
-	}
-	s.t.Logf("%d pods have read the Secrets", r.ready.Load())
-}
-
-func (r *readers) failed() string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return strings.Join(r.failures, "\n")
 }
