@@ -22,9 +22,12 @@ const (
 	tenant = "00000000-0000-4000-8000-000000000001"
 	// azureFolder is where pods of the provider find the certificate authority of the emulated Azure.
 	azureFolder = "/var/lib/azure"
-	azureTLS    = "127.0.0.1:28443"
-	azureProxy  = "127.0.0.1:28080"
-	azureAdmin  = "127.0.0.1:28090"
+	// providersFolder is where both providers have their socket on the node; it is /provider in their pods.
+	providersFolder = "/var/run/secrets-store-csi-providers"
+	// The node's address, so that pods with a network of their own reach it as well.
+	azureTLS   = node.Address + ":28443"
+	azureProxy = node.Address + ":28080"
+	azureAdmin = "127.0.0.1:28090"
 )
 
 // azure is the emulated Entra and Key Vault. Its Entra trusts service account tokens of the node's cluster.
@@ -50,7 +53,8 @@ func startAzure(c *cluster) (*azure, error) {
 		Name: "keyvault-emulator", LogFile: filepath.Join(c.Logs(), "keyvault-emulator.log"),
 		Command: []string{environment("KEYVAULT_EMULATOR"), "--seed=testdata/seed.yaml", "--issuer-jwks=" + file,
 			"--listen=" + azureTLS, "--proxy-listen=" + azureProxy, "--admin-listen=" + azureAdmin,
-			"--ca-file=" + authority, "--env-file=" + ready},
+			"--imds-listen=" + node.MetadataAddress + ":80",
+			"--ca-file=" + authority, "--env-file=" + ready, "--allow-non-loopback"},
 	}}
 	if err := a.process.Start(); err != nil {
 		return nil, err
@@ -60,6 +64,12 @@ func startAzure(c *cluster) (*azure, error) {
 	}
 	pem, err := os.ReadFile(authority)
 	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(providersFolder, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(providersFolder, "ca.pem"), pem, 0o644); err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
@@ -73,6 +83,12 @@ func startAzure(c *cluster) (*azure, error) {
 
 func (a *azure) proxy() string { return "http://" + azureProxy }
 func (a *azure) admin() string { return "http://" + azureAdmin }
+
+// azureEnvironment is the environment by which a provider takes the emulator for Azure, where it cannot be set in the
+// DaemonSet. The certificate authority is in the one folder that every provider has of its node.
+func azureEnvironment() []string {
+	return []string{"HTTPS_PROXY=http://" + azureProxy, "SSL_CERT_FILE=/provider/ca.pem"}
+}
 
 // values are the chart's values by which the provider takes the emulator for Azure.
 func (a *azure) values() string {
@@ -146,10 +162,11 @@ func (a *azure) setSecret(t *testing.T, vault, name, value string) {
 	a.change(t, http.MethodPut, vault, "/secrets/"+name, map[string]any{"value": value})
 }
 
-// deleteSecret deletes a secret.
-func (a *azure) deleteSecret(t *testing.T, vault, name string) {
+// disableSecret writes a new version of a secret that is disabled.
+func (a *azure) disableSecret(t *testing.T, vault, name string) {
 	t.Helper()
-	a.change(t, http.MethodDelete, vault, "/secrets/"+name, nil)
+	a.change(t, http.MethodPut, vault, "/secrets/"+name,
+		map[string]any{"value": "disabled", "attributes": map[string]any{"enabled": false}})
 }
 
 // secret reads the newest version of a secret.

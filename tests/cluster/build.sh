@@ -51,6 +51,17 @@ build_kubernetes() {
     timed "Kubernetes $1" go_build tests/cluster/kubernetes "$module" "$CLUSTER_KUBERNETES/" ./hyperkube ./sidecar
 }
 
+# build_containerd KUBERNETES-VERSION: Debian's containerd, or for newer kubelets, which need version 2, that of its Go module.
+build_containerd() {
+    export CLUSTER_CONTAINERD=
+    [ "$1" != 1.34 ] || return 0
+    CLUSTER_CONTAINERD=$CLUSTER_BINARIES/containerd
+    local module=github.com/containerd/containerd/v2 linker
+    linker="-X $module/version.Version=$(cd tests/cluster/containerd && go list -m -f '{{.Version}}' $module)"
+    timed "containerd for Kubernetes $1" go_build tests/cluster/containerd go.mod "$CLUSTER_CONTAINERD/" \
+        $module/cmd/containerd $module/cmd/containerd-shim-runc-v2 $module/cmd/ctr
+}
+
 # build_provider PROFILE: the provider and the emulator, as they are released or as the tests have built them.
 build_provider() {
     if [ "$1" = debug ]; then
@@ -80,6 +91,8 @@ build_charts() {
     local go_provider=github.com/Azure/secrets-store-csi-driver-provider-azure
     timed "Go provider" go_build tests/peer go.mod "$CLUSTER_BINARIES/provider-go" $go_provider/cmd
     copy_chart tests/peer go.mod $go_provider charts/csi-secrets-store-provider-azure go-provider
+    (cd tests/peer && cp "$(go list -m -f '{{.Dir}}' $go_provider)/deployment/provider-azure-installer.yaml" \
+        "$CLUSTER_CHARTS/go-provider.yaml")
     copy_chart tests/driver driver-v1.5.mod sigs.k8s.io/secrets-store-csi-driver charts/secrets-store-csi-driver driver-1.5.6
     copy_chart tests/external-secrets go.mod github.com/external-secrets/external-secrets config/crds/bases external-secrets
     mkdir -p "$CLUSTER_CHARTS/go-provider/charts"
@@ -100,9 +113,20 @@ build_workloads() {
     timed "Velero's credential loader" go_build tests/cluster/velero go.mod "$CLUSTER_BINARIES/velero-credentials" .
 }
 
-# Every hierarchy of version 1 in which kubelet makes cgroups.
+# The hierarchies in which kubelet and the container runtime make cgroups.
 cgroup_hierarchies() {
-    awk '$9 == "cgroup" || $8 == "cgroup" { print $5 }' /proc/self/mountinfo
+    awk '{ for (field = 7; $field != "-"; field++); if ($(field + 1) ~ /^cgroup2?$/) print $5 }' /proc/self/mountinfo
+}
+
+# remove_stale_cgroups: those of nodes whose script was killed.
+remove_stale_cgroups() {
+    local hierarchy folder
+    for hierarchy in $(cgroup_hierarchies); do
+        for folder in "$hierarchy"/keyvault-csi-cluster-*; do
+            [ -d "$folder" ] && ! kill -0 "${folder##*-}" 2> /dev/null || continue
+            remove_cgroups "/${folder##*/}"
+        done
+    done
 }
 
 make_cgroups() {

@@ -16,6 +16,18 @@ import (
 // providerImage is the provider's image of the scenarios: the one that examples/kind names.
 const providerImage = "docker.io/library/keyvault-csi-provider:kind"
 
+// The images of this provider that a platform team built, by the names that it gave to docs/install.md. They find the
+// emulated Azure by themselves, since neither the Go provider's chart nor its manifest has a value for environment
+// variables. The one of the Go provider does the same.
+const (
+	registry         = "registry.test/platform"
+	imageOfRegistry  = registry + "/keyvault-csi-provider"
+	versionOfRelease = "0.1.0"
+)
+
+// goProviderProgram is where the Go provider's Dockerfile puts it. Its chart mounts a folder on /provider.
+const goProviderProgram = "/bin/secrets-store-csi-driver-provider-azure"
+
 // certificateAuthorities are the machine's; the Dockerfile takes those of Alpine.
 const certificateAuthorities = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -26,7 +38,7 @@ func writeImages(c *cluster) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, chart := range []string{chartOfProvider, filepath.Join(c.charts, "go-provider"), chartOfDriver("v1.5.6")} {
+	for _, chart := range []string{chartOfProvider, chartOfDriver("v1.5.6"), filepath.Join(c.charts, "go-provider")} {
 		names, err := c.imagesOf(chart)
 		if err != nil {
 			return nil, err
@@ -104,9 +116,13 @@ func imageNamed(name string) (image.Image, error) {
 		}, nil
 	case "provider-azure":
 		return image.Image{
-			Names:      []string{name},
-			Files:      map[string]string{"/provider": filepath.Join(binaries, "provider-go"), certificateAuthorities: certificateAuthorities},
-			Entrypoint: []string{"/provider"},
+			Names: []string{name},
+			Files: map[string]string{
+				goProviderProgram:      filepath.Join(binaries, "provider-go"),
+				certificateAuthorities: certificateAuthorities,
+			},
+			Entrypoint:  []string{goProviderProgram},
+			Environment: azureEnvironment(),
 		}, nil
 	case "keyvault-csi-provider":
 		return image.Provider(environment("KEYVAULT_CSI_PROVIDER"), name, providerImage)
@@ -124,6 +140,11 @@ func workloadImages() ([]image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	platform, err := image.Provider(environment("KEYVAULT_CSI_PROVIDER"), imageOfRegistry+":"+versionOfRelease)
+	if err != nil {
+		return nil, err
+	}
+	platform.Environment = azureEnvironment()
 	pause := image.Image{
 		Names:      []string{node.Pause},
 		Files:      map[string]string{"/pause": filepath.Join(environment("CLUSTER_BINARIES"), "pause")},
@@ -134,7 +155,7 @@ func workloadImages() ([]image.Image, error) {
 		Files:      map[string]string{"/velero-credentials": filepath.Join(environment("CLUSTER_BINARIES"), "velero-credentials")},
 		Entrypoint: []string{"/velero-credentials"},
 	}
-	return []image.Image{pause, busybox, emulator, velero}, nil
+	return []image.Image{pause, busybox, emulator, platform, velero}, nil
 }
 
 // withBusybox adds busybox and a link for each of its commands.

@@ -61,7 +61,7 @@ func rotates(t *testing.T, wanted ...installation) {
 	}
 }
 
-func TestAnOptionalObjectThatIsDeletedLeavesTheVolumeAndTheOthersStay(t *testing.T) {
+func TestAnOptionalObjectThatIsDisabledLeavesTheVolumeAndTheOthersStay(t *testing.T) {
 	notCore(t)
 	s := begin(t, standard(rotating))
 	s.namespace("rotation")
@@ -73,7 +73,7 @@ func TestAnOptionalObjectThatIsDeletedLeavesTheVolumeAndTheOthersStay(t *testing
 	pod := s.startPod("rotation", "app", "app", "class")
 	pod.ready()
 	pod.reads("/secrets/passing", "here for now")
-	s.azure.deleteSecret(t, "rotation", "passing")
+	s.azure.disableSecret(t, "rotation", "passing")
 	s.until(func() error {
 		if files := pod.exec("ls", "/secrets"); files != "constant\n" {
 			return fmt.Errorf("the volume holds %q", files)

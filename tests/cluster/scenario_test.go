@@ -25,15 +25,17 @@ type scenario struct {
 	// expected matches the warnings that the provider should log in this scenario.
 	expected   []*regexp.Regexp
 	namespaces []string
-	begin      time.Time
+	// versions are the drivers, and the Go provider, that the scenario has had.
+	versions []string
 }
 
 // start begins a scenario on the node with these releases installed, and no other. At its end nothing of it may be left: no pod, no
 // volume mounted below kubelet's folder, and no warning in the provider's log that the scenario does not expect.
 func begin(t *testing.T, wanted ...installation) *scenario {
 	t.Helper()
-	s := &scenario{cluster: the, t: t, begin: time.Now()}
+	s := &scenario{cluster: the, t: t}
 	the.provider(t, wanted...)
+	s.noteVersions()
 	mark := the.logs.mark()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -42,6 +44,7 @@ func begin(t *testing.T, wanted ...installation) *scenario {
 		s.deleteNamespaces()
 		s.checkUnmounted()
 		s.checkLog(the.logs.since(mark, providerPods))
+		s.record()
 	})
 	return s
 }

@@ -210,7 +210,7 @@ func (a *azure) setSecrets(values map[string]string) error {
 	}
 	for place, value := range values {
 		vault, name, _ := strings.Cut(place, "/")
-		body, err := json.Marshal(map[string]string{"value": value})
+		body, err := json.Marshal(map[string]any{"value": value, "tags": tags})
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func convert(c *testCase, folder string) (*converted, error) {
 		return nil, fmt.Errorf("convert %s: %w\n%s", c.file, err, said.String())
 	}
 	made := &converted{lost: map[string][]loss{}}
-	if made.objects, err = parse(out.String()); err != nil {
+	if made.objects, err = parse(reachable(out.String())); err != nil {
 		return nil, fmt.Errorf("what convert made of %s: %w", c.file, err)
 	}
 	for _, match := range note.FindAllStringSubmatch(said.String(), -1) {
@@ -91,6 +91,9 @@ func without(es object, lost []loss) (object, map[string]bool) {
 		}
 		if strings.HasPrefix(loss.place, "spec.target.template.templateFrom") {
 			delete(template, "templateFrom")
+		}
+		if loss.place == "spec.target.template.type" {
+			delete(template, "type")
 		}
 	}
 	for field, indices := range gone {

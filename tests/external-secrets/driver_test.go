@@ -32,7 +32,7 @@ func mount(class object, login esv1.AzureAuthType, credentials *credentials, fol
 		return "", err
 	}
 	arguments := []string{"mount", manifest, "--target", target,
-		"--imds-endpoint", credentials.metadataService, "--allowed-vault-suffix", "privatelink.test"}
+		"--imds-endpoint", credentials.metadataService}
 	environment := append([]string{"AZURE_TENANT_ID=" + tenant}, credentials.environment...)
 	switch login {
 	case esv1.AzureWorkloadIdentity:

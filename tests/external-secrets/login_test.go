@@ -50,14 +50,10 @@ func newCluster(c *testCase, certificate *material) (*cluster, error) {
 			}
 		}
 	}
-	pem, err := certificate.pem()
-	if err != nil {
-		return nil, err
-	}
 	for _, es := range c.externalSecrets() {
 		for _, o := range c.objects {
 			if slices.Contains([]string{"SecretStore", "ClusterSecretStore"}, o.kind()) && o.isOperators() {
-				made.logIn(o, es.namespace(), pem)
+				made.logIn(o, es.namespace(), certificate.text())
 			}
 		}
 	}
@@ -78,13 +74,17 @@ func (k *cluster) logIn(store object, namespace, pem string) {
 	}
 	if reference := azure.at("serviceAccountRef"); text(reference, "name") != "" {
 		account := k.account(in(reference), text(reference, "name"))
-		if account.Annotations[clientAnnotation] == "" {
-			account.Annotations[clientAnnotation] = accountClient
+		client := principalClient
+		if !namesItsApplication(azure) {
+			if account.Annotations[clientAnnotation] == "" {
+				account.Annotations[clientAnnotation] = accountClient
+			}
+			if account.Annotations[tenantAnnotation] == "" && text(azure, "tenantId") == "" {
+				account.Annotations[tenantAnnotation] = tenant
+			}
+			client = account.Annotations[clientAnnotation]
 		}
-		if account.Annotations[tenantAnnotation] == "" && text(azure, "tenantId") == "" {
-			account.Annotations[tenantAnnotation] = tenant
-		}
-		k.allow(account.Annotations[clientAnnotation], subject(account.Namespace, account.Name))
+		k.allow(client, subject(account.Namespace, account.Name))
 	}
 	values := map[string]string{
 		"clientId": principalClient, "clientSecret": principalSecret, "clientCertificate": pem, "tenantId": tenant,
@@ -104,11 +104,16 @@ func (k *cluster) logIn(store object, namespace, pem string) {
 	}
 }
 
-func (k *cluster) allow(client string, subjects_ ...string) {
+// namesItsApplication is whether a Secret holds the application of a store, and no annotation may.
+func namesItsApplication(azure object) bool {
+	return text(azure.at("authSecretRef", "clientId"), "name") != ""
+}
+
+func (k *cluster) allow(client string, accounts ...string) {
 	if k.clients[client] == nil {
 		k.clients[client] = subjects{}
 	}
-	for _, subject := range subjects_ {
+	for _, subject := range accounts {
 		k.clients[client][subject] = true
 	}
 }
@@ -138,10 +143,22 @@ func (k *cluster) client() client.Client {
 	return builder.Build()
 }
 
-// authType is how a store logs in.
+// authType is how a store logs in; the CRD has a default.
 func authType(store esv1.GenericStore) esv1.AzureAuthType {
-	if chosen := store.GetSpec().Provider.AzureKV.AuthType; chosen != nil {
-		return *chosen
+	return *store.GetSpec().Provider.AzureKV.AuthType
+}
+
+// azureSDKs are the provider's clients of Azure that can log in by a store: its usual one, and the newer one. The
+// usual one asks for a service principal's tokens where the emulator has nothing; the newer one does not read
+// the application of a service account from a Secret.
+func azureSDKs(store esv1.GenericStore) []bool {
+	azure := store.GetSpec().Provider.AzureKV
+	switch {
+	case authType(store) == esv1.AzureServicePrincipal:
+		return []bool{true}
+	case azure.AuthSecretRef != nil:
+		return []bool{false}
+	default:
+		return []bool{false, true}
 	}
-	return esv1.AzureServicePrincipal
 }

@@ -99,9 +99,9 @@ func parse(text string) ([]object, error) {
 
 // testCase is a folder of inputs for convert.
 type testCase struct {
-	name    string
-	folder  string
-	file    string
+	name string
+	file string
+	// text is the input as it is, and objects what is in it, with endpoints that the emulator serves.
 	text    string
 	objects []object
 }
@@ -122,9 +122,8 @@ func readCases(folder string) ([]*testCase, error) {
 		if err != nil {
 			return nil, err
 		}
-		inFolder := filepath.Dir(file)
-		read := &testCase{name: filepath.Base(inFolder), folder: inFolder, file: filepath.Base(file), text: reachable(string(text))}
-		if read.objects, err = parse(read.text); err != nil {
+		read := &testCase{name: filepath.Base(filepath.Dir(file)), file: filepath.Base(file), text: string(text)}
+		if read.objects, err = parse(reachable(read.text)); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		cases = append(cases, read)
@@ -132,9 +131,9 @@ func readCases(folder string) ([]*testCase, error) {
 	return cases, nil
 }
 
-// reachable moves private endpoints to the domain that the emulator serves.
+// reachable names vaults by their own host instead of that of a private endpoint, which the emulator lacks.
 func reachable(text string) string {
-	return strings.ReplaceAll(text, ".privatelink.example", ".privatelink.test")
+	return strings.ReplaceAll(text, ".privatelink.example", ".vault.azure.net")
 }
 
 func (c *testCase) externalSecrets() []object {

@@ -1,14 +1,16 @@
 package judge
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -60,25 +62,47 @@ func (m *material) pkcs12() (string, error) {
 	return base64.StdEncoding.EncodeToString(der), err
 }
 
-// pem is key and chain as PEM.
-func (m *material) pem() (string, error) {
-	var out bytes.Buffer
-	key, err := x509.MarshalPKCS8PrivateKey(m.key)
+// text is key and chain as PEM.
+func (m *material) text() string { return m.keyText() + m.chainText() }
+
+// keyText is the key as PEM of PKCS#8.
+func (m *material) keyText() string {
+	der, err := x509.MarshalPKCS8PrivateKey(m.key)
 	if err != nil {
-		return "", err
+		panic(err)
 	}
-	if err := pem.Encode(&out, &pem.Block{Type: "PRIVATE KEY", Bytes: key}); err != nil {
-		return "", err
-	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// chainText is the chain as PEM, leaf first.
+func (m *material) chainText() string {
+	var out strings.Builder
 	for _, certificate := range m.chain {
-		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}); err != nil {
-			return "", err
-		}
+		out.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
 	}
-	return out.String(), nil
+	return out.String()
 }
 
 // leaf is the first certificate as PEM.
 func (m *material) leaf() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.chain[0].Raw}))
+}
+
+// privateKey is the RSA key in a PEM text, however it is encoded.
+func privateKey(text []byte) (*rsa.PrivateKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no PEM")
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := key.(*rsa.PrivateKey); ok {
+		return key, nil
+	}
+	return nil, fmt.Errorf("the key is a %T", key)
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // need is what an object of a vault must be for the inputs to make sense.
@@ -18,9 +20,18 @@ type need struct {
 	base64 bool
 	// pkcs12 is a certificate's secret that a template takes apart, or a key's name announces.
 	pkcs12 bool
+	// certificate is which part of the certificate a secret holds as PEM, by the key of the Secret.
+	certificate string
 	// fields of a JSON value, as paths.
 	fields []string
 }
+
+const (
+	// Names of objects that are what the name says, whatever the inputs do with them.
+	backedByPEM    = "backed-by-pem"
+	backedByPKCS12 = "backed-by-pkcs12"
+	absent         = "absent"
+)
 
 // needs are those of all cases, by vault and name in lower case: "shop-vault/site".
 type needs map[string]*need
@@ -44,10 +55,13 @@ func (n needs) collect(c *testCase) {
 			}
 			wanted.base64 = wanted.base64 || strings.HasPrefix(text(reference, "decodingStrategy"), "Base64")
 			wanted.pkcs12 = wanted.pkcs12 || bundle.MatchString(secretKey)
+			if text(es.at("spec", "target", "template"), "type") == string(corev1.SecretTypeTLS) && len(templates) == 0 {
+				wanted.certificate = secretKey
+			}
 			if version := text(reference, "version"); version != "" {
 				wanted.versions = append(wanted.versions, version)
 			}
-			if property := text(reference, "property"); property != "" {
+			if property := text(reference, "property"); property != "" && text(reference, "metadataPolicy") != "Fetch" {
 				wanted.fields = append(wanted.fields, property)
 			}
 			for _, template := range templates {
@@ -84,7 +98,7 @@ func (n needs) named(c *testCase, es, element object, key string) *need {
 		return nil
 	}
 	vault := vaultOf(c, es, element)
-	if vault == "" {
+	if vault == "" || name == absent {
 		return nil
 	}
 	place := strings.ToLower(vault + "/" + name)
@@ -93,6 +107,12 @@ func (n needs) named(c *testCase, es, element object, key string) *need {
 	}
 	if kind != "secret" {
 		n[place].kind = kind
+	}
+	switch name {
+	case backedByPEM:
+		n[place].kind, n[place].certificate = "cert", corev1.TLSCertKey
+	case backedByPKCS12:
+		n[place].kind = "cert"
 	}
 	return n[place]
 }

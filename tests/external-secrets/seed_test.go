@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 const (
@@ -23,6 +25,9 @@ const (
 	podNamespace = "judge"
 	podAccount   = "pod"
 )
+
+// tags are those of every secret.
+var tags = map[string]string{"owner": "team-a"}
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
@@ -90,6 +95,15 @@ func subject(namespace, account string) string {
 func (n *need) seeded(name, place, pfx string, certificate *material) (string, map[string]any) {
 	object := map[string]any{"name": name}
 	switch {
+	case n.kind == "cert" && n.certificate != "":
+		object["pem"] = certificate.text()
+		return "certificates", object
+	case n.certificate == corev1.TLSCertKey:
+		object["value"] = certificate.chainText()
+		return "secrets", object
+	case n.certificate == corev1.TLSPrivateKeyKey:
+		object["value"] = certificate.keyText()
+		return "secrets", object
 	case n.kind == "cert" || n.pkcs12:
 		object["pfx"], object["cer"] = pfx, certificate.leaf()
 		return "certificates", object
@@ -97,7 +111,7 @@ func (n *need) seeded(name, place, pfx string, certificate *material) (string, m
 		object["kty"] = "RSA"
 		return "keys", object
 	}
-	object["tags"] = map[string]string{"owner": "team-a"}
+	object["tags"] = tags
 	var versions []any
 	for _, version := range slices.Compact(slices.Sorted(slices.Values(n.versions))) {
 		versions = append(versions, map[string]any{

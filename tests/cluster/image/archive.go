@@ -27,6 +27,8 @@ type Image struct {
 	Folders    map[string]int64
 	Entrypoint []string
 	Command    []string
+	// Environment holds NAME=VALUE.
+	Environment []string
 	// User is a number, or USER:GROUP in numbers; empty is root.
 	User string
 }
@@ -62,7 +64,7 @@ func (i Image) Write(file string) error {
 	}
 	var config configuration
 	config.Architecture, config.OS = "amd64", "linux"
-	config.Config.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	config.Config.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, i.Environment...)
 	config.Config.Entrypoint, config.Config.Cmd, config.Config.User = i.Entrypoint, i.Command, i.User
 	config.RootFS.Type, config.RootFS.DiffIDs = "layers", []string{"sha256:" + digest}
 	configText, err := json.Marshal(config)

@@ -50,6 +50,12 @@ func (n *Node) startContainerd() error {
 			return err
 		}
 	}
+	if n.options.Containerd != "" {
+		// containerd looks for its shim in the PATH.
+		if err := os.Setenv("PATH", n.options.Containerd+":"+os.Getenv("PATH")); err != nil {
+			return err
+		}
+	}
 	if err := n.run("containerd", func() error { return n.ctr("version") },
 		n.containerdProgram("containerd"), "--config="+configuration); err != nil {
 		return err
@@ -62,7 +68,7 @@ func (n *Node) startContainerd() error {
 	return nil
 }
 
-// LoadImages loads docker archives into the container runtime.
+// ctr runs containerd's own client in the namespace of Kubernetes.
 func (n *Node) ctr(arguments ...string) error {
 	return command(n.containerdProgram("ctr"), append([]string{"--address", containerdSocket, "--namespace", "k8s.io"}, arguments...)...)
 }

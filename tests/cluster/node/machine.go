@@ -15,8 +15,10 @@ const (
 	gateway        = "192.168.77.1"
 	ServiceAddress = "10.96.0.1"
 	serviceRange   = "10.96.0.0/16"
-	podRange       = "10.244.0.0/16"
-	podGateway     = "10.244.0.1"
+	// MetadataAddress is where a node of Azure asks for its identity's tokens.
+	MetadataAddress = "169.254.169.254"
+	podRange        = "10.244.0.0/16"
+	podGateway      = "10.244.0.1"
 )
 
 // KubeletRoot is where the charts of the driver and of the provider expect kubelet's folder.
@@ -90,6 +92,7 @@ func setUpNetwork() error {
 	for _, arguments := range [][]string{
 		{"link", "set", "lo", "up"},
 		{"address", "add", ServiceAddress + "/32", "dev", "lo"},
+		{"address", "add", MetadataAddress + "/32", "dev", "lo"},
 		{"link", "add", "node", "type", "veth", "peer", "name", "outside"},
 		{"address", "add", Address + "/24", "dev", "node"},
 		{"link", "set", "node", "up"},

@@ -29,6 +29,8 @@ pub use changes::ChangeError;
 /// How an emulator runs.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Whether it may listen on addresses that are not loopback, where others can read its secrets.
+    pub allow_non_loopback: bool,
     /// Where it serves TLS; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where it serves `CONNECT`; port 0 takes a free one.
@@ -61,6 +63,7 @@ impl Default for Options {
     fn default() -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
+            allow_non_loopback: false,
             listen: loopback,
             proxy_listen: loopback,
             imds_listen: loopback,
@@ -77,8 +80,11 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// What is meant for tests must not be reached from elsewhere.
-    #[error("{0} is no loopback address")]
+    /// The address is not a loopback address, and [`Options::allow_non_loopback`] is not set.
+    #[error(
+        "{0} is not a loopback address: others could reach the emulator and read its secrets; \
+         in a test cluster, set --allow-non-loopback"
+    )]
     NotLoopback(SocketAddr),
     /// The address is taken, say.
     #[error("cannot listen on {address}: {source}")]
@@ -119,11 +125,11 @@ impl Emulator {
     /// Starts with these options.
     pub async fn start_with(seed: Seed, options: Options) -> Result<Self, StartError> {
         seed.check()?;
-        let (listener, address) = bind(options.listen).await?;
-        let (proxy_listener, proxy_address) = bind(options.proxy_listen).await?;
-        let (imds_listener, imds_address) = bind(options.imds_listen).await?;
+        let (listener, address) = bind(options.listen, options.allow_non_loopback).await?;
+        let (proxy_listener, proxy_address) = bind(options.proxy_listen, options.allow_non_loopback).await?;
+        let (imds_listener, imds_address) = bind(options.imds_listen, options.allow_non_loopback).await?;
         let admin = match options.admin_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address, options.allow_non_loopback).await?),
             None => None,
         };
 
@@ -262,8 +268,8 @@ impl fmt::Debug for Emulator {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    if !address.ip().is_loopback() {
+async fn bind(address: SocketAddr, allow_non_loopback: bool) -> Result<(TcpListener, SocketAddr), StartError> {
+    if !allow_non_loopback && !address.ip().is_loopback() {
         return Err(StartError::NotLoopback(address));
     }
     let failed = |source| StartError::Listen { address, source };

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -57,12 +57,23 @@ pub(crate) struct TokenRequest<'a> {
     pub(crate) tenant: &'a str,
     /// The URL that was asked, without query.
     pub(crate) endpoint: String,
+    /// Which of Entra's token endpoints it is for.
+    pub(crate) version: EndpointVersion,
     /// Whether it came through the cluster's token proxy.
     pub(crate) at_token_proxy: bool,
     /// What Entra takes for the time.
     pub(crate) now: OffsetDateTime,
     /// The form.
     pub(crate) body: &'a [u8],
+}
+
+/// Entra's token endpoints. They differ in how a client names the resource, and in the form of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndpointVersion {
+    /// `/<tenant>/oauth2/token` with `resource`, as older client libraries use it.
+    V1,
+    /// `/<tenant>/oauth2/v2.0/token` with `scope`.
+    V2,
 }
 
 /// An access token that was just given out.
@@ -187,20 +198,14 @@ impl Entra {
             return Err(Refusal::GrantType(grant_type.clone()));
         }
         let client_id = field("client_id")?;
-        let scope = field("scope")?;
-        let Some(resource) = scope.strip_suffix("/.default") else {
-            return Err(Refusal::Scope(scope.clone()));
+        let resource = match request.version {
+            EndpointVersion::V1 => field("resource")?,
+            EndpointVersion::V2 => scoped_resource(field("scope")?)?,
         };
         let client = self.client(client_id)?;
         authenticate(&client, issuer, request, &form)?;
-        let Granted { token, seconds } = self.grant(client_id, resource)?;
-        let body = json!({
-            "token_type": "Bearer",
-            "expires_in": seconds,
-            "ext_expires_in": seconds,
-            "access_token": token,
-        });
-        Ok(reply::json(StatusCode::OK, &body))
+        let granted = self.grant(client_id, resource)?;
+        Ok(reply::json(StatusCode::OK, &answer(request, resource, &granted)))
     }
 
     /// Gives out an access token.
@@ -229,6 +234,42 @@ impl Entra {
             client_id: client_id.to_owned(),
             tenant: self.tenant.clone(),
         })
+    }
+}
+
+/// The scopes of OpenID Connect that client libraries add to the resource's.
+const OPENID_SCOPES: [&str; 4] = ["openid", "offline_access", "profile", "email"];
+
+/// The resource of a scope such as `https://vault.azure.net/.default openid profile`.
+fn scoped_resource(scope: &str) -> Result<&str, Refusal> {
+    let mut others = scope.split_ascii_whitespace().filter(|part| !OPENID_SCOPES.contains(part));
+    match (others.next().and_then(|first| first.strip_suffix("/.default")), others.next()) {
+        (Some(resource), None) => Ok(resource),
+        _ => Err(Refusal::Scope(scope.to_owned())),
+    }
+}
+
+fn answer(request: &TokenRequest<'_>, resource: &str, Granted { token, seconds }: &Granted) -> Value {
+    match request.version {
+        // All numbers are text there.
+        EndpointVersion::V1 => {
+            let now = request.now.unix_timestamp();
+            json!({
+                "token_type": "Bearer",
+                "expires_in": seconds.to_string(),
+                "ext_expires_in": seconds.to_string(),
+                "expires_on": now.saturating_add_unsigned(*seconds).to_string(),
+                "not_before": now.to_string(),
+                "resource": resource,
+                "access_token": token,
+            })
+        }
+        EndpointVersion::V2 => json!({
+            "token_type": "Bearer",
+            "expires_in": seconds,
+            "ext_expires_in": seconds,
+            "access_token": token,
+        }),
     }
 }
 

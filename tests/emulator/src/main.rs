@@ -29,6 +29,11 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     seed: PathBuf,
 
+    /// Listen on addresses that are not loopback as well. Anyone who can reach them can read the seed's secrets: for
+    /// test clusters only.
+    #[arg(long)]
+    allow_non_loopback: bool,
+
     /// Where to serve TLS; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -111,6 +116,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let seed = Seed::from_yaml(&read(&arguments.seed)?)
         .map_err(|source| Failure::Seed { path: arguments.seed.clone(), source })?;
     let options = Options {
+        allow_non_loopback: arguments.allow_non_loopback,
         listen: arguments.listen,
         proxy_listen: arguments.proxy_listen,
         imds_listen: arguments.imds_listen,

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use crate::entra::EndpointVersion::{self, V1, V2};
 use crate::fault::Service;
 use crate::hosts::{self, Role};
 use crate::record::RequestKind;
@@ -22,7 +23,7 @@ pub(crate) enum Entrance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation<'a> {
     /// Exchange an assertion for an access token.
-    Token { tenant: &'a str },
+    Token { tenant: &'a str, version: EndpointVersion },
     /// A tenant's discovery document.
     TenantDiscovery { tenant: &'a str },
     /// The keys that a tenant's access tokens are signed with.
@@ -116,8 +117,9 @@ fn by_host<'a>(host: &'a str, method: &Method, segments: &[&'a str]) -> (Service
 fn entra<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     match (method.as_str(), segments) {
         ("POST", [tenant, "oauth2", "v2.0", "token"] | [tenant @ "adfs", "oauth2", "token"]) => {
-            Some(Operation::Token { tenant })
+            Some(Operation::Token { tenant, version: V2 })
         }
+        ("POST", [tenant, "oauth2", "token"]) => Some(Operation::Token { tenant, version: V1 }),
         ("GET", [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
             Some(Operation::TenantDiscovery { tenant })
         }
@@ -130,7 +132,7 @@ fn entra<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
 /// The cluster's token proxy keeps the end of the path and has a prefix of its own.
 fn token_proxy<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     match (method.as_str(), segments) {
-        ("POST", [.., tenant, "oauth2", "v2.0", "token"]) => Some(Operation::Token { tenant }),
+        ("POST", [.., tenant, "oauth2", "v2.0", "token"]) => Some(Operation::Token { tenant, version: V2 }),
         _ => None,
     }
 }
@@ -185,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_cloud_host_serves_its_own_paths_and_a_loopback_name_serves_all() {
-        let token = Some(Operation::Token { tenant: "t" });
+        let token = Some(Operation::Token { tenant: "t", version: V2 });
         let path = "/t/oauth2/v2.0/token";
         assert_eq!(at("login.microsoftonline.com", &Method::POST, path), (Service::Entra, token));
         assert_eq!(at("localhost", &Method::POST, path), (Service::Entra, token));
@@ -199,9 +201,10 @@ mod tests {
 
     #[test]
     fn ad_fs_serves_its_token_endpoint_under_both_paths() {
-        let token = Some(Operation::Token { tenant: "adfs" });
+        let token = Some(Operation::Token { tenant: "adfs", version: V2 });
         assert_eq!(at("adfs.stack.test", &Method::POST, "/adfs/oauth2/token"), (Service::Entra, token));
         assert_eq!(at("adfs.stack.test", &Method::POST, "/adfs/oauth2/v2.0/token"), (Service::Entra, token));
-        assert_eq!(at("adfs.stack.test", &Method::POST, "/other/oauth2/token"), (Service::Entra, None));
+        let legacy = Some(Operation::Token { tenant: "other", version: V1 });
+        assert_eq!(at("adfs.stack.test", &Method::POST, "/other/oauth2/token"), (Service::Entra, legacy));
     }
 }

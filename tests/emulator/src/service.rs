@@ -172,11 +172,15 @@ impl Shared {
 
     fn entra(&self, head: &Head<'_>, body: &[u8]) -> Reply {
         let answer = match head.operation {
-            Some(Operation::Token { tenant }) => {
-                let endpoint = format!("https://{}{}", head.authority, head.path);
-                let at_token_proxy = head.entrance == Entrance::TokenProxy;
-                let request =
-                    TokenRequest { tenant, endpoint, at_token_proxy, now: self.now(head.service), body };
+            Some(Operation::Token { tenant, version }) => {
+                let request = TokenRequest {
+                    tenant,
+                    version,
+                    endpoint: format!("https://{}{}", head.authority, head.path),
+                    at_token_proxy: head.entrance == Entrance::TokenProxy,
+                    now: self.now(head.service),
+                    body,
+                };
                 self.entra.exchange(&self.issuer, &request)
             }
             Some(Operation::TenantDiscovery { tenant }) => entra::tenant(&self.entra, head.authority, tenant),

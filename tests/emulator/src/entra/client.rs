@@ -77,10 +77,12 @@ impl Client {
     }
 }
 
-/// `x5t#S256`, or the older `x5t` (RFC 7515 section 4.1); some clients pad them.
+/// `x5t#S256`, or the older `x5t` (RFC 7515 section 4.1). Some clients pad them, and Microsoft's library for Go
+/// writes them in the standard alphabet of base64.
 fn thumbprint(header: &Header) -> Option<Vec<u8>> {
     let text = header.x5t_s256.as_ref().or(header.x5t.as_ref())?;
-    BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok()
+    let text = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
 fn is_signed(assertion: &str, header: &Header, certificate: &X509) -> bool {
@@ -97,4 +99,17 @@ fn is_signed(assertion: &str, header: &Header, certificate: &X509) -> bool {
     DecodingKey::from_rsa_components(&number(n), &number(e))
         .and_then(|key| jsonwebtoken::decode::<Value>(assertion, &key, &validation))
         .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thumbprint_is_read_in_both_alphabets_of_base64() {
+        for text in ["-_8", "-_8=", "+/8", "+/8="] {
+            let header = Header { x5t_s256: Some(text.to_owned()), ..Header::default() };
+            assert_eq!(thumbprint(&header), Some(vec![0xfb, 0xff]), "{text}");
+        }
+    }
 }

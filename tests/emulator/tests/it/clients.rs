@@ -109,6 +109,47 @@ async fn a_client_secret_gets_a_token_and_a_wrong_or_expired_one_is_refused() {
 }
 
 #[tokio::test]
+async fn a_scope_names_one_resource_and_may_add_those_of_openid_connect() {
+    let azure = Azure::seeded(SECRETS).await;
+    let ask = async |scope: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", APP),
+            ("client_secret", "s3cr~t"),
+            ("scope", scope),
+        ];
+        azure.client.post(endpoint()).form(&form).send().await.unwrap()
+    };
+    // As Go's azidentity sends it.
+    let go = format!("{VAULT_SCOPE} openid offline_access profile");
+    for scope in [VAULT_SCOPE, &go, &format!("openid {VAULT_SCOPE}")] {
+        assert_eq!(ask(scope).await.status(), 200, "{scope}");
+    }
+    let two = format!("{VAULT_SCOPE} https://graph.microsoft.com/.default");
+    for scope in ["openid profile", "https://vault.azure.net", &two, &format!("{VAULT_SCOPE} User.Read"), ""] {
+        let expected = (400, "invalid_scope".to_owned(), 1_002_012);
+        assert_eq!(refused(ask(scope).await).await, expected, "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_version_of_the_token_endpoint_takes_a_resource_and_answers_with_text() {
+    let azure = Azure::seeded(SECRETS).await;
+    let ask = async |parameters: &[(&str, &str)]| {
+        let mut form = vec![("grant_type", "client_credentials"), ("client_id", APP), ("client_secret", "s3cr~t")];
+        form.extend_from_slice(parameters);
+        azure.client.post(endpoint().replace("/v2.0", "")).form(&form).send().await.unwrap()
+    };
+    let answer: Value = ask(&[("resource", "https://vault.azure.net")]).await.json().await.unwrap();
+    let number = |name: &str| answer[name].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(answer["resource"], "https://vault.azure.net");
+    assert_eq!(number("expires_on"), number("not_before") + number("expires_in"));
+    assert!(answer["access_token"].is_string(), "{answer}");
+    let missing = (400, "invalid_request".to_owned(), 900_144);
+    assert_eq!(refused(ask(&[("scope", VAULT_SCOPE)]).await).await, missing);
+}
+
+#[tokio::test]
 async fn an_assertion_that_a_registered_certificate_signed_gets_a_token() {
     let holder = Holder::new(OffsetDateTime::now_utc() + Duration::DAY);
     let azure = azure_with(&[&holder]).await;

@@ -112,6 +112,23 @@ async fn an_address_beyond_loopback_is_refused() {
     let options = Options { listen: ([0, 0, 0, 0], 0).into(), ..Options::default() };
     let error = Emulator::start_with(Seed::default(), options).await.unwrap_err();
     assert!(matches!(error, StartError::NotLoopback(_)), "{error}");
+    assert!(error.to_string().contains("--allow-non-loopback"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_beyond_loopback_is_served_where_the_options_allow_it() {
+    let everywhere = ([0, 0, 0, 0], 0).into();
+    let options = Options {
+        allow_non_loopback: true,
+        listen: everywhere,
+        proxy_listen: everywhere,
+        imds_listen: everywhere,
+        admin_listen: Some(everywhere),
+        ..Options::default()
+    };
+    let azure = Azure::holding(Seed::default(), options).await;
+    let answer = azure.client.get("https://oidc.emulator.test/openid/v1/jwks").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]

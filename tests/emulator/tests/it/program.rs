@@ -129,7 +129,7 @@ fn a_wrong_fault_is_refused_with_its_place_and_its_mend() {
 fn it_refuses_a_wrong_seed_and_an_address_beyond_loopback() {
     for (seed, listen, words) in [
         ("vaults: [{nom: my-vault}]", "127.0.0.1:0", "nom"),
-        ("vaults: []", "0.0.0.0:0", "0.0.0.0:0 is no loopback address"),
+        ("vaults: []", "0.0.0.0:0", "set --allow-non-loopback"),
     ] {
         let scratch = Scratch::new("refuses");
         std::fs::write(scratch.file("env"), "left behind").unwrap();
