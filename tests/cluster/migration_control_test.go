@@ -17,7 +17,7 @@ func TestDriverAndOperatorOverwriteEachOthersMarksOnASecretThatBothMake(t *testi
 	m.applyConverted()
 	m.watch.comes(m.s, before, "Secret database", "owners []", "labels [secrets-store.csi.k8s.io/managed]")
 	between := m.watch.seen()
-	m.setValuesOfBoth("second")
+	m.setNext("second")
 	m.watch.comes(m.s, between, "Secret database", "ExternalSecret", operatorManaged)
 }
 
@@ -26,7 +26,7 @@ func TestDriver15LeavesTheOperatorsSecretAloneAndItGoesWithTheExternalSecret(t *
 	m := begin(t, syncing15()...).startShop()
 	before := m.watch.seen()
 	m.applyConverted()
-	m.setValuesOfBoth("second")
+	m.setNext("second")
 	m.watch.comes(m.s, before, "Secret database", `"second"`)
 	m.watch.hasNone(before, "secrets-store.csi.k8s.io")
 	m.run("kubectl delete externalsecret database --namespace shop")
@@ -44,11 +44,4 @@ func (m *shop) applyConverted() {
 	m.s.t.Helper()
 	m.run(append(shellBlocks(m.s.t, migrationGuide, "### 1. Prepare"),
 		shellBlocks(m.s.t, migrationGuide, "### 3. The driver takes the Secret over")...)...)
-}
-
-// setValuesOfBoth writes new versions, which driver and operator may each write to the Secrets.
-func (m *shop) setValuesOfBoth(value string) {
-	m.s.t.Helper()
-	m.watch.accept(append(slices.Clone(m.watch.accepts()), value)...)
-	m.setValues(value)
 }

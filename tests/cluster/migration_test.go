@@ -39,9 +39,17 @@ func TestTheGuideMovesSecretsFromTheOperatorToTheDriver15AndBackWithoutLosingOne
 // migrates follows the guide's commands, while every change of the Secrets is watched and pods are created without a pause.
 func migrates(s *scenario) {
 	m := s.startShop()
+	s.t.Cleanup(m.watch.check)
 	readers := m.startReaders()
 	readers.atLeast(2)
+	m.toTheDriver(readers)
+	m.backToTheOperator(readers)
+	readers.stop()
+}
 
+func (m *shop) toTheDriver(readers *readers) {
+	s := m.s
+	s.t.Helper()
 	m.run(shellBlocks(s.t, migrationGuide, "### 1. Prepare")...)
 	for _, externalSecret := range externalSecrets() {
 		m.run(m.commandsFor(externalSecret, shellBlocks(s.t, migrationGuide, "### 2. The operator gives the Secret up"))...)
@@ -56,25 +64,36 @@ func migrates(s *scenario) {
 	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheDriver(secret) })
 	}
-	m.changesTo("second", readers)
-	m.watch.hasNone(givenUp, operatorMarks...)
-
+	readers.atLeast(2)
+	// Until each volume has the new value, the driver may write the old one to the Secret as well.
 	readers.mount(false)
+	m.setNext("second")
+	s.until(func() error { return m.filesHold("second") })
+	m.holds("second", readers)
+	m.watch.hasNone(givenUp, operatorMarks...)
+}
+
+func (m *shop) backToTheOperator(readers *readers) {
+	s := m.s
+	s.t.Helper()
 	rollback := shellBlocks(s.t, migrationGuide, "## Back to the operator")
 	for _, externalSecret := range externalSecrets() {
 		m.run(m.commandsFor(externalSecret, rollback[:1])...)
 	}
-	givenUp = m.watch.loses(s, secretNames(), driverMarks...)
+	givenUp := m.watch.loses(s, secretNames(), driverMarks...)
 	readers.atLeast(2)
-	all := "secretproviderclass " + strings.Join(append(externalSecrets(), "settings"), " ")
-	m.run(strings.Replace(rollback[1], "secretproviderclass database", all, 1))
+	const example = "secretproviderclass database "
+	if !strings.Contains(rollback[1], example) {
+		s.t.Fatalf("the guide's commands delete no %s:\n%s", example, rollback[1])
+	}
+	all := "secretproviderclass " + strings.Join(append(externalSecrets(), "settings"), " ") + " "
+	m.run(strings.Replace(rollback[1], example, all, 1))
 	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheOperator(secret) })
 	}
-	m.changesTo("third", readers)
-	readers.stop()
+	m.setNext("third")
+	m.holds("third", readers)
 	m.watch.hasNone(givenUp, driverMarks...)
-	m.watch.check()
 	pod := s.kubectl("get", "deployment", "shop", "--namespace=shop", "--output=jsonpath={range .spec.template.spec}"+
 		"{.serviceAccountName} {.volumes[*].secret.secretName} {.volumes[*].csi}{end}")
 	if pod = strings.TrimSpace(pod); pod != "default settings" {
@@ -184,12 +203,16 @@ func (m *shop) marks(secret string) (owners, labels string, err error) {
 	return owners, labels, err
 }
 
-// changesTo writes new versions, waits until they are in the Secrets, and then accepts no other value in a new pod.
-func (m *shop) changesTo(value string, readers *readers) {
+// setNext writes new versions. From now on the Secrets may hold these values as well.
+func (m *shop) setNext(value string) {
 	m.s.t.Helper()
-	before := m.watch.accepts()
-	m.watch.accept(append(slices.Clone(before), value)...)
+	m.watch.accept(append(slices.Clone(m.watch.accepts()), value)...)
 	m.setValues(value)
+}
+
+// holds waits until the Secrets hold a value. From now on they may hold no other, and pods read it.
+func (m *shop) holds(value string, readers *readers) {
+	m.s.t.Helper()
 	for _, secret := range secretNames() {
 		want := map[string]string{"password": value}
 		if secret == "database" {
@@ -199,4 +222,24 @@ func (m *shop) changesTo(value string, readers *readers) {
 	}
 	m.watch.accept(value)
 	readers.atLeast(2)
+}
+
+// filesHold checks the volumes of the Deployment's pods.
+func (m *shop) filesHold(value string) error {
+	pods, err := m.s.Kubectl("", "get", "pods", "--namespace=shop", "--selector=app=shop", "--output=jsonpath={.items[*].metadata.name}")
+	if err != nil {
+		return err
+	}
+	want := strings.Repeat(value, len(migrated))
+	for _, pod := range strings.Fields(pods) {
+		got, err := m.s.Kubectl("", "exec", "--namespace=shop", pod, "--", "sh", "-c",
+			"cd /mnt/secrets-store && cat "+strings.Join(externalSecrets(), "/password ")+"/password")
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return fmt.Errorf("the volumes of pod %s hold %q, want %q", pod, got, want)
+		}
+	}
+	return nil
 }
