@@ -64,7 +64,7 @@ func (m *shop) toTheDriver(readers *readers) {
 	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheDriver(secret) })
 	}
-	readers.atLeast(2)
+	readers.atLeastMounting(2)
 	// Until each volume has the new value, the driver may write the old one to the Secret as well.
 	readers.mount(false)
 	m.setNext("second")
@@ -81,7 +81,10 @@ func (m *shop) backToTheOperator(readers *readers) {
 		m.run(m.commandsFor(externalSecret, rollback[:1])...)
 	}
 	givenUp := m.watch.loses(s, secretNames(), driverMarks...)
-	readers.atLeast(2)
+	// A pod that mounts a class makes the driver write its Secrets.
+	readers.mount(true)
+	readers.atLeastMounting(2)
+	readers.mount(false)
 	const example = "secretproviderclass database "
 	if !strings.Contains(rollback[1], example) {
 		s.t.Fatalf("the guide's commands delete no %s:\n%s", example, rollback[1])

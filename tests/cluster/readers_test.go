@@ -10,9 +10,11 @@ import (
 
 // readers creates pods that take variables from the Secrets, one after another, until it is stopped.
 type readers struct {
-	m        *shop
-	stopped  atomic.Bool
-	ready    atomic.Int64
+	m       *shop
+	stopped atomic.Bool
+	ready   atomic.Int64
+	// mounted counts those of them that mounted a class.
+	mounted  atomic.Int64
 	workers  sync.WaitGroup
 	mutex    sync.Mutex
 	failures []string
@@ -55,7 +57,8 @@ func (r *readers) onePod(mayMount bool, name string) error {
 		r.mountLock.Lock()
 		defer r.mountLock.Unlock()
 	}
-	if !mayMount || !r.mounts {
+	mounts := mayMount && r.mounts
+	if !mounts {
 		manifest, _, _ = strings.Cut(manifest, "    volumeMounts:")
 	}
 	kubectl := r.m.s.cluster.Kubectl
@@ -76,16 +79,24 @@ func (r *readers) onePod(mayMount bool, name string) error {
 			return fmt.Errorf("pod %s reads %q, want values among %q", name, values, accepted)
 		}
 	}
+	if mounts {
+		r.mounted.Add(1)
+	}
 	_, err = kubectl("", "delete", "pod", name, "--namespace=shop", "--wait=false")
 	return err
 }
 
 // atLeast waits until this many more pods have started from now on.
-func (r *readers) atLeast(more int64) {
+func (r *readers) atLeast(more int64) { r.m.s.t.Helper(); r.more(&r.ready, more) }
+
+// atLeastMounting waits until this many more pods that mount a class have started.
+func (r *readers) atLeastMounting(more int64) { r.m.s.t.Helper(); r.more(&r.mounted, more) }
+
+func (r *readers) more(count *atomic.Int64, more int64) {
 	r.m.s.t.Helper()
-	wanted := r.ready.Load() + more
+	wanted := count.Load() + more
 	r.m.s.until(func() error {
-		if ready := r.ready.Load(); ready < wanted {
+		if ready := count.Load(); ready < wanted {
 			return fmt.Errorf("%d pods have read the Secrets, want %d\n%s", ready, wanted, r.failed())
 		}
 		return nil
