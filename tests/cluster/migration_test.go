@@ -2,12 +2,11 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
@@ -15,6 +14,12 @@ const migrationGuide = "docs/from-external-secrets.md"
 
 // migrated are the Secrets of testdata/migration that pods take variables from, by their ExternalSecrets.
 var migrated = map[string]string{"database": "database", "queue": "queue", "mail": "mail-account"}
+
+// What the operator and the driver leave on a Secret that they make: labels and owners.
+var (
+	operatorMarks = []string{"external-secrets.io", "ExternalSecret"}
+	driverMarks   = []string{"secrets-store.csi.k8s.io", "ReplicaSet", "SecretProviderClassPodStatus"}
+)
 
 // shopKeys are the keys of all Secrets of testdata/migration. Pods mount the one named "settings".
 var shopKeys = map[string][]string{
@@ -34,38 +39,69 @@ func TestTheGuideMovesSecretsFromTheOperatorToTheDriver15AndBackWithoutLosingOne
 // migrates follows the guide's commands, while every change of the Secrets is watched and pods are created without a pause.
 func migrates(s *scenario) {
 	m := s.startShop()
+	s.t.Cleanup(m.watch.check)
 	readers := m.startReaders()
 	readers.atLeast(2)
+	m.toTheDriver(readers)
+	m.backToTheOperator(readers)
+	readers.stop()
+}
 
+func (m *shop) toTheDriver(readers *readers) {
+	s := m.s
+	s.t.Helper()
 	m.run(shellBlocks(s.t, migrationGuide, "### 1. Prepare")...)
-	for _, externalSecret := range m.externalSecrets() {
+	for _, externalSecret := range externalSecrets() {
 		m.run(m.commandsFor(externalSecret, shellBlocks(s.t, migrationGuide, "### 2. The operator gives the Secret up"))...)
 	}
+	givenUp := m.watch.loses(s, secretNames(), operatorMarks...)
 	readers.atLeast(2)
 	m.run(shellBlocks(s.t, migrationGuide, "### 3. The driver takes the Secret over")...)
 	readers.mount(true)
 	m.watch.forget("settings")
 	m.run(shellBlocks(s.t, migrationGuide, "### 4. Delete what is left")...)
 	s.secretGoes("shop", "settings")
-	for _, secret := range migrated {
+	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheDriver(secret) })
 	}
-	m.changesTo("second", readers)
-
+	readers.atLeastMounting(2)
+	// Until each volume has the new value, the driver may write the old one to the Secret as well.
 	readers.mount(false)
+	m.setNext("second")
+	s.until(func() error { return m.filesHold("second") })
+	m.holds("second", readers)
+	m.watch.hasNone(givenUp, operatorMarks...)
+}
+
+func (m *shop) backToTheOperator(readers *readers) {
+	s := m.s
+	s.t.Helper()
 	rollback := shellBlocks(s.t, migrationGuide, "## Back to the operator")
-	for _, externalSecret := range m.externalSecrets() {
+	for _, externalSecret := range externalSecrets() {
 		m.run(m.commandsFor(externalSecret, rollback[:1])...)
 	}
-	readers.atLeast(2)
-	all := "secretproviderclass " + strings.Join(append(m.externalSecrets(), "settings"), " ")
-	m.run(strings.Replace(rollback[1], "secretproviderclass database", all, 1))
-	for _, secret := range migrated {
+	givenUp := m.watch.loses(s, secretNames(), driverMarks...)
+	// A pod that mounts a class makes the driver write its Secrets.
+	readers.mount(true)
+	readers.atLeastMounting(2)
+	readers.mount(false)
+	const example = "secretproviderclass database "
+	if !strings.Contains(rollback[1], example) {
+		s.t.Fatalf("the guide's commands delete no %s:\n%s", example, rollback[1])
+	}
+	all := "secretproviderclass " + strings.Join(append(externalSecrets(), "settings"), " ") + " "
+	m.run(strings.Replace(rollback[1], example, all, 1))
+	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheOperator(secret) })
 	}
-	m.changesTo("third", readers)
-	readers.stop()
-	m.watch.check()
+	m.setNext("third")
+	m.holds("third", readers)
+	m.watch.hasNone(givenUp, driverMarks...)
+	pod := s.kubectl("get", "deployment", "shop", "--namespace=shop", "--output=jsonpath={range .spec.template.spec}"+
+		"{.serviceAccountName} {.volumes[*].secret.secretName} {.volumes[*].csi}{end}")
+	if pod = strings.TrimSpace(pod); pod != "default settings" {
+		s.t.Errorf("after the way back the pods have account and volumes %q, want %q", pod, "default settings")
+	}
 }
 
 // shop is a namespace whose Secrets the operator makes.
@@ -91,7 +127,7 @@ func (s *scenario) startShop() *shop {
 	m.run("kubectl apply --filename deploy/",
 		"kubectl rollout status deployment/shop --namespace shop --timeout "+patience.String())
 	m.watch = s.watchSecrets(api, "shop", shopKeys, "first")
-	for _, secret := range migrated {
+	for _, secret := range secretNames() {
 		s.until(func() error { return m.belongsToTheOperator(secret) })
 	}
 	return m
@@ -106,20 +142,15 @@ func (s *scenario) installProvidersProgram() {
 	}
 }
 
+// externalSecrets and secretNames are the names of what is migrated.
+func externalSecrets() []string { return slices.Sorted(maps.Keys(migrated)) }
+func secretNames() []string     { return slices.Sorted(maps.Values(migrated)) }
+
 func (m *shop) setValues(value string) {
 	m.s.t.Helper()
 	for _, name := range []string{"database-password", "queue-password", "mail-password", "settings-password"} {
 		m.s.azure.setSecret(m.s.t, "shop", name, value)
 	}
-}
-
-func (m *shop) externalSecrets() []string {
-	var names []string
-	for name := range migrated {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // run runs blocks of commands in the user's folder.
@@ -175,13 +206,17 @@ func (m *shop) marks(secret string) (owners, labels string, err error) {
 	return owners, labels, err
 }
 
-// changesTo writes new versions, waits until they are in the Secrets, and then accepts no other value in a new pod.
-func (m *shop) changesTo(value string, readers *readers) {
+// setNext writes new versions. From now on the Secrets may hold these values as well.
+func (m *shop) setNext(value string) {
 	m.s.t.Helper()
-	before := m.watch.accepts()
-	m.watch.accept(append(slices.Clone(before), value)...)
+	m.watch.accept(append(slices.Clone(m.watch.accepts()), value)...)
 	m.setValues(value)
-	for _, secret := range migrated {
+}
+
+// holds waits until the Secrets hold a value. From now on they may hold no other, and pods read it.
+func (m *shop) holds(value string, readers *readers) {
+	m.s.t.Helper()
+	for _, secret := range secretNames() {
 		want := map[string]string{"password": value}
 		if secret == "database" {
 			want["username"] = "shop"
@@ -192,110 +227,22 @@ func (m *shop) changesTo(value string, readers *readers) {
 	readers.atLeast(2)
 }
 
-// readers creates pods that take variables from the Secrets, one after another, until it is stopped.
-type readers struct {
-	m        *shop
-	stopped  atomic.Bool
-	ready    atomic.Int64
-	workers  sync.WaitGroup
-	mutex    sync.Mutex
-	failures []string
-	// One of the two workers creates pods that mount a class; it holds the lock while such a pod starts.
-	mountLock sync.Mutex
-	mounts    bool
-}
-
-func (m *shop) startReaders() *readers {
-	r := &readers{m: m}
-	for _, worker := range []string{"plain", "mounting"} {
-		r.workers.Go(func() {
-			for count := 1; !r.stopped.Load(); count++ {
-				if err := r.onePod(worker == "mounting", fmt.Sprintf("%s-%d", worker, count)); err != nil {
-					r.mutex.Lock()
-					r.failures = append(r.failures, err.Error())
-					r.mutex.Unlock()
-					return
-				}
-				r.ready.Add(1)
-			}
-		})
-	}
-	m.s.t.Cleanup(func() { r.stopped.Store(true); r.workers.Wait() })
-	return r
-}
-
-// mount begins or ends that every second pod mounts a class.
-func (r *readers) mount(mounts bool) {
-	r.mountLock.Lock()
-	defer r.mountLock.Unlock()
-	r.mounts = mounts
-}
-
-func (r *readers) onePod(mayMount bool, name string) error {
-	manifest := podManifest("shop", name, "app", "database",
-		withEnvironment("DATABASE", "database", "password"), withEnvironment("QUEUE", "queue", "password"),
-		withEnvironment("MAIL", "mail-account", "password"))
-	if mayMount {
-		r.mountLock.Lock()
-		defer r.mountLock.Unlock()
-	}
-	if !mayMount || !r.mounts {
-		manifest, _, _ = strings.Cut(manifest, "    volumeMounts:")
-	}
-	kubectl := r.m.s.cluster.Kubectl
-	accepted := r.m.watch.accepts()
-	if _, err := kubectl(manifest, "create", "--filename=-"); err != nil {
-		return err
-	}
-	if _, err := kubectl("", "wait", "--for=condition=Ready", "--timeout="+patience.String(), "--namespace=shop", "pod/"+name); err != nil {
-		return err
-	}
-	values, err := kubectl("", "exec", "--namespace=shop", name, "--", "sh", "-c", `printf %s "$DATABASE $QUEUE $MAIL"`)
+// filesHold checks the volumes of the Deployment's pods.
+func (m *shop) filesHold(value string) error {
+	pods, err := m.s.Kubectl("", "get", "pods", "--namespace=shop", "--selector=app=shop", "--output=jsonpath={.items[*].metadata.name}")
 	if err != nil {
 		return err
 	}
-	accepted = append(slices.Clone(accepted), r.m.watch.accepts()...)
-	for _, value := range strings.Split(values, " ") {
-		if !slices.Contains(accepted, value) {
-			return fmt.Errorf("pod %s reads %q, want values among %q", name, values, accepted)
+	want := strings.Repeat(value, len(migrated))
+	for _, pod := range strings.Fields(pods) {
+		got, err := m.s.Kubectl("", "exec", "--namespace=shop", pod, "--", "sh", "-c",
+			"cd /mnt/secrets-store && cat "+strings.Join(externalSecrets(), "/password ")+"/password")
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return fmt.Errorf("the volumes of pod %s hold %q, want %q", pod, got, want)
 		}
 	}
-	_, err = kubectl("", "delete", "pod", name, "--namespace=shop", "--wait=false")
-	return err
-}
-
-// atLeast waits until this many more pods have started from now on.
-func (r *readers) atLeast(more int64) {
-	r.m.s.t.Helper()
-	wanted := r.ready.Load() + more
-	r.m.s.until(func() error {
-		if ready := r.ready.Load(); ready < wanted {
-			return fmt.Errorf("%d pods have read the Secrets, want %d\n%s", ready, wanted, r.failed())
-		}
-		return nil
-	})
-}
-
-// stop creates no more pods, and fails the scenario if one has not started at once with the right values.
-func (r *readers) stop() {
-	s := r.m.s
-	s.t.Helper()
-	r.stopped.Store(true)
-	r.workers.Wait()
-	if failed := r.failed(); failed != "" {
-		s.t.Errorf("every pod must become ready with values of the Secrets:\n%s", failed)
-	}
-	// kubelet says so when a container waits for a Secret or a key.
-	refused := s.kubectl("get", "events", "--namespace=shop", "--field-selector=reason=Failed",
-		`--output=jsonpath={range .items[*]}{.involvedObject.name}: {.message}{"\n"}{end}`)
-	if refused != "" {
-		s.t.Errorf("no container may wait for a Secret:\n%s", refused)
-	}
-	s.t.Logf("%d pods have read the Secrets", r.ready.Load())
-}
-
-func (r *readers) failed() string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return strings.Join(r.failures, "\n")
+	return nil
 }

@@ -21,6 +21,8 @@ type secretWatch struct {
 	accepted []string
 	lost     []string
 	changes  map[string]int
+	// last is the newest change of each Secret.
+	last map[string]string
 	// history is who wrote each change, for the log of a scenario.
 	history []string
 }
@@ -28,7 +30,7 @@ type secretWatch struct {
 // watchSecrets begins to watch. The Secrets must be there, and stay until the scenario stops the watch.
 func (s *scenario) watchSecrets(api api, namespace string, keys map[string][]string, accepted ...string) *secretWatch {
 	s.t.Helper()
-	w := &secretWatch{t: s.t, keys: maps.Clone(keys), accepted: accepted, changes: map[string]int{}}
+	w := &secretWatch{t: s.t, keys: maps.Clone(keys), accepted: accepted, changes: map[string]int{}, last: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { api.watch(ctx, s.t, "/api/v1/namespaces/"+namespace+"/secrets?watch=true", w.changed) })
@@ -61,7 +63,7 @@ func (w *secretWatch) changed(e event) {
 	}
 	data, labels := e.Object.texts(), slices.Sorted(maps.Keys(e.Object.at("metadata").at("labels")))
 	line := fmt.Sprintf("%s Secret %s: password %q, owners %v, labels %v", e.Type, name, data["password"], owners, labels)
-	w.history = append(w.history, line)
+	w.history, w.last[name] = append(w.history, line), line
 	held := slices.Sorted(maps.Keys(data))
 	if e.Type == "DELETED" || !slices.Equal(held, keys) || !slices.Contains(w.accepted, data["password"]) {
 		w.lost = append(w.lost, line)
@@ -102,19 +104,56 @@ func (w *secretWatch) seen() int {
 	return len(w.history)
 }
 
+// since are the changes after a count of changes.
+func (w *secretWatch) since(count int) []string {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return slices.Clone(w.history[count:])
+}
+
 // comes waits for a change after a count of changes that matches all these texts.
 func (w *secretWatch) comes(s *scenario, after int, texts ...string) {
 	s.t.Helper()
 	s.until(func() error {
-		w.mutex.Lock()
-		defer w.mutex.Unlock()
-		for _, line := range w.history[after:] {
-			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+		changes := w.since(after)
+		for _, change := range changes {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(change, text) }) {
 				return nil
 			}
 		}
-		return fmt.Errorf("no change has all of %q:\n%s", texts, strings.Join(w.history[after:], "\n"))
+		return fmt.Errorf("no change has all of %q:\n%s", texts, strings.Join(changes, "\n"))
 	})
+}
+
+// loses waits until none of the Secrets has one of these marks, and returns the count of changes until then.
+func (w *secretWatch) loses(s *scenario, secrets []string, marks ...string) (count int) {
+	s.t.Helper()
+	s.until(func() error {
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		for _, secret := range secrets {
+			if hasOne(w.last[secret], marks) {
+				return fmt.Errorf("the Secret still has one of the marks %q: %s", marks, w.last[secret])
+			}
+		}
+		count = len(w.history)
+		return nil
+	})
+	return count
+}
+
+func hasOne(change string, marks []string) bool {
+	return slices.ContainsFunc(marks, func(mark string) bool { return strings.Contains(change, mark) })
+}
+
+// hasNone fails the scenario if a change after a count of changes has one of these marks.
+func (w *secretWatch) hasNone(after int, marks ...string) {
+	w.t.Helper()
+	for _, change := range w.since(after) {
+		if hasOne(change, marks) {
+			w.t.Errorf("a Secret that was given up has marks %q again: %s", marks, change)
+		}
+	}
 }
 
 // check fails the scenario if a Secret has ever been lost.
