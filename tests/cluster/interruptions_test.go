@@ -114,44 +114,62 @@ func (p pod) volume() string {
 	return filepath.Join(node.KubeletRoot, "pods", uid, "volumes", "kubernetes.io~csi", "secrets", "mount")
 }
 
-// outageOfAPIServer is longer than the provider remembers the annotations of a service account, so that it must do
-// without an answer of the API server.
+// outageOfAPIServer is how long the API server is down while volumes are refreshed.
 const outageOfAPIServer = time.Minute
 
-// Without the API server no pod is created, so what can be promised is that mounted volumes stay and are refreshed: the
-// provider needs neither the keys of the cluster nor the annotations of the service account anew.
+// Without the API server no pod is created, so what can be promised is that mounted volumes stay and are refreshed. The
+// provider remembers the keys of the cluster and the annotations of service accounts; one that starts during the outage
+// has neither, and refreshes the classes that name their identity.
 func TestWithoutTheAPIServerMountedVolumesAreRefreshedAndPodsStartAgainWhenItIsBack(t *testing.T) {
 	notCore(t)
 	s := begin(t, standard(rotating))
 	s.namespace("interruptions")
 	s.azure.setSecret(t, "interruptions", "password", "before the outage")
 	s.applyAccount("interruptions", "app", "aaaaaaaa-0101-4000-8000-000000000001")
-	s.applyClass(class{namespace: "interruptions", name: "class", vault: "interruptions", objects: secrets("password")})
-	running := s.startPod("interruptions", "running", "app", "class")
-	running.ready()
-	file := filepath.Join(running.volume(), "password")
+	s.applyClass(class{namespace: "interruptions", name: "annotated", vault: "interruptions", objects: secrets("password")})
+	s.applyClass(class{namespace: "interruptions", name: "named", vault: "interruptions", objects: secrets("password"),
+		clientID: "aaaaaaaa-0101-4000-8000-000000000001"})
+	annotated := s.startPod("interruptions", "annotated", "app", "annotated")
+	named := s.startPod("interruptions", "named", "app", "named")
+	annotated.ready()
+	named.ready()
+	ofAnnotated, ofNamed := annotated.volume(), named.volume()
 
 	server := s.Part("kube-apiserver")
 	server.Kill()
-	refreshes := 0
+	last, refreshes := "", 0
 	for begin := time.Now(); time.Since(begin) < outageOfAPIServer; refreshes++ {
-		value := fmt.Sprintf("version %d of the outage", refreshes)
-		s.azure.setSecret(t, "interruptions", "password", value)
-		s.until(func() error {
-			if text, err := os.ReadFile(file); err != nil || string(text) != value {
-				return fmt.Errorf("%s holds %q (%v), want %q", file, text, err, value)
-			}
-			return nil
-		})
+		last = fmt.Sprintf("version %d of the outage", refreshes)
+		s.azure.setSecret(t, "interruptions", "password", last)
+		s.untilFile(ofAnnotated, last)
+		s.untilFile(ofNamed, last)
 	}
 	t.Logf("%d values arrived in %s without the API server", refreshes, outageOfAPIServer)
+	s.expectWarnings("service account keys cannot be loaded", "mount failed: the API server cannot be used")
+	killProvider(t)
+	s.azure.setSecret(t, "interruptions", "password", "after the restart of the provider")
+	s.untilFile(ofNamed, "after the restart of the provider")
+	s.untilFile(ofAnnotated, last)
+
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.WaitReady("kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
-	after := s.startPod("interruptions", "after", "app", "class")
+	after := s.startPod("interruptions", "after", "app", "annotated")
 	after.ready()
-	running.reads("/secrets/password", fmt.Sprintf("version %d of the outage", refreshes-1))
+	annotated.comesToRead("/secrets/password", "after the restart of the provider")
+}
+
+// untilFile waits until the password in a pod's volume is this one, as the node sees it.
+func (s *scenario) untilFile(volume, value string) {
+	s.t.Helper()
+	s.until(func() error {
+		file := filepath.Join(volume, "password")
+		if text, err := os.ReadFile(file); err != nil || string(text) != value {
+			return fmt.Errorf("%s holds %q (%v), want %q", file, text, err, value)
+		}
+		return nil
+	})
 }
