@@ -100,7 +100,7 @@ async fn wrong_objects_are_named_with_their_mend() {
             ["objects[0].objectEncoding: a key has no encoding", "only secrets"],
         ),
         (
-            "- {objectName: a, objectType: cert, objectFormat: PFX}".to_owned(),
+            "- {objectName: a, objectType: cert, objectFormat: pfx}".to_owned(),
             ["objects[0].objectFormat: a cert has no PFX format", "only secrets"],
         ),
         (with("objectAlias: ../up"), ["objects[0].objectAlias: \"../up\" climbs", "`..`"]),

@@ -223,27 +223,17 @@ async fn what_cannot_be_converted_is_named_with_its_cause_and_mounts_nothing() {
 
 #[tokio::test]
 async fn a_certificate_whose_key_is_not_exportable_says_so_and_mounts_as_a_certificate() {
-    // As Key Vault exports them: PKCS#12 and PEM with the certificate alone.
+    // As Key Vault exports it: PKCS#12 with the certificate alone.
     let pkcs12 = Certificate::from_pfx("pkcs12", data("pfx/refused-no-key.pfx"), der("chain/ec-leaf.pem"));
-    let pem = Certificate::from_pem("pem", text("chain/ec-leaf.pem"));
-    let world =
-        world(vault().certificate(pkcs12).certificate(pem), &["--write-cert-and-key-in-separate-files"])
-            .await;
-    for name in ["pkcs12", "pem"] {
-        let objects = format!("- {{objectName: {name}, objectType: secret}}");
-        let status = world.refused(&claim(&world, &objects)).await;
-        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-        for words in [
-            &format!("objects[0], secret {name}: it holds no private key"),
-            "not exportable",
-            "objectType: cert",
-        ] {
-            assert!(status.message().contains(words), "{status:?}");
-        }
-        assert!(!status.message().contains("import"), "{status:?}");
-        let response = mount(&world, &format!("- {{objectName: {name}, objectType: cert}}")).await;
-        assert_eq!(files(&response), [(name, text("chain/ec-leaf.pem").as_bytes())]);
+    let world = world(vault().certificate(pkcs12), &[]).await;
+    let status = world.refused(&claim(&world, "- {objectName: pkcs12, objectType: secret}")).await;
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    for words in ["objects[0], secret pkcs12: it holds no private key", "not exportable", "objectType: cert"] {
+        assert!(status.message().contains(words), "{status:?}");
     }
+    assert!(!status.message().contains("import"), "{status:?}");
+    let response = mount(&world, "- {objectName: pkcs12, objectType: cert}").await;
+    assert_eq!(files(&response), [("pkcs12", text("chain/ec-leaf.pem").as_bytes())]);
 }
 
 #[tokio::test]
