@@ -53,7 +53,7 @@ func newCluster(c *testCase, certificate *material) (*cluster, error) {
 	for _, es := range c.externalSecrets() {
 		for _, o := range c.objects {
 			if slices.Contains([]string{"SecretStore", "ClusterSecretStore"}, o.kind()) && o.isOperators() {
-				made.logIn(o, es.namespace(), certificate.text())
+				made.logIn(o, es.namespace(), certificate.keyText()+certificate.leaf())
 			}
 		}
 	}
@@ -149,15 +149,15 @@ func authType(store esv1.GenericStore) esv1.AzureAuthType {
 }
 
 // azureSDKs are the provider's clients of Azure that can log in by a store: its usual one, and the newer one. The
-// usual one asks for a service principal's tokens where the emulator has nothing; the newer one does not read
-// the application of a service account from a Secret.
+// newer one does not read the application of a service account from a Secret. The usual one signs a certificate's
+// assertion for the token endpoint with its query, which the emulator does not accept.
 func azureSDKs(store esv1.GenericStore) []bool {
-	azure := store.GetSpec().Provider.AzureKV
+	reference := store.GetSpec().Provider.AzureKV.AuthSecretRef
 	switch {
-	case authType(store) == esv1.AzureServicePrincipal:
-		return []bool{true}
-	case azure.AuthSecretRef != nil:
+	case reference != nil && authType(store) == esv1.AzureWorkloadIdentity:
 		return []bool{false}
+	case reference != nil && reference.ClientCertificate != nil:
+		return []bool{true}
 	default:
 		return []bool{false, true}
 	}
