@@ -146,11 +146,7 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
                 ));
             }
         };
-        let style = match &value.value {
-            Value::Scalar(scalar) => scalar.style,
-            _ => ScalarStyle::Plain,
-        };
-        Ok(Field { key, key_position: outer(position), text, style, position: outer(value.position) })
+        Ok(Field { key, key_position: outer(position), text, position: outer(value.position) })
     };
     entries.into_iter().map(field).collect()
 }
@@ -192,7 +188,6 @@ struct Field {
     key: String,
     key_position: Position,
     text: String,
-    style: ScalarStyle,
     position: Position,
 }
 
@@ -227,7 +222,7 @@ impl Fields {
         }
         let name = self.name(findings);
         let kind = self.take("objectType", findings, ObjectKind::parse);
-        let history = self.history(findings);
+        let history = self.take("objectVersionHistory", findings, History::parse);
         let path = if self.text("objectAlias").is_empty() {
             name.as_ref().and_then(|name| RelativePath::parse(name.as_str()).ok())
         } else if matches!(history, Some(Some(_))) {
@@ -272,16 +267,6 @@ impl Fields {
             return None;
         }
         self.take("objectName", findings, ObjectName::parse)
-    }
-
-    /// A number: in quotes it is text, which the Go provider refuses as well.
-    fn history(&self, findings: &mut Findings) -> Option<Option<History>> {
-        if self.field("objectVersionHistory").is_some_and(|field| field.style != ScalarStyle::Plain) {
-            let fault = Fault::new("it is text in quotes, not a number", "remove the quotes");
-            findings.error(self.place("objectVersionHistory"), fault);
-            return None;
-        }
-        self.take("objectVersionHistory", findings, History::parse)
     }
 
     /// What only a secret's text can be asked for.

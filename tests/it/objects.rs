@@ -228,7 +228,8 @@ async fn a_certificate_whose_key_is_not_exportable_says_so_and_mounts_as_a_certi
     let world = world(vault().certificate(pkcs12), &[]).await;
     let status = world.refused(&claim(&world, "- {objectName: pkcs12, objectType: secret}")).await;
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-    for words in ["objects[0], secret pkcs12: it holds no private key", "not exportable", "objectType: cert"] {
+    for words in ["objects[0], secret pkcs12: it holds no private key", "not exportable", "objectType: cert"]
+    {
         assert!(status.message().contains(words), "{status:?}");
     }
     assert!(!status.message().contains("import"), "{status:?}");
