@@ -8,7 +8,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 prometheus_version=v0.316.0
-operator_version=v0.85.0
 tools=$PWD/target/deploy-tools
 mkdir -p "$tools"
 
@@ -24,11 +23,9 @@ if [ ! -x "$PROMTOOL" ]; then
         "github.com/prometheus/prometheus/cmd/promtool@$prometheus_version"
 fi
 
-# What PodMonitor and PrometheusRule may say. Outside of any module, so that no go.mod is read or written.
-operator=$(cd / && GOFLAGS=-mod=mod go mod download -json \
-    "github.com/prometheus-operator/prometheus-operator@$operator_version" |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
-export PROMETHEUS_OPERATOR_CRDS=$operator/example/prometheus-operator-crd
+# What PodMonitor and PrometheusRule may say.
+PROMETHEUS_OPERATOR_CRDS=$(deploy/operator-crds.sh)
+export PROMETHEUS_OPERATOR_CRDS
 
 requirements=deploy/ci/requirements.txt
 python=$tools/python-$(sha256sum < "$requirements" | head -c 12)

@@ -32,6 +32,9 @@ pub enum KeySource {
 
 /// The keys are fetched no more often than this, whatever key ids tokens claim.
 const REFETCH: Duration = Duration::from_secs(60);
+/// While there are no keys at all, they are fetched this often: a provider that starts before its source can be reached
+/// must not do without them for longer.
+const RETRY: Duration = Duration::from_secs(5);
 /// A key that the issuer no longer publishes proves nothing any more, after this time.
 const RELOAD: Duration = Duration::from_secs(3600);
 /// No mount waits longer than this for keys; without them Entra proves its token.
@@ -139,8 +142,10 @@ impl Shared {
     /// Loads the keys, unless they are newer than `seen`, or have been asked for too recently.
     async fn refresh(self: Arc<Self>, seen: Instant) {
         let mut last_load = self.last_load.lock().await;
-        let newer = self.current().is_some_and(|set| set.loaded > seen);
-        if newer || last_load.is_some_and(|last| last.elapsed() < REFETCH) {
+        let current = self.current();
+        let newer = current.as_ref().is_some_and(|set| set.loaded > seen);
+        let pause = if current.is_some() { REFETCH } else { RETRY };
+        if newer || last_load.is_some_and(|last| last.elapsed() < pause) {
             return;
         }
         *last_load = Some(Instant::now());
@@ -242,5 +247,35 @@ pub(super) fn alive(claims: &Claims, now: SystemTime) -> Result<(), &'static str
         (Some(not_before), _) if not_before > now + Duration::from_secs(60) => Err("it is not yet valid"),
         (_, Some(expires)) if expires > now + Duration::from_secs(30) => Ok(()),
         _ => Err("it has expired"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first example of RFC 7517, appendix A.1.
+    const KEY_SET: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1",
+        "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_could_not_be_loaded_are_there_seconds_after_their_source_and_unknown_ones_cost_one_load_a_minute()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        let source = KeySource::File(path.clone(), "issuer".to_owned());
+        let keys = ServiceAccountKeys::new(source, transport::builder().build().unwrap());
+        assert!(keys.keys_with(Some("1")).await.is_none(), "there is no file yet");
+        std::fs::write(&path, KEY_SET).unwrap();
+        assert!(keys.keys_with(Some("1")).await.is_none(), "mounts at the same time do not all ask");
+        tokio::time::advance(RETRY).await;
+        let first = keys.keys_with(Some("1")).await.unwrap();
+
+        tokio::time::advance(RETRY).await;
+        let same = keys.keys_with(Some("claimed by a token")).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &same), "an unknown key id makes the provider ask too often");
+        tokio::time::advance(REFETCH).await;
+        let again = keys.keys_with(Some("claimed by a token")).await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &again), "the issuer may have a new key");
     }
 }

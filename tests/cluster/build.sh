@@ -85,6 +85,8 @@ build_charts() {
     HELM=$(deploy/helm.sh)
     export HELM HELM_CACHE_HOME=$cluster/helm HELM_CONFIG_HOME=$cluster/helm HELM_DATA_HOME=$cluster/helm
     deploy/driver-chart.sh
+    PROMETHEUS_OPERATOR_CRDS=$(deploy/operator-crds.sh)
+    export PROMETHEUS_OPERATOR_CRDS
     local driver=sigs.k8s.io/secrets-store-csi-driver/cmd/secrets-store-csi-driver
     timed "driver 1.6.0" go_build tests/driver go.mod "$CLUSTER_BINARIES/secrets-store-csi-1.6.0" $driver
     timed "driver 1.5.6" go_build tests/driver driver-v1.5.mod "$CLUSTER_BINARIES/secrets-store-csi-1.5.6" $driver
