@@ -42,6 +42,15 @@ pub enum Target {
 pub enum Fault {
     /// This status, with an error body of the service's own form.
     Status(u16),
+    /// Entra refuses to give a token: with this error. The instance metadata service passes it on.
+    Refusal {
+        /// The number after `AADSTS`.
+        code: u32,
+        /// From 400.
+        status: u16,
+        /// The OAuth error, such as `invalid_client`.
+        error: String,
+    },
     /// This status, with the HTML of a gateway that stands before the service.
     Gateway(u16),
     /// 200 with a body that is not JSON.

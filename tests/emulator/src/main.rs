@@ -13,12 +13,13 @@ const FAULTS: &str = "\
 Faults are KEY=VALUE, with commas between them; in a file, a YAML list of maps with the same keys:
   target=entra|vaults|issuer|api-server|imds, or vault=NAME
   fault=status,status=503        the service's own error     fault=gateway,status=502   a gateway's
+  fault=refusal,aadsts=7000229,status=401,error=unauthorized_client      any error of Entra (entra, imds)
   fault=throttle[,retry-after=2s]                            fault=latency,delay=250ms
   fault=limit,requests=4000,per=10s[,retry-after=2s]         fault=clock-skew,skew=-10m
   fault=certificate,certificate=expired|self-signed|other-authority|wrong-name
   fault=refuse|reset|disconnect|hang|hang-in-body|truncate|wrong-length|garbage|revoked
 and, where they make sense:
-  kind=secret  object=NAME  path=PART  times=N               only such requests, only the first N
+  kind=token  object=NAME  path=PART  times=N               only such requests, only the first N
   after=10s  for=30s                                         begins and ends";
 
 /// Key Vault, Entra ID and a service account token issuer on loopback, for tests.

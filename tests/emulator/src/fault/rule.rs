@@ -15,10 +15,14 @@ use crate::record::RequestKind;
 /// # use keyvault_emulator::{Fault, RequestKind, Rule, Target};
 /// let down = Rule::new(Target::Entra, Fault::Status(503)).kind(RequestKind::Token);
 /// let shaky = Rule::new(Target::Vault("main".to_owned()), Fault::Reset).object("password").times(2);
+/// let disabled = Fault::Refusal { code: 7_000_112, status: 401, error: "unauthorized_client".to_owned() };
+/// let disabled = Rule::new(Target::Entra, disabled).kind(RequestKind::Token);
 /// let storm = Rule::new(Target::AllVaults, Fault::Throttle { retry_after: None })
 ///     .after(Duration::from_secs(10))
 ///     .lasting(Duration::from_secs(30));
 /// assert_eq!("target=entra,kind=token,fault=status,status=503".parse(), Ok(down));
+/// let text = "target=entra,kind=token,fault=refusal,aadsts=7000112,status=401,error=unauthorized_client";
+/// assert_eq!(text.parse(), Ok(disabled));
 /// assert_eq!("vault=main,object=password,fault=reset,times=2".parse(), Ok(shaky));
 /// assert_eq!("target=vaults,fault=throttle,after=10s,for=30s".parse(), Ok(storm));
 /// ```
@@ -29,8 +33,10 @@ use crate::record::RequestKind;
 /// | --- | --- |
 /// | `target` | `entra`, `vaults`, `issuer`, `api-server` or `imds`; or instead |
 /// | `vault` | the name of one vault |
-/// | `fault` | `status`, `gateway` (both with `status`), `throttle` (with or without `retry-after`), `limit` (with `requests`, `per`, with or without `retry-after`), `latency` (with `delay`), `clock-skew` (with `skew`), `certificate` (with `certificate`), `refuse`, `reset`, `disconnect`, `hang`, `hang-in-body`, `truncate`, `wrong-length`, `garbage`, `revoked` |
+/// | `fault` | `status`, `gateway` (both with `status`), `refusal` (with `aadsts`, `status`, `error`), `throttle` (with or without `retry-after`), `limit` (with `requests`, `per`, with or without `retry-after`), `latency` (with `delay`), `clock-skew` (with `skew`), `certificate` (with `certificate`), `refuse`, `reset`, `disconnect`, `hang`, `hang-in-body`, `truncate`, `wrong-length`, `garbage`, `revoked` |
 /// | `status` | from 400 |
+/// | `aadsts` | the number of one of Entra's error codes |
+/// | `error` | an OAuth error, such as `invalid_client` |
 /// | `retry-after`, `delay`, `per` | a duration, as in `500ms`, `2s`, `1m` |
 /// | `requests` | how many a window takes |
 /// | `skew` | a duration; with a `-`, the clock is behind |
@@ -122,7 +128,7 @@ impl Rule {
     }
 
     fn check_numbers(&self, findings: &mut Vec<String>) {
-        if let Fault::Status(status) | Fault::Gateway(status) = self.fault
+        if let Fault::Status(status) | Fault::Gateway(status) | Fault::Refusal { status, .. } = self.fault
             && !StatusCode::from_u16(status).is_ok_and(|status| status.as_u16() >= 400)
         {
             findings.push(format!("status: {status} is no error; write one from 400 to 999"));
@@ -170,6 +176,9 @@ impl Rule {
     fn check_target(&self, findings: &mut Vec<String>) {
         let problem = match (&self.fault, &self.target) {
             (Fault::Certificate(_), Target::Imds) => "the metadata service is asked without TLS",
+            (Fault::Refusal { .. }, target) if !matches!(target, Target::Entra | Target::Imds) => {
+                "AADSTS codes come from Entra; target entra, or imds, which passes them on"
+            }
             (Fault::Revoked, target) if !target.is_vault() => {
                 "it is vaults that refuse revoked tokens; target them"
             }

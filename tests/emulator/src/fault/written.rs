@@ -107,6 +107,11 @@ impl Fields {
         match name.as_str() {
             "status" => self.required("status", number).map(Fault::Status),
             "gateway" => self.required("status", number).map(Fault::Gateway),
+            "refusal" => {
+                let (code, status) = (self.required("aadsts", number), self.required("status", number));
+                let error = self.required("error", oauth_error);
+                Some(Fault::Refusal { code: code?, status: status?, error: error? })
+            }
             "garbage" => Some(Fault::Garbage),
             "hang" => Some(Fault::Hang),
             "hang-in-body" => Some(Fault::HangInBody),
@@ -126,7 +131,7 @@ impl Fields {
                 Some(Fault::Limit { requests: requests?, per: per?, retry_after })
             }
             _ => {
-                let choices = "status, gateway, throttle, limit, latency, clock-skew, certificate, refuse, \
+                let choices = "status, refusal, gateway, throttle, limit, latency, clock-skew, certificate, refuse, \
                                reset, disconnect, hang, hang-in-body, truncate, wrong-length, garbage or revoked";
                 self.findings.push(format!("fault: {name:?} is none; write {choices}"));
                 None
@@ -159,6 +164,11 @@ fn skew(text: &str) -> Result<i64, String> {
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "write a whole number of its size".to_owned())
+}
+
+fn oauth_error(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_word.then(|| text.to_owned()).ok_or_else(|| "write an OAuth error such as invalid_client".to_owned())
 }
 
 fn kind(text: &str) -> Result<RequestKind, String> {

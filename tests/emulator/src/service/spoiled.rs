@@ -27,7 +27,7 @@ impl Shared {
     /// What `fault` answers in the place of the service.
     pub(super) fn spoiled(&self, head: &Head<'_>, fault: &Fault) -> Reply {
         let status = match fault {
-            Fault::Status(code) | Fault::Gateway(code) => {
+            Fault::Status(code) | Fault::Gateway(code) | Fault::Refusal { status: code, .. } => {
                 StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
             Fault::Throttle { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -35,6 +35,10 @@ impl Shared {
         };
         let mut reply = match fault {
             Fault::Status(_) | Fault::Throttle { .. } => head.failure(status),
+            Fault::Refusal { code, error, .. } => {
+                let message = "The emulator was told to refuse this request.";
+                entra::failure(status, error, *code, message, head.client_request_id)
+            }
             _ => reply::html(
                 status,
                 "<html><body><h1>Our services aren't available right now</h1></body></html>",

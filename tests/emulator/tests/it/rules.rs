@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyvault_emulator::{Fault, Options, RequestKind, Rule, Target};
 use serde_json::Value;
 
-use crate::azure::{Azure, read, refused};
+use crate::azure::{Azure, TENANT, read, refused};
 
 const SECRET: &str = "/secrets/database-password";
 
@@ -22,6 +22,32 @@ async fn the_token_endpoint_is_down_while_discovery_answers() {
     let instance = "https://login.microsoftonline.com/common/discovery/instance?api-version=1.1&\
                     authorization_endpoint=https://login.microsoftonline.com/common/oauth2/v2.0/authorize";
     assert_eq!(azure.client.get(instance).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn entra_refuses_with_any_code_at_both_endpoints_and_the_metadata_service_passes_it_on() {
+    let azure = Azure::start().await;
+    for (code, status, error) in [
+        (900_382, 400, "invalid_request"),
+        (7_000_229, 401, "unauthorized_client"),
+        (7_000_112, 401, "unauthorized_client"),
+        (700_222, 401, "invalid_client"),
+        (90033, 503, "temporarily_unavailable"),
+    ] {
+        azure.emulator.heal();
+        let refusal = format!("fault=refusal,aadsts={code},status={status},error={error}");
+        inject(&azure, &format!("target=entra,kind=token,{refusal}"));
+        inject(&azure, &format!("target=imds,{refusal}"));
+        let v1 = format!("https://login.microsoftonline.com/{TENANT}/oauth2/token");
+        let imds = "http://169.254.169.254/metadata/identity/oauth2/token";
+        for answer in [
+            azure.exchange(&azure.service_account().build()).await,
+            azure.client.post(v1).send().await.unwrap(),
+            azure.client.get(imds).send().await.unwrap(),
+        ] {
+            assert_eq!(refused(answer).await, (status, error.to_owned(), code));
+        }
+    }
 }
 
 #[tokio::test]

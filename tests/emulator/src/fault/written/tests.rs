@@ -35,6 +35,31 @@ fn every_fault_can_be_written() {
 }
 
 #[test]
+fn a_refusal_of_entra_can_be_written_for_those_who_say_it() {
+    let refusal = Fault::Refusal { code: 900_382, status: 400, error: "invalid_request".to_owned() };
+    for (name, target) in [("entra", Target::Entra), ("imds", Target::Imds)] {
+        let text = format!("target={name},fault=refusal,aadsts=900382,status=400,error=invalid_request");
+        assert_eq!(text.parse(), Ok(Rule::new(target, refusal.clone())));
+    }
+    for (text, words) in [
+        ("target=entra,fault=refusal,status=400,error=invalid_request", "aadsts: the fault needs it"),
+        ("target=entra,fault=refusal,aadsts=1,error=invalid_request", "status: the fault needs it"),
+        ("target=entra,fault=refusal,aadsts=1,status=400", "error: the fault needs it"),
+        ("target=entra,fault=refusal,aadsts=1,status=200,error=x", "status: 200 is no error"),
+        (
+            "target=entra,fault=refusal,aadsts=1,status=400,error=",
+            "write an OAuth error such as invalid_client",
+        ),
+        ("target=entra,fault=refusal,aadsts=AADSTS1,status=400,error=x", "aadsts: \"AADSTS1\" will not do"),
+        ("vault=a,fault=refusal,aadsts=1,status=400,error=x", "target: AADSTS codes come from Entra"),
+        ("target=issuer,fault=refusal,aadsts=1,status=400,error=x", "target: AADSTS codes come from Entra"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(words), "{text}: {error}");
+    }
+}
+
+#[test]
 fn a_mistake_is_named_with_its_place_and_its_mend() {
     for (text, words) in [
         ("target=vaults", "fault: nothing goes wrong; write fault=hang, say"),
