@@ -21,6 +21,7 @@ mod crashes;
 mod docs;
 mod driver;
 mod generated;
+mod go_flags;
 mod handover;
 mod harness;
 mod identities;
