@@ -14,12 +14,15 @@
 
 mod bad_input;
 mod binding;
+mod block_pages;
 mod caching;
 mod clouds;
 mod convert;
 mod crashes;
 mod docs;
 mod driver;
+mod entra_codes;
+mod forced;
 mod generated;
 mod go_flags;
 mod handover;
