@@ -62,8 +62,8 @@ pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
 
 /// A port as the Go provider's flags take it: an integer literal of Go.
 pub(super) fn parse_port(text: &str) -> Result<u16, String> {
-    let prefixes = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8), ("0", 8)];
-    let prefixed = prefixes.iter().find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, *radix)));
+    let known = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8), ("0", 8)];
+    let prefixed = known.iter().find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, *radix)));
     let (digits, radix) = prefixed.filter(|(digits, _)| !digits.is_empty()).unwrap_or((text, 10));
     u16::from_str_radix(&digits.replace('_', ""), radix)
         .map_err(|_| "write a number from 0 to 65535".to_owned())

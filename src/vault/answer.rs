@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::bearer::{CHALLENGE, RequestToken};
 use super::challenge;
-use super::error::{Denial, Failure, VaultError};
+use super::error::{Denial, Failure, Foreign, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 use crate::transport;
@@ -116,8 +116,8 @@ fn without_code(
         status if is_empty && status.is_server_error() => return Failure::Failing(u16::from(status)),
         _ => {}
     }
-    let form = transport::described(status, response).into();
-    Failure::Intercepted { status: u16::from(status), form, retry_after }
+    let form = transport::described(status, response);
+    Failure::Intercepted(Box::new(Foreign { status: u16::from(status), form, retry_after }))
 }
 
 /// Whether this is a 401 with a challenge for a token.

@@ -44,15 +44,8 @@ pub enum Failure {
     Throttled(Option<Duration>),
     /// A status of Key Vault that says nothing of the secret.
     Failing(u16),
-    /// An answer that is not Key Vault's: a proxy's or a firewall's.
-    Intercepted {
-        /// Its status.
-        status: u16,
-        /// Status and form, in words.
-        form: Box<str>,
-        /// How long to wait, if it says.
-        retry_after: Option<Duration>,
-    },
+    /// An answer that is not Key Vault's.
+    Intercepted(Box<Foreign>),
     /// No connection, or one that broke.
     Unreachable(String),
     /// No answer in time.
@@ -63,6 +56,17 @@ pub enum Failure {
     Garbled(String),
     /// More bytes than one object may have.
     TooMuch(usize),
+}
+
+/// An answer of a proxy or a firewall, in the place of Key Vault's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its status.
+    pub status: u16,
+    /// Status and form, in words.
+    pub form: String,
+    /// How long to wait, if it says.
+    pub retry_after: Option<Duration>,
 }
 
 /// Who denies (Key Vault's inner error codes).
@@ -114,10 +118,7 @@ impl VaultError {
     pub(crate) fn is_unavailable(&self) -> bool {
         let failing =
             matches!(self.failure, Failure::Failing(_) | Failure::Garbled(_) | Failure::Tripped(..));
-        failing
-            || matches!(self.failure, Failure::Intercepted { .. })
-            || self.is_outage()
-            || self.is_throttled()
+        failing || matches!(self.failure, Failure::Intercepted(_)) || self.is_outage() || self.is_throttled()
     }
 
     /// Whether the vault has no such object, or keeps it disabled.
@@ -148,7 +149,7 @@ impl VaultError {
             Failure::Lured(_)
             | Failure::Throttled(_)
             | Failure::Failing(_)
-            | Failure::Intercepted { .. }
+            | Failure::Intercepted(_)
             | Failure::Unreachable(_)
             | Failure::TimedOut
             | Failure::Tripped(..)
@@ -171,7 +172,7 @@ impl Failure {
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut => "timeout",
             Self::Tripped(..) => "tripped",
-            Self::Garbled(_) | Self::Intercepted { .. } => "garbled",
+            Self::Garbled(_) | Self::Intercepted(_) => "garbled",
             Self::TooMuch(_) => "too_much",
         }
     }
@@ -187,9 +188,8 @@ impl Verdict for VaultError {
 impl Transient for VaultError {
     fn is_transient(&self) -> bool {
         match &self.failure {
-            Failure::Failing(status) | Failure::Intercepted { status, .. } => {
-                *status >= 500 || matches!(status, 408 | 429)
-            }
+            Failure::Failing(status) => *status >= 500 || *status == 408,
+            Failure::Intercepted(foreign) => foreign.status >= 500 || matches!(foreign.status, 408 | 429),
             Failure::Throttled(_) | Failure::Unreachable(_) | Failure::Garbled(_) | Failure::Tripped(..) => {
                 true
             }
@@ -210,20 +210,22 @@ impl Transient for VaultError {
 
     /// What may be the fault of one object, such as an answer that is too large, is none of the vault.
     fn is_outage(&self) -> bool {
-        match self.failure {
+        match &self.failure {
             Failure::Unreachable(_) | Failure::TimedOut => true,
+            Failure::Failing(status) => *status >= 500 || *status == 408,
             // A proxy's 403 or 404 keeps every object of the vault away.
-            Failure::Failing(status) | Failure::Intercepted { status, .. } => {
-                status >= 500 || matches!(status, 403 | 404 | 408)
+            Failure::Intercepted(foreign) => {
+                foreign.status >= 500 || matches!(foreign.status, 403 | 404 | 408)
             }
             _ => false,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        match self.failure {
-            Failure::Throttled(wait) | Failure::Intercepted { retry_after: wait, .. } => wait,
-            Failure::Tripped(_, wait) => Some(wait),
+        match &self.failure {
+            Failure::Throttled(wait) => *wait,
+            Failure::Intercepted(foreign) => foreign.retry_after,
+            Failure::Tripped(_, wait) => Some(*wait),
             _ => None,
         }
     }
@@ -259,7 +261,7 @@ impl VaultError {
             Failure::Invalid(code) => write!(f, "Key Vault does not understand the request ({code}); check objectName and objectVersion"),
             Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429), beyond the time that a mount has; mount less often, or spread over vaults"),
             Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again"),
-            Failure::Intercepted { form, .. } => write!(f, "the answer did not come from Key Vault: {form}; a proxy or a firewall in between may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; the mount is tried again"),
+            Failure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or a firewall in between may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; the mount is tried again", foreign.form),
             Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
             Failure::Tripped(reason, _) => {
                 self.explained(f, reason)?;
