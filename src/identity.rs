@@ -110,7 +110,7 @@ impl Identities {
             Identity::Workload(workload) => self.standing(workload, &key).await,
             Identity::ServicePrincipal(_) | Identity::Managed(_) => Standing::Proven,
         };
-        let IdentityKey { mode, tenant, client, .. } = key.as_ref();
+        let (IdentityKey { mode, tenant, .. }, client) = (key.as_ref(), identity.shown_client());
         tracing::debug!(?mode, client, tenant, "identity known");
         Ok(Login { identity: identity.clone(), authority: authority.clone(), key, standing })
     }

@@ -25,8 +25,14 @@ impl Refusal {
             Identity::ServicePrincipal(principal) => principal.credential.text().expose(),
             Identity::Managed(_) => "",
         };
-        let description =
+        let mut description =
             if secret.is_empty() { description.to_owned() } else { description.replace(secret, "[secret]") };
+        // Entra quotes the client id, which may be a secret in the wrong place.
+        if let Identity::ServicePrincipal(principal) = identity
+            && principal.client.shown() != principal.client.as_str()
+        {
+            description = description.replace(principal.client.as_str(), principal.client.shown());
+        }
         // Entra has put its trace ids behind a space, and behind the end of a line.
         let own_words = description.split_once("Trace ID:").map_or(&*description, |(before, _)| before);
         let description = own_words
@@ -45,14 +51,14 @@ impl Refusal {
 
 /// What to do about a code: a fix of its own for one that is known, and no guess for any other.
 pub(super) fn fix(identity: &Identity, code: &str) -> String {
-    let (tenant, client, login) = match identity {
-        Identity::Workload(workload) => (&workload.tenant, &workload.client, LoginKind::Federated),
+    let (tenant, login) = match identity {
+        Identity::Workload(workload) => (&workload.tenant, LoginKind::Federated),
         Identity::ServicePrincipal(principal) => {
             let login = match principal.credential {
                 ClientCredential::Secret(_) => LoginKind::Secret,
                 ClientCredential::Certificate(_) => LoginKind::Certificate,
             };
-            (&principal.tenant, &principal.client, login)
+            (&principal.tenant, login)
         }
         Identity::Managed(_) => {
             return "assign the managed identity to the node's virtual machine or scale set, and name it by its client id in userAssignedIdentityID".to_owned();
@@ -61,8 +67,10 @@ pub(super) fn fix(identity: &Identity, code: &str) -> String {
     let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
     let unknown = if is_number { UNKNOWN_CODE } else { NO_CODE };
     let fix = EntraCode::find(code).map_or(unknown, |entry| entry.fix(login));
-    let fix =
-        fix.replace("{client}", client.as_str()).replace("{tenant}", tenant.as_str()).replace("{code}", code);
+    let fix = fix
+        .replace("{client}", identity.shown_client())
+        .replace("{tenant}", tenant.as_str())
+        .replace("{code}", code);
     match identity {
         Identity::Workload(workload) => {
             let claims = workload.token.claims();
@@ -93,8 +101,9 @@ impl fmt::Display for Refusal {
             }
             Identity::ServicePrincipal(principal) => write!(
                 f,
-                "Entra refuses the service principal: {description}; {fix}; sent: client {}, tenant {}",
-                principal.client.as_str(),
+                "{} refuses the service principal: {description}; {fix}; sent: client {}, tenant {}",
+                if principal.tenant.is_adfs() { "AD FS" } else { "Entra" },
+                identity.shown_client(),
                 principal.tenant.as_str(),
             ),
             Identity::Managed(managed) => match &managed.client {
