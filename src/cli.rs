@@ -1,5 +1,6 @@
 //! The command line.
 
+mod arguments;
 pub mod convert;
 pub mod generate;
 pub mod lint;
@@ -11,8 +12,10 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use arguments::Arguments;
 use convert::ConvertArgs;
 use generate::{CompletionArgs, ManArgs};
 use lint::LintArgs;
@@ -44,6 +47,7 @@ Examples:
 #[command(
     name = "keyvault-csi-provider",
     version,
+    disable_version_flag = true,
     after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
     args_override_self = true
@@ -64,19 +68,23 @@ enum Command {
     /// Make classes and volumes of them out of External Secrets Operator manifests
     Convert(ConvertArgs),
     /// Find what is wrong in manifests, before a cluster has them
+    #[command(visible_aliases = ["validate", "check"])]
     Lint(LintArgs),
     /// Print a completion script for a shell
     Completion(CompletionArgs),
     /// Print a manual page
     Man(ManArgs),
+    /// Print the version
+    Version,
 }
 
 /// Runs the command line: 0 for success, 1 for a failure, 2 for wrong usage.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let Arguments { kept, ignored } = Arguments::read(&mut Cli::command(), arguments);
+    let cli = match Cli::try_parse_from(kept) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors" too; a closed pipe is nobody's concern.
+            // Help is an "error" too; a closed pipe needs no message.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -86,9 +94,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Completion(args)) => return tell(generate::completion(&args, Cli::command())),
         Some(Command::Man(args)) => return tell(generate::man(&args, Cli::command())),
         Some(Command::Convert(args)) => return convert::run(args),
-        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Version) => return tell(print_version()),
+        Some(Command::Serve(args)) => serve(&args, &ignored),
         Some(Command::Mount(args)) => mount::run(&args),
-        None => serve::run(&cli.serve),
+        None => serve(&cli.serve, &ignored),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -99,12 +108,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+fn serve(args: &ServeArgs, ignored: &[String]) -> anyhow::Result<()> {
+    if args.version { print_version() } else { serve::run(args, ignored) }
+}
+
+fn print_version() -> anyhow::Result<()> {
+    std::io::stdout()
+        .write_all(Cli::command().render_version().as_bytes())
+        .context("cannot print the version")
+}
+
 /// The exit code of a command that keeps no log.
 fn tell(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // If nobody can have it, nobody is left to be told.
+            // If standard error is closed, nothing more can be said.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }

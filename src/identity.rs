@@ -6,8 +6,10 @@
 //! (`proofs`). Only proven requests share; the others fly alone.
 
 mod accounts;
+mod answer;
 mod certificate;
 mod cluster;
+mod entra_codes;
 mod error;
 mod exchange;
 mod held;
@@ -16,6 +18,7 @@ mod keys;
 mod login;
 mod policies;
 mod proofs;
+mod refusal;
 mod sharing;
 #[cfg(test)]
 mod tests;
@@ -32,16 +35,17 @@ use url::Url;
 
 pub use accounts::ServiceAccounts;
 pub use cluster::ClusterApi;
-pub use error::{IdentityError, Refusal};
+pub use error::IdentityError;
 pub use exchange::{AccessToken, EXCHANGES, Exchange, IMDS, TokenSource};
 pub use key::IdentityKey;
 pub use keys::{KeySource, ServiceAccountKeys, Verdict};
 pub use login::{Access, Login};
+pub use refusal::Refusal;
 pub use token_proxy::TokenProxy;
 
 use crate::clock::Clock;
 use crate::plan::{Identity, IdentityMode, PlannedIdentity, Through, WorkloadIdentity};
-use crate::retry::Deadline;
+use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
 use held::Freshness;
 use login::Standing;
@@ -86,7 +90,6 @@ impl Identities {
             Verdict::NoKeys if self.accounts.has_cluster() => Err(IdentityError::Unreachable {
                 authority: "the API server".to_owned(),
                 reason: "the cluster's keys, which prove the pod's token, cannot be loaded".to_owned(),
-                retry_after: None,
             }),
             Verdict::NoKeys => Err(IdentityError::Unproven("the provider runs outside a cluster")),
         }
@@ -107,7 +110,7 @@ impl Identities {
             Identity::Workload(workload) => self.standing(workload, &key).await,
             Identity::ServicePrincipal(_) | Identity::Managed(_) => Standing::Proven,
         };
-        let IdentityKey { mode, tenant, client, .. } = key.as_ref();
+        let (IdentityKey { mode, tenant, .. }, client) = (key.as_ref(), identity.shown_client());
         tracing::debug!(?mode, client, tenant, "identity known");
         Ok(Login { identity: identity.clone(), authority: authority.clone(), key, standing })
     }
@@ -240,7 +243,8 @@ impl Identities {
                 // Goes on if this mount gives up: the next ones profit.
                 let renewal = tokio::spawn(self.renewal(login, scope));
                 match timeout(PATIENCE.min(deadline.left() / 4), renewal).await {
-                    Ok(Ok(Err(IdentityError::Unreachable { .. })) | Err(_)) | Err(_) => Ok(token),
+                    Ok(Ok(Err(error))) if error.is_transient() => Ok(token),
+                    Ok(Err(_)) | Err(_) => Ok(token),
                     Ok(Ok(renewed)) => renewed,
                 }
             }

@@ -93,13 +93,24 @@ impl Mounter {
     /// [`MountError`], with nothing written.
     pub async fn mount(&self, request: MountRequest, deadline: Deadline) -> Result<Mounted, MountError> {
         let arrived = Instant::now();
-        let held = Held::new(Arc::clone(&self.large));
         let rotated = !request.current_object_version.is_empty();
+        let plan = deadline.limit(self.plan(request)).await.unwrap_or(Err(MountError::Late))?;
+        let (objects, milliseconds) = (plan.objects.len(), milliseconds_since(arrived));
+        tracing::debug!(objects, milliseconds, "planned");
+        self.told.tell(&plan.pod, &plan.warnings);
+        let warnings = plan.warnings.clone();
+        self.mount_planned(plan, rotated, arrived, deadline).await.map_err(|error| error.warned(warnings))
+    }
+
+    async fn mount_planned(
+        &self,
+        plan: MountPlan,
+        rotated: bool,
+        arrived: Instant,
+        deadline: Deadline,
+    ) -> Result<Mounted, MountError> {
+        let held = Held::new(Arc::clone(&self.large));
         let fetching = async {
-            let plan = self.plan(request).await?;
-            let (objects, milliseconds) = (plan.objects.len(), milliseconds_since(arrived));
-            tracing::debug!(objects, milliseconds, "planned");
-            self.told.tell(&plan.pod, &plan.warnings);
             if let Some(policy) = &self.policy {
                 policy.check(&plan).await?;
             }

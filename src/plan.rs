@@ -14,6 +14,7 @@ mod names;
 mod object;
 mod objects;
 mod paths;
+mod principal;
 #[cfg(test)]
 mod tests;
 mod token;

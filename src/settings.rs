@@ -240,7 +240,8 @@ fn failover_vaults(texts: &[String]) -> anyhow::Result<BTreeMap<VaultName, Vault
 }
 
 fn token_proxy(args: &PipelineArgs) -> anyhow::Result<TokenProxy> {
-    let url = Url::parse(&args.token_proxy_url)
+    let given = Some(args.token_proxy_url.as_str()).filter(|url| !url.is_empty());
+    let url = Url::parse(given.unwrap_or(TokenProxy::URL))
         .ok()
         .filter(|url| url.scheme() == "https" && url.host_str().is_some());
     let url =

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS};
+use azure_core::http::headers::{
+    CONTENT_TYPE, HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS,
+};
 use azure_core::http::policies::{Policy, PolicyResult};
-use azure_core::http::{AsyncRawResponse, Context, HttpClient, Request, Transport};
+use azure_core::http::{AsyncRawResponse, Context, HttpClient, RawResponse, Request, StatusCode, Transport};
 use futures_util::StreamExt;
 
 /// How long a connection may take to be made, TLS included.
@@ -85,6 +87,22 @@ pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
         .map(Duration::from_millis)
         .or_else(|| number(&RETRY_AFTER).map(Duration::from_secs))
         .map(|wait| wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// The form of an answer that is not the service's own, without a word of what it says.
+pub(crate) fn described(status: StatusCode, response: Option<&RawResponse>) -> String {
+    let body = response.map(|response| response.body().as_ref().trim_ascii()).unwrap_or_default();
+    let is_html = body.starts_with(b"<")
+        || response
+            .and_then(|response| response.headers().get_optional_str(&CONTENT_TYPE))
+            .is_some_and(|kind| kind.starts_with("text/html"));
+    let form = match body {
+        [] => "no body",
+        _ if is_html => "an HTML page",
+        [b'{', ..] => "JSON of another form",
+        _ => "text of another form",
+    };
+    format!("HTTP status {status} with {form}")
 }
 
 /// The end of an error's chain of causes, where the reason is: `Connection refused`, a DNS failure,

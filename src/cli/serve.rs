@@ -1,16 +1,19 @@
 //! `serve`: the server, with the process interface of the Go provider.
 
+mod compatible;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::ArgAction;
 
-use super::pipeline::{PipelineArgs, parse_bool};
+use super::pipeline::{PipelineArgs, parse_bool, parse_port};
 use crate::deliver::FileWriter;
 use crate::server;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, logs};
+use compatible::CompatibleArgs;
 
 /// Flags of the server.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +26,7 @@ pub struct ServeArgs {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub takeover: bool,
     /// Port of the health check and of /readyz; 0 for none
-    #[arg(long, default_value_t = 8989)]
+    #[arg(long, default_value_t = 8989, value_parser = parse_port)]
     pub healthz_port: u16,
     /// Path of the health check
     #[arg(long, default_value = "/healthz")]
@@ -35,7 +38,7 @@ pub struct ServeArgs {
     #[arg(long, default_value = "prometheus")]
     pub metrics_backend: String,
     /// Port of /metrics; 0 for none
-    #[arg(long, default_value_t = 8898)]
+    #[arg(long, default_value_t = 8898, value_parser = parse_port)]
     pub prometheus_port: u16,
     /// How long running mounts may take to finish after SIGTERM
     #[arg(long, default_value = "30s")]
@@ -72,39 +75,26 @@ pub struct ServeArgs {
     /// How to mount
     #[command(flatten)]
     pub pipeline: PipelineArgs,
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
+    pub version: bool,
     #[command(flatten)]
     compatible: CompatibleArgs,
 }
 
-/// Flags of the Go provider that only a Go program can honour.
-#[derive(Args, Clone, Debug)]
-struct CompatibleArgs {
-    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
-    enable_pprof: bool,
-    #[arg(long, hide = true)]
-    pprof_port: Option<u16>,
-}
-
-impl CompatibleArgs {
-    /// No option does nothing in silence.
-    fn warn(&self) {
-        let ignored = [
-            ("--enable-pprof", self.enable_pprof),
-            ("--pprof-port", self.pprof_port.is_some() && self.enable_pprof),
-        ];
-        for (flag, _) in ignored.into_iter().filter(|(_, given)| *given) {
-            tracing::warn!("{flag} has no effect: pprof is Go's own");
-        }
-    }
-}
-
-/// Serves until it is told to stop.
+/// Serves until it is told to stop. `ignored` is what follows the flags.
 ///
 /// # Errors
 /// If the settings are wrong, or a socket or port cannot be bound.
-pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+pub fn run(args: &ServeArgs, ignored: &[String]) -> anyhow::Result<()> {
     logs::start(args.pipeline.log_format_json, args.pipeline.verbosity);
     args.compatible.warn();
+    if let [word, ..] = ignored {
+        tracing::warn!(
+            "{word:?} is not a flag and ends the flags, as in the Go provider; ignored: {}",
+            ignored.join(" ")
+        );
+    }
     let settings = Settings::new(args, |name| std::env::var(name).ok())?;
     let listen = settings.listen.clone();
     let metrics = Arc::new(Metrics::default());

@@ -79,7 +79,11 @@ impl ServiceAccounts {
             Ok(annotations) => annotations,
             Err(reason) if !is_decided(&reason) => {
                 let authority = "the API server".to_owned();
-                return Err(IdentityError::Unreachable { authority, reason, retry_after: None });
+                return Err(if has_answered(&reason) {
+                    IdentityError::Failing { authority, reason, retry_after: None }
+                } else {
+                    IdentityError::Unreachable { authority, reason }
+                });
             }
             Err(reason) => {
                 let mend = "grant the provider's ServiceAccount `get` on serviceaccounts (a ClusterRole and its binding), or set clientID and tenantID";
@@ -133,6 +137,11 @@ impl ServiceAccounts {
         *slot = Some((Instant::now(), answer.clone()));
         answer
     }
+}
+
+/// Whether there was an answer at all.
+fn has_answered(reason: &str) -> bool {
+    reason.starts_with("HTTP status")
 }
 
 /// Whether the API server itself said no, and did not merely fail.

@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::TokenCredential;
-use azure_core::error::ErrorKind;
 use azure_core::http::policies::Policy;
-use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, StatusCode, Transport};
+use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, Transport};
 use azure_identity::{
     ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
     ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
@@ -19,8 +18,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
+use super::answer::Grantor;
 use super::certificate::ClientCertificate;
-use super::error::{IdentityError, Refusal};
+use super::error::IdentityError;
 use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
 use super::token_proxy::TokenProxy;
 use crate::clock::Clock;
@@ -124,25 +124,24 @@ impl Exchange {
         deadline: Deadline,
     ) -> Result<AccessToken, IdentityError> {
         let deadline = deadline.min(Deadline::after(LONGEST));
-        let at = |who: &str, url: &Url| format!("{who} at {}", url.host_str().unwrap_or_default());
         let asked = match identity {
-            Identity::Managed(_) => at("the node's metadata service", &self.imds),
+            Identity::Managed(_) => Grantor::new("the node's metadata service", &self.imds),
             Identity::Workload(workload) if workload.through == Through::TokenProxy => {
-                at("the token proxy", self.token_proxy.url())
+                Grantor::new("the token proxy", self.token_proxy.url())
             }
-            Identity::Workload(_) | Identity::ServicePrincipal(_) => at("Entra", authority),
+            Identity::Workload(_) | Identity::ServicePrincipal(_) => Grantor::new("Entra", authority),
         };
-        let (host, begun) = (asked.as_str(), Instant::now());
-        let late = || IdentityError::late_from(asked.clone());
+        let begun = Instant::now();
+        let late = || IdentityError::late_from(asked.to_string());
         // Once for all attempts: opening a certificate is work, and it has a thread of its own.
         let assertion = deadline.limit(self.own_assertion(identity, authority)).await;
         let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
         let attempt = || async {
             let _place = self.places.acquire().await.map_err(|_| late())?;
-            let credential = self.credential(identity, authority, host, assertion.as_ref()).await?;
+            let credential = self.credential(identity, authority, &asked, assertion.as_ref()).await?;
             let acquired = self.clock.now();
             let token = credential.get_token(&[scope], None).await;
-            let token = token.map_err(|error| classify(identity, host, &error))?;
+            let token = token.map_err(|error| asked.classify(identity, &error))?;
             // The SDK reckons the expiry from the machine's clock; only the life counts here.
             let life =
                 SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
@@ -155,7 +154,7 @@ impl Exchange {
             )
         };
         let token = retrying(deadline, late, attempt).await?;
-        tracing::debug!(from = host, scope, milliseconds = milliseconds_since(begun), "access token granted");
+        tracing::debug!(from = %asked, scope, milliseconds = milliseconds_since(begun), "access token granted");
         Ok(token)
     }
 
@@ -165,16 +164,16 @@ impl Exchange {
         &self,
         identity: &Identity,
         authority: &Url,
-        host: &str,
+        asked: &Grantor,
         assertion: Option<&SecretText>,
     ) -> Result<Arc<dyn TokenCredential>, IdentityError> {
-        let unusable = |error: azure_core::Error| unreachable(host, error.to_string());
+        let unusable = |error: azure_core::Error| asked.unreachable(error.to_string());
         match identity {
             Identity::Workload(workload) => {
                 let mut client_options = self.entra_options(&workload.tenant, authority);
                 if workload.through == Through::TokenProxy {
                     let route = self.token_proxy.route().await;
-                    let (client, rewrite) = route.map_err(|reason| unreachable(host, reason))?;
+                    let (client, rewrite) = route.map_err(|reason| asked.unreachable(reason))?;
                     client_options.transport = Some(transport::azure(&client));
                     client_options.per_try_policies.insert(0, Arc::new(rewrite));
                 }
@@ -288,52 +287,4 @@ impl ClientAssertion for Assertion {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         Ok(self.0.expose().to_owned())
     }
-}
-
-/// Codes with which Entra says that it, not the identity, has a problem.
-const ENTRA_TROUBLE: [&str; 5] = ["90033", "90036", "90012", "50196", "50053"];
-
-/// How long to leave Entra alone that has too much to do for one client, and does not say for how long.
-const THROTTLED: Duration = Duration::from_secs(1);
-
-fn classify(identity: &Identity, host: &str, error: &azure_core::Error) -> IdentityError {
-    // The credential, and a retry policy that has given up, wrap what our own policy said.
-    let mut inner = error;
-    while let Some(source) = inner.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>()) {
-        inner = source;
-    }
-    match inner.kind() {
-        ErrorKind::HttpResponse { status, error_code, raw_response } => {
-            let code = error_code.clone().unwrap_or_default();
-            let decided = match identity {
-                // Its 404 and 410 mean that it is being updated (How to use managed identities on an
-                // Azure VM to acquire an access token, "Error handling").
-                Identity::Managed(_) => {
-                    *status == StatusCode::BadRequest && inner.to_string().contains("dentit")
-                }
-                _ => {
-                    status.is_client_error()
-                        && !matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout)
-                }
-            };
-            if decided && !code.is_empty() && !ENTRA_TROUBLE.contains(&code.as_str()) {
-                return IdentityError::Refused(Box::new(Refusal::new(identity, code, &inner.to_string())));
-            }
-            let retry_after =
-                raw_response.as_ref().and_then(|response| transport::retry_after(response.headers()));
-            // Too much for one client is no outage.
-            let throttled = *status == StatusCode::TooManyRequests || !code.is_empty() && decided;
-            let retry_after = retry_after.or(throttled.then_some(THROTTLED));
-            let reason = format!("HTTP status {status} {code}").trim().to_owned();
-            IdentityError::Unreachable { authority: host.to_owned(), reason, retry_after }
-        }
-        ErrorKind::DataConversion => {
-            unreachable(host, "its answer is not what a token endpoint gives".to_owned())
-        }
-        _ => unreachable(host, transport::root_cause(inner)),
-    }
-}
-
-fn unreachable(host: &str, reason: String) -> IdentityError {
-    IdentityError::Unreachable { authority: host.to_owned(), reason, retry_after: None }
 }

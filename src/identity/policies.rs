@@ -9,6 +9,7 @@ use azure_core::http::{AsyncRawResponse, Context, Request};
 use serde::Deserialize;
 use url::Url;
 
+use super::entra_codes::KUBERNETES_STATUS;
 use crate::transport;
 
 /// Where AD FS serves its tokens.
@@ -54,6 +55,30 @@ struct Refused {
     error: String,
     error_codes: Vec<u64>,
     error_description: String,
+    /// The API server's form of an answer, where it is asked for a token proxy that it does not have.
+    kind: String,
+    message: String,
+}
+
+impl Refused {
+    /// Entra's number, or the word; `None` if the answer has not the form of a token endpoint's.
+    fn code(&self) -> Option<String> {
+        if self.kind == "Status" {
+            return Some(KUBERNETES_STATUS.to_owned());
+        }
+        let number = self.error_codes.first().map(u64::to_string);
+        number.or_else(|| described_number(&self.error_description)).or_else(|| {
+            let word = word(&self.error);
+            (!word.is_empty()).then_some(word)
+        })
+    }
+}
+
+/// The number in `AADSTS700016: Application …`, where `error_codes` is missing.
+fn described_number(description: &str) -> Option<String> {
+    let rest = description.trim_start().strip_prefix("AADSTS")?;
+    let (digits, _) = rest.split_once(|character: char| !character.is_ascii_digit())?;
+    (1..=9).contains(&digits.len()).then(|| digits.to_owned())
 }
 
 /// What Entra grants; the node's metadata service has words in the place of numbers, and needs no care.
@@ -91,12 +116,12 @@ impl Policy for Refusals {
         }
         let response = response.try_into_raw_response().await?;
         let refused: Refused = response.body().json().unwrap_or_default();
-        let code = refused.error_codes.first().map(u64::to_string).or_else(|| Some(word(&refused.error)));
+        let code = refused.code();
         let kind =
             ErrorKind::HttpResponse { status, error_code: code, raw_response: Some(Box::new(response)) };
-        let words =
-            if refused.error_description.is_empty() { refused.error } else { refused.error_description };
-        Err(azure_core::Error::with_message(kind, words))
+        let Refused { error, error_description, message, .. } = refused;
+        let words = [error_description, message, error].into_iter().find(|words| !words.is_empty());
+        Err(azure_core::Error::with_message(kind, words.unwrap_or_default()))
     }
 }
 
@@ -143,6 +168,24 @@ mod tests {
             let refused = answer(500, format!(r#"{{"error":"{error}"}}"#)).await.unwrap_err();
             let ErrorKind::HttpResponse { error_code, .. } = refused.kind() else { panic!("{refused:?}") };
             assert_eq!(error_code.as_deref(), Some(code));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_code_if_it_has_the_form_of_a_token_endpoints() {
+        for (body, code) in [
+            (r#"{"error":"invalid_client","error_codes":[7000215]}"#, Some("7000215")),
+            (r#"{"error":"invalid_client","error_description":"AADSTS700016: No."}"#, Some("700016")),
+            (r#"{"error":"invalid_client","error_description":"MSIS9623: No."}"#, Some("invalid_client")),
+            (r#"{"kind":"Status","message":"not found","code":404}"#, Some("kubernetes_status")),
+            (r#"{"message":"blocked"}"#, None),
+            (r#"{"error":{"code":"Forbidden"}}"#, None),
+            ("<html>blocked</html>", None),
+            ("", None),
+        ] {
+            let refused = answer(403, body.to_owned()).await.unwrap_err();
+            let ErrorKind::HttpResponse { error_code, .. } = refused.kind() else { panic!("{refused:?}") };
+            assert_eq!(error_code.as_deref(), code, "{body}");
         }
     }
 }

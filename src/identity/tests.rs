@@ -174,12 +174,12 @@ async fn a_removed_federated_credential_takes_effect_within_the_hour_and_evicts_
         let login = world.login("sa", "two").await;
         let deadline = Deadline::after(Duration::from_millis(300));
         let again = world.identities.access(&login, SCOPE, deadline).await;
-        let unreachable = match again {
-            Err(IdentityError::Unreachable { .. }) => true,
-            Ok(Access::Beside(_, proof)) => matches!(proof.await, Err(IdentityError::Unreachable { .. })),
+        let fails = match again {
+            Err(IdentityError::Failing { .. }) => true,
+            Ok(Access::Beside(_, proof)) => matches!(proof.await, Err(IdentityError::Failing { .. })),
             _ => false,
         };
-        assert!(unreachable, "nothing of it is kept; keys: {keys}");
+        assert!(fails, "nothing of it is kept; keys: {keys}");
     }
 }
 

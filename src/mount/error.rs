@@ -5,7 +5,7 @@ use std::fmt;
 use crate::code::Code;
 use crate::deliver::DeliverError;
 use crate::identity::IdentityError;
-use crate::plan::PlanError;
+use crate::plan::{Finding, PlanError};
 use crate::policy::Denied;
 use crate::render::RenderError;
 use crate::vault::VaultError;
@@ -37,6 +37,15 @@ pub enum MountError {
     /// The files could not be delivered.
     #[error(transparent)]
     Deliver(#[from] DeliverError),
+    /// It failed after the plan, whose warnings may have the reason. A name that is probably misspelt comes
+    /// first: an event is cut at its end. Never empty.
+    #[error("{}", WithWarnings(.error, .warnings))]
+    Warned {
+        /// Why it failed.
+        error: Box<MountError>,
+        /// The plan's warnings.
+        warnings: Vec<Finding>,
+    },
 }
 
 /// Why one object failed.
@@ -60,6 +69,20 @@ impl MountError {
             Self::Objects(errors) => errors.iter().map(ObjectError::code).min().unwrap_or(Code::Internal),
             Self::Late | Self::Stopping | Self::Defect => Code::Internal,
             Self::Deliver(error) => error.code(),
+            Self::Warned { error, .. } => error.code(),
+        }
+    }
+
+    /// The error, with the warnings of its plan.
+    pub(super) fn warned(self, warnings: Vec<Finding>) -> Self {
+        if warnings.is_empty() { self } else { Self::Warned { error: Box::new(self), warnings } }
+    }
+
+    /// The error and the warnings that accompany it.
+    pub fn into_parts(self) -> (Self, Vec<Finding>) {
+        match self {
+            Self::Warned { error, warnings } => (*error, warnings),
+            error => (error, Vec::new()),
         }
     }
 }
@@ -83,6 +106,25 @@ impl fmt::Display for Listed<'_> {
         write!(f, "{} objects failed:", self.0.len())?;
         for (index, error) in self.0.iter().enumerate() {
             write!(f, " ({}) {error}.", index + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// As many warnings of other kinds as a message takes.
+const OTHER_WARNINGS: usize = 3;
+
+struct WithWarnings<'a>(&'a MountError, &'a [Finding]);
+
+impl fmt::Display for WithWarnings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(error, warnings) = self;
+        for warning in warnings.iter().filter(|warning| warning.is_misspelling()) {
+            write!(f, "{warning} ")?;
+        }
+        write!(f, "{error}")?;
+        for warning in warnings.iter().filter(|warning| !warning.is_misspelling()).take(OTHER_WARNINGS) {
+            write!(f, "; warning: {warning}")?;
         }
         Ok(())
     }

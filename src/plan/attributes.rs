@@ -103,10 +103,20 @@ impl Attributes {
         self.0.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// As [`Self::text`], whatever the case of the key.
+    /// As [`Self::text`], whatever the case of the key. Of several spellings the first that is not blank counts.
     pub(super) fn text_without_case(&self, key: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(key))?;
-        Some(value.trim()).filter(|value| !value.is_empty())
+        let named = self.0.iter().filter(|(candidate, _)| candidate.eq_ignore_ascii_case(key));
+        named.map(|(_, value)| value.trim()).find(|value| !value.is_empty())
+    }
+
+    /// Whether the key is there, in any case and with any value.
+    pub(super) fn has_without_case(&self, key: &str) -> bool {
+        self.0.keys().any(|candidate| candidate.eq_ignore_ascii_case(key))
+    }
+
+    /// The keys, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// A boolean; missing is false.

@@ -31,6 +31,13 @@ pub struct Finding {
     by_position: bool,
 }
 
+impl Finding {
+    /// Whether it says which name was probably meant.
+    pub fn is_misspelling(&self) -> bool {
+        self.mend.starts_with(DID_YOU_MEAN)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
@@ -140,7 +147,7 @@ impl Findings {
         if self.errors.is_empty() {
             return Ok(self.warnings);
         }
-        self.warnings.retain(|warning| warning.mend.starts_with(DID_YOU_MEAN));
+        self.warnings.retain(Finding::is_misspelling);
         self.errors.append(&mut self.warnings);
         Err(PlanError { findings: self.errors, unlisted: self.unlisted })
     }

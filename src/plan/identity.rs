@@ -3,6 +3,7 @@
 use super::attributes::{Attributes, POD_ACCOUNT, POD_NAMESPACE, TOKENS};
 use super::finding::{Fault, Findings, quoted};
 use super::names::{ClientId, TenantId};
+use super::principal;
 use super::token::{IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 use crate::secret::SecretText;
 
@@ -24,6 +25,17 @@ pub enum Identity {
     ServicePrincipal(ServicePrincipal),
     /// The node's, for whatever pod runs on it.
     Managed(ManagedIdentity),
+}
+
+impl Identity {
+    /// The client id, for messages and logs; empty for the node's own identity.
+    pub fn shown_client(&self) -> &str {
+        match self {
+            Self::Workload(workload) => workload.client.as_str(),
+            Self::ServicePrincipal(principal) => principal.client.shown(),
+            Self::Managed(managed) => managed.client.as_ref().map_or("", ClientId::as_str),
+        }
+    }
 }
 
 /// Who exchanges a service account token.
@@ -203,38 +215,21 @@ fn parse_application(
     findings: &mut Findings,
 ) -> Option<PlannedIdentity> {
     if let Some(client) = attributes.text("clientID") {
+        if principal::is_complete(secrets) {
+            let problem = "the Secret of nodePublishSecretRef is not used, since the class has clientID";
+            let help =
+                "remove clientID for the service principal, or nodePublishSecretRef for workload identity";
+            findings.warning("secrets", Fault::new(problem, help));
+        }
         let tenant = parse_tenant(attributes, default, findings);
         return parse_workload(Through::Entra, tenant, client, attributes, secrets, findings);
     }
-    let secret = |key: &str| secrets.text_without_case(key).map(|text| SecretText::new(text.to_owned()));
-    let credential = match (secret("clientsecret"), secret("clientcertificate")) {
-        (Some(secret), None) => Some(ClientCredential::Secret(secret)),
-        (None, Some(certificate)) => Some(ClientCredential::Certificate(certificate)),
-        (None, None) => None,
-        (Some(_), Some(_)) => {
-            let fault = Fault::new("clientcertificate is there too", "keep one of the two");
-            findings.error("secrets.clientsecret", fault);
-            return None;
-        }
-    };
-    let mend = "the Secret of nodePublishSecretRef must have it, in the pod's namespace; or set clientID for workload identity, to the client id of the identity whose federated credential names the pod's service account";
-    match (secrets.text_without_case("clientid"), credential) {
-        (None, None) => parse_annotated(attributes, secrets, findings),
-        (Some(client), Some(credential)) => {
-            let tenant = parse_tenant(attributes, default, findings);
-            // Not quoted: whoever mixed the two up has his secret here.
-            let wrong = |()| Fault::new("it is not a client id", "give the application's client id, a UUID");
-            let client = ClientId::parse_uuid(client).ok_or(()).map_err(wrong);
-            let client = findings.take("secrets.clientid", client);
-            let identity = ServicePrincipal { tenant: tenant?, client: client?, credential };
-            Some(PlannedIdentity::Known(Identity::ServicePrincipal(identity)))
-        }
-        (client, _) => {
-            let place = if client.is_none() { "secrets.clientid" } else { "secrets.clientsecret" };
-            findings.error(place, Fault::new("it is missing", mend));
-            None
-        }
+    if principal::is_given(secrets) {
+        let tenant = parse_tenant(attributes, default, findings);
+        let principal = principal::parse(secrets, tenant, findings)?;
+        return Some(PlannedIdentity::Known(Identity::ServicePrincipal(principal)));
     }
+    parse_annotated(attributes, secrets, findings)
 }
 
 /// Neither an application nor a secret is named: the annotations of the pod's service account may.

@@ -257,9 +257,15 @@ impl TenantId {
     }
 }
 
-/// The client id of an app registration or a managed identity.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The client id of an app registration or a managed identity, or of a client of an AD FS.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClientId(String);
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.shown())
+    }
+}
 
 impl ClientId {
     /// Reads a client id.
@@ -280,9 +286,21 @@ impl ClientId {
         (groups == [8, 4, 4, 4, 12] && digits).then(|| Self(text.to_owned()))
     }
 
+    /// Reads a client id that an administrator of an AD FS chose: printable text without spaces.
+    pub(crate) fn parse_chosen(text: &str) -> Option<Self> {
+        let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
     /// The client id.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The client id, for messages and logs. One that was chosen is left out: a client secret that stands in its
+    /// place would look like it.
+    pub fn shown(&self) -> &str {
+        if Self::parse_uuid(&self.0).is_some() { &self.0 } else { "(not a UUID, not shown)" }
     }
 }
 

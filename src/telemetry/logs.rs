@@ -8,13 +8,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-/// Starts logging. `verbosity` is klog's: 0 to 10; what an operator needs is there at 0.
+/// Starts logging. `verbosity` is klog's; what an operator needs is there at 0.
 ///
 /// Only this crate's own lines get more verbose: the HTTP and SDK crates below could log what they
 /// carry.
-pub fn start(json: bool, verbosity: u8) {
+pub fn start(json: bool, verbosity: i32) {
     let level = match verbosity {
-        0..=1 => LevelFilter::INFO,
+        ..=1 => LevelFilter::INFO,
         2..=7 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };

@@ -1,5 +1,7 @@
 //! What a vault's answers mean, whatever was asked for.
 
+use std::time::Duration;
+
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{Context, RawResponse, StatusCode};
@@ -7,7 +9,7 @@ use serde::Deserialize;
 
 use super::bearer::{CHALLENGE, RequestToken};
 use super::challenge;
-use super::error::{Denial, Failure, VaultError};
+use super::error::{Denial, Failure, Foreign, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 use crate::transport;
@@ -83,24 +85,45 @@ struct InnerError {
 
 fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawResponse>) -> Failure {
     let body: ErrorBody = response.and_then(|response| response.body().json().ok()).unwrap_or_default();
+    let retry_after = response.and_then(|response| transport::retry_after(response.headers()));
+    if body.error.code.is_empty() && !is_challenge(status, response) {
+        return without_code(status, response, retry_after);
+    }
     let inner = body.error.innererror.map(|inner| inner.code).unwrap_or_default();
     match status {
         StatusCode::Unauthorized => unauthorized(object, response),
         StatusCode::Forbidden if DISABLED.contains(&inner.as_str()) => Failure::Disabled,
-        // A gateway's 403 or 404 is not the vault's word on a secret.
-        StatusCode::Forbidden | StatusCode::NotFound if body.error.code.is_empty() => {
-            Failure::Failing(u16::from(status))
-        }
         StatusCode::Forbidden => Failure::Denied(Denial::from_inner_code(&inner)),
         StatusCode::NotFound => Failure::NotFound,
-        StatusCode::TooManyRequests => {
-            Failure::Throttled(response.and_then(|response| transport::retry_after(response.headers())))
-        }
-        status if status.is_client_error() && !body.error.code.is_empty() => {
+        StatusCode::TooManyRequests => Failure::Throttled(retry_after),
+        status if status.is_client_error() => {
             Failure::Invalid(body.error.code.chars().filter(char::is_ascii_alphanumeric).take(64).collect())
         }
         status => Failure::Failing(u16::from(status)),
     }
+}
+
+/// Key Vault's own refusals have a code, whatever their status. A gateway of its own may fail without a word;
+/// any other answer is of something in between, and says nothing of the object.
+fn without_code(
+    status: StatusCode,
+    response: Option<&RawResponse>,
+    retry_after: Option<Duration>,
+) -> Failure {
+    let is_empty = response.is_none_or(|response| response.body().as_ref().trim_ascii().is_empty());
+    match status {
+        StatusCode::TooManyRequests if is_empty => return Failure::Throttled(retry_after),
+        status if is_empty && status.is_server_error() => return Failure::Failing(u16::from(status)),
+        _ => {}
+    }
+    let form = transport::described(status, response);
+    Failure::Intercepted(Box::new(Foreign { status: u16::from(status), form, retry_after }))
+}
+
+/// Whether this is a 401 with a challenge for a token.
+fn is_challenge(status: StatusCode, response: Option<&RawResponse>) -> bool {
+    let challenge = response.and_then(|response| response.headers().get_optional_str(&CHALLENGE));
+    status == StatusCode::Unauthorized && challenge.and_then(challenge::resource).is_some()
 }
 
 /// Inner codes of a 403 that says only that the object is disabled.

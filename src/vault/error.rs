@@ -42,8 +42,10 @@ pub enum Failure {
     Invalid(String),
     /// 429, and how long to wait, if it says.
     Throttled(Option<Duration>),
-    /// A status that says nothing of the secret.
+    /// A status of Key Vault that says nothing of the secret.
     Failing(u16),
+    /// An answer that is not Key Vault's.
+    Intercepted(Box<Foreign>),
     /// No connection, or one that broke.
     Unreachable(String),
     /// No answer in time.
@@ -54,6 +56,17 @@ pub enum Failure {
     Garbled(String),
     /// More bytes than one object may have.
     TooMuch(usize),
+}
+
+/// An answer of a proxy or a firewall, in the place of Key Vault's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its status.
+    pub status: u16,
+    /// Status and form, in words.
+    pub form: String,
+    /// How long to wait, if it says.
+    pub retry_after: Option<Duration>,
 }
 
 /// Who denies (Key Vault's inner error codes).
@@ -105,7 +118,7 @@ impl VaultError {
     pub(crate) fn is_unavailable(&self) -> bool {
         let failing =
             matches!(self.failure, Failure::Failing(_) | Failure::Garbled(_) | Failure::Tripped(..));
-        failing || self.is_outage() || self.is_throttled()
+        failing || matches!(self.failure, Failure::Intercepted(_)) || self.is_outage() || self.is_throttled()
     }
 
     /// Whether the vault has no such object, or keeps it disabled.
@@ -136,6 +149,7 @@ impl VaultError {
             Failure::Lured(_)
             | Failure::Throttled(_)
             | Failure::Failing(_)
+            | Failure::Intercepted(_)
             | Failure::Unreachable(_)
             | Failure::TimedOut
             | Failure::Tripped(..)
@@ -158,7 +172,7 @@ impl Failure {
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut => "timeout",
             Self::Tripped(..) => "tripped",
-            Self::Garbled(_) => "garbled",
+            Self::Garbled(_) | Self::Intercepted(_) => "garbled",
             Self::TooMuch(_) => "too_much",
         }
     }
@@ -175,6 +189,7 @@ impl Transient for VaultError {
     fn is_transient(&self) -> bool {
         match &self.failure {
             Failure::Failing(status) => *status >= 500 || *status == 408,
+            Failure::Intercepted(foreign) => foreign.status >= 500 || matches!(foreign.status, 408 | 429),
             Failure::Throttled(_) | Failure::Unreachable(_) | Failure::Garbled(_) | Failure::Tripped(..) => {
                 true
             }
@@ -195,18 +210,22 @@ impl Transient for VaultError {
 
     /// What may be the fault of one object, such as an answer that is too large, is none of the vault.
     fn is_outage(&self) -> bool {
-        match self.failure {
+        match &self.failure {
             Failure::Unreachable(_) | Failure::TimedOut => true,
-            // A gateway's 403 or 404 is the word of somebody before the vault.
-            Failure::Failing(status) => status >= 500 || matches!(status, 403 | 404 | 408),
+            Failure::Failing(status) => *status >= 500 || *status == 408,
+            // A proxy's 403 or 404 keeps every object of the vault away.
+            Failure::Intercepted(foreign) => {
+                foreign.status >= 500 || matches!(foreign.status, 403 | 404 | 408)
+            }
             _ => false,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        match self.failure {
-            Failure::Throttled(wait) => wait,
-            Failure::Tripped(_, wait) => Some(wait),
+        match &self.failure {
+            Failure::Throttled(wait) => *wait,
+            Failure::Intercepted(foreign) => foreign.retry_after,
+            Failure::Tripped(_, wait) => Some(*wait),
             _ => None,
         }
     }
@@ -231,7 +250,7 @@ impl fmt::Display for VaultError {
 
 impl VaultError {
     fn explained(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
-        let Self { name, kind, .. } = self;
+        let Self { name, kind, vault, .. } = self;
         let noun = words(*kind).noun;
         match failure {
             Failure::Unauthorized { .. } => f.write_str("Key Vault does not accept a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
@@ -242,6 +261,7 @@ impl VaultError {
             Failure::Invalid(code) => write!(f, "Key Vault does not understand the request ({code}); check objectName and objectVersion"),
             Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429), beyond the time that a mount has; mount less often, or spread over vaults"),
             Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again"),
+            Failure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or a firewall in between may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; the mount is tried again", foreign.form),
             Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
             Failure::Tripped(reason, _) => {
                 self.explained(f, reason)?;
@@ -249,7 +269,7 @@ impl VaultError {
             }
             Failure::TimedOut => f.write_str("Key Vault did not answer in time; the mount is tried again"),
             Failure::TooMuch(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
-            Failure::Garbled(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy in between"),
+            Failure::Garbled(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy or a firewall in between"),
         }
     }
 

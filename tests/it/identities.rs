@@ -91,10 +91,6 @@ async fn a_service_principals_half_secrets_are_named_without_being_shown() {
             "secrets.clientid: it is not a client id",
         ),
         (vec![], "clientID: it is missing"),
-        (
-            vec![("clientid", PRINCIPAL), ("clientsecret", "x"), ("clientcertificate", "y")],
-            "keep one of the two",
-        ),
     ] {
         let claim = principal(&world, &secrets);
         refused(&world, &claim, Code::InvalidArgument, words).await;

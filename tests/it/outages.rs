@@ -47,20 +47,22 @@ async fn a_failing_vault_is_named() {
 #[tokio::test]
 async fn a_failing_entra_is_named() {
     let world = World::start(&[]).await;
-    for fault in [
-        Fault::Status(500),
-        Fault::Gateway(502),
-        Fault::Garbage,
-        Fault::Hang,
-        Fault::HangInBody,
-        Fault::Truncate,
-        Fault::WrongLength,
-        Fault::Disconnect,
-        Fault::Reset,
-        Fault::Refuse,
+    let unreachable = "Entra at login.microsoftonline.com cannot be used";
+    let intercepted = "the answer did not come from Entra at login.microsoftonline.com";
+    for (fault, culprit) in [
+        (Fault::Status(500), "Entra at login.microsoftonline.com fails for the moment"),
+        (Fault::Gateway(502), intercepted),
+        (Fault::Garbage, intercepted),
+        (Fault::Hang, unreachable),
+        (Fault::HangInBody, unreachable),
+        (Fault::Truncate, unreachable),
+        (Fault::WrongLength, unreachable),
+        (Fault::Disconnect, unreachable),
+        (Fault::Reset, unreachable),
+        (Fault::Refuse, unreachable),
     ] {
         world.emulator.inject(Target::Entra, fault);
-        let message = fails_in_time(&world, "Entra at login.microsoftonline.com cannot be used").await;
+        let message = fails_in_time(&world, culprit).await;
         assert!(!message.contains("Key Vault"), "{message}");
         world.emulator.heal();
     }

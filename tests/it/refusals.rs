@@ -54,7 +54,7 @@ async fn entras_refusals_say_what_was_sent_and_how_to_mend_it() {
     expect(&world, &world.claim().token(&forged), Code::Unauthenticated, &["AADSTS", "signature"]).await;
 
     let client = world.claim().set("clientID", "99999999-0000-4000-8000-000000000000");
-    expect(&world, &client, Code::Unauthenticated, &["AADSTS700016", "check its client id and tenantID"])
+    expect(&world, &client, Code::Unauthenticated, &["AADSTS700016", "(not its object id) and tenantID"])
         .await;
 
     let tenant = world.claim().set("tenantID", "99999999-0000-4000-8000-000000000000");

@@ -53,7 +53,7 @@ fn identity(planned: &PlannedIdentity) -> String {
             }
         ),
         PlannedIdentity::Known(Identity::ServicePrincipal(principal)) => {
-            format!("service principal {} of tenant {}", principal.client.as_str(), principal.tenant.as_str())
+            format!("service principal {} of tenant {}", principal.client.shown(), principal.tenant.as_str())
         }
         PlannedIdentity::Known(Identity::Managed(managed)) => match &managed.client {
             Some(client) => format!("managed identity {} of this machine", client.as_str()),

@@ -103,6 +103,7 @@ pub(super) fn next(error: &MountError) -> (&'static str, &'static str) {
         MountError::Deliver(_) => {
             ("writing", "the directory: findmnt -T DIR, df DIR, id; all objects have been fetched")
         }
+        MountError::Warned { error, .. } => next(error),
         // Only a server has a policy.
         MountError::Denied(_) | MountError::Late | MountError::Stopping | MountError::Defect => {
             ("mount", "the last step above")

@@ -1,0 +1,126 @@
+//! What an answer of a token endpoint means. Who answered is decided by the answer's form, before its status is
+//! interpreted: a proxy's page says nothing of the identity.
+
+use std::fmt;
+use std::time::Duration;
+
+use azure_core::error::ErrorKind;
+use azure_core::http::{RawResponse, StatusCode};
+use url::Url;
+
+use super::entra_codes::{EntraCode, Meaning};
+use super::error::IdentityError;
+use super::refusal::{self, Refusal};
+use crate::plan::Identity;
+use crate::transport;
+
+/// How long to leave Entra alone that has too much to do for one client, and does not say for how long.
+const THROTTLED: Duration = Duration::from_secs(1);
+
+/// Who is asked for a token.
+#[derive(Clone, Debug)]
+pub(super) struct Grantor {
+    name: &'static str,
+    host: String,
+}
+
+impl Grantor {
+    pub(super) fn new(name: &'static str, url: &Url) -> Self {
+        Self { name, host: url.host_str().unwrap_or_default().to_owned() }
+    }
+
+    /// It did not answer.
+    pub(super) fn unreachable(&self, reason: String) -> IdentityError {
+        IdentityError::Unreachable { authority: self.to_string(), reason }
+    }
+
+    /// Something else answered in its place.
+    fn intercepted(&self, what: String) -> IdentityError {
+        IdentityError::Intercepted { authority: self.to_string(), host: self.host.clone(), what }
+    }
+
+    /// The error of an exchange that gave no token.
+    pub(super) fn classify(&self, identity: &Identity, error: &azure_core::Error) -> IdentityError {
+        // The credential, and a retry policy that has given up, wrap what our own policy said.
+        let mut inner = error;
+        while let Some(source) = inner.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>())
+        {
+            inner = source;
+        }
+        match inner.kind() {
+            ErrorKind::HttpResponse { status, error_code, raw_response } => {
+                let response = raw_response.as_deref();
+                match error_code {
+                    Some(code) => self.answered(identity, *status, code, &inner.to_string(), response),
+                    None => self.spoke_another(identity, *status, response),
+                }
+            }
+            ErrorKind::DataConversion => {
+                self.intercepted("a body that is not what a token endpoint gives".to_owned())
+            }
+            _ => self.unreachable(transport::root_cause(inner)),
+        }
+    }
+
+    /// An answer in the service's own form.
+    fn answered(
+        &self,
+        identity: &Identity,
+        status: StatusCode,
+        code: &str,
+        description: &str,
+        response: Option<&RawResponse>,
+    ) -> IdentityError {
+        let entry = EntraCode::find(code);
+        let passes = entry.is_some_and(|entry| matches!(entry.meaning, Meaning::Busy | Meaning::Failing));
+        let decides = match identity {
+            // Its 404 and 410 mean that it is being updated (How to use managed identities on an
+            // Azure VM to acquire an access token, "Error handling").
+            Identity::Managed(_) => status == StatusCode::BadRequest && description.contains("dentit"),
+            Identity::Workload(_) | Identity::ServicePrincipal(_) => {
+                status.is_client_error()
+                    && !matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout)
+            }
+        };
+        if decides && !passes {
+            return IdentityError::Refused(Box::new(Refusal::new(identity, code.to_owned(), description)));
+        }
+        let retry_after = response.and_then(|response| transport::retry_after(response.headers()));
+        // Too much for one client is no outage.
+        let throttled = status == StatusCode::TooManyRequests || decides;
+        let reason = match entry.filter(|_| passes) {
+            Some(entry) => {
+                let fix = refusal::fix(identity, code);
+                format!("HTTP status {status}, AADSTS{code}, {}; {fix}", entry.about)
+            }
+            None => format!("HTTP status {status} {code}"),
+        };
+        IdentityError::Failing {
+            authority: self.to_string(),
+            reason,
+            retry_after: retry_after.or(throttled.then_some(THROTTLED)),
+        }
+    }
+
+    /// An answer in another form. A gateway of the service's own may fail without a word.
+    fn spoke_another(
+        &self,
+        identity: &Identity,
+        status: StatusCode,
+        response: Option<&RawResponse>,
+    ) -> IdentityError {
+        let is_empty = response.is_none_or(|response| response.body().as_ref().trim_ascii().is_empty());
+        let may_be_silent = status.is_server_error() || matches!(identity, Identity::Managed(_));
+        if is_empty && may_be_silent {
+            let reason = format!("HTTP status {status} without a word");
+            return IdentityError::Failing { authority: self.to_string(), reason, retry_after: None };
+        }
+        self.intercepted(transport::described(status, response))
+    }
+}
+
+impl fmt::Display for Grantor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.name, self.host)
+    }
+}
