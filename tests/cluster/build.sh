@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # What a node is made of: packages, programs, charts. Sourced by tests/cluster/run, from the repository's top folder.
 
-kubernetes_versions=(1.34 1.37)
 cluster=$PWD/target/cluster
 export CLUSTER_BINARIES=$cluster/bin CLUSTER_CHARTS=$cluster/charts
 mkdir -p "$CLUSTER_BINARIES" "$CLUSTER_CHARTS"
@@ -125,8 +124,9 @@ remove_stale_cgroups() {
     local hierarchy folder
     for hierarchy in $(cgroup_hierarchies); do
         for folder in "$hierarchy"/keyvault-csi-cluster-*; do
-            [ -d "$folder" ] && ! kill -0 "${folder##*-}" 2> /dev/null || continue
-            remove_cgroups "/${folder##*/}"
+            if [ -d "$folder" ] && ! kill -0 "${folder##*-}" 2> /dev/null; then
+                remove_cgroups "/${folder##*/}"
+            fi
         done
     done
 }
@@ -155,8 +155,8 @@ remove_cgroups() {
     done
 }
 
-# stop_node SIGNAL: passes a signal on to the first process of the node's namespaces, which stops the node in order.
+# stop_node PROCESS SIGNAL: passes a signal on to the first process of the node's namespaces, which stops the node in order.
 stop_node() {
     local first
-    first=$(pgrep --parent "$node") && kill -s "$1" "$first"
+    first=$(pgrep --parent "$1") && kill -s "$2" "$first"
 }
