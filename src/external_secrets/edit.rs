@@ -26,6 +26,17 @@ impl Entry {
     }
 }
 
+/// Whether something below a node is an alias, or a merge, of what is written elsewhere.
+pub(super) fn shares(node: &Node) -> bool {
+    match &node.value {
+        Value::Scalar(_) => false,
+        Value::Sequence(items) => items.iter().any(|item| item.position < node.position || shares(item)),
+        Value::Mapping(entries) => {
+            entries.iter().any(|entry| !entry.stands_in(node) || shares(&entry.value))
+        }
+    }
+}
+
 /// A text and the changes that are to be made.
 #[derive(Debug)]
 pub(super) struct Editor<'a> {
@@ -137,6 +148,9 @@ impl<'a> Editor<'a> {
             let comma = if self.has_comma(last, end) { " " } else { ", " };
             self.edits.push((end..end, format!("{comma}{items}")));
             return Ok(());
+        }
+        if first.position < entry.value.position {
+            return Err(Fixed::Shared);
         }
         let indent = self.dash(first).ok_or(Fixed::Style)?;
         self.insert_lines(entry.value.end, &Tree::List(items).lines(indent));

@@ -36,8 +36,8 @@ impl Login {
         match &store.identity {
             Identity::Workload { account, tenant, tenant_key, client } => {
                 login.set_tenant(tenant.as_deref());
-                login.workload_secret("clientID", "client id", client.as_ref());
-                login.workload_secret("tenantID", "tenant id", tenant_key.as_ref());
+                login.workload_secret("clientID", CLIENT_ANNOTATION, client.as_ref());
+                login.workload_secret("tenantID", TENANT_ANNOTATION, tenant_key.as_ref());
                 let in_secrets = InSecrets { client: client.is_some(), tenant: tenant_key.is_some() };
                 login.workload(account.as_ref(), in_secrets, namespace, cluster);
             }
@@ -63,11 +63,11 @@ impl Login {
     }
 
     /// Reports an id that the operator read from a Secret.
-    fn workload_secret(&mut self, parameter: &str, what: &str, secret: Option<&SecretKey>) {
+    fn workload_secret(&mut self, parameter: &str, annotation: &str, secret: Option<&SecretKey>) {
         let Some(SecretKey { name, key, .. }) = secret else { return };
         let problem =
-            format!("the {what} is in the Secret {name}, key {key}, which the provider does not read");
-        let mend = "write it into the class, or annotate the service account with it";
+            format!("its value is in the Secret {name}, key {key}, which the provider does not read");
+        let mend = format!("set {parameter} here, or the annotation {annotation} of the service account");
         self.notes.push(Note::lost(parameter, problem, mend));
     }
 

@@ -144,9 +144,14 @@ impl<'a> Target<'a> {
     /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the
     /// Secret.
     pub(super) fn replaces(&self, volume: &Volume<'_>, workload: &Workload<'_>) -> bool {
-        let parts =
-            self.secret.items.iter().filter_map(|item| item.value.as_ref()).any(|value| value.part.is_some());
-        !parts && workload.holds(volume.node) && volume.entry.stands_in(volume.node)
+        let values = || self.secret.items.iter().filter_map(|item| item.value.as_ref());
+        let parts = values().any(|value| value.part.is_some());
+        // A class without objects cannot be mounted.
+        let shows = |value: &data::Value| match &volume.view.items {
+            None => true,
+            Some(items) => items.iter().any(|shown| shown.key == value.key),
+        };
+        !parts && values().any(shows) && workload.holds(volume.node) && volume.entry.stands_in(volume.node)
     }
 
     /// Finds out which classes there must be.

@@ -36,6 +36,8 @@ pub(super) enum Coding {
     PemBase64,
 }
 
+const B64DEC: &str = "b64dec";
+
 impl<'a> Template<'a> {
     pub(super) fn parse(text: &'a str) -> Self {
         if !text.contains("{{") {
@@ -45,11 +47,17 @@ impl<'a> Template<'a> {
             return template;
         }
         let actions = actions(text);
-        if let Some(function) = actions.iter().find_map(|action| function(action)) {
+        let mut called = actions.iter().flat_map(|action| functions(action));
+        if let Some(function) = called.find(|function| *function != B64DEC) {
             return Self::Function(function);
         }
-        let alone = text.starts_with("{{") && text.ends_with("}}") && actions.len() == 1;
-        if alone || actions.is_empty() { Self::Other } else { Self::Joined }
+        match actions.as_slice() {
+            [] => Self::Other,
+            [action] if text.starts_with("{{") && text.ends_with("}}") => {
+                functions(action).first().map_or(Self::Other, |function| Self::Function(function))
+            }
+            _ => Self::Joined,
+        }
     }
 
     fn parse_action(text: &'a str) -> Option<Self> {
@@ -64,7 +72,7 @@ impl<'a> Template<'a> {
         let key = parse_key(stages.next()?)?;
         let stages = stages.filter(|stage| *stage != "toString").collect::<Vec<_>>();
         let (decoded, stages) = match stages.split_first() {
-            Some((&"b64dec", rest)) => (true, rest),
+            Some((&B64DEC, rest)) => (true, rest),
             _ => (false, stages.as_slice()),
         };
         let pkcs12 = if decoded { Coding::Base64 } else { Coding::Binary };
@@ -112,25 +120,27 @@ fn actions(text: &str) -> Vec<&str> {
     parts.filter_map(|part| part.split_once("}}")).map(|(action, _)| action).collect()
 }
 
-/// The first function or keyword of an action that is more than the name of a value.
-fn function(action: &str) -> Option<&str> {
-    let mut rest = action;
-    while let Some(start) = rest.find(|c: char| !c.is_whitespace()) {
-        rest = rest.get(start..)?;
-        if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '`' | '\'')) {
-            let inner = rest.get(1..)?;
-            rest = inner.find(quote).and_then(|end| inner.get(end + 1..)).unwrap_or_default();
-            continue;
+/// The functions and keywords of an action, but for those that change nothing.
+fn functions(action: &str) -> Vec<&str> {
+    let (mut found, mut rest) = (Vec::new(), action);
+    while let Some(first) = rest.chars().next() {
+        let (word, after) = match first {
+            '"' | '`' | '\'' => {
+                let inner = rest.split_at(first.len_utf8()).1;
+                ("", inner.split_once(first).map_or("", |(_, after)| after))
+            }
+            _ => {
+                let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '$' | '-');
+                let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+                rest.split_at(end.max(first.len_utf8()))
+            }
+        };
+        if word.starts_with(char::is_alphabetic) && !["index", "toString"].contains(&word) {
+            found.push(word);
         }
-        let word = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '$' | '-')));
-        let (word, after) = rest.split_at(word.unwrap_or(rest.len()));
-        if word.starts_with(|c: char| c.is_alphabetic()) && !["index", "toString"].contains(&word) {
-            return Some(word);
-        }
-        let skipped = rest.chars().next().map_or(0, char::len_utf8);
-        rest = if word.is_empty() { rest.get(skipped..)? } else { after };
+        rest = after;
     }
-    None
+    found
 }
 
 /// Why a class cannot express a function, and what to do instead.
@@ -228,6 +238,7 @@ mod tests {
             ("{{ .pem | filterPEM \"PUBLIC KEY\" }}", "filterPEM"),
             ("{{ .pem | filterCertChain \"leaf\" }}", "filterCertChain"),
             ("{{ .key | b64dec | b64dec }}", "b64dec"),
+            ("{{ .tls | b64dec | pkcs12keyPass \"x\" }}", "pkcs12keyPass"),
         ] {
             assert_eq!(Template::parse(text), Template::Function(function), "{text}");
         }
@@ -235,7 +246,7 @@ mod tests {
 
     #[test]
     fn more_than_a_name_is_not_guessed_at() {
-        for text in ["{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n"] {
+        for text in ["{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n", "{{ .a }}{{ .b | b64dec }}"] {
             assert_eq!(Template::parse(text), Template::Joined, "{text}");
         }
         for text in ["{{ .a.b }}", "{{ index . \"a\" \"b\" }}", "{{ .db-password }}", "{{", "{{ \"a }}"] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::class::Class;
-use super::edit::{Editor, Fixed};
+use super::edit::{self, Editor, Fixed};
 use super::note::Note;
 use super::output::Output;
 use super::pieces::Piece;
@@ -244,7 +244,8 @@ impl<'a> Change<'a> {
         if reads.is_ok_and(|objects| objects.len() == 1 && objects.iter().all(same)) {
             output.edit(index, text);
         } else {
-            let note = fixed(Fixed::Style);
+            let shared = edit::shares(&self.object.root);
+            let note = fixed(if shared { Fixed::Shared } else { Fixed::Style });
             output.comment(index, note.comment());
             output.note(index, note);
         }
