@@ -25,9 +25,12 @@ pub(crate) const PRIVATE_KEY_KEY: &str = "tls.key";
 /// The only keys that the driver fills in a Secret of that type.
 pub(crate) const TLS_KEYS: [&str; 2] = [CERTIFICATE_KEY, PRIVATE_KEY_KEY];
 
+/// What the driver makes where it does not know the type.
+pub(crate) const OPAQUE: SecretType = SecretType { name: "Opaque", required: Required::All(&[]) };
+
 /// All types that the driver makes.
 pub(crate) const TYPES: [SecretType; 8] = [
-    SecretType { name: "Opaque", required: Required::All(&[]) },
+    OPAQUE,
     SecretType { name: "bootstrap.kubernetes.io/token", required: Required::All(&[]) },
     SecretType { name: "kubernetes.io/basic-auth", required: Required::OneOf(&["username", "password"]) },
     SecretType { name: "kubernetes.io/dockercfg", required: Required::All(&[".dockercfg"]) },

@@ -69,7 +69,9 @@ mod tests {
     fn what_is_not_what_its_mark_says_is_refused() {
         assert_eq!(decode(b"a\xff".to_vec()), Err(TextError::NotUtf8));
         assert_eq!(decode(b"\xef\xbb\xbf\xff".to_vec()), Err(TextError::NotUtf8));
-        for bytes in [&b"\xff\xfea"[..], b"\xff\xfea\0b", b"\xff\xfe\0\xd8", b"\xfe\xff\xdc\0", b"\xfe\xff\xd8\0\0a"] {
+        for bytes in
+            [&b"\xff\xfea"[..], b"\xff\xfea\0b", b"\xff\xfe\0\xd8", b"\xfe\xff\xdc\0", b"\xfe\xff\xd8\0\0a"]
+        {
             assert_eq!(decode(bytes.to_vec()), Err(TextError::NotUtf16), "{bytes:?}");
         }
     }

@@ -133,7 +133,8 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Objec
     match text(reference, &["metadataPolicy"]) {
         None | Some("None") => {}
         Some("Fetch") => {
-            let mend = "write what the tags say into a ConfigMap; the provider gives the object's value alone";
+            let mend =
+                "write what the tags say into a ConfigMap; the provider gives the object's value alone";
             notes.push(Note::lost(field("metadataPolicy"), "tags cannot be mounted", mend));
             return None;
         }
@@ -153,7 +154,8 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Objec
         None | Some("None") => false,
         Some("Base64") if kind == ObjectKind::Secret => true,
         Some("Auto") => {
-            let problem = "the operator decoded the value where it was base64, and a class says one or the other";
+            let problem =
+                "the operator decoded the value where it was base64, and a class says one or the other";
             let mend = "write Base64 or None, whichever the value is";
             notes.push(Note::lost(field("decodingStrategy"), problem, mend));
             return None;

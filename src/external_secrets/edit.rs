@@ -31,9 +31,7 @@ pub(super) fn shares(node: &Node) -> bool {
     match &node.value {
         Value::Scalar(_) => false,
         Value::Sequence(items) => items.iter().any(|item| item.position < node.position || shares(item)),
-        Value::Mapping(entries) => {
-            entries.iter().any(|entry| !entry.stands_in(node) || shares(&entry.value))
-        }
+        Value::Mapping(entries) => entries.iter().any(|entry| !entry.stands_in(node) || shares(&entry.value)),
     }
 }
 

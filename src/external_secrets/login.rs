@@ -99,7 +99,9 @@ impl Login {
             let problem = format!("ServiceAccount {} has no annotation {CLIENT_ANNOTATION}", account.name);
             self.notes.push(Note::lost("clientID", problem, "add it, or set clientID here"));
         }
-        if let Some(tenant) = annotation(TENANT_ANNOTATION).filter(|_| !self.has_tenant() && !in_secrets.tenant) {
+        if let Some(tenant) =
+            annotation(TENANT_ANNOTATION).filter(|_| !self.has_tenant() && !in_secrets.tenant)
+        {
             match TenantId::parse(tenant) {
                 Ok(_) => given.push(("tenantID", tenant.to_owned())),
                 Err(fault) => self.notes.push(Note::lost("tenantID", fault.problem, fault.mend)),

@@ -42,7 +42,8 @@ pub(super) fn report(index: usize, object: &Object, targets: &[Target<'_>], outp
 
 fn mend(group: &str, target: &Target<'_>) -> String {
     let class = target.syncing().or(target.classes.first()).map_or("", |class| &class.name);
-    let volume = format!("add a volume of class {class} (driver secrets-store.csi.k8s.io) to its pods by hand");
+    let volume =
+        format!("add a volume of class {class} (driver secrets-store.csi.k8s.io) to its pods by hand");
     if group == "serving.knative.dev" {
         let flag = "kubernetes.podspec-volumes-csi: enabled in the ConfigMap config-features";
         format!("{volume}, for which Knative needs {flag}")
@@ -74,7 +75,9 @@ fn looks_like_pod(node: &Node) -> bool {
     node.entries().iter().any(|entry| {
         let items = entry.value.items();
         match entry.key.as_str() {
-            "containers" | "initContainers" | "envFrom" => items.iter().any(|item| !item.entries().is_empty()),
+            "containers" | "initContainers" | "envFrom" => {
+                items.iter().any(|item| !item.entries().is_empty())
+            }
             "env" => items.iter().any(|item| item.entry("valueFrom").is_some()),
             "volumes" => {
                 items.iter().any(|item| item.entry("secret").is_some() || item.entry("projected").is_some())

@@ -122,8 +122,7 @@ impl ExternalSecret {
 /// Why nothing of it is converted.
 fn nothing(items: &[Item], notes: &[Note]) -> Note {
     let why = items.iter().flat_map(|item| &item.notes).chain(notes);
-    let why =
-        why.map(|note| format!("{}: {}; {}", note.place, note.problem, note.mend)).collect::<Vec<_>>();
+    let why = why.map(|note| format!("{}: {}; {}", note.place, note.problem, note.mend)).collect::<Vec<_>>();
     let problem = if why.is_empty() {
         "it has no key".to_owned()
     } else {
@@ -246,7 +245,8 @@ fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
             let earlier = kept.remove(earlier);
             let place = format!("spec.data[{index}].secretKey");
             let key = quoted(item.key.as_deref().unwrap_or_default());
-            let problem = format!("the key {key} appears twice, and this one wins, as it did for the operator");
+            let problem =
+                format!("the key {key} appears twice, and this one wins, as it did for the operator");
             item.notes.insert(0, Note::remark(place, problem, "remove the other one"));
             item.comments.splice(0..0, earlier.comments);
         }

@@ -90,7 +90,8 @@ impl Store {
         schema::check("spec", spec, schema::STORE, &mut notes);
         if cluster && spec.at(&["conditions"]).is_some_and(|conditions| !conditions.items().is_empty()) {
             let problem = "only namespaces that the store's conditions allow could read the vault";
-            let mend = "say so with the provider's --policy-file, or by the federated credentials that you create";
+            let mend =
+                "say so with the provider's --policy-file, or by the federated credentials that you create";
             notes.push(Note::remark("spec.conditions", problem, mend));
         }
         let cloud = match text(azure, &["environmentType"]) {
@@ -159,7 +160,8 @@ fn without_effect(place: &str, azure: &Node, notes: &mut Vec<Note>) {
         let overridden = said && path == ["authSecretRef", "tenantId"];
         if azure.at(path).is_some() && (!readers.contains(&kind) || overridden) {
             let place = format!("{place}.{}", path.join("."));
-            let why = if overridden { "beside tenantId".to_owned() } else { format!("with authType: {kind}") };
+            let why =
+                if overridden { "beside tenantId".to_owned() } else { format!("with authType: {kind}") };
             let problem = format!("the operator did not read it {why}, and it is left out");
             notes.push(Note::remark(place, problem, "nothing is to be done, if all worked before"));
         }
@@ -240,9 +242,7 @@ impl Identity {
                     }
                 }
             }
-            MANAGED_IDENTITY => {
-                Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) })
-            }
+            MANAGED_IDENTITY => Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) }),
             other => {
                 let problem = format!("{} is no identity", quoted(other));
                 Err(Note::lost(format!("{place}.authType"), problem, "correct it"))

@@ -218,7 +218,10 @@ mod tests {
             ("{{ .pem | filterPEM \"CERTIFICATE\" }}", Template::Certificates("pem", Coding::Pem)),
             ("{{ .pem | filterPEM `Private Key` }}", Template::PrivateKey("pem", Coding::Pem)),
             ("{{ .pem | filterPEM \"EC PRIVATE KEY\" }}", Template::PrivateKey("pem", Coding::Pem)),
-            ("{{ .pem | b64dec | filterPEM \"CERTIFICATE\" }}", Template::Certificates("pem", Coding::PemBase64)),
+            (
+                "{{ .pem | b64dec | filterPEM \"CERTIFICATE\" }}",
+                Template::Certificates("pem", Coding::PemBase64),
+            ),
             ("{{ .key | jwkPublicKeyPem }}", Template::PublicKey("key")),
         ] {
             assert_eq!(Template::parse(text), expected, "{text}");

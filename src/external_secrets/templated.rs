@@ -22,7 +22,8 @@ pub(super) fn items(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) 
         notes.push(Note::lost(place, format!("a class has no templates, such as {}", origin(from)), mend));
     }
     if text(template, &["engineVersion"]) == Some("v1") && !data.is_empty() {
-        let problem = "the engine v1 has other functions, and prints a value as numbers unless toString follows";
+        let problem =
+            "the engine v1 has other functions, and prints a value as numbers unless toString follows";
         let mend = "write the templates for the engine v2, and convert again";
         notes.push(Note::lost("spec.target.template.engineVersion", problem, mend));
     }

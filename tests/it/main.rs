@@ -20,6 +20,7 @@ mod convert;
 mod crashes;
 mod docs;
 mod driver;
+mod encodings;
 mod generated;
 mod handover;
 mod harness;

@@ -59,7 +59,9 @@ fn items_in_brackets_are_items_of_a_block_list() {
         ("volumes: !!seq\n  - {name: tmp}\n", 1),
     ] {
         let expected = format!("{volumes}{}account: sa\n", new[indent]);
-        let text = volumes.replace("tmp}", "tmp, secret: {a: b}}").replace("name: tmp\n", "name: tmp\n  secret: {a: b}\n");
+        let text = volumes
+            .replace("tmp}", "tmp, secret: {a: b}}")
+            .replace("name: tmp\n", "name: tmp\n  secret: {a: b}\n");
         let edit = |text: &str| {
             let root = read(text);
             let mut editor = Editor::new(text, 1);

@@ -34,8 +34,7 @@ async fn mounted(case: &str, class: &str) -> Vec<(String, Vec<u8>)> {
     let seed = std::fs::read_to_string(folder().join("seed.yaml")).unwrap();
     let account = ServiceAccount::new("orders", "orders")
         .annotation("azure.workload.identity/client-id", "aaaaaaaa-1111-4111-8111-111111111111");
-    let emulator =
-        Emulator::start(Seed::from_yaml(&seed).unwrap().service_account(account)).await.unwrap();
+    let emulator = Emulator::start(Seed::from_yaml(&seed).unwrap().service_account(account)).await.unwrap();
     let world = World::in_cluster(emulator, &[]);
     let response = world.mount(&claim(&world, case, class, "orders", "orders")).await.unwrap();
     files(&response).into_iter().map(|(path, contents)| (path.to_owned(), contents.to_owned())).collect()
@@ -68,7 +67,8 @@ fn a_field_or_value_that_is_not_known_or_not_honoured_is_named() {
     ] {
         assert!(converted.notes_with(&["not carried over", field]) > 0, "{field}: {}", converted.notes);
     }
-    for silent in ["controller", "retrySettings", "useAzureSDK", "data[0]", "quiet: not carried over: spec.s"] {
+    for silent in ["controller", "retrySettings", "useAzureSDK", "data[0]", "quiet: not carried over: spec.s"]
+    {
         assert_eq!(converted.notes_with(&[silent]), 0, "{silent}: {}", converted.notes);
     }
 }
@@ -80,7 +80,10 @@ fn a_template_that_joins_values_is_named_and_the_keys_beside_it_are_mounted() {
     assert_eq!(converted.notes_with(&["template.data.url", "joins values with text"]), 1);
     assert_eq!(converted.notes_with(&["template.data.type", "constant"]), 1);
     let objects = converted.objects("app");
-    assert!(objects.contains("objectAlias: user\n") && objects.contains("objectAlias: password\n"), "{objects}");
+    assert!(
+        objects.contains("objectAlias: user\n") && objects.contains("objectAlias: password\n"),
+        "{objects}"
+    );
     // The default, Replace, leaves no key of data: nothing is left to mount.
     let velero = Converted::new("velero-credentials");
     assert_eq!((velero.strict, velero.notes_with(&["data.cloud", "joins values"])), (Some(1), 1));
@@ -103,8 +106,15 @@ fn fields_of_json_and_searches_stay_with_the_operator_and_are_named() {
         ("find-by-name", "cannot be found by name"),
     ] {
         let converted = Converted::new(case);
-        assert_eq!((converted.strict, converted.notes_with(&["not carried over", words])), (Some(1), 1), "{case}");
-        assert!(converted.text.contains("kind: ExternalSecret") && !converted.text.contains("csi:"), "{case}");
+        assert_eq!(
+            (converted.strict, converted.notes_with(&["not carried over", words])),
+            (Some(1), 1),
+            "{case}"
+        );
+        assert!(
+            converted.text.contains("kind: ExternalSecret") && !converted.text.contains("csi:"),
+            "{case}"
+        );
     }
 }
 
@@ -115,7 +125,8 @@ fn no_template_text_reaches_a_class() {
     assert_eq!(labels.notes_with(&["not carried over", "metadata.labels.tenant"]), 1);
     for case in ["templated-labels", "not-rendered"] {
         let converted = Converted::new(case);
-        for class in converted.text.split("---\n").filter(|document| document.contains("SecretProviderClass")) {
+        for class in converted.text.split("---\n").filter(|document| document.contains("SecretProviderClass"))
+        {
             let lines = class.lines().filter(|line| !line.trim_start().starts_with('#'));
             assert!(lines.clone().all(|line| !line.contains("{{")), "{case}: {class}");
             assert!(lines.count() > 5);
@@ -139,7 +150,11 @@ fn the_last_entry_of_a_key_wins_also_where_it_cannot_be_converted() {
     assert!(objects.contains("objectName: third\n") && !objects.contains("objectAlias: b\n"), "{objects}");
     let parameters = classes(&converted.text).remove("app").unwrap();
     assert_eq!(parameters["keyvaultName"], "second-vault");
-    assert!(converted.objects("app-2").ends_with("objectName: first\n    objectType: secret\n    objectAlias: file\n"));
+    assert!(
+        converted
+            .objects("app-2")
+            .ends_with("objectName: first\n    objectType: secret\n    objectAlias: file\n")
+    );
 }
 
 #[test]
@@ -167,7 +182,13 @@ fn whatever_looks_like_a_pod_and_uses_the_secret_is_changed_or_named() {
         let document = documents.find(|document| document.contains(&format!("{{name: {changed}}}"))).unwrap();
         assert!(document.contains("secretProviderClass"), "{document}");
     }
-    let named = ["with-a-container-alone", "with-steps", "with-several-templates", "that-is-a-pod-itself", "deep-down"];
+    let named = [
+        "with-a-container-alone",
+        "with-steps",
+        "with-several-templates",
+        "that-is-a-pod-itself",
+        "deep-down",
+    ];
     for named in named {
         assert_eq!(converted.notes_with(&[named, "its pods use Secret app"]), 1, "{named}");
     }
@@ -208,7 +229,8 @@ fn a_certificate_function_without_an_equal_is_left_out_with_advice() {
 #[test]
 fn ids_in_a_secret_are_named_with_secret_key_and_what_to_write_instead() {
     let converted = Converted::new("tenant-in-a-secret");
-    let tenant = ["tenantID", "Secret umi-ids, key directory", "set tenantID", "azure.workload.identity/tenant-id"];
+    let tenant =
+        ["tenantID", "Secret umi-ids, key directory", "set tenantID", "azure.workload.identity/tenant-id"];
     assert_eq!(converted.notes_with(&tenant), 1, "{}", converted.notes);
     assert_eq!(converted.notes_with(&["clientID", "Secret umi-ids, key application"]), 1);
     assert_eq!(converted.notes_with(&["names the tenant"]), 0);
@@ -218,9 +240,14 @@ fn ids_in_a_secret_are_named_with_secret_key_and_what_to_write_instead() {
 fn records_that_other_tools_keep_on_an_object_are_not_copied() {
     let converted = Converted::new("tracking-id");
     assert_eq!(converted.strict, Some(0));
-    assert!(converted.text.contains("argocd.argoproj.io/sync-wave: \"2\"") && !converted.text.contains("tracking-id"));
+    assert!(
+        converted.text.contains("argocd.argoproj.io/sync-wave: \"2\"")
+            && !converted.text.contains("tracking-id")
+    );
     let siblings = Converted::new("bookkeeping").text;
-    for record in ["fluxcd.io/name", "meta.helm.sh", "kapp.k14s.io", "last-applied", "installation-id", "cattle.io"] {
+    for record in
+        ["fluxcd.io/name", "meta.helm.sh", "kapp.k14s.io", "last-applied", "installation-id", "cattle.io"]
+    {
         assert!(!siblings.contains(record), "{record}");
     }
     for wish in ["sync-options", "helm.sh/resource-policy", "fluxcd.io/prune", "managed-by"] {
@@ -264,7 +291,8 @@ fn stores_of_old_versions_are_seen() {
 fn items_in_brackets_are_kept_and_others_are_added() {
     let converted = Converted::new("items-in-brackets");
     assert_eq!(converted.strict, Some(0), "{}", converted.notes);
-    let mounts = "    - {name: tmp, mountPath: /tmp}\n    - name: app\n      mountPath: /mnt/secrets-store/app\n";
+    let mounts =
+        "    - {name: tmp, mountPath: /tmp}\n    - name: app\n      mountPath: /mnt/secrets-store/app\n";
     assert!(converted.text.contains(mounts), "{}", converted.text);
     let volumes = "  - name: tmp\n    emptyDir: {}\n  - name: app\n    csi:\n";
     assert!(converted.text.contains(volumes), "{}", converted.text);
