@@ -43,7 +43,9 @@ impl<'a> Target<'a> {
         for (index, piece) in pieces.iter().enumerate() {
             let Some(object) = &piece.object else { continue };
             if !object.api_version.contains(GROUP) {
-                other_operators::note(object).into_iter().for_each(|note| output.keep(index, note));
+                if let Some(note) = other_operators::note(object) {
+                    output.keep(index, note);
+                }
                 continue;
             }
             let target = match object.kind.as_str() {

@@ -67,9 +67,7 @@ impl Check<'_> {
         self.fields(place, secret, FIELDS);
         for key in ["secretName", "type", "data"] {
             let value = secret.entry(key).map(|entry| &entry.value);
-            let given = value.is_some_and(|value| {
-                value.text().is_some_and(|text| !text.trim().is_empty()) || value.text().is_none()
-            });
+            let given = value.is_some_and(|value| value.text().is_none_or(|text| !text.trim().is_empty()));
             let empty =
                 value.is_some_and(|value| matches!(&value.value, Value::Sequence(items) if items.is_empty()));
             if !given || empty {

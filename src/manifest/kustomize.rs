@@ -56,7 +56,9 @@ impl Fragments {
         let new = self.folders.insert(folder.to_owned());
         if new {
             for name in KUSTOMIZATIONS {
-                roots(&folder.join(name)).iter().for_each(|root| self.kustomization(folder, root));
+                for root in roots(&folder.join(name)) {
+                    self.kustomization(folder, &root);
+                }
             }
         }
         new
