@@ -7,18 +7,23 @@
 //! Facts of the operator are from its API types and the documentation of its provider
 //! "Azure Key Vault".
 
+mod annotations;
 mod class;
 mod cluster;
 mod data;
 mod edit;
 mod login;
 mod note;
+mod other_operators;
 mod output;
 mod pieces;
+mod pod_specs;
+mod schema;
 mod secret;
 mod store;
 mod target;
 mod template;
+mod templated;
 #[cfg(test)]
 mod tests;
 mod workload;
@@ -53,6 +58,7 @@ pub fn convert(sources: &[Source]) -> Conversion {
     }
     target::name_classes(&mut targets, &pieces);
     workload_edit::change(&pieces, &mut targets, &mut output);
+    annotations::report(&pieces, &targets, &mut output);
     for target in &targets {
         target.write(&cluster, &mut output);
     }

@@ -10,13 +10,15 @@ mod pod;
 mod synced;
 #[cfg(test)]
 mod tests;
+mod together;
 
 pub(crate) use parameters::type_fault;
 
-use crate::manifest::{Document, ManifestError, Object};
+use crate::manifest::{Document, ManifestError, Object, Source};
 use crate::plan::{Defaults, Fault, Severity};
 use crate::yaml::Position;
 use class::Class;
+use together::Together;
 
 /// Finds what is wrong in the classes of one provider.
 #[derive(Clone, Debug)]
@@ -66,37 +68,73 @@ impl Diagnostic {
 }
 
 impl Linter {
+    /// The classes of a file, in their order, which are applied one after the other.
+    pub fn file<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = Linted> + 'a {
+        let mut together = Together::default();
+        source.documents().flat_map(move |document| self.document(&document, &mut together))
+    }
+
+    /// What is wrong in a file that a kustomization applies to classes elsewhere, whatever those are.
+    pub fn fragment<'a>(&self, source: &'a Source) -> impl Iterator<Item = Linted> + use<'a> {
+        let documents = source.documents().filter(mentions_classes);
+        documents.flat_map(|document| {
+            document.objects().map_or_else(
+                |error| vec![unreadable(error)],
+                |objects| objects.iter().filter_map(fragment).collect(),
+            )
+        })
+    }
+
     /// The classes of a document. One that mentions none is not read.
-    pub fn document(&self, document: &Document<'_>) -> Vec<Linted> {
-        if !document.mentions(class::KIND) && !document.mentions(class::GROUP) {
+    fn document(&self, document: &Document<'_>, together: &mut Together) -> Vec<Linted> {
+        if !mentions_classes(document) {
             return Vec::new();
         }
         match document.objects() {
-            Ok(objects) => objects.iter().filter_map(|object| self.object(object)).collect(),
+            Ok(objects) => objects.iter().filter_map(|object| self.object(object, together)).collect(),
             Err(error) => vec![unreadable(error)],
         }
     }
 
     /// An object, if it is, or seems to be meant as, a class of the provider.
-    fn object(&self, object: &Object) -> Option<Linted> {
+    fn object(&self, object: &Object, together: &mut Together) -> Option<Linted> {
         let mut diagnostics = Vec::new();
         match Class::read(object, &self.provider, &mut diagnostics) {
             Some(class) => {
                 let written = parameters::check(&class, &self.defaults, &mut diagnostics);
                 files::check(&class, &written, &mut diagnostics);
                 synced::check(&class, &written, &mut diagnostics);
+                together.class(object, &mut diagnostics);
+                together.secrets(object, &class, &mut diagnostics);
             }
             None if diagnostics.is_empty() => return None,
             None => {}
         }
-        diagnostics.sort_by_key(|diagnostic| diagnostic.position);
-        let name = object.name.as_deref().unwrap_or("(no name)");
-        let class = match &object.namespace {
-            Some(namespace) => format!("{namespace}/{name}"),
-            None => name.to_owned(),
-        };
-        Some(Linted { class: Some(class), diagnostics })
+        Some(linted(object, diagnostics))
     }
+}
+
+fn mentions_classes(document: &Document<'_>) -> bool {
+    document.mentions(class::KIND) || document.mentions(class::GROUP)
+}
+
+/// A part of a class with which something is wrong.
+fn fragment(object: &Object) -> Option<Linted> {
+    let mut diagnostics = Vec::new();
+    if object.kind == class::KIND {
+        class::check_fragment(object, &mut diagnostics);
+    }
+    (!diagnostics.is_empty()).then(|| linted(object, diagnostics))
+}
+
+fn linted(object: &Object, mut diagnostics: Vec<Diagnostic>) -> Linted {
+    diagnostics.sort_by_key(|diagnostic| diagnostic.position);
+    let name = object.name.as_deref().unwrap_or("(no name)");
+    let class = match &object.namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    };
+    Linted { class: Some(class), diagnostics }
 }
 
 fn unreadable(error: ManifestError) -> Linted {

@@ -5,9 +5,11 @@
 //! kinds that nobody here wants.
 
 mod documents;
+mod kustomize;
 mod sources;
 
 pub use documents::{Document, Documents};
+pub use kustomize::Fragments;
 pub use sources::{Source, SourceError, Sources};
 
 use crate::yaml::{Node, Position, Value};

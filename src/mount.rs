@@ -36,6 +36,7 @@ use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
 use crate::telemetry::{Came, Metrics, milliseconds_since};
+use crate::text;
 use crate::vault::{Fetched, Object, VaultError, Vaults};
 use fetch::Occasion;
 use held::Held;
@@ -332,5 +333,6 @@ async fn read_environment(path: &Path) -> Result<Endpoints, Fault> {
     if json.len() as u64 > LARGEST_ENVIRONMENT {
         return Err(unreadable("is too large".to_owned()));
     }
-    Endpoints::from_environment_file(&json)
+    let json = text::decode(json).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    Endpoints::from_environment_file(json.as_bytes())
 }

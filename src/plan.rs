@@ -9,6 +9,7 @@ mod draft;
 mod durations;
 mod finding;
 mod identity;
+mod meant;
 mod mode;
 mod names;
 mod object;

@@ -10,17 +10,14 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let source = Source { name: "file".to_owned(), text: text.to_owned() };
     let linter = Linter { provider: "azure".to_owned(), defaults: Defaults::default() };
-    let mut documents = String::new();
-    for document in source.documents() {
-        documents.push_str(document.text);
-        let lines = text.matches(['\n', '\r']).count() + 1;
-        for diagnostic in linter.document(&document).iter().flat_map(|linted| &linted.diagnostics) {
-            let line = diagnostic.position.line;
-            assert!((document.first_line..=lines).contains(&line), "{diagnostic:?} is in the document");
-            let pod = ["csi.storage", "secrets.", "target_path", "permission", "request"];
-            let blamed = pod.iter().any(|place| diagnostic.place.starts_with(place));
-            assert!(!blamed, "with the pod nothing is wrong: {diagnostic:?}");
-        }
+    let lines = text.matches(['\n', '\r']).count() + 1;
+    for diagnostic in linter.file(&source).chain(linter.fragment(&source)).flat_map(|linted| linted.diagnostics) {
+        let line = diagnostic.position.line;
+        assert!((1..=lines).contains(&line), "{diagnostic:?} is in the file");
+        let pod = ["csi.storage", "secrets.", "target_path", "permission", "request"];
+        let blamed = pod.iter().any(|place| diagnostic.place.starts_with(place));
+        assert!(!blamed, "with the pod nothing is wrong: {diagnostic:?}");
     }
+    let documents = source.documents().map(|document| document.text).collect::<String>();
     assert_eq!(documents, text, "documents are all of the file");
 });

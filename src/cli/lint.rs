@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::lint::Linter;
-use crate::manifest::Sources;
+use crate::manifest::{Fragments, Sources};
 use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultSuffix};
 use report::{Format, Report};
 
@@ -78,13 +78,14 @@ pub fn run(args: LintArgs) -> ExitCode {
             ..Defaults::default()
         },
     };
+    let fragments = Fragments::of(&args.files);
     let mut report = Report::new(args.format);
     for source in Sources::new(args.files) {
         match source {
-            Ok(source) => {
-                let linted = source.documents().flat_map(|document| linter.document(&document));
-                report.file(&source.name, linted);
+            Ok(source) if fragments.contains(&source.name) => {
+                report.file(&source.name, linter.fragment(&source));
             }
+            Ok(source) => report.file(&source.name, linter.file(&source)),
             Err(error) => report.unreadable(&error),
         }
     }

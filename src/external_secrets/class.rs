@@ -8,6 +8,7 @@ use super::store::{Store, Vault};
 use super::workload::{Shown, View};
 use super::write::{Tree, comment_lines, scalar};
 use crate::plan::{FileMode, RelativePath, quoted};
+use crate::secret_rules::{TLS, TLS_KEYS};
 
 /// A class to be written: one view of the Secret that an `ExternalSecret` made.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ impl Class {
     fn objects(&self, sources: &Sources<'_>, notes: &mut Vec<Note>) -> String {
         let secret = sources.secret;
         let mut out = String::from("array:\n");
-        let mut written = Vec::new();
+        let mut written: Vec<(String, String)> = Vec::new();
         let shown = self.view.items.as_deref();
         for item in &secret.items {
             // A volume of chosen keys misses none of the others.
@@ -85,14 +86,22 @@ impl Class {
             }
             let mut comments = item.comments.clone();
             let mut lost = item.notes.clone();
+            lost.extend(item.value.as_ref().and_then(|value| value.otherwise.clone()));
             let mut objects = String::new();
             for file in item.value.iter().flat_map(|value| self.files(value)) {
                 match file.and_then(|file| file.written(sources, self)) {
-                    Ok((path, text)) if !written.contains(&path) => {
-                        objects.push_str(&text);
-                        written.push(path);
-                    }
-                    Ok(_) => {}
+                    Ok((path, text)) => match written.iter().find(|(other, _)| *other == path) {
+                        None => {
+                            objects.push_str(&text);
+                            written.push((path, text));
+                        }
+                        // The two parts of one certificate.
+                        Some((_, same)) if *same == text => {}
+                        Some(_) => {
+                            let problem = format!("{} is already the file of another key", quoted(&path));
+                            lost.push(Note::lost("objectAlias", problem, "rename one of the two keys"));
+                        }
+                    },
                     Err(note) => lost.push(note),
                 }
             }
@@ -133,7 +142,10 @@ impl Class {
 
     fn secret_object(secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
         let data = secret.items.iter().filter_map(|item| item.value.as_ref());
-        let data = data.filter(|value| RelativePath::parse(&value.file()).is_ok()).map(|value| {
+        // One other key, and the driver makes no Secret of this type.
+        let fills = |value: &&Value| secret.kind != TLS || TLS_KEYS.contains(&value.key.as_str());
+        let data = data.filter(fills).filter(|value| RelativePath::parse(&value.file()).is_ok());
+        let data = data.map(|value| {
             Tree::map([("objectName", Tree::text(value.file())), ("key", Tree::text(&value.key))])
         });
         let mut object = vec![
@@ -169,7 +181,7 @@ fn map_of(key: &str, pairs: &Pairs) -> Option<(String, Tree)> {
 impl Item {
     /// Whether it is, or would be, this key of the Secret.
     fn is_key(&self, key: &str) -> bool {
-        self.value.as_ref().is_some_and(|value| value.key == key)
+        self.key.as_deref() == Some(key)
     }
 }
 

@@ -23,12 +23,19 @@ pub(super) fn is_external(object: &Object, kind: &str) -> bool {
     object.kind == kind && matches!(version, Some("v1" | "v1beta1"))
 }
 
+/// Whether it is a store. All versions of the API have its fields in the same places.
+pub(super) fn is_store(object: &Object) -> bool {
+    let version = object.api_version.strip_prefix(GROUP);
+    ["SecretStore", "ClusterSecretStore"].contains(&object.kind.as_str())
+        && matches!(version, Some("v1" | "v1beta1" | "v1alpha1"))
+}
+
 impl<'a> Cluster<'a> {
     pub(super) fn of(pieces: &'a [Piece<'_>]) -> Self {
         let (mut stores, mut accounts) = (Vec::new(), Vec::new());
         for (index, piece) in pieces.iter().enumerate() {
             let Some(object) = &piece.object else { continue };
-            if is_external(object, "SecretStore") || is_external(object, "ClusterSecretStore") {
+            if is_store(object) {
                 stores.push((index, object, Store::parse(object)));
             } else if object.api_version == "v1" && object.kind == "ServiceAccount" {
                 accounts.push(object);
@@ -43,7 +50,8 @@ impl<'a> Cluster<'a> {
         reference: &StoreRef,
         namespace: Option<&str>,
     ) -> Option<(usize, &Result<Store, Note>)> {
-        let named = self.stores.iter().filter(|(_, object, _)| {
+        // Of two with one name, the one that is applied last is there in the end.
+        let named = self.stores.iter().rev().filter(|(_, object, _)| {
             object.kind == reference.kind() && object.name.as_deref() == Some(&reference.name)
         });
         let near = named.filter(|(_, object, _)| {
@@ -68,7 +76,7 @@ impl<'a> Cluster<'a> {
     }
 
     fn account(&self, name: &str, namespace: Option<&str>) -> Option<&'a Object> {
-        let named = self.accounts.iter().filter(|account| account.name.as_deref() == Some(name));
+        let named = self.accounts.iter().rev().filter(|account| account.name.as_deref() == Some(name));
         let near = named.filter(|account| may_be_same(account.namespace.as_deref(), namespace));
         near.min_by_key(|account| account.namespace.as_deref() != namespace).copied()
     }

@@ -1,13 +1,16 @@
 //! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: which value of the vault is which key.
 
 use super::note::Note;
-use super::template::{Coding, Template};
+use super::schema;
 use crate::plan::{ObjectKind, ObjectName, ObjectVersion, quoted};
+use crate::secret_rules::is_key;
 use crate::yaml::Node;
 
 /// A key of the Secret, or what stands where it would.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Item {
+    /// The key, also where its value cannot be expressed; nothing for an element that makes several keys.
+    pub key: Option<String>,
     /// What its author wrote beside it.
     pub comments: Vec<String>,
     pub notes: Vec<Note>,
@@ -22,6 +25,8 @@ pub(super) struct Value {
     pub object: Object,
     /// The part of the object that it is, where it is not all of it.
     pub part: Option<Part>,
+    /// How its bytes differ from those that the operator wrote.
+    pub otherwise: Option<Note>,
 }
 
 /// A part of a certificate's secret, which the driver takes out for Secrets of type kubernetes.io/tls.
@@ -70,13 +75,18 @@ impl StoreRef {
 /// Reads an element of `spec.data`.
 pub(super) fn item(place: &str, node: &Node) -> Item {
     let mut notes = Vec::new();
-    let value = value(place, node, &mut notes);
-    Item { comments: Vec::new(), notes, value }
+    let key = text(node, &["secretKey"]).map(str::to_owned);
+    let value = value(place, node, key.as_deref().unwrap_or_default(), &mut notes);
+    Item { key, comments: Vec::new(), notes, value }
 }
 
-fn value(place: &str, node: &Node, notes: &mut Vec<Note>) -> Option<Value> {
-    unknown_fields(place, node, &["secretKey", "remoteRef", "sourceRef"], notes);
-    let key = text(node, &["secretKey"]).unwrap_or_default().to_owned();
+fn value(place: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<Value> {
+    schema::check(place, node, schema::ELEMENT, notes);
+    if !is_key(key) {
+        let mend = "use letters, digits, `-`, `_` and `.`, as the API server demands of a Secret's keys";
+        notes.push(Note::lost(format!("{place}.secretKey"), format!("{} is not a key", quoted(key)), mend));
+        return None;
+    }
     let source = node.at(&["sourceRef"]);
     if source.is_some_and(|source| source.entry("generatorRef").is_some()) {
         notes.push(generated(&format!("{place}.sourceRef")));
@@ -88,19 +98,17 @@ fn value(place: &str, node: &Node, notes: &mut Vec<Note>) -> Option<Value> {
         notes.push(Note::lost(place, "it is missing", "name the object in the vault"));
         return None;
     };
-    let mut object = object(&place, reference, notes)?;
+    let (mut object, otherwise) = object(&place, reference, notes)?;
     object.store = source.and_then(|source| source.at(&["storeRef"])).and_then(StoreRef::parse);
     object.pfx = object.decoded || [".pfx", ".p12"].iter().any(|ending| key.to_lowercase().ends_with(ending));
     object.pfx &= object.kind == ObjectKind::Secret;
-    (object.place, object.alias) = (element.to_owned(), key.clone());
-    Some(Value { key, object, part: None })
+    (object.place, object.alias) = (element.to_owned(), key.to_owned());
+    Some(Value { key: key.to_owned(), object, part: None, otherwise })
 }
 
-const REFERENCE: [&str; 6] =
-    ["key", "version", "property", "decodingStrategy", "conversionStrategy", "metadataPolicy"];
-
-fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object> {
-    unknown_fields(place, reference, &REFERENCE, notes);
+/// The object that a reference names, and how its bytes differ from those that the operator wrote.
+fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Object, Option<Note>)> {
+    without_effect(place, reference, notes);
     let field = |name: &str| format!("{place}.{name}");
     let key = text(reference, &["key"]).unwrap_or_default();
     // As the operator splits it: what follows a second slash means nothing.
@@ -122,10 +130,18 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
     ObjectVersion::parse(version.unwrap_or_default())
         .map_err(|fault| notes.push(Note::lost(field("version"), fault.problem, fault.mend)))
         .ok()?;
-    if text(reference, &["metadataPolicy"]) == Some("Fetch") {
-        let mend = "write what the tags say into a ConfigMap; the provider gives the object's value alone";
-        notes.push(Note::lost(field("metadataPolicy"), "tags cannot be mounted", mend));
-        return None;
+    match text(reference, &["metadataPolicy"]) {
+        None | Some("None") => {}
+        Some("Fetch") => {
+            let mend =
+                "write what the tags say into a ConfigMap; the provider gives the object's value alone";
+            notes.push(Note::lost(field("metadataPolicy"), "tags cannot be mounted", mend));
+            return None;
+        }
+        Some(other) => {
+            notes.push(unknown_value(field("metadataPolicy"), other));
+            return None;
+        }
     }
     if let Some(property) = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate) {
         let problem =
@@ -137,26 +153,55 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Object
     let decoded = match text(reference, &["decodingStrategy"]) {
         None | Some("None") => false,
         Some("Base64") if kind == ObjectKind::Secret => true,
+        Some("Auto") => {
+            let problem =
+                "the operator decoded the value where it was base64, and a class says one or the other";
+            let mend = "write Base64 or None, whichever the value is";
+            notes.push(Note::lost(field("decodingStrategy"), problem, mend));
+            return None;
+        }
         Some(other) => {
-            let problem = format!("{} of a {kind} cannot be said", quoted(other));
+            let problem = format!("{} of a {kind} cannot be expressed", quoted(other));
             let mend = "store it decoded, or in standard base64 and with decodingStrategy: Base64";
             notes.push(Note::lost(field("decodingStrategy"), problem, mend));
             return None;
         }
     };
-    match kind {
-        ObjectKind::Secret => {}
+    let mend = "have the application read the PEM, or keep the ExternalSecret for this key";
+    let otherwise = match kind {
+        ObjectKind::Secret => None,
         ObjectKind::Key => {
-            let mend = "have the application read the PEM, or keep the ExternalSecret for this key";
-            notes.push(Note::lost(field("key"), "the public key comes as PEM, and was a JSON Web Key", mend));
+            Some(Note::lost(field("key"), "the public key comes as PEM, and was a JSON Web Key", mend))
         }
         ObjectKind::Certificate => {
-            let mend = "have the application read the PEM, or keep the ExternalSecret for this key";
-            notes.push(Note::lost(field("key"), "the certificate comes as PEM, and was DER", mend));
+            Some(Note::lost(field("key"), "the certificate comes as PEM, and was DER", mend))
         }
-    }
+    };
     let (place, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
-    Some(Object { place, alias, kind, name, version, decoded, pfx: false, store: None })
+    Some((Object { place, alias, kind, name, version, decoded, pfx: false, store: None }, otherwise))
+}
+
+/// Fields of which most values change nothing here, and a note on one that does.
+fn without_effect(place: &str, reference: &Node, notes: &mut Vec<Note>) {
+    // It is about the names of keys, and `secretKey` gives this one.
+    match text(reference, &["conversionStrategy"]) {
+        None | Some("Default" | "Unicode") => {}
+        Some(other) => notes.push(unknown_value(format!("{place}.conversionStrategy"), other)),
+    }
+    match text(reference, &["nullBytePolicy"]) {
+        None | Some("Ignore") => {}
+        Some("Fail") => {
+            let problem = "the operator refused a value with a NUL byte, and the provider mounts it";
+            let mend = "write Ignore, if the application can do with such a value; otherwise have it check";
+            notes.push(Note::lost(format!("{place}.nullBytePolicy"), problem, mend));
+        }
+        Some(other) => notes.push(unknown_value(format!("{place}.nullBytePolicy"), other)),
+    }
+}
+
+fn unknown_value(place: String, value: &str) -> Note {
+    let problem = format!("the value {} is not known here", quoted(value));
+    Note::lost(place, problem, "find out what it did, and whether something depends on it")
 }
 
 /// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.
@@ -184,69 +229,7 @@ fn generated(place: &str) -> Note {
     Note::lost(place, "a generator makes the value, and no vault holds it", mend)
 }
 
-/// An element of `target.template.data`: another name for one of `sources`, or more than that.
-pub(super) fn item_of_template(key: &str, template: &str, sources: &[Item]) -> Item {
-    let place = format!("spec.target.template.data.{key}");
-    let source =
-        |name: &str| sources.iter().find(|item| item.value.as_ref().is_some_and(|value| value.key == name));
-    let lost = |problem: String, mend: &str| Item {
-        notes: vec![Note::lost(&place, problem, mend)],
-        ..Item::default()
-    };
-    let (name, coding, part) = match Template::parse(template) {
-        Template::Value(name) => (name, None, None),
-        Template::Decoded(name) => (name, Some(Coding::Base64), None),
-        Template::Certificates(name, coding) => (name, Some(coding), Some(Part::Certificates)),
-        Template::PrivateKey(name, coding) => (name, Some(coding), Some(Part::PrivateKey)),
-        Template::Constant => {
-            return lost(
-                "it is a constant, and a class names objects of a vault alone".to_owned(),
-                "put it into a ConfigMap",
-            );
-        }
-        Template::Other => {
-            return lost(
-                "a class has no templates".to_owned(),
-                "store the finished text in the vault, or let the application put it together",
-            );
-        }
-    };
-    let Some(item) = source(name) else {
-        return lost(format!("{} is not carried over", quoted(name)), "carry that over first");
-    };
-    let mut item = item.clone();
-    if let Some(value) = &mut item.value {
-        key.clone_into(&mut value.key);
-        value.part = part;
-        match (coding, part) {
-            (None, _) => {}
-            (Some(_), None) if !value.object.decoded => {
-                (value.object.decoded, value.object.pfx) = (true, true);
-            }
-            // Undecoded here and decoded there, or the other way round: PKCS#12 either way, and PEM of
-            // it is what the provider gives unasked.
-            (Some(coding), Some(_)) if (coding == Coding::Base64) != value.object.decoded => {
-                (value.object.decoded, value.object.pfx) = (false, false);
-            }
-            _ => return lost("it is decoded twice".to_owned(), "store the finished text in the vault"),
-        }
-    }
-    item
-}
-
 /// The text under some keys, if there is any.
 pub(super) fn text<'a>(node: &'a Node, keys: &[&str]) -> Option<&'a str> {
     node.at(keys).and_then(Node::text).filter(|text| !text.is_empty())
-}
-
-/// Says which fields nobody here knows.
-pub(super) fn unknown_fields(place: &str, node: &Node, known: &[&str], notes: &mut Vec<Note>) {
-    for entry in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-        let place = format!("{place}.{}", entry.key.chars().filter(|c| !c.is_control()).collect::<String>());
-        notes.push(Note::lost(
-            place,
-            "this field is not known here",
-            "see what it did, and whether it is missed",
-        ));
-    }
 }

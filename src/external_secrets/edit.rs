@@ -3,11 +3,17 @@
 use std::ops::Range;
 
 use super::write::{Tree, comment_lines};
-use crate::yaml::{Entry, Node, Position};
+use crate::yaml::{Entry, Node, Position, Value};
 
-/// It stands elsewhere, behind an alias, or has an anchor of its own: whoever wrote that changes it.
+/// Why a text is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fixed;
+pub(super) enum Fixed {
+    /// What must change is an alias or a merge of something else, or has an anchor by which others may
+    /// repeat it.
+    Shared,
+    /// It is written in a style that is not changed here.
+    Style,
+}
 
 impl Entry {
     /// Whether it is written in this mapping, and its value in it: what an alias or a merge repeats
@@ -17,6 +23,15 @@ impl Entry {
         self.position >= mapping.position
             && self.value.position >= self.position
             && !mapping.entries().iter().any(inside)
+    }
+}
+
+/// Whether something below a node is an alias, or a merge, of what is written elsewhere.
+pub(super) fn shares(node: &Node) -> bool {
+    match &node.value {
+        Value::Scalar(_) => false,
+        Value::Sequence(items) => items.iter().any(|item| item.position < node.position || shares(item)),
+        Value::Mapping(entries) => entries.iter().any(|entry| !entry.stands_in(node) || shares(&entry.value)),
     }
 }
 
@@ -66,10 +81,26 @@ impl<'a> Editor<'a> {
 
     /// Whether it is written in brackets, as JSON is.
     pub(super) fn is_flow(&self, node: &Node) -> Result<bool, Fixed> {
-        match self.text.get(self.offset(node.position)..).and_then(|rest| rest.chars().next()) {
-            Some('{' | '[') => Ok(true),
-            Some('&' | '!') | None => Err(Fixed),
-            Some(_) => Ok(false),
+        let bracket = match &node.value {
+            Value::Mapping(_) => '{',
+            // Where a list is not indented below its key, the parser has it start with its first item, which
+            // may have brackets of its own.
+            Value::Sequence(items) if items.first().is_some_and(|first| first.position == node.position) => {
+                return Ok(false);
+            }
+            Value::Sequence(_) => '[',
+            Value::Scalar(_) => return Ok(false),
+        };
+        let text = self.text.get(self.offset(node.position)..).unwrap_or_default();
+        // A tag says no more than the brackets do.
+        let text = match text.strip_prefix('!') {
+            Some(tag) => tag.trim_start_matches(|c: char| !c.is_whitespace()).trim_start(),
+            None => text,
+        };
+        match text.chars().next() {
+            Some('&') => Err(Fixed::Shared),
+            None => Err(Fixed::Style),
+            Some(first) => Ok(first == bracket),
         }
     }
 
@@ -109,16 +140,43 @@ impl<'a> Editor<'a> {
             return self.write(mapping, range, key, Tree::List(items));
         };
         if self.is_flow(&entry.value)? {
-            let items = items.iter().map(|item| format!(", {}", item.flow())).collect::<Vec<_>>();
             let end = self.offset(entry.value.end).saturating_sub(1);
-            self.edits.push((end..end, items.concat()));
+            let items = items.iter().map(Tree::flow).collect::<Vec<_>>().join(", ");
+            let last = entry.value.items().last().map_or(entry.value.position, |item| item.end);
+            let comma = if self.has_comma(last, end) { " " } else { ", " };
+            self.edits.push((end..end, format!("{comma}{items}")));
             return Ok(());
         }
-        let before = self.text.get(..self.offset(first.position)).unwrap_or_default().trim_end();
-        let dash = before.strip_suffix('-').ok_or(Fixed)?.len();
-        let indent = dash - before.rfind('\n').map_or(0, |index| index + 1);
+        if first.position < entry.value.position {
+            return Err(Fixed::Shared);
+        }
+        let indent = self.dash(first).ok_or(Fixed::Style)?;
         self.insert_lines(entry.value.end, &Tree::List(items).lines(indent));
         Ok(())
+    }
+
+    /// The indentation of the dash before an item.
+    fn dash(&self, item: &Node) -> Option<usize> {
+        let mut before = self.text.get(..self.offset(item.position))?;
+        loop {
+            let start = before.rfind('\n').map_or(0, |index| index + 1);
+            let line = before.get(start..)?;
+            // Only a comment may stand between the dash and its item.
+            let bare = line.split_once('#').map_or(line, |(bare, _)| bare).trim_end();
+            if let Some(indent) = bare.strip_suffix('-').filter(|indent| indent.trim().is_empty()) {
+                return Some(indent.chars().count());
+            }
+            if !bare.is_empty() || start == 0 {
+                return None;
+            }
+            before = before.get(..start - 1)?;
+        }
+    }
+
+    /// Whether a comma stands behind the last item of something in brackets.
+    fn has_comma(&self, last: Position, end: usize) -> bool {
+        let rest = self.text.get(self.offset(last)..end).unwrap_or_default();
+        rest.lines().any(|line| line.split_once('#').map_or(line, |(bare, _)| bare).contains(','))
     }
 
     /// Puts comments above the line of something.
@@ -150,7 +208,7 @@ impl<'a> Editor<'a> {
     /// Where an entry stands, if it stands in this mapping.
     fn range(&self, mapping: &Node, entry: &Entry) -> Result<Range<usize>, Fixed> {
         if !entry.stands_in(mapping) {
-            return Err(Fixed);
+            return Err(Fixed::Shared);
         }
         let start = self.offset(entry.position);
         let mut end = self.offset(entry.value.end);
@@ -183,14 +241,18 @@ impl<'a> Editor<'a> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         if self.is_flow(mapping)? {
             let end = self.offset(mapping.end).saturating_sub(1);
-            let first =
-                mapping.entries().is_empty() && !self.edits.iter().any(|(range, _)| *range == (end..end));
-            let comma = if first { "" } else { ", " };
+            let inserted = self.edits.iter().any(|(range, _)| *range == (end..end));
+            let comma = match mapping.entries().last() {
+                _ if inserted => ", ",
+                None => "",
+                Some(last) if self.has_comma(last.value.end, end) => " ",
+                Some(_) => ", ",
+            };
             self.edits.push((end..end, format!("{comma}{}", inner(&tree))));
             return Ok(());
         }
         let here = |entry: &&Entry| entry.position >= mapping.position;
-        let indent = mapping.entries().iter().find(here).ok_or(Fixed)?.position.column - 1;
+        let indent = mapping.entries().iter().find(here).ok_or(Fixed::Shared)?.position.column - 1;
         self.insert_lines(mapping.end, &tree.lines(indent));
         Ok(())
     }

@@ -19,6 +19,13 @@ pub(super) struct Login {
     pub notes: Vec<Note>,
 }
 
+/// Which ids the operator read from Secrets.
+#[derive(Clone, Copy)]
+struct InSecrets {
+    client: bool,
+    tenant: bool,
+}
+
 pub(super) const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
 const TENANT_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 
@@ -27,9 +34,12 @@ impl Login {
     pub(super) fn of(store: &Store, namespace: Option<&str>, cluster: &Cluster<'_>) -> Self {
         let mut login = Self::default();
         match &store.identity {
-            Identity::Workload { account, tenant, client } => {
+            Identity::Workload { account, tenant, tenant_key, client } => {
                 login.set_tenant(tenant.as_deref());
-                login.workload(account.as_ref(), client.as_ref(), namespace, cluster);
+                login.workload_secret("clientID", CLIENT_ANNOTATION, client.as_ref());
+                login.workload_secret("tenantID", TENANT_ANNOTATION, tenant_key.as_ref());
+                let in_secrets = InSecrets { client: client.is_some(), tenant: tenant_key.is_some() };
+                login.workload(account.as_ref(), in_secrets, namespace, cluster);
             }
             Identity::ServicePrincipal { tenant, client, credential, certificate } => {
                 login.set_tenant(tenant.as_deref());
@@ -52,22 +62,22 @@ impl Login {
         self.parameters.iter().any(|(key, _)| *key == "tenantID")
     }
 
+    /// Reports an id that the operator read from a Secret.
+    fn workload_secret(&mut self, parameter: &str, annotation: &str, secret: Option<&SecretKey>) {
+        let Some(SecretKey { name, key, .. }) = secret else { return };
+        let problem =
+            format!("its value is in the Secret {name}, key {key}, which the provider does not read");
+        let mend = format!("set {parameter} here, or the annotation {annotation} of the service account");
+        self.notes.push(Note::lost(parameter, problem, mend));
+    }
+
     fn workload(
         &mut self,
         account: Option<&Account>,
-        client: Option<&SecretKey>,
+        in_secrets: InSecrets,
         namespace: Option<&str>,
         cluster: &Cluster<'_>,
     ) {
-        if let Some(SecretKey { name, key, .. }) = client {
-            let problem =
-                format!("the client id is in the Secret {name}, key {key}, which the provider does not read");
-            self.notes.push(Note::lost(
-                "clientID",
-                problem,
-                "write it into the class, or annotate the service account with it",
-            ));
-        }
         let Some(account) = account else {
             let problem = "the operator's own identity asked; the provider asks as the pod's service account";
             let mend = "give that a federated credential, and set clientID here or by its annotation";
@@ -80,21 +90,23 @@ impl Login {
         let annotated = cluster.annotations(&account.name, elsewhere.or(namespace));
         let annotation = |key: &str| annotated.and_then(|annotations| annotations.entry(key)?.value.text());
         let mut given = Vec::new();
-        if let Some(client) = annotation(CLIENT_ANNOTATION).filter(|_| client.is_none()) {
+        if let Some(client) = annotation(CLIENT_ANNOTATION).filter(|_| !in_secrets.client) {
             match ClientId::parse(client) {
                 Ok(_) => given.push(("clientID", client.to_owned())),
                 Err(fault) => self.notes.push(Note::lost("clientID", fault.problem, fault.mend)),
             }
-        } else if client.is_none() && visible {
+        } else if !in_secrets.client && visible {
             let problem = format!("ServiceAccount {} has no annotation {CLIENT_ANNOTATION}", account.name);
             self.notes.push(Note::lost("clientID", problem, "add it, or set clientID here"));
         }
-        if let Some(tenant) = annotation(TENANT_ANNOTATION).filter(|_| !self.has_tenant()) {
+        if let Some(tenant) =
+            annotation(TENANT_ANNOTATION).filter(|_| !self.has_tenant() && !in_secrets.tenant)
+        {
             match TenantId::parse(tenant) {
                 Ok(_) => given.push(("tenantID", tenant.to_owned())),
                 Err(fault) => self.notes.push(Note::lost("tenantID", fault.problem, fault.mend)),
             }
-        } else if !self.has_tenant() && visible {
+        } else if !self.has_tenant() && !in_secrets.tenant && visible {
             let problem = "neither store nor service account names the tenant, which the webhook of workload identity knew";
             let mend = format!(
                 "annotate the service account with {TENANT_ANNOTATION}, set tenantID here, or start the provider with --default-tenant-id"
@@ -116,10 +128,10 @@ impl Login {
             self.parameters.append(&mut given);
             return;
         }
-        if client.is_none() && !visible {
+        if !in_secrets.client && !visible {
             let problem = format!(
                 "clientID{} must be among the annotations of ServiceAccount {}, which is not here",
-                if self.has_tenant() { "" } else { " and tenantID" },
+                if self.has_tenant() || in_secrets.tenant { "" } else { " and tenantID" },
                 account.name
             );
             let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::data::{self, Item, StoreRef, text, unknown_fields};
-use super::edit;
+use super::annotations::is_bookkeeping;
+use super::data::{self, Item, StoreRef, text};
 use super::note::Note;
 use super::pieces::Piece;
+use super::{edit, schema, templated};
 use crate::manifest::Object;
 use crate::plan::quoted;
-use crate::yaml::{Node, Position};
+use crate::secret_rules::{self, SecretType, TLS};
+use crate::yaml::{Node, Position, Value};
 
 /// What becomes a `SecretProviderClass`.
 #[derive(Clone, Debug)]
@@ -46,12 +48,12 @@ impl ExternalSecret {
         let root = &object.root;
         let name = object.name.clone().unwrap_or_default();
         let spec = root.at(&["spec"]).ok_or_else(|| Note::lost("spec", "it is missing", "complete it"))?;
-        unknown_fields("spec", spec, &SPEC, &mut notes);
+        rendered("metadata.name", object.name.as_deref())?;
+        rendered("metadata.namespace", object.namespace.as_deref())?;
+        rendered_below("spec", spec)?;
+        schema::check("spec", spec, schema::EXTERNAL_SECRET, &mut notes);
         let target = spec.at(&["target"]);
-        if let Some(target) = target {
-            unknown_fields("spec.target", target, &TARGET, &mut notes);
-            stays(target)?;
-        }
+        target.map_or(Ok(()), stays)?;
         let field = |keys: &[&str]| target.and_then(|target| text(target, keys));
         let store = spec.at(&["secretStoreRef"]).and_then(StoreRef::parse);
         let store = store.or_else(|| only_store(spec)).ok_or_else(|| {
@@ -64,22 +66,17 @@ impl ExternalSecret {
         let mut items = items(piece, spec);
         let template = target.and_then(|target| target.at(&["template"]));
         if let Some(template) = template {
-            unknown_fields("spec.target.template", template, &TEMPLATE, &mut notes);
-            items = templated(template, items, &mut notes);
+            items = templated::items(template, items, &mut notes);
         }
         if items.iter().all(|item| item.value.is_none()) {
-            let notes = items.iter().flat_map(|item| &item.notes);
-            let why = notes
-                .map(|note| format!("{}: {}; {}", note.place, note.problem, note.mend))
-                .collect::<Vec<_>>();
-            let problem = if why.is_empty() {
-                "it has no key".to_owned()
-            } else {
-                format!("nothing of it can be said ({})", why.join(". "))
-            };
-            return Err(Note::lost("spec", problem, "it stays as it is"));
+            return Err(nothing(&items, &notes));
         }
-        let kind = kind(template, &items, &mut notes);
+        let kind = kind(templated::kind(template), &items, &mut notes);
+        if windows(spec) {
+            let problem = "the operator refreshed the Secret in its windows only, and the driver has none";
+            let mend = "turn the driver's rotation off, or let values change at any time";
+            notes.push(Note::lost("spec.syncWindows", problem, mend));
+        }
         if field(&["immutable"]) == Some("true") {
             let mend = "nobody but the driver should write it; restrict that with RBAC";
             notes.push(Note::lost(
@@ -89,20 +86,25 @@ impl ExternalSecret {
             ));
         }
         let metadata = |keys: &[&str]| root.at(keys).map(pairs).unwrap_or_default();
-        let (own_labels, own_annotations) =
+        let (mut own_labels, mut own_annotations) =
             (metadata(&["metadata", "labels"]), metadata(&["metadata", "annotations"]));
-        let own_annotations =
-            own_annotations.into_iter().filter(|(key, _)| !is_bookkeeping(key)).collect::<Vec<_>>();
+        own_labels.retain(|(key, _)| !is_bookkeeping(key));
+        own_annotations.retain(|(key, _)| !is_bookkeeping(key));
         // Without a template the operator copies its own.
-        let copied = |key: &str, own: &Pairs| match template {
-            Some(template) => template.at(&["metadata", key]).map(pairs).unwrap_or_default(),
+        let mut copied = |key: &str, own: &Pairs| match template {
+            Some(template) => template_metadata(template, key, &mut notes),
             None => own.clone(),
         };
+        let (labels, annotations) = (copied("labels", &own_labels), copied("annotations", &own_annotations));
+        if template.is_some_and(|template| template.at(&["metadata", "finalizers"]).is_some()) {
+            let mend = "the driver deletes the Secret with the last pod that mounts the class";
+            notes.push(Note::lost("spec.target.template.metadata.finalizers", "the driver sets none", mend));
+        }
         Ok(Self {
             target: field(&["name"]).unwrap_or(&name).to_owned(),
             kind,
-            labels: copied("labels", &own_labels),
-            annotations: copied("annotations", &own_annotations),
+            labels,
+            annotations,
             own_labels,
             own_annotations,
             store,
@@ -117,9 +119,64 @@ impl ExternalSecret {
     }
 }
 
-const SPEC: [&str; 6] = ["secretStoreRef", "target", "refreshPolicy", "refreshInterval", "data", "dataFrom"];
-const TARGET: [&str; 6] = ["name", "creationPolicy", "deletionPolicy", "template", "immutable", "manifest"];
-const TEMPLATE: [&str; 6] = ["type", "engineVersion", "metadata", "mergePolicy", "data", "templateFrom"];
+/// Why nothing of it is converted.
+fn nothing(items: &[Item], notes: &[Note]) -> Note {
+    let why = items.iter().flat_map(|item| &item.notes).chain(notes);
+    let why = why.map(|note| format!("{}: {}; {}", note.place, note.problem, note.mend)).collect::<Vec<_>>();
+    let problem = if why.is_empty() {
+        "it has no key".to_owned()
+    } else {
+        format!("nothing of it can be said ({})", why.join(". "))
+    };
+    Note::lost("spec", problem, "it stays as it is")
+}
+
+/// Whether it says when the Secret may be refreshed.
+fn windows(spec: &Node) -> bool {
+    spec.at(&["syncWindows", "windows"]).is_some_and(|windows| !windows.items().is_empty())
+}
+
+/// Labels or annotations that a template gives the Secret; the operator renders their values.
+fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs {
+    let mut pairs = template.at(&["metadata", key]).map(pairs).unwrap_or_default();
+    pairs.retain(|(name, value)| {
+        let rendered = !value.contains("{{");
+        if !rendered {
+            let place = format!("spec.target.template.metadata.{key}.{name}");
+            let problem =
+                format!("the operator rendered {}, and the driver copies text as it is", quoted(value));
+            notes.push(Note::lost(place, problem, format!("write the value itself into the class's {key}")));
+        }
+        rendered
+    });
+    pairs
+}
+
+/// Refuses text that a chart has yet to render.
+fn rendered(place: &str, text: Option<&str>) -> Result<(), Note> {
+    match text.filter(|text| text.contains("{{")) {
+        None => Ok(()),
+        Some(text) => {
+            let problem = format!("{} is a template that is not rendered", quoted(text));
+            Err(Note::lost(place, problem, "it stays as it is; render it first, as `helm template` does"))
+        }
+    }
+}
+
+/// The same of all text below a node, but for what the operator renders.
+pub(super) fn rendered_below(place: &str, node: &Node) -> Result<(), Note> {
+    match &node.value {
+        Value::Scalar(scalar) => rendered(place, Some(scalar.text())),
+        Value::Sequence(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, item)| rendered_below(&format!("{place}[{index}]"), item)),
+        Value::Mapping(entries) => entries
+            .iter()
+            .filter(|entry| !["template", "templateFrom", "dataFrom"].contains(&entry.key.as_str()))
+            .try_for_each(|entry| rendered_below(&format!("{place}.{}", entry.key), &entry.value)),
+    }
+}
 
 /// What is not a Secret that the operator makes alone, the driver cannot make either.
 fn stays(target: &Node) -> Result<(), Note> {
@@ -169,6 +226,7 @@ fn items(piece: &Piece<'_>, spec: &Node) -> Vec<Item> {
             start = end;
         }
     }
+    let mut items = last_of_each_key(items);
     let all = spec.at(&["dataFrom"]).map(Node::items).unwrap_or_default();
     items.extend(
         all.iter()
@@ -176,6 +234,25 @@ fn items(piece: &Piece<'_>, spec: &Node) -> Vec<Item> {
             .map(|(index, node)| data::item_of_all(&format!("spec.dataFrom[{index}]"), node)),
     );
     items
+}
+
+/// The operator writes the elements in their order, so the last one of a key wins.
+fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
+    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
+    for (index, mut item) in items.into_iter().enumerate() {
+        let same = |other: &Item| item.key.is_some() && other.key == item.key;
+        if let Some(earlier) = kept.iter().position(same) {
+            let earlier = kept.remove(earlier);
+            let place = format!("spec.data[{index}].secretKey");
+            let key = quoted(item.key.as_deref().unwrap_or_default());
+            let problem =
+                format!("the key {key} appears twice, and this one wins, as it did for the operator");
+            item.notes.insert(0, Note::remark(place, problem, "remove the other one"));
+            item.comments.splice(0..0, earlier.comments);
+        }
+        kept.push(item);
+    }
+    kept
 }
 
 /// The comments that belong to no element of `spec.data`.
@@ -197,63 +274,20 @@ fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
     comments
 }
 
-/// The keys that a template leaves and adds.
-fn templated(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) -> Vec<Item> {
-    if template.at(&["templateFrom"]).is_some_and(|from| !from.items().is_empty()) {
-        let mend = "store the finished text in the vault, or let the application put it together";
-        notes.push(Note::lost("spec.target.template.templateFrom", "a class has no templates", mend));
-    }
-    let data = template.at(&["data"]).map(Node::entries).unwrap_or_default();
-    let keeps = data.is_empty() || text(template, &["mergePolicy"]) == Some("Merge");
-    let made = data
-        .iter()
-        .map(|entry| data::item_of_template(&entry.key, entry.value.text().unwrap_or_default(), &sources));
-    let mut items = made.collect::<Vec<_>>();
-    let templated = |item: &Item| {
-        data.iter().any(|entry| item.value.as_ref().is_some_and(|value| value.key == entry.key))
-    };
-    let kept = sources.into_iter().filter(|item| item.value.is_none() || (keeps && !templated(item)));
-    items.splice(0..0, kept);
-    items
-}
-
-/// The types that the driver makes; everything else becomes `Opaque`.
-const KINDS: [&str; 8] = [
-    "Opaque",
-    "bootstrap.kubernetes.io/token",
-    "kubernetes.io/basic-auth",
-    "kubernetes.io/dockercfg",
-    "kubernetes.io/dockerconfigjson",
-    "kubernetes.io/service-account-token",
-    "kubernetes.io/ssh-auth",
-    "kubernetes.io/tls",
-];
-
-fn kind(template: Option<&Node>, items: &[Item], notes: &mut Vec<Note>) -> String {
-    let kind = template.and_then(|template| text(template, &["type"])).unwrap_or("Opaque");
+/// The type of the Secret, with notes on what the driver or the API server would do otherwise. The driver passes on a type
+/// that Kubernetes does not define.
+fn kind(kind: &str, items: &[Item], notes: &mut Vec<Note>) -> String {
     let place = "spec.target.template.type";
-    if !KINDS.contains(&kind) {
-        let problem = format!("the driver makes a Secret of type Opaque of {}", quoted(kind));
-        notes.push(Note::lost(place, problem, "keep the ExternalSecret if somebody minds the type"));
-        return kind.to_owned();
+    let Some(known) = SecretType::named(kind) else { return kind.to_owned() };
+    let keys = items.iter().filter_map(|item| item.value.as_ref()).map(|value| value.key.as_str());
+    let keys = keys.collect::<Vec<_>>();
+    if kind == TLS && keys.iter().any(|key| !secret_rules::TLS_KEYS.contains(key)) {
+        let problem = "in a Secret of this type the driver fills tls.crt and tls.key alone";
+        notes.push(Note::lost(place, problem, "give the other keys an ExternalSecret of their own"));
     }
-    let values = || items.iter().filter_map(|item| item.value.as_ref());
-    let tls = kind == "kubernetes.io/tls";
-    if tls && values().any(|value| !["tls.crt", "tls.key"].contains(&value.key.as_str())) {
-        let mend = "give the other keys an ExternalSecret of their own";
-        notes.push(Note::lost(
-            place,
-            "in a Secret of this type the driver fills tls.crt and tls.key alone",
-            mend,
-        ));
-    }
-    if !tls && values().any(|value| value.part.is_some()) {
-        let mend = "set the type to kubernetes.io/tls, or let the application take the PEM file apart";
-        notes.push(Note::lost(
-            place,
-            "the driver takes certificate and key apart for kubernetes.io/tls alone",
-            mend,
-        ));
+    if let Some(missing) = known.missing_text(&keys) {
+        let problem = format!("the API server refuses a Secret of type {kind} without {missing}");
+        notes.push(Note::lost(place, problem, "add what is missing, or use type Opaque"));
     }
     kind.to_owned()
 }
@@ -302,11 +336,4 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
 fn pairs(node: &Node) -> Pairs {
     let text = |node: &Node| node.text().unwrap_or_default().to_owned();
     node.entries().iter().map(|entry| (entry.key.clone(), text(&entry.value))).collect()
-}
-
-/// Annotations by which others keep books on the object itself.
-fn is_bookkeeping(key: &str) -> bool {
-    key == "kubectl.kubernetes.io/last-applied-configuration"
-        || key.starts_with("reconcile.external-secrets.io/")
-        || key == "force-sync"
 }

@@ -1,7 +1,9 @@
 //! A `SecretStore` or `ClusterSecretStore` of Azure Key Vault.
 
-use super::data::{StoreRef, text, unknown_fields};
+use super::data::{StoreRef, text};
 use super::note::Note;
+use super::schema;
+use super::secret::rendered_below;
 use crate::manifest::Object;
 use crate::plan::{Cloud, VaultName, quoted};
 use crate::yaml::Node;
@@ -34,6 +36,8 @@ pub(super) enum Identity {
         /// Nothing, where the operator's own asks.
         account: Option<Account>,
         tenant: Option<String>,
+        /// The Secret and the key that hold the tenant's id, where the store does not say it.
+        tenant_key: Option<SecretKey>,
         /// The Secret and the key that hold the client id, instead of the account's annotation.
         client: Option<SecretKey>,
     },
@@ -65,18 +69,6 @@ pub(super) struct SecretKey {
     pub namespace: Option<String>,
 }
 
-const FIELDS: [&str; 9] = [
-    "authType",
-    "authSecretRef",
-    "customCloudConfig",
-    "environmentType",
-    "identityId",
-    "serviceAccountRef",
-    "tenantId",
-    "useAzureSDK",
-    "vaultUrl",
-];
-
 impl Store {
     /// # Errors
     /// Why nothing that uses it can be converted.
@@ -84,15 +76,24 @@ impl Store {
         let cluster = object.kind == "ClusterSecretStore";
         let reference = StoreRef { cluster, name: object.name.clone().unwrap_or_default() };
         let place = "spec.provider.azurekv";
-        let Some(azure) = object.root.at(&["spec", "provider", "azurekv"]) else {
+        let spec = object.root.at(&["spec"]);
+        let azure = spec.and_then(|spec| spec.at(&["provider", "azurekv"]));
+        let (Some(spec), Some(azure)) = (spec, azure) else {
             return Err(Note::lost(
                 place,
                 "it is a store of something else than Azure Key Vault",
                 "it stays as it is",
             ));
         };
+        rendered_below("spec", spec)?;
         let mut notes = Vec::new();
-        unknown_fields(place, azure, &FIELDS, &mut notes);
+        schema::check("spec", spec, schema::STORE, &mut notes);
+        if cluster && spec.at(&["conditions"]).is_some_and(|conditions| !conditions.items().is_empty()) {
+            let problem = "only namespaces that the store's conditions allow could read the vault";
+            let mend =
+                "say so with the provider's --policy-file, or by the federated credentials that you create";
+            notes.push(Note::remark("spec.conditions", problem, mend));
+        }
         let cloud = match text(azure, &["environmentType"]) {
             None => None,
             Some("PublicCloud") => Some(("AzurePublicCloud", Cloud::Public)),
@@ -125,6 +126,8 @@ impl Store {
             notes.push(Note::remark(format!("{place}.vaultUrl"), problem, mend));
         }
         let identity = Identity::parse(place, azure, cluster)?;
+        without_effect(place, azure, &mut notes);
+        audiences(place, azure, &mut notes);
         Ok(Self { reference, vault, cloud: cloud.map(|(name, _)| name), identity, notes })
     }
 
@@ -132,6 +135,54 @@ impl Store {
     pub(super) fn label(&self) -> String {
         format!("{} {}", self.reference.kind(), self.reference.name)
     }
+}
+
+const SERVICE_PRINCIPAL: &str = "ServicePrincipal";
+const WORKLOAD_IDENTITY: &str = "WorkloadIdentity";
+const MANAGED_IDENTITY: &str = "ManagedIdentity";
+
+/// The fields of an identity, and the types of authentication that read them.
+const IDENTITY_FIELDS: [(&[&str], &[&str]); 7] = [
+    (&["tenantId"], &[SERVICE_PRINCIPAL, WORKLOAD_IDENTITY]),
+    (&["identityId"], &[MANAGED_IDENTITY]),
+    (&["serviceAccountRef"], &[WORKLOAD_IDENTITY]),
+    (&["authSecretRef", "clientId"], &[SERVICE_PRINCIPAL, WORKLOAD_IDENTITY]),
+    (&["authSecretRef", "tenantId"], &[WORKLOAD_IDENTITY]),
+    (&["authSecretRef", "clientSecret"], &[SERVICE_PRINCIPAL]),
+    (&["authSecretRef", "clientCertificate"], &[SERVICE_PRINCIPAL]),
+];
+
+/// Names the fields that the operator did not read.
+fn without_effect(place: &str, azure: &Node, notes: &mut Vec<Note>) {
+    let kind = auth_type(azure);
+    let said = text(azure, &["tenantId"]).is_some();
+    for (path, readers) in IDENTITY_FIELDS {
+        let overridden = said && path == ["authSecretRef", "tenantId"];
+        if azure.at(path).is_some() && (!readers.contains(&kind) || overridden) {
+            let place = format!("{place}.{}", path.join("."));
+            let why =
+                if overridden { "beside tenantId".to_owned() } else { format!("with authType: {kind}") };
+            let problem = format!("the operator did not read it {why}, and it is left out");
+            notes.push(Note::remark(place, problem, "nothing is to be done, if all worked before"));
+        }
+    }
+}
+
+/// The audience of tokens for Entra.
+const AUDIENCE: &str = "api://AzureADTokenExchange";
+
+fn audiences(place: &str, azure: &Node, notes: &mut Vec<Note>) {
+    let audiences = azure.at(&["serviceAccountRef", "audiences"]).map(Node::items).unwrap_or_default();
+    let mut others = audiences.iter().filter_map(Node::text).filter(|audience| *audience != AUDIENCE);
+    if let Some(other) = others.next().filter(|_| auth_type(azure) == WORKLOAD_IDENTITY) {
+        let problem = format!("tokens had the audience {}, and the provider sends {AUDIENCE}", quoted(other));
+        let mend = format!("set the audience {AUDIENCE} in the identity's federated credential");
+        notes.push(Note::lost(format!("{place}.serviceAccountRef.audiences"), problem, mend));
+    }
+}
+
+fn auth_type(azure: &Node) -> &str {
+    text(azure, &["authType"]).unwrap_or(SERVICE_PRINCIPAL)
 }
 
 impl Vault {
@@ -159,17 +210,18 @@ impl Identity {
             let (name, key) = (text(node, &["name"])?, text(node, &["key"])?);
             Some(SecretKey { name: name.to_owned(), key: key.to_owned(), namespace: namespace(node) })
         };
-        match text(azure, &["authType"]).unwrap_or("ServicePrincipal") {
-            "WorkloadIdentity" => {
+        match auth_type(azure) {
+            WORKLOAD_IDENTITY => {
                 let account = azure.at(&["serviceAccountRef"]).and_then(|account| {
                     Some(Account {
                         name: text(account, &["name"])?.to_owned(),
                         namespace: namespace(account),
                     })
                 });
-                Ok(Self::Workload { account, tenant, client: secret_key("clientId") })
+                let tenant_key = secret_key("tenantId").filter(|_| tenant.is_none());
+                Ok(Self::Workload { account, tenant, tenant_key, client: secret_key("clientId") })
             }
-            "ServicePrincipal" => {
+            SERVICE_PRINCIPAL => {
                 let place = format!("{place}.authSecretRef");
                 let (secret, certificate) = (secret_key("clientSecret"), secret_key("clientCertificate"));
                 match (secret_key("clientId"), secret, certificate) {
@@ -190,9 +242,7 @@ impl Identity {
                     }
                 }
             }
-            "ManagedIdentity" => {
-                Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) })
-            }
+            MANAGED_IDENTITY => Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) }),
             other => {
                 let problem = format!("{} is no identity", quoted(other));
                 Err(Note::lost(format!("{place}.authType"), problem, "correct it"))

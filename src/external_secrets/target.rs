@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::annotations::is_found_by_others;
 use super::class::{Class, Sources};
-use super::cluster::{Cluster, GROUP, is_external, may_be_same};
+use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same};
 use super::data;
 use super::login::Login;
 use super::note::Note;
+use super::other_operators;
 use super::output::Output;
 use super::pieces::Piece;
 use super::secret::ExternalSecret;
@@ -39,12 +41,15 @@ impl<'a> Target<'a> {
     pub(super) fn all(pieces: &[Piece<'_>], cluster: &'a Cluster<'_>, output: &mut Output<'_>) -> Vec<Self> {
         let mut targets: Vec<Self> = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
-            let Some(object) = piece.object.as_ref().filter(|object| object.api_version.contains(GROUP))
-            else {
+            let Some(object) = &piece.object else { continue };
+            if !object.api_version.contains(GROUP) {
+                if let Some(note) = other_operators::note(object) {
+                    output.keep(index, note);
+                }
                 continue;
-            };
+            }
             let target = match object.kind.as_str() {
-                "SecretStore" | "ClusterSecretStore" if is_external(object, &object.kind) => continue,
+                _ if is_store(object) => continue,
                 "ExternalSecret" if is_external(object, &object.kind) => {
                     Self::of(index, piece, object, cluster).and_then(|target| target.alone(&targets))
                 }
@@ -115,7 +120,12 @@ impl<'a> Target<'a> {
 
     /// Whether `name`, named in a document of `namespace`, is this Secret.
     pub(super) fn is(&self, name: &str, object: &Object) -> bool {
-        let (own, other) = (self.secret.namespace.as_deref(), object.namespace.as_deref());
+        // Annotations of Ingresses name a Secret of another namespace so.
+        let (other, name) = match name.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (object.namespace.as_deref(), name),
+        };
+        let own = self.secret.namespace.as_deref();
         self.secret.target == name && if self.namesake { own == other } else { may_be_same(own, other) }
     }
 
@@ -136,9 +146,14 @@ impl<'a> Target<'a> {
     /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the
     /// Secret.
     pub(super) fn replaces(&self, volume: &Volume<'_>, workload: &Workload<'_>) -> bool {
-        let parts =
-            self.secret.items.iter().filter_map(|item| item.value.as_ref()).any(|value| value.part.is_some());
-        !parts && workload.holds(volume.node) && volume.entry.stands_in(volume.node)
+        let values = || self.secret.items.iter().filter_map(|item| item.value.as_ref());
+        let parts = values().any(|value| value.part.is_some());
+        // A class without objects cannot be mounted.
+        let shows = |value: &data::Value| match &volume.view.items {
+            None => true,
+            Some(items) => items.iter().any(|shown| shown.key == value.key),
+        };
+        !parts && values().any(shows) && workload.holds(volume.node) && volume.entry.stands_in(volume.node)
     }
 
     /// Finds out which classes there must be.
@@ -167,7 +182,9 @@ impl<'a> Target<'a> {
                 syncs = true;
             }
         }
-        syncs |= users.is_empty();
+        syncs |= users.is_empty()
+            || is_found_by_others(&self.secret.labels)
+            || is_found_by_others(&self.secret.annotations);
         self.users = users;
         // Only a view of all keys has the files of the whole Secret.
         let whole = views.iter().position(|view| view.items.is_none());
@@ -250,7 +267,7 @@ impl<'a> Target<'a> {
 }
 
 /// Whether names of Secrets in an object are such that they must be there.
-fn names_secrets(object: &Object) -> bool {
+pub(super) fn names_secrets(object: &Object) -> bool {
     !object.api_version.contains(GROUP)
         && !object.api_version.starts_with("secrets-store.csi.x-k8s.io/")
         && (object.api_version.as_str(), object.kind.as_str()) != ("v1", "Secret")

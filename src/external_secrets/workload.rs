@@ -1,5 +1,8 @@
 //! What a workload does with Secrets.
 
+use std::collections::BTreeSet;
+
+use super::pod_specs;
 use crate::manifest::Object;
 use crate::plan::FileMode;
 use crate::yaml::{Entry, Node, Value};
@@ -57,16 +60,7 @@ pub(super) struct Need<'a> {
 impl<'a> Workload<'a> {
     /// Nothing, if the object runs no pods.
     pub(super) fn parse(object: &'a Object) -> Option<Self> {
-        let (version, kind) = (object.api_version.as_str(), object.kind.as_str());
-        let path: &[&str] = match (version, kind) {
-            ("v1", "Pod") => &["spec"],
-            ("v1", "ReplicationController")
-            | ("apps/v1", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
-            | ("batch/v1", "Job") => &["spec", "template", "spec"],
-            ("batch/v1", "CronJob") => &["spec", "jobTemplate", "spec", "template", "spec"],
-            ("v1", "PodTemplate") => &["template", "spec"],
-            _ => return None,
-        };
+        let path = pod_specs::path(object)?;
         let (mut spec, mut here) = (&object.root, true);
         for key in path {
             let entry = spec.entry(key)?;
@@ -144,8 +138,9 @@ impl<'a> Volume<'a> {
             let text = |key: &str| item.entry(key).and_then(|entry| entry.value.text()).map(str::to_owned);
             Some(Shown { key: text("key")?, path: text("path")?, mode: mode(item, "mode") })
         };
+        let items = entry.value.entry("items");
         let items =
-            entry.value.entry("items").map(|entry| entry.value.items().iter().filter_map(shown).collect());
+            items.map(|entry| last_of_each_path(entry.value.items().iter().filter_map(shown).collect()));
         let name = node.entry("name").and_then(|entry| entry.value.text());
         let mounts_file = |mount: &Node| {
             let text = |key: &str| mount.entry(key).and_then(|entry| entry.value.text());
@@ -164,6 +159,15 @@ impl<'a> Volume<'a> {
             sub_path: mounts.any(mounts_file),
         })
     }
+}
+
+/// kubelet writes the items in their order, so the last one of a path wins.
+fn last_of_each_path(mut items: Vec<Shown>) -> Vec<Shown> {
+    let mut paths = BTreeSet::new();
+    items.reverse();
+    items.retain(|item| paths.insert(item.path.clone()));
+    items.reverse();
+    items
 }
 
 /// A mode as YAML has it: octal with a nought before it, else decimal.
@@ -195,8 +199,11 @@ fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>)
             }
         }
         Value::Mapping(entries) => {
+            // A reference that says its kind, such as Flux's valuesFrom.
+            let is_secret = node.at(&["kind"]).and_then(Node::text) == Some("Secret");
             for entry in entries {
-                collect(&entry.key, key, &entry.value, names);
+                let above = if is_secret && entry.key == "name" { "secret" } else { key };
+                collect(&entry.key, above, &entry.value, names);
             }
         }
     }
@@ -238,11 +245,12 @@ tls: [{secretName: d, hosts: [no]}]
 csi: {nodePublishSecretRef: {name: e}, volumeAttributes: {secretProviderClass: no}}
 certificateRefs: [{kind: Secret, name: f}]
 existingSecret: g
+valuesFrom: [{kind: ConfigMap, name: no}, {kind: Secret, name: h}]
 metadata: {name: no}
 ";
         let root = yaml::parse(text, &mut Budget::default()).unwrap().unwrap();
         let mut names = secret_names(&root).collect::<Vec<_>>();
         names.sort_unstable();
-        assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g"]);
+        assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "h"]);
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::class::Class;
-use super::edit::{Editor, Fixed};
+use super::edit::{self, Editor, Fixed};
 use super::note::Note;
 use super::output::Output;
 use super::pieces::Piece;
-use super::target::Target;
+use super::pod_specs;
+use super::target::{Target, names_secrets};
 use super::workload::{Volume, Workload};
 use super::write::Tree;
 use crate::manifest::{Document, Object};
@@ -18,7 +19,12 @@ use crate::yaml::{Node, Position};
 pub(super) fn change(pieces: &[Piece<'_>], targets: &mut [Target<'_>], output: &mut Output<'_>) {
     for (index, piece) in pieces.iter().enumerate() {
         let Some(object) = &piece.object else { continue };
-        let Some(workload) = Workload::parse(object) else { continue };
+        let Some(workload) = Workload::parse(object) else {
+            if names_secrets(object) {
+                pod_specs::report(index, object, targets, output);
+            }
+            continue;
+        };
         let names = workload.volumes.iter().map(|volume| volume.secret);
         let names = names.chain(workload.needs.iter().map(|need| need.secret)).collect::<BTreeSet<_>>();
         for target in targets.iter().filter(|target| names.iter().any(|name| target.may_be(name, object))) {
@@ -142,9 +148,8 @@ impl<'a> Change<'a> {
             );
         }
         let source = csi(class, target);
-        // Fixed is what `replaces` has ruled out, but for anchors.
-        if self.editor.replace(volume.node, volume.entry, "csi", source).is_err() {
-            self.note(at, fixed());
+        if let Err(reason) = self.editor.replace(volume.node, volume.entry, "csi", source) {
+            self.note(at, fixed(reason));
         }
     }
 
@@ -153,7 +158,7 @@ impl<'a> Change<'a> {
         let Some(class) = target.syncing() else { return false };
         let container = container.or_else(|| self.workload.spec.at(&["containers"])?.items().first());
         let Some(container) = container.filter(|container| self.workload.holds(container)) else {
-            self.note(self.workload.spec.position, fixed());
+            self.note(self.workload.spec.position, fixed(Fixed::Shared));
             return false;
         };
         let name = self.free_name(&class.name);
@@ -219,8 +224,8 @@ impl<'a> Change<'a> {
 
     fn finish(mut self, index: usize, output: &mut Output<'_>) {
         let flow = self.editor.is_flow(&self.object.root) != Ok(false);
-        if let Err(Fixed) = self.add(index, output, flow) {
-            self.note(self.workload.spec.position, fixed());
+        if let Err(reason) = self.add(index, output, flow) {
+            self.note(self.workload.spec.position, fixed(reason));
             // Half a change is none.
             self.editor = self.piece.editor();
         }
@@ -239,7 +244,8 @@ impl<'a> Change<'a> {
         if reads.is_ok_and(|objects| objects.len() == 1 && objects.iter().all(same)) {
             output.edit(index, text);
         } else {
-            let note = fixed();
+            let shared = edit::shares(&self.object.root);
+            let note = fixed(if shared { Fixed::Shared } else { Fixed::Style });
             output.comment(index, note.comment());
             output.note(index, note);
         }
@@ -279,8 +285,16 @@ fn csi(class: &Class, target: &Target<'_>) -> Vec<(String, Tree)> {
     source
 }
 
-fn fixed() -> Note {
-    let problem = "what must change stands behind an anchor or alias";
-    let mend = "write it out and convert again, or put the class's volume there by hand";
+fn fixed(reason: Fixed) -> Note {
+    let (problem, mend) = match reason {
+        Fixed::Shared => (
+            "what must change stands behind an anchor or alias",
+            "write it out and convert again, or put the class's volume there by hand",
+        ),
+        Fixed::Style => (
+            "what must change is written in a style of YAML that is not changed here",
+            "write it in block style and convert again, or put the class's volume there by hand",
+        ),
+    };
     Note::lost("spec", problem, mend)
 }

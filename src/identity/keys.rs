@@ -15,7 +15,7 @@ use url::Url;
 
 use super::cluster::ClusterApi;
 use crate::plan::{Claims, ServiceAccountToken};
-use crate::transport;
+use crate::{text, transport};
 
 /// Where the keys come from.
 #[derive(Debug)]
@@ -163,9 +163,10 @@ impl Shared {
         let (issuer, json) = match &self.source {
             KeySource::None => return Err("there is no source of keys".to_owned()),
             KeySource::File(path, issuer) => {
-                let json =
-                    tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
-                (issuer.clone(), json)
+                let unreadable = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+                let bytes = tokio::fs::read(path).await.map_err(|error| unreadable(&error))?;
+                let json = text::decode(bytes).map_err(|error| unreadable(&error))?;
+                (issuer.clone(), json.into_bytes())
             }
             KeySource::Url(url, issuer) => (issuer.clone(), fetch(self.client.get(url.clone())).await?),
             KeySource::Cluster(api) => api.keys().await?,

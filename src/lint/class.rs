@@ -1,6 +1,6 @@
 //! The parts of a manifest that make it a class.
 
-use super::Diagnostic;
+use super::{Diagnostic, parameters};
 use crate::manifest::Object;
 use crate::plan::{Fault, nearest, quoted, unknown};
 use crate::yaml::{Entry, Node, Position};
@@ -20,7 +20,7 @@ pub(super) struct Class<'a> {
     /// `spec.parameters`.
     pub parameters: &'a [Entry],
     /// `spec.secretObjects`: what the driver copies into Secrets.
-    pub secret_objects: &'a [Node],
+    pub secret_objects: Option<&'a Entry>,
 }
 
 impl<'a> Class<'a> {
@@ -46,15 +46,12 @@ impl<'a> Class<'a> {
             return None;
         }
         check_version(&object.api_version, place("apiVersion"), diagnostics);
-        for entry in spec.value.entries().iter().filter(|entry| !SPEC_FIELDS.contains(&entry.key.as_str())) {
-            diagnostics.push(Diagnostic::warning(entry.position, "spec", unknown(&entry.key, SPEC_FIELDS)));
-        }
-        let items = spec.value.entry("secretObjects").map_or(&[][..], |entry| entry.value.items());
+        check_fields(spec, diagnostics);
         match spec.value.entry("parameters").filter(|entry| !entry.value.entries().is_empty()) {
             Some(parameters) => Some(Self {
                 parameters_position: parameters.position,
                 parameters: parameters.value.entries(),
-                secret_objects: items,
+                secret_objects: spec.value.entry("secretObjects"),
             }),
             None => {
                 let fault = Fault::new("there are none", "name the vault and its objects there");
@@ -65,9 +62,34 @@ impl<'a> Class<'a> {
         }
     }
 
+    /// The elements of `spec.secretObjects`.
+    pub(super) fn secret_objects(&self) -> &'a [Node] {
+        self.secret_objects.map(|entry| entry.value.items()).unwrap_or_default()
+    }
+
     /// A parameter.
     pub(super) fn parameter(&self, key: &str) -> Option<&'a Entry> {
         self.parameters.iter().find(|entry| entry.key == key)
+    }
+}
+
+/// A part of a class that a kustomization applies to another: its `spec`, and what is wrong with that
+/// whatever the rest is.
+pub(super) fn check_fragment(object: &Object, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(spec) = object.root.entry("spec") else { return };
+    check_fields(spec, diagnostics);
+    for entry in spec.value.at(&["parameters"]).map(Node::entries).unwrap_or_default() {
+        // Null removes a parameter, and what begins with `$` tells kustomize what to do.
+        if entry.value.text() != Some("") && !entry.key.starts_with('$') {
+            parameters::check_one(entry, diagnostics);
+        }
+    }
+}
+
+fn check_fields(spec: &Entry, diagnostics: &mut Vec<Diagnostic>) {
+    let known = |entry: &&Entry| SPEC_FIELDS.contains(&entry.key.as_str()) || entry.key.starts_with('$');
+    for entry in spec.value.entries().iter().filter(|entry| !known(entry)) {
+        diagnostics.push(Diagnostic::warning(entry.position, "spec", unknown(&entry.key, SPEC_FIELDS)));
     }
 }
 
@@ -89,7 +111,9 @@ fn is_provider(spec: &Entry, provider: &str, diagnostics: &mut Vec<Diagnostic>) 
     }
     let position = named.map_or(spec.position, |entry| entry.value.position);
     if text.is_empty() {
-        let mend = format!("write `provider: {provider}` if it is meant for this one");
+        let mend = format!(
+            "write `provider: {provider}` if it is meant for this one; if it is a patch, lint what `kustomize build` prints"
+        );
         diagnostics.push(Diagnostic::error(position, "spec.provider", Fault::new("it is missing", mend)));
         return Some(false);
     }

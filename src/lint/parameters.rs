@@ -18,13 +18,13 @@ pub(super) struct Written {
 /// Reads the parameters as for a mount.
 pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Vec<Diagnostic>) -> Written {
     for entry in class.parameters {
-        let fault = type_fault(entry);
-        diagnostics.extend(fault.map(|fault| Diagnostic::error(entry.value.position, &entry.key, fault)));
-        if let Some(fault) = parameter_fault(&entry.key) {
-            diagnostics.push(Diagnostic::warning(entry.position, "parameters", fault));
-        }
+        check_one(entry, diagnostics);
     }
-    diagnostics.extend(former(class));
+    // Either spelling works.
+    if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
+        let fault = Fault::new("tenantID, which is there too, takes precedence", "remove it");
+        diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
+    }
     let texts = class.parameters.iter().filter_map(|entry| Some((entry, entry.value.text()?)));
     let attributes = pod::attributes(texts.map(|(entry, text)| (entry.key.clone(), text.to_owned())));
     let request = Request {
@@ -42,6 +42,15 @@ pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Ve
     Written { objects: draft.objects, complete }
 }
 
+/// What is wrong with a parameter, whatever the others are.
+pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
+    let fault = type_fault(entry);
+    diagnostics.extend(fault.map(|fault| Diagnostic::error(entry.value.position, &entry.key, fault)));
+    if let Some(fault) = parameter_fault(&entry.key) {
+        diagnostics.push(Diagnostic::warning(entry.position, "parameters", fault));
+    }
+}
+
 /// What the API server refuses of a parameter: it takes strings only.
 pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
     let (what, mend) = match &entry.value.value {
@@ -55,26 +64,6 @@ pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
         _ => (entry.value.kind(), "write text"),
     };
     Some(Fault::new(format!("it is {what}, and the API server takes strings only"), mend))
-}
-
-/// What was written in former days.
-fn former(class: &Class<'_>) -> Vec<Diagnostic> {
-    let mut diagnostics = Vec::new();
-    let mut warn = |entry: &Entry, problem: &str, mend: &str| {
-        diagnostics.push(Diagnostic::warning(entry.position, &entry.key, Fault::new(problem, mend)));
-    };
-    match (class.parameter("tenantId"), class.parameter("tenantID")) {
-        (Some(old), Some(_)) => warn(old, "tenantID, which is there too, takes precedence", "remove it"),
-        (Some(old), None) => warn(old, "this is the old spelling", "write tenantID"),
-        (None, _) => {}
-    }
-    let unused = |entry: &&Entry| {
-        matches!(entry.value.text(), Some("" | "0" | "f" | "F" | "false" | "False" | "FALSE"))
-    };
-    if let Some(mode) = class.parameter("usePodIdentity").filter(unused) {
-        warn(mode, "AAD Pod Identity was archived in 2023", "remove it; false is what its absence means");
-    }
-    diagnostics
 }
 
 /// Gives a finding its place in the file. `None` if it is about a parameter of a wrong type, of which

@@ -1,103 +1,189 @@
 //! `spec.secretObjects`: files that the driver copies into Secrets.
 
-use std::collections::BTreeSet;
+mod content;
+mod metadata;
 
 use super::Diagnostic;
 use super::class::Class;
-use super::parameters::Written;
-use crate::plan::{Fault, ObjectKind, nearest, quoted};
-use crate::yaml::{Node, Position};
+use super::parameters::{Written, type_fault};
+use crate::plan::{Fault, Severity, nearest, quoted, unknown};
+use crate::secret_rules::{self, OPAQUE, SecretType, TLS, TLS_KEYS, TYPES};
+use crate::yaml::{Node, Position, Value};
+use content::Files;
 
-/// Warns of Secrets that the driver will never make.
+const FIELDS: &[&str] = &["annotations", "data", "labels", "secretName", "type"];
+const DATA_FIELDS: &[&str] = &["key", "objectName"];
+
+/// Warns of Secrets that the driver will never make, or makes otherwise than they are meant.
 pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<Diagnostic>) {
-    let files = Files::new(written);
-    for (index, secret) in class.secret_objects.iter().enumerate() {
+    let Some(entry) = class.secret_objects else { return };
+    let mut check = Check { diagnostics, files: Files::new(written) };
+    let list = check.list("secretObjects", &entry.value);
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for (index, secret) in list.iter().enumerate() {
         let place = format!("secretObjects[{index}]");
-        for field in ["secretName", "type", "data"] {
-            let value = secret.entry(field).map(|entry| &entry.value);
-            let given = value.is_some_and(|value| {
-                value.text().is_some_and(|text| !text.is_empty()) || !value.items().is_empty()
-            });
-            if !given {
-                let fault = Fault::new("it is missing", "without it the driver makes no Secret");
+        check.secret(&place, secret);
+        let Some((name, position)) = field(secret, "secretName") else { continue };
+        match names.iter().find(|(other, _)| *other == name) {
+            Some((_, other)) => check.warn(
+                position,
+                format!("{place}.secretName"),
+                format!("secretObjects[{other}] makes the Secret {} already", quoted(name)),
+                "this one replaces its keys; put the data of both into one entry",
+            ),
+            None => names.push((name, index)),
+        }
+    }
+}
+
+/// The text of a field without the white space around it, as the driver reads it.
+fn field<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Position)> {
+    let value = &node.entry(key)?.value;
+    let text = value.text()?.trim();
+    (!text.is_empty()).then_some((text, value.position))
+}
+
+struct Check<'a> {
+    diagnostics: &'a mut Vec<Diagnostic>,
+    files: Files<'a>,
+}
+
+impl Check<'_> {
+    fn warn(&mut self, position: Position, place: String, problem: impl Into<String>, mend: &str) {
+        self.diagnostics.push(Diagnostic::warning(position, place, Fault::new(problem, mend)));
+    }
+
+    /// The items of a list; anything else the API server refuses.
+    fn list<'n>(&mut self, place: &str, node: &'n Node) -> &'n [Node] {
+        if matches!(&node.value, Value::Mapping(_)) || node.text().is_some_and(|text| !text.is_empty()) {
+            let problem = format!("it is {}, and the API server takes a list only", node.kind());
+            let fault = Fault::new(problem, "write a list, with `- ` before each entry");
+            self.diagnostics.push(Diagnostic::error(node.position, place, fault));
+        }
+        node.items()
+    }
+
+    fn secret(&mut self, place: &str, secret: &Node) {
+        self.fields(place, secret, FIELDS);
+        for key in ["secretName", "type", "data"] {
+            let value = secret.entry(key).map(|entry| &entry.value);
+            let given = value.is_some_and(|value| value.text().is_none_or(|text| !text.trim().is_empty()));
+            let empty =
+                value.is_some_and(|value| matches!(&value.value, Value::Sequence(items) if items.is_empty()));
+            if !given || empty {
                 let position = value.map_or(secret.position, |value| value.position);
-                diagnostics.push(Diagnostic::warning(position, format!("{place}.{field}"), fault));
+                self.warn(position, format!("{place}.{key}"), "it is missing", NO_SECRET);
             }
         }
-        let data = secret.entry("data").map_or(&[][..], |entry| entry.value.items());
-        for (index, item) in data.iter().enumerate() {
-            let place = format!("{place}.data[{index}]");
-            for field in ["objectName", "key"] {
-                if item.entry(field).and_then(|entry| entry.value.text()).is_none_or(str::is_empty) {
-                    let fault = Fault::new("it is missing", "without it the driver makes no Secret");
-                    diagnostics.push(Diagnostic::warning(item.position, format!("{place}.{field}"), fault));
-                }
+        if let Some((name, position)) =
+            field(secret, "secretName").filter(|(name, _)| !secret_rules::is_name(name))
+        {
+            let mend = "use lower-case letters, digits, `-` and `.`, 253 at most";
+            let problem = format!("the API server refuses {} as the name of a Secret", quoted(name));
+            self.warn(position, format!("{place}.secretName"), problem, mend);
+        }
+        let kind = field(secret, "type").map(|(kind, position)| self.kind(place, kind, position));
+        let kind = kind.unwrap_or(OPAQUE);
+        for (index, item) in secret
+            .entry("data")
+            .map_or(&[][..], |entry| self.list(&format!("{place}.data"), &entry.value))
+            .iter()
+            .enumerate()
+        {
+            self.item(&format!("{place}.data[{index}]"), kind, item);
+        }
+        self.keys(place, kind, secret);
+        metadata::check(place, secret, kind, self.diagnostics);
+    }
+
+    /// The type, which the driver passes on as it is written. Of a type of somebody's own no key is known.
+    fn kind(&mut self, place: &str, kind: &str, position: Position) -> SecretType {
+        if let Some(known) = SecretType::named(kind) {
+            return known;
+        }
+        if let Some(meant) = nearest(kind, &TYPES.map(|known| known.name)) {
+            let problem = format!("{} is not a type of Kubernetes", quoted(kind));
+            self.warn(position, format!("{place}.type"), problem, &format!("did you mean `{meant}`?"));
+        }
+        OPAQUE
+    }
+
+    /// Fields that the API server does not know, or whose values it refuses.
+    fn fields(&mut self, place: &str, node: &Node, known: &[&str]) {
+        for entry in node.entries() {
+            if !known.contains(&entry.key.as_str()) {
+                let fault = unknown(&entry.key, known);
+                self.diagnostics.push(Diagnostic::warning(entry.position, place, fault));
+            } else if matches!(&entry.value.value, Value::Scalar(scalar) if !scalar.text().is_empty()) {
+                let fault = type_fault(entry).filter(|_| entry.key != "data");
+                let error =
+                    |fault| Diagnostic::error(entry.value.position, format!("{place}.{}", entry.key), fault);
+                self.diagnostics.extend(fault.map(error));
             }
-            diagnostics.extend(copied(item).and_then(|(name, position)| {
-                let fault = files.missing(name)?;
-                Some(Diagnostic::warning(position, format!("{place}.objectName"), fault))
-            }));
+        }
+    }
+
+    fn item(&mut self, place: &str, kind: SecretType, item: &Node) {
+        self.fields(place, item, DATA_FIELDS);
+        for key in DATA_FIELDS {
+            if field(item, key).is_none() {
+                self.warn(item.position, format!("{place}.{key}"), "it is missing", NO_SECRET);
+            }
+        }
+        let key = field(item, "key");
+        if let Some((key, position)) = key {
+            let place = format!("{place}.key");
+            if !secret_rules::is_key(key) {
+                let problem = format!("the API server refuses {} as the key of a Secret", quoted(key));
+                self.warn(position, place, problem, "use letters, digits, `-`, `_` and `.`");
+            } else if kind.name == TLS && !TLS_KEYS.contains(&key) {
+                let problem = format!(
+                    "in a Secret of type {TLS} the driver takes the keys tls.crt and tls.key alone, not {}",
+                    quoted(key)
+                );
+                self.warn(
+                    position,
+                    place,
+                    problem,
+                    "move it to an entry of type Opaque; with it, the driver makes no Secret",
+                );
+            }
+        }
+        let Some((name, position)) = field(item, "objectName") else { return };
+        let fault = self.files.missing(name).or_else(|| self.files.unfit(name, kind, key?.0));
+        if let Some(fault) = fault {
+            let place = format!("{place}.objectName");
+            self.diagnostics.push(Diagnostic::new(Severity::Warning, position, place, fault));
+        }
+    }
+
+    /// Keys that appear twice, and keys that the type needs.
+    fn keys(&mut self, place: &str, kind: SecretType, secret: &Node) {
+        let Some(data) = secret.entry("data").filter(|data| !data.value.items().is_empty()) else { return };
+        let mut keys = Vec::new();
+        for (index, item) in data.value.items().iter().enumerate() {
+            let Some((key, position)) = field(item, "key") else { return };
+            if keys.contains(&key) {
+                let problem = format!("the key {} is there already", quoted(key));
+                self.warn(
+                    position,
+                    format!("{place}.data[{index}].key"),
+                    problem,
+                    "the last one wins; remove one of them",
+                );
+            }
+            keys.push(key);
+        }
+        if let Some(missing) = kind.missing_text(&keys) {
+            let problem = format!("the API server refuses a Secret of type {} without {missing}", kind.name);
+            self.warn(
+                data.position,
+                format!("{place}.data"),
+                problem,
+                "add what is missing, or write type Opaque",
+            );
         }
     }
 }
 
-/// The file that is copied.
-fn copied(item: &Node) -> Option<(&str, Position)> {
-    let value = &item.entry("objectName")?.value;
-    value.text().filter(|text| !text.is_empty()).map(|text| (text, value.position))
-}
-
-/// The endings of a certificate's separate files.
-const SEPARATE: [&str; 2] = [".crt", ".key"];
-
-/// The files that the class mounts.
-struct Files<'a> {
-    written: &'a Written,
-    paths: BTreeSet<String>,
-}
-
-impl<'a> Files<'a> {
-    fn new(written: &'a Written) -> Self {
-        let mut paths = BTreeSet::new();
-        for object in &written.objects {
-            for path in object.plan.first_paths() {
-                if object.plan.kind == ObjectKind::Secret {
-                    // The operator may have certificates split: --write-cert-and-key-in-separate-files.
-                    paths.extend(SEPARATE.map(|ending| path.with_ending(ending).as_str().to_owned()));
-                }
-                paths.insert(path.as_str().to_owned());
-            }
-        }
-        Self { written, paths }
-    }
-
-    /// Whether it is the path of a version further back.
-    fn is_of_a_history(&self, name: &str) -> bool {
-        let whole = SEPARATE.iter().find_map(|ending| name.strip_suffix(ending));
-        self.written.objects.iter().any(|object| {
-            let split = whole.filter(|_| object.plan.kind == ObjectKind::Secret);
-            object.plan.may_write(name) || split.is_some_and(|path| object.plan.may_write(path))
-        })
-    }
-
-    /// The fault of a name that is none of the files.
-    fn missing(&self, name: &str) -> Option<Fault> {
-        if !self.written.complete || self.paths.contains(name) || self.is_of_a_history(name) {
-            return None;
-        }
-        let mut objects = self.written.objects.iter().map(|object| &object.plan);
-        let mend = if let Some(object) = objects.find(|object| object.name.as_str() == name) {
-            match object.history {
-                Some(_) => format!("its files are `{0}/0`, `{0}/1` and so on; name one of them", object.path),
-                None => format!("its file is `{}`; write that", object.path),
-            }
-        } else {
-            let paths = self.paths.iter().map(String::as_str).collect::<Vec<_>>();
-            match nearest(name, &paths) {
-                Some(path) => format!("did you mean `{path}`?"),
-                None => "name an objectAlias, or an objectName without one, of `objects`".to_owned(),
-            }
-        };
-        Some(Fault::new(format!("no file {} is mounted", quoted(name)), mend))
-    }
-}
+const NO_SECRET: &str = "without it the driver makes no Secret";

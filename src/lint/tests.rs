@@ -8,7 +8,7 @@ use crate::manifest::Source;
 fn lint(text: &str) -> Vec<Linted> {
     let source = Source { name: "file".to_owned(), text: text.to_owned() };
     let linter = Linter { provider: "azure".to_owned(), defaults: Defaults::default() };
-    source.documents().flat_map(|document| linter.document(&document)).collect()
+    linter.file(&source).collect()
 }
 
 /// A class whose parameters are right, but for what `objects` and what follows may be.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::vec;
 
 use super::Documents;
+use crate::text;
 
 /// A file that has been read.
 #[derive(Clone, Debug)]
@@ -99,10 +100,16 @@ impl Iterator for Sources {
 }
 
 fn read(name: String, mut file: impl Read) -> Result<Source, SourceError> {
-    let mut text = String::new();
-    match file.read_to_string(&mut text) {
-        Ok(_) => Ok(Source { name, text }),
-        Err(error) => Err(SourceError { name, problem: "it cannot be read as UTF-8 text", error }),
+    let mut bytes = Vec::new();
+    if let Err(error) = file.read_to_end(&mut bytes) {
+        return Err(SourceError { name, problem: "it cannot be read", error });
+    }
+    match text::decode(bytes) {
+        Ok(text) => Ok(Source { name, text }),
+        Err(error) => {
+            let error = io::Error::new(io::ErrorKind::InvalidData, error);
+            Err(SourceError { name, problem: "it is no text that can be read", error })
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::meant::{elsewhere, synonym};
 pub(crate) use crate::quoted::quoted;
 use crate::yaml::Position;
 
@@ -219,9 +220,14 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The fault of a name that nobody knows.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> Fault {
-    let mend = match nearest(name, known) {
-        Some(meant) => format!("{DID_YOU_MEAN} `{meant}`?"),
-        None => "it is ignored; remove it".to_owned(),
+    let mend = if let Some(meant) = synonym(name, known) {
+        format!("{DID_YOU_MEAN} `{meant}`?")
+    } else if let Some(place) = elsewhere(name, known) {
+        format!("{DID_YOU_MEAN} {place}")
+    } else if let Some(meant) = nearest(name, known) {
+        format!("{DID_YOU_MEAN} `{meant}`?")
+    } else {
+        "it is ignored; remove it".to_owned()
     };
     Fault::new(format!("{} is unknown", quoted(name)), mend)
 }

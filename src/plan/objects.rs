@@ -11,7 +11,7 @@ use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 use super::paths;
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
 
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "filePermission",
     "keyvaultName",
     "objectAlias",
@@ -95,6 +95,8 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
             let hint = nearest("array", &known).filter(|key| *key != "array").map(str::to_owned);
             match entries.into_iter().find(|entry| entry.key == "array").map(|entry| entry.value) {
                 Some(Node { value: Value::Sequence(items), .. }) => items,
+                // All that a template's loop over nothing, or a list of comments, leaves.
+                Some(other) if other.text() == Some("") => Vec::new(),
                 Some(other) => {
                     return Err(Fault::new(format!("`array` is {}, not a list", other.kind()), SHAPE));
                 }

@@ -152,7 +152,7 @@ fn text(file: File, metadata: &Metadata) -> io::Result<String> {
     if metadata.size() > LARGEST {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    crate::text::decode(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -1,5 +1,7 @@
 //! `convert`: every folder of tests/data/convert becomes what is written in it, and works.
 
+mod field;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};

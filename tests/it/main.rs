@@ -21,6 +21,7 @@ mod convert;
 mod crashes;
 mod docs;
 mod driver;
+mod encodings;
 mod entra_codes;
 mod forced;
 mod generated;

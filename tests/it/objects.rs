@@ -238,6 +238,24 @@ async fn a_certificate_whose_key_is_not_exportable_says_so_and_mounts_as_a_certi
 }
 
 #[tokio::test]
+async fn an_encoding_that_does_not_fit_how_a_certificate_is_stored_is_refused_with_what_fits() {
+    let pem = Certificate::from_pem("pem", text("pfx/bundle-pkcs8.pem"));
+    let pkcs12 = Certificate::from_pfx("pkcs12", data("pfx/ec-aes-256.pfx"), der("chain/ec-leaf.pem"));
+    let world = world(vault().certificate(pem).certificate(pkcs12), &[]).await;
+    for (object, words) in [
+        ("objectName: pem, objectFormat: PFX, objectEncoding: base64", ["stored as PEM", "not base64"]),
+        ("objectName: pem, objectEncoding: hex", ["stored as PEM", "hexadecimal"]),
+        ("objectName: pkcs12, objectEncoding: base64", ["written as PEM", "set objectFormat: PFX"]),
+    ] {
+        let status = world.refused(&claim(&world, &format!("- {{objectType: secret, {object}}}"))).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        for words in words {
+            assert!(status.message().contains(words), "{object}: {status:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_history_is_the_newest_versions_in_numbered_files() {
     let version = |digit: &str, value: &str| SecretVersion {
         version: Some(digit.repeat(32)),

@@ -1,6 +1,6 @@
 //! `mount`: one mount without a cluster, by whoever is there to ask.
 
-mod site;
+pub mod site;
 mod told;
 
 use std::collections::BTreeMap;

@@ -143,8 +143,8 @@ fn certificate(file: &Path) -> anyhow::Result<SecretText> {
     let read =
         std::fs::read(file).with_context(|| format!("cannot read {CERTIFICATE_FILE}={}", file.display()))?;
     let bytes = SecretBytes::new(read);
-    Ok(SecretText::new(match std::str::from_utf8(bytes.expose()) {
-        Ok(text) => text.to_owned(),
+    Ok(SecretText::new(match crate::text::decode(bytes.expose().to_vec()) {
+        Ok(text) => text,
         Err(_) => BASE64.encode(bytes.expose()),
     }))
 }
@@ -173,7 +173,8 @@ impl Token {
         source: String,
         client: Option<String>,
     ) -> anyhow::Result<Self> {
-        let mut text = std::fs::read_to_string(file).with_context(|| format!("cannot read {source}"))?;
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {source}"))?;
+        let mut text = crate::text::decode(bytes).with_context(|| format!("cannot read {source}"))?;
         let raw = text.trim().to_owned();
         text.zeroize();
         let jwt = ServiceAccountToken::parse(raw, audience).map_err(|fault| {

@@ -48,6 +48,46 @@ fn brackets_and_json_stay_what_they_are() {
 }
 
 #[test]
+fn items_in_brackets_are_items_of_a_block_list() {
+    let new = ["- name: new\n", "  - name: new\n"];
+    for (volumes, indent) in [
+        ("volumes:\n- {name: tmp}\n", 0),
+        ("volumes:\n  - {name: tmp}\n", 1),
+        ("volumes:\n- [tmp]\n", 0),
+        ("volumes:\n- # why\n  {name: tmp}\n", 0),
+        ("volumes:\n-\n  name: tmp\n", 0),
+        ("volumes: !!seq\n  - {name: tmp}\n", 1),
+    ] {
+        let expected = format!("{volumes}{}account: sa\n", new[indent]);
+        let text = volumes
+            .replace("tmp}", "tmp, secret: {a: b}}")
+            .replace("name: tmp\n", "name: tmp\n  secret: {a: b}\n");
+        let edit = |text: &str| {
+            let root = read(text);
+            let mut editor = Editor::new(text, 1);
+            editor.append(&root, "volumes", vec![Tree::map([("name", Tree::text("new"))])])?;
+            editor.set(&root, "account", Tree::text("sa"))?;
+            Ok::<_, Fixed>(editor.finish().unwrap())
+        };
+        assert_eq!(edit(volumes).as_deref(), Ok(expected.as_str()), "{volumes}");
+        assert!(read(&edit(&text).unwrap()).at(&["volumes"]).unwrap().items().len() == 2, "{text}");
+    }
+}
+
+#[test]
+fn a_comma_behind_the_last_item_is_not_written_twice() {
+    let text = "{volumes: [{name: a, secret: {}, }, ], account: x, }";
+    assert_eq!(
+        edited(text).unwrap(),
+        "{volumes: [{name: a, \"csi\": {\"driver\": \"d\", \"readOnly\": true}, },  {\"name\": \"new\"}], \"account\": \"sa\", }"
+    );
+    let lines = "{volumes: [\n  {name: a, secret: {}}, # one, two\n],\n}\n";
+    let root = read(&edited(lines).unwrap());
+    assert_eq!(root.at(&["volumes"]).unwrap().items().len(), 2);
+    assert_eq!(root.at(&["account"]).and_then(Node::text), Some("sa"));
+}
+
+#[test]
 fn what_is_left_out_is_filled_in() {
     assert_eq!(
         edited("volumes: # none\naccount:\n").unwrap(),
@@ -69,7 +109,7 @@ fn what_stands_elsewhere_is_left_alone() {
         "x: &x {secret: {secretName: s}}\nvolumes:\n- <<: *x\n",
         "x: &x {account: a}\n<<: *x\n",
     ] {
-        assert_eq!(edited(text), Err(Fixed), "{text}");
+        assert_eq!(edited(text), Err(Fixed::Shared), "{text}");
     }
 }
 

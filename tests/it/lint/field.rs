@@ -1,0 +1,134 @@
+//! What users of the Go provider have, and the promise that each of these cases checks. The whole output
+//! of each is beside its input.
+
+use super::*;
+
+/// The exit code of `--strict`, and what is found.
+fn strict(file: &str) -> (Option<i32>, String) {
+    let output = lint(&["--strict", file]);
+    (output.status.code(), stdout(&output).to_owned())
+}
+
+#[test]
+fn each_way_to_get_no_secret_or_a_wrong_one_is_found_at_its_entry() {
+    for (file, place, words) in [
+        ("secret-bad-keys.yaml", "secretObjects[0].data[1].key", "\"db/host\""),
+        ("secret-ca-crt.yaml", "secretObjects[0].data[2].key", "tls.crt and tls.key alone"),
+        ("secret-certificate-alone.yaml", "secretObjects[0].data[1].objectName", "without its private key"),
+        ("secret-half.yaml", "secretObjects[0].data", "without tls.key"),
+        ("secret-name-with-blank.yaml", "secretObjects[0].secretName", "\"site -secret\""),
+        ("secret-one-name-twice.yaml", "secretObjects[1].secretName", "already"),
+        ("secret-pfx-as-text.yaml", "secretObjects[0].data[0].objectName", "base64 text"),
+    ] {
+        let (code, found) = strict(file);
+        let there = found.lines().any(|line| line.contains(&format!(": {place}: ")) && line.contains(words));
+        assert_eq!((code, there), (Some(1), true), "{file}: {found}");
+    }
+}
+
+#[test]
+fn secret_objects_with_which_nothing_is_wrong_have_no_finding() {
+    assert_eq!(strict("secret-right.yaml"), (Some(0), String::new()));
+}
+
+#[test]
+fn two_classes_that_make_one_secret_are_found_in_one_namespace_only() {
+    let (_, found) = strict("secret-siblings.yaml");
+    assert_eq!(found.matches("makes the Secret basic, too").count(), 1, "{found}");
+}
+
+#[test]
+fn classes_as_microsoft_documents_them_have_no_finding() {
+    assert_eq!(strict("microsoft.yaml"), (Some(0), String::new()));
+}
+
+#[test]
+fn a_name_that_nothing_reads_is_answered_with_the_name_or_the_place_that_was_meant() {
+    assert!(strict("permission.yaml").1.contains("did you mean `filePermission`?"));
+    let (_, found) = strict("misplaced.yaml");
+    let unanswered =
+        found.lines().filter(|line| line.starts_with("  help: ") && !line.contains("did you mean"));
+    assert_eq!(unanswered.count(), 1, "only the colour means nothing: {found}");
+}
+
+#[test]
+fn a_class_that_replaces_another_of_the_same_file_is_found() {
+    let (code, found) = strict("two-classes-of-one-name.yaml");
+    assert_eq!((code, found.matches("this one replaces it").count()), (Some(1), 1), "{found}");
+    let folder = tempfile::tempdir().unwrap();
+    let class = std::fs::read_to_string(manifests().join("secret-right.yaml")).unwrap();
+    for environment in ["dev", "prod"] {
+        std::fs::create_dir(folder.path().join(environment)).unwrap();
+        std::fs::write(folder.path().join(environment).join("class.yaml"), &class).unwrap();
+    }
+    let other = class.replace("namespace: orders", "namespace: others");
+    std::fs::write(folder.path().join("both.yaml"), format!("{class}---\n{other}")).unwrap();
+    let output = lint_with(folder.path(), &["--strict", "."], "", &[]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "files are applied to clusters of their own: {}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn an_array_that_holds_nothing_is_an_empty_list() {
+    let (code, found) = strict("empty-array.yaml");
+    assert!(code == Some(1) && found.contains("error: objects: the list is empty"), "{found}");
+    let with_comments = "    objects: |\n      array:\n        # - |\n        #   objectName: a\n";
+    let class = std::fs::read_to_string(manifests().join("empty-array.yaml")).unwrap();
+    let class = class.replace("    objects: |\n      array:\n", with_comments);
+    let output = lint_with(&manifests(), &["-"], &class, &[]);
+    assert!(stdout(&output).contains("error: objects: the list is empty"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_file_as_powershell_writes_it_is_linted() {
+    assert_eq!(strict("utf-16.yaml"), (Some(0), String::new()));
+    let class = std::fs::read_to_string(manifests().join("strings.yaml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let units = || std::iter::once(0xfeff).chain(class.encode_utf16());
+    let encoded = [
+        class.clone().into_bytes(),
+        format!("\u{feff}{class}").into_bytes(),
+        units().flat_map(u16::to_le_bytes).collect(),
+        units().flat_map(u16::to_be_bytes).collect(),
+    ];
+    let expected = std::fs::read_to_string(manifests().join("strings.txt")).unwrap();
+    for bytes in encoded {
+        std::fs::write(folder.path().join("strings.yaml"), bytes).unwrap();
+        let output = lint_with(folder.path(), &["strings.yaml"], "", &[]);
+        assert_eq!(stdout(&output), expected);
+    }
+}
+
+#[test]
+fn patches_of_a_kustomization_are_no_whole_classes() {
+    for case in ["patches", "strategic-merge", "component"] {
+        let folder = manifests().join("kustomize").join(case);
+        let output = lint_with(&folder, &["--strict", "."], "", &[]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(0), ""), "{case}");
+        assert!(stderr(&output).contains("1 SecretProviderClass:"), "{case}: {}", stderr(&output));
+    }
+    // As a hook names them, one by one.
+    let patch = lint(&["--strict", "kustomize/patches/overlay/patch.yaml"]);
+    assert_eq!((patch.status.code(), stdout(&patch)), (Some(0), ""));
+}
+
+#[test]
+fn beside_a_patch_whole_classes_are_linted_and_in_it_what_is_wrong_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let head = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: a}\n";
+    write("kustomization.yaml", "resources: [class.yaml]\npatches: [{path: patch.yaml}]\n");
+    write("class.yaml", &format!("{head}spec: {{parameters: {{keyvaultName: shop-vault}}}}\n"));
+    let parameters = "{useVMManagedIdentity: true, keyvaultNaem: x, cloudName: null, $patch: merge}";
+    write("patch.yaml", &format!("{head}spec: {{$patch: merge, parameters: {parameters}}}\n"));
+    let output = lint_with(folder.path(), &["."], "", &[]);
+    let found = stdout(&output);
+    assert_eq!(found.matches("./class.yaml:").count(), 1, "{found}");
+    assert!(found.contains("spec.provider: it is missing"), "{found}");
+    assert_eq!(found.matches("./patch.yaml:").count(), 2, "{found}");
+    assert!(found.contains("it is a boolean") && found.contains("did you mean `keyvaultName`?"), "{found}");
+}
