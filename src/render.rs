@@ -107,7 +107,8 @@ fn render_version(
             let stored = Stored::of(content_type.as_deref().filter(|_| *backs_certificate));
             let converts = stored == Stored::Pkcs12 && object.format == Format::Pem;
             let text = if converts { pem_of_pfx(object, text, options, warnings)? } else { text.clone() };
-            if options.separate_files && (converts || stored == Stored::Pem) {
+            // Of PKCS#12 that is not converted both are empty, as with the Go provider.
+            if options.separate_files && stored != Stored::Text {
                 let parts = pem::split(text.expose());
                 file(path.with_ending(".crt"), parts.certificates);
                 file(path.with_ending(".key"), parts.keys);

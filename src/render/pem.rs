@@ -1,7 +1,6 @@
-//! PEM (RFC 7468), written as Go's `encoding/pem` writes it and taken apart byte for byte.
+//! PEM (RFC 7468), read and written as Go's `encoding/pem` does it.
 //!
-//! The PEM crates give no block's own bytes, and leave what they decode in memory; base64 is
-//! `data-encoding`'s.
+//! The PEM crates leave what they decode in memory; base64 is `data-encoding`'s.
 
 use data_encoding::BASE64;
 
@@ -28,14 +27,19 @@ pub struct Parts {
     pub keys: SecretBytes,
 }
 
-/// One block, in the bytes in which it stands in the text.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// One block of a text.
 struct Block<'a> {
-    label: &'a [u8],
-    /// What stands between the two lines.
-    body: &'a [u8],
-    /// From `-----BEGIN` to the end of the end line.
-    text: &'a [u8],
+    label: &'a str,
+    content: Content<'a>,
+    /// Bytes of the text from `-----BEGIN` to the end of the end line.
+    length: usize,
+}
+
+enum Content<'a> {
+    /// What a block without headers encodes.
+    Der(SecretBytes),
+    /// A block with headers (`Proc-Type: …`), as it stands in the text.
+    WithHeaders(&'a [u8]),
 }
 
 /// Appends a block: lines of 64 characters, each ended by `\n`.
@@ -70,37 +74,39 @@ fn grown(bytes: &SecretBytes, more: usize) -> Vec<u8> {
     grown
 }
 
-/// Splits the PEM text of a certificate into its certificates and everything else, each block in its own bytes. Either
-/// part may be empty. As in Go's `pem.Decode`, a malformed block, and text around the blocks, go to neither.
+/// Splits the PEM text of a certificate into its certificates and everything else. Either part may be empty. As with Go's
+/// `pem.Decode` and `pem.Encode`, a malformed block and text around the blocks go to neither, and each block is written
+/// anew, with lines of 64 characters; a block with headers stays as it is.
 pub fn split(text: &[u8]) -> Parts {
     let blocks = blocks(text);
-    let of = |wanted: fn(&[u8]) -> bool| {
-        let chosen = || blocks.iter().filter(|block| wanted(block.label));
-        let length = chosen().map(|block| block.text.len() + 1).sum();
-        let mut bytes = Vec::with_capacity(length);
-        for block in chosen() {
-            bytes.extend_from_slice(block.text);
-            // A last line without its end must not run into the next block.
-            if !block.text.ends_with(b"\n") {
-                bytes.push(b'\n');
+    let of = |wanted: fn(&str) -> bool| {
+        let mut part = SecretBytes::default();
+        for block in blocks.iter().filter(|block| wanted(block.label)) {
+            match &block.content {
+                Content::Der(der) => encode(block.label, der.expose(), &mut part),
+                Content::WithHeaders(lines) => {
+                    let mut bytes = grown(&part, lines.len() + 1);
+                    bytes.extend_from_slice(lines);
+                    // A last line without its end must not run into the next block.
+                    if !lines.ends_with(b"\n") {
+                        bytes.push(b'\n');
+                    }
+                    part = SecretBytes::new(bytes);
+                }
             }
         }
-        SecretBytes::new(bytes)
+        part
     };
-    Parts {
-        certificates: of(|label| label == CERTIFICATE.as_bytes()),
-        keys: of(|label| label != CERTIFICATE.as_bytes()),
-    }
+    Parts { certificates: of(|label| label == CERTIFICATE), keys: of(|label| label != CERTIFICATE) }
 }
 
 fn blocks(text: &[u8]) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((line, after)) = next_line(rest) {
-        let found = label(line, BEGIN).and_then(|label| block(label, rest, after));
-        match found.filter(|block| is_base64(block.body)) {
+        match label(line, BEGIN).and_then(|label| block(label, rest, after)) {
             Some(block) => {
-                rest = rest.get(block.text.len()..).unwrap_or_default();
+                rest = rest.get(block.length..).unwrap_or_default();
                 blocks.push(block);
             }
             None => rest = after,
@@ -109,17 +115,19 @@ fn blocks(text: &[u8]) -> Vec<Block<'_>> {
     blocks
 }
 
-/// The block that begins `text` with the line before `body`.
-fn block<'a>(label_wanted: &'a [u8], text: &'a [u8], body: &'a [u8]) -> Option<Block<'a>> {
+/// The block that begins `text` with the line before `body`; `None` if it is malformed.
+fn block<'a>(wanted: &'a [u8], text: &'a [u8], body: &'a [u8]) -> Option<Block<'a>> {
     let mut rest = body;
     loop {
         let (line, after) = next_line(rest)?;
         if line.starts_with(DASHES) {
-            return (label(line, END)? == label_wanted).then_some(Block {
-                label: label_wanted,
-                body: body.get(..body.len() - rest.len())?,
-                text: text.get(..text.len() - after.len())?,
-            });
+            if label(line, END)? != wanted {
+                return None;
+            }
+            let lines = text.get(..text.len() - after.len())?;
+            let (der, has_headers) = decoded(body.get(..body.len() - rest.len())?)?;
+            let content = if has_headers { Content::WithHeaders(lines) } else { Content::Der(der) };
+            return Some(Block { label: str::from_utf8(wanted).ok()?, content, length: lines.len() });
         }
         rest = after;
     }
@@ -139,21 +147,23 @@ fn label<'a>(line: &'a [u8], kind: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(kind)?.strip_suffix(DASHES)
 }
 
-/// Whether a block's body is base64 of something, after headers (`Proc-Type: …`) if there are any.
-fn is_base64(body: &[u8]) -> bool {
-    let mut base64 = SecretBytes::new(Vec::new());
+/// What a block's body encodes, and whether there are headers before it. `None` if it is not base64, or empty.
+fn decoded(body: &[u8]) -> Option<(SecretBytes, bool)> {
     let mut rest = body;
-    let mut text = grown(&base64, body.len());
-    let mut headers = true;
+    let mut text = Vec::with_capacity(body.len());
+    let mut in_headers = true;
+    let mut has_headers = false;
     while let Some((line, after)) = next_line(rest) {
         rest = after;
-        headers &= line.contains(&b':');
-        if !headers {
+        in_headers &= line.contains(&b':');
+        has_headers |= in_headers;
+        if !in_headers {
             text.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
         }
     }
-    base64 = SecretBytes::new(text);
-    !base64.is_empty() && PERMISSIVE_BASE64.decode(base64.expose()).map(SecretBytes::new).is_ok()
+    let base64 = SecretBytes::new(text);
+    let der = PERMISSIVE_BASE64.decode(base64.expose()).map(SecretBytes::new).ok()?;
+    (!der.is_empty()).then_some((der, has_headers))
 }
 
 #[cfg(test)]
