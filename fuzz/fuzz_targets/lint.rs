@@ -11,7 +11,9 @@ fuzz_target!(|text: &str| {
     let source = Source { name: "file".to_owned(), text: text.to_owned() };
     let linter = Linter { provider: "azure".to_owned(), defaults: Defaults::default() };
     let lines = text.matches(['\n', '\r']).count() + 1;
-    for diagnostic in linter.file(&source).chain(linter.fragment(&source)).flat_map(|linted| linted.diagnostics) {
+    for diagnostic in
+        linter.file(&source).chain(linter.fragment(&source)).flat_map(|linted| linted.diagnostics)
+    {
         let line = diagnostic.position.line;
         assert!((1..=lines).contains(&line), "{diagnostic:?} is in the file");
         let pod = ["csi.storage", "secrets.", "target_path", "permission", "request"];
