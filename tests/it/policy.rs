@@ -284,7 +284,7 @@ async fn without_a_good_policy_the_provider_does_not_start() {
     std::fs::write(&file, "rules: []").unwrap();
     assert!(start(&file).contains("policy.yaml, line 1, column 8: the list is empty"));
     std::fs::write(&file, b"rules: [\xff]").unwrap();
-    assert!(start(&file).contains("valid UTF-8"));
+    assert!(start(&file).contains("it is not UTF-8, nor UTF-16 with a byte order mark; save it as UTF-8"));
     std::fs::write(&file, " ".repeat((1 << 20) + 1)).unwrap();
     assert!(start(&file).contains("larger than 1 MiB"));
 }
