@@ -98,7 +98,8 @@ func (n needs) named(c *testCase, es, element object, key string) *need {
 		return nil
 	}
 	vault := vaultOf(c, es, element)
-	if vault == "" || name == absent {
+	// Where a manifest was not rendered, a template stands for the name.
+	if !regexp.MustCompile(`^[-0-9A-Za-z]{3,24}$`).MatchString(vault) || name == absent {
 		return nil
 	}
 	place := strings.ToLower(vault + "/" + name)
