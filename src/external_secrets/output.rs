@@ -151,7 +151,11 @@ impl Fate {
         if !head.is_empty() && !head.ends_with('\n') && !comments.is_empty() {
             head = format!("{}\n", head.trim_end());
         }
-        let tail = text.get(end..).unwrap_or_default();
+        // The position of an empty last item is that of its key, so that the item itself is behind the end.
+        let is_outside =
+            |line: &&str| matches!(line.trim(), "" | "...") || line.trim_start().starts_with('#');
+        let tail =
+            text.get(end..).unwrap_or_default().split_inclusive('\n').filter(is_outside).collect::<String>();
         match &self.becomes {
             Becomes::Itself | Becomes::Text(_) => {
                 format!("{head}{comments}{}", text.get(start..).unwrap_or_default())
@@ -163,7 +167,7 @@ impl Fate {
                         text.split_inclusive('\n').filter(|line| line.trim_start().starts_with('#'));
                     comments.collect::<String>()
                 };
-                format!("{}{comments}{}", kept(&head), kept(tail))
+                format!("{}{comments}{}", kept(&head), kept(&tail))
             }
         }
     }

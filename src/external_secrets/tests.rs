@@ -45,6 +45,19 @@ fn kinds(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn an_empty_last_item_leaves_nothing_of_itself_behind() {
+    let secret = external_secret("{name: a}").replace(
+        "data: [{secretKey: k, remoteRef: {key: k}}]",
+        "data:\n  - {secretKey: k, remoteRef: {key: k}}\n  -",
+    );
+    for end in ["", "\n", " # {secretKey: l}\n", "\n# the end\n", "\n...\n"] {
+        let text = converted(&[STORE, &format!("{}{end}", secret.trim_end())]).text;
+        assert!(kinds(&text).contains(&"SecretProviderClass".to_owned()), "{text}");
+        assert_eq!(text.contains("# the end"), end.contains("# the end"), "{text}");
+    }
+}
+
+#[test]
 fn files_are_joined_and_know_of_each_other() {
     let (secret, pod) = (external_secret("{name: a}"), pod("{name: p}"));
     let files = [pod.trim_end(), STORE, "# nothing\n", &secret, "--- # marked\nkind: ConfigMap\n"];
