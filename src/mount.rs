@@ -194,7 +194,7 @@ impl Mounter {
         let secrets = Attributes::parse("secrets", &request.secrets)?;
         request.attributes.zeroize();
         request.secrets.zeroize();
-        let environment = match attributes.cloud_environment_file(self.defaults.cloud) {
+        let environment = match attributes.cloud_environment_file(&self.defaults) {
             Some(file) => Some(read_environment(&file).await),
             None => None,
         };

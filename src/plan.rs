@@ -84,6 +84,8 @@ pub struct Pod {
 pub struct Defaults {
     /// The cloud of requests that name none.
     pub cloud: Cloud,
+    /// The environment file of requests for a private cloud that name none.
+    pub environment_file: Option<PathBuf>,
     /// The tenant of requests that name none.
     pub tenant: Option<TenantId>,
     /// Suffixes that `vaultURL` may use besides the cloud's own.
@@ -103,6 +105,7 @@ impl Default for Defaults {
     fn default() -> Self {
         Self {
             cloud: Cloud::Public,
+            environment_file: None,
             tenant: None,
             allowed_vault_suffixes: Vec::new(),
             rotation_max_age: Duration::from_secs(60),
@@ -192,7 +195,7 @@ fn endpoints(
         (Some(endpoints), _) => Some(endpoints),
         (None, Some(environment)) => findings.take("cloudEnvFileName", environment),
         (None, None) => {
-            let mend = "name the environment file of the private cloud, as the provider's container sees it";
+            let mend = "name the environment file of the private cloud, as the provider's container sees it, here or for all classes in the provider's AZURE_ENVIRONMENT_FILEPATH";
             findings.error("cloudEnvFileName", Fault::new("AzureStackCloud needs it", mend));
             None
         }

@@ -25,6 +25,9 @@ use crate::telemetry::Metrics;
 use crate::transport;
 use crate::vault::Vaults;
 
+/// The variable by which the Go provider finds the environment file of a private cloud.
+const ENVIRONMENT_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
+
 /// Everything that an operator decides.
 #[derive(Debug)]
 pub struct Settings {
@@ -65,7 +68,7 @@ pub struct Pipeline {
 
 impl Settings {
     /// Checks the flags, and adds what the environment says: `KUBERNETES_SERVICE_HOST` and
-    /// `KUBERNETES_SERVICE_PORT`, which every pod has. `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`
+    /// `KUBERNETES_SERVICE_PORT`, which every pod has, and `AZURE_ENVIRONMENT_FILEPATH`. `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`
     /// and `SSL_CERT_DIR` are read where connections are made.
     ///
     /// # Errors
@@ -133,6 +136,9 @@ impl Pipeline {
         Ok(Self {
             defaults: Defaults {
                 cloud,
+                environment_file: environment(ENVIRONMENT_FILE)
+                    .filter(|file| !file.is_empty())
+                    .map(PathBuf::from),
                 tenant: default_tenant.clone(),
                 allowed_vault_suffixes,
                 failover_vaults: failover_vaults(&args.failover_vault)?,

@@ -27,15 +27,21 @@ pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Ve
     }
     let texts = class.parameters.iter().filter_map(|entry| Some((entry, entry.value.text()?)));
     let attributes = pod::attributes(texts.map(|(entry, text)| (entry.key.clone(), text.to_owned())));
+    let is_private = attributes.is_private_cloud(defaults.cloud);
     let request = Request {
         attributes: &attributes,
         secrets: &Attributes::default(),
         target_path: pod::TARGET,
         permission: pod::PERMISSION,
-        environment: attributes
-            .cloud_environment_file(defaults.cloud)
-            .map(|_| private_cloud(class.parameter("vaultURL").and_then(|entry| entry.value.text()))),
+        environment: is_private
+            .then(|| private_cloud(class.parameter("vaultURL").and_then(|entry| entry.value.text()))),
     };
+    if is_private && class.parameter("cloudEnvFileName").is_none() {
+        let problem = "AzureStackCloud needs an environment file, and the class names none";
+        let help = "name it here, or give the provider one in AZURE_ENVIRONMENT_FILEPATH";
+        let fault = Fault::new(problem, help);
+        diagnostics.push(Diagnostic::warning(class.parameters_position, "cloudEnvFileName", fault));
+    }
     let (draft, findings) = Draft::examine(request, defaults);
     let complete = findings.iter().all(|finding| finding.severity != Severity::Error);
     diagnostics.extend(findings.into_iter().filter_map(|finding| located(class, finding)));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use zeroize::Zeroize;
 
+use super::Defaults;
 use super::cloud::{Cloud, json_problem};
 use super::finding::{Fault, Findings, PlanError, quoted, unknown};
 
@@ -124,11 +125,17 @@ impl Attributes {
         boolean(self.text(key).unwrap_or_default())
     }
 
-    /// The file that describes the request's private cloud, if it names one. Whoever plans reads it
-    /// first: planning itself touches no file.
-    pub fn cloud_environment_file(&self, default: Cloud) -> Option<PathBuf> {
-        let cloud = self.text("cloudName").map_or(Ok(default), Cloud::parse);
-        self.text("cloudEnvFileName").filter(|_| cloud == Ok(Cloud::Stack)).map(PathBuf::from)
+    /// Whether the request is for a private cloud, which only an environment file describes.
+    pub fn is_private_cloud(&self, default: Cloud) -> bool {
+        self.text("cloudName").map_or(Ok(default), Cloud::parse) == Ok(Cloud::Stack)
+    }
+
+    /// The file that describes the request's private cloud, if the request or the operator names one. The caller
+    /// reads it before it plans: planning itself touches no file.
+    pub fn cloud_environment_file(&self, defaults: &Defaults) -> Option<PathBuf> {
+        let named = || self.text("cloudEnvFileName").map(PathBuf::from);
+        let is_private = self.is_private_cloud(defaults.cloud);
+        is_private.then(|| named().or_else(|| defaults.environment_file.clone())).flatten()
     }
 
     /// Fills the fields of a mount's span, so that a line about a wrong request names its pod too.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use url::{Host, Url};
 
 use super::finding::{Fault, quoted};
@@ -76,18 +76,15 @@ pub struct Endpoints {
     pub vault_resource: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EnvironmentFile {
-    active_directory_endpoint: Option<String>,
-    #[serde(rename = "keyVaultDNSSuffix")]
-    key_vault_dns_suffix: Option<String>,
-    key_vault_endpoint: Option<String>,
-}
+/// The keys of an environment file that matter here.
+const DIRECTORY: &str = "activeDirectoryEndpoint";
+const DNS_SUFFIX: &str = "keyVaultDNSSuffix";
+const VAULT_ENDPOINT: &str = "keyVaultEndpoint";
 
 impl Endpoints {
     /// Reads the environment file of a private cloud: JSON with `activeDirectoryEndpoint` and
-    /// `keyVaultDNSSuffix`, or `keyVaultEndpoint` instead of the suffix.
+    /// `keyVaultDNSSuffix`, or `keyVaultEndpoint` instead of the suffix. As Go's decoder does, it takes the keys in
+    /// any case, the last of those that are there more than once, and `null` for nothing.
     pub fn from_environment_file(json: &[u8]) -> Result<Self, Fault> {
         let file: EnvironmentFile = serde_json::from_slice(json).map_err(|error| {
             let problem =
@@ -96,20 +93,73 @@ impl Endpoints {
         })?;
         let missing =
             |field: &str| Fault::new(format!("`{field}` is missing"), "add it to the environment file");
-        let endpoint = file.active_directory_endpoint.ok_or_else(|| missing("activeDirectoryEndpoint"))?;
-        let mut authority = https("activeDirectoryEndpoint", &endpoint)?;
+        let endpoint = file.directory.ok_or_else(|| missing(DIRECTORY))?;
+        let mut authority = https(DIRECTORY, &endpoint)?;
         if authority.path().trim_matches('/').eq_ignore_ascii_case("adfs") {
             authority.set_path("/");
         }
-        let suffix = match (file.key_vault_dns_suffix, file.key_vault_endpoint) {
+        let suffix = match (file.dns_suffix, file.vault_endpoint) {
             (Some(suffix), _) => VaultSuffix::parse(&suffix)?,
             (None, Some(endpoint)) => {
-                let url = https("keyVaultEndpoint", &endpoint)?;
+                let url = https(VAULT_ENDPOINT, &endpoint)?;
                 VaultSuffix { host: url.host_str().unwrap_or_default().to_owned(), port: url.port() }
             }
-            (None, None) => return Err(missing("keyVaultDNSSuffix")),
+            (None, None) => return Err(missing(DNS_SUFFIX)),
         };
         Ok(Self { authority, vault_suffix: suffix, vault_resource: None })
+    }
+}
+
+#[derive(Default)]
+struct EnvironmentFile {
+    directory: Option<String>,
+    dns_suffix: Option<String>,
+    vault_endpoint: Option<String>,
+}
+
+impl EnvironmentFile {
+    /// The field of a key, if it matters here.
+    fn field(&mut self, key: &str) -> Option<&mut Option<String>> {
+        let is = |name: &str| key.eq_ignore_ascii_case(name);
+        match () {
+            () if is(DIRECTORY) => Some(&mut self.directory),
+            () if is(DNS_SUFFIX) => Some(&mut self.dns_suffix),
+            () if is(VAULT_ENDPOINT) => Some(&mut self.vault_endpoint),
+            () => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvironmentFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FileVisitor)
+    }
+}
+
+struct FileVisitor;
+
+impl<'de> Visitor<'de> for FileVisitor {
+    type Value = EnvironmentFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EnvironmentFile, A::Error> {
+        let mut file = EnvironmentFile::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match file.field(&key) {
+                Some(field) => {
+                    if let Some(text) = map.next_value::<Option<String>>()? {
+                        *field = Some(text).filter(|text| !text.trim().is_empty());
+                    }
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(file)
     }
 }
 
@@ -352,6 +402,18 @@ mod tests {
         .unwrap();
         assert_eq!(good.authority.as_str(), "https://login.stack.test/");
         assert_eq!(good.vault_suffix.to_string(), "vault.stack.test:8443");
+        for spelling in [
+            r#"{"Name":"x","ActiveDirectoryEndpoint":"https://login.stack.test","KeyVaultDNSSuffix":"vault.stack.test"}"#,
+            r#"{"activedirectoryendpoint":"https://login.stack.test","KEYVAULTDNSSUFFIX":".vault.stack.test"}"#,
+            r#"{"activeDirectoryEndpoint":"https://old.test","ActiveDirectoryEndpoint":"https://login.stack.test","keyVaultEndpoint":"https://vault.stack.test/","keyVaultDnsSuffix":null}"#,
+            r#"{"activeDirectoryEndpoint":"https://login.stack.test","keyVaultDNSSuffix":"vault.stack.test","resourceIdentifiers":{"keyVault":"x"},"other":[1]}"#,
+        ] {
+            let endpoints = read(spelling).unwrap();
+            assert_eq!(endpoints.authority.as_str(), "https://login.stack.test/", "{spelling}");
+            assert_eq!(endpoints.vault_suffix.to_string(), "vault.stack.test", "{spelling}");
+        }
+        assert!(read(r#"{"activeDirectoryEndpoint":7}"#).unwrap_err().problem.contains("wrong type"));
+        assert!(read("[]").unwrap_err().problem.contains("wrong type"));
         assert!(read("{").unwrap_err().problem.contains("ends too early"));
         assert!(read("{}").unwrap_err().problem.contains("activeDirectoryEndpoint"));
         let plain = r#"{"activeDirectoryEndpoint":"http://login.test","keyVaultDNSSuffix":"v.test"}"#;

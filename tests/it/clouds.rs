@@ -94,6 +94,38 @@ async fn an_adfs_has_its_tokens_at_a_path_of_its_own() {
 }
 
 #[tokio::test]
+async fn an_environment_file_that_serves_the_go_provider_serves_this_one() {
+    let emulator = Emulator::start(seed()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("capitals.json");
+    let environment = r#"{"Name": "AzureStackCloud", "ActiveDirectoryEndpoint": "https://login.stack.test/",
+        "KeyVaultEndpoint": "https://vault.stack.test/", "KeyVaultDNSSuffix": "vault.stack.test"}"#;
+    std::fs::write(&file, environment).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    // As Go programs have it: in the provider's environment, and its cloud for all classes.
+    let provider = Provider::start_in(
+        &emulator,
+        folder.path(),
+        &["--cloud-name=AzureStackCloud"],
+        &[("AZURE_ENVIRONMENT_FILEPATH", &file)],
+    );
+    let world = World { emulator, provider, folder };
+    for claim in [
+        world.claim(),
+        world.claim().set("cloudName", "azurestackcloud"),
+        world.claim().set("cloudName", "AzureStackCloud").set("cloudEnvFileName", &file),
+    ] {
+        let mounted = world.mount(&claim).await.unwrap();
+        assert_eq!(files(&mounted), [("db-password", VALUE.as_bytes())]);
+    }
+    let hosts = world.emulator.requests().into_iter().map(|request| request.host).collect::<Vec<_>>();
+    assert!(hosts.iter().all(|host| host.ends_with(".stack.test")), "{hosts:?}");
+    let other = world.claim().set("cloudEnvFileName", "/nonexistent.json");
+    let status = world.refused(&other).await;
+    assert!(status.message().contains("/nonexistent.json"), "the class's own file counts: {status:?}");
+}
+
+#[tokio::test]
 async fn a_private_clouds_missing_or_broken_file_is_named() {
     let world = World::start(&[]).await;
     let stack = world.claim().set("cloudName", "AzureStackCloud");

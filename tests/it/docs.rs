@@ -192,7 +192,7 @@ fn plan(folder: &Folder, claim: &Claim) -> MountPlan {
     let mut defaults = Defaults::default();
     let suffixes = folder.allowed_vault_suffixes.iter().map(|suffix| VaultSuffix::parse(suffix).unwrap());
     defaults.allowed_vault_suffixes = suffixes.collect();
-    let environment = attributes.cloud_environment_file(defaults.cloud).map(|file| {
+    let environment = attributes.cloud_environment_file(&defaults).map(|file| {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         Endpoints::from_environment_file(folder.config(&name).as_bytes())
     });
