@@ -31,6 +31,28 @@ pub struct Options {
 const PKCS12: &str = "application/x-pkcs12";
 const PEM: &str = "application/x-pem-file";
 
+/// How Key Vault stores a secret, by its content type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    /// A certificate as base64 of PKCS#12.
+    Pkcs12,
+    /// A certificate as PEM.
+    Pem,
+    /// Anything else.
+    Text,
+}
+
+impl Stored {
+    /// Of the content type, if the secret backs a certificate.
+    fn of(content_type: Option<&str>) -> Self {
+        match content_type {
+            Some(PKCS12) => Self::Pkcs12,
+            Some(PEM) => Self::Pem,
+            _ => Self::Text,
+        }
+    }
+}
+
 /// The files of one object.
 #[derive(Debug, Default)]
 pub struct Rendered {
@@ -82,18 +104,20 @@ fn render_version(
             file(path, text);
         }
         Content::Secret { text, content_type, backs_certificate } => {
-            let content_type =
-                content_type.as_deref().filter(|_| *backs_certificate && object.format == Format::Pem);
-            let text = match content_type {
-                Some(PKCS12) => pem_of_pfx(object, text, options, warnings)?,
-                _ => text.clone(),
-            };
-            if options.separate_files && matches!(content_type, Some(PKCS12 | PEM)) {
-                let parts = pem::split(text.expose())?;
+            let stored = Stored::of(content_type.as_deref().filter(|_| *backs_certificate));
+            let converts = stored == Stored::Pkcs12 && object.format == Format::Pem;
+            let text = if converts { pem_of_pfx(object, text, options, warnings)? } else { text.clone() };
+            if options.separate_files && (converts || stored == Stored::Pem) {
+                let parts = pem::split(text.expose());
                 file(path.with_ending(".crt"), parts.certificates);
                 file(path.with_ending(".key"), parts.keys);
             }
-            file(path, encoding::decode(object.encoding, text)?);
+            let contents = encoding::decode(object.encoding, text).map_err(|problem| match problem {
+                Problem::Encoding(wanted) if stored == Stored::Pem => Problem::StoredAsPem(wanted),
+                Problem::Encoding(wanted) if converts => Problem::WrittenAsPem(wanted),
+                problem => problem,
+            })?;
+            file(path, contents);
         }
     }
     Ok(())

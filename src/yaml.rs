@@ -5,12 +5,14 @@
 
 mod budget;
 mod resolution;
+mod tabs;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
 
 pub use budget::Budget;
+pub use resolution::integer;
 pub use saphyr_parser::ScalarStyle;
 use saphyr_parser::{Event, Marker, Parser, Span, StrInput};
 
@@ -160,7 +162,7 @@ impl Node {
 /// # Errors
 /// [`YamlError`], if it is not YAML, or deeper or larger than `budget` allows.
 pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
-    Reader::new(text, 1, budget)?.document()
+    tabs::tolerating(text, 1, budget, |text, budget| Reader::new(text, 1, budget)?.document())
 }
 
 /// As [`parse`], of a part of a file that starts in `first_line`, and must hold nothing else.
@@ -169,6 +171,10 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError>
 /// # Errors
 /// [`YamlError`], also if something follows the document.
 pub fn parse_only(text: &str, first_line: usize, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
+    tabs::tolerating(text, first_line, budget, |text, budget| only_document(text, first_line, budget))
+}
+
+fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
     let mut reader = Reader::new(text, first_line, budget)?;
     let document = reader.document()?;
     loop {

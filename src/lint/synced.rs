@@ -47,6 +47,9 @@ fn copied(item: &Node) -> Option<(&str, Position)> {
     value.text().filter(|text| !text.is_empty()).map(|text| (text, value.position))
 }
 
+/// The endings of a certificate's separate files.
+const SEPARATE: [&str; 2] = [".crt", ".key"];
+
 /// The files that the class mounts.
 struct Files<'a> {
     written: &'a Written,
@@ -57,10 +60,10 @@ impl<'a> Files<'a> {
     fn new(written: &'a Written) -> Self {
         let mut paths = BTreeSet::new();
         for object in &written.objects {
-            for path in object.plan.paths() {
+            for path in object.plan.first_paths() {
                 if object.plan.kind == ObjectKind::Secret {
                     // The operator may have certificates split: --write-cert-and-key-in-separate-files.
-                    paths.extend([".crt", ".key"].map(|ending| path.with_ending(ending).as_str().to_owned()));
+                    paths.extend(SEPARATE.map(|ending| path.with_ending(ending).as_str().to_owned()));
                 }
                 paths.insert(path.as_str().to_owned());
             }
@@ -68,9 +71,18 @@ impl<'a> Files<'a> {
         Self { written, paths }
     }
 
+    /// Whether it is the path of a version further back.
+    fn is_of_a_history(&self, name: &str) -> bool {
+        let whole = SEPARATE.iter().find_map(|ending| name.strip_suffix(ending));
+        self.written.objects.iter().any(|object| {
+            let split = whole.filter(|_| object.plan.kind == ObjectKind::Secret);
+            object.plan.may_write(name) || split.is_some_and(|path| object.plan.may_write(path))
+        })
+    }
+
     /// The fault of a name that is none of the files.
     fn missing(&self, name: &str) -> Option<Fault> {
-        if !self.written.complete || self.paths.contains(name) {
+        if !self.written.complete || self.paths.contains(name) || self.is_of_a_history(name) {
             return None;
         }
         let mut objects = self.written.objects.iter().map(|object| &object.plan);

@@ -87,7 +87,8 @@ impl ObjectVersion {
     }
 }
 
-/// A file's path below the mount: relative, clean, and acceptable to kubelet's atomic writer.
+/// A file's path below the mount: relative, clean, and acceptable to kubelet's atomic writer. A folder's path may also be
+/// `.`, the mount itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelativePath(String);
 
@@ -119,6 +120,24 @@ impl RelativePath {
         Ok(Self(text.to_owned()))
     }
 
+    /// Reads the path of a folder for files with numbers as their names, in any spelling that stays below the mount: Go's
+    /// `filepath.Join`, by which the Go provider appends the number, cleans it.
+    pub fn parse_folder(text: &str) -> Result<Self, Fault> {
+        if text.is_empty() || text.starts_with('/') {
+            return Self::parse(text);
+        }
+        let mut elements = Vec::new();
+        for element in text.split('/') {
+            match element {
+                "" | "." => {}
+                // What climbs out of the mount keeps its `..`, and is refused below.
+                ".." if elements.last().is_some_and(|last| *last != "..") => _ = elements.pop(),
+                element => elements.push(element),
+            }
+        }
+        if elements.is_empty() { Ok(Self(".".to_owned())) } else { Self::parse(&elements.join("/")) }
+    }
+
     /// The path.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -137,7 +156,18 @@ impl RelativePath {
     /// The file `index` in this folder.
     #[must_use]
     pub fn inner(&self, index: usize) -> Self {
-        Self(format!("{}/{index}", self.0))
+        if self.0 == "." { Self(index.to_string()) } else { Self(format!("{}/{index}", self.0)) }
+    }
+
+    /// What of `path` is below this folder; `None` if it is not inside.
+    pub(super) fn rest_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if self.0 == "." { Some(path) } else { path.strip_prefix(&self.0)?.strip_prefix('/') }
+    }
+
+    /// The number `index` for which `path` is `inner(index)`.
+    pub(super) fn index_in(&self, path: &str) -> Option<usize> {
+        let rest = self.rest_of(path)?;
+        rest.parse().ok().filter(|index: &usize| index.to_string() == rest)
     }
 
     /// The file beside this one whose name has `ending` at its end.

@@ -1,11 +1,12 @@
 //! One object of a plan.
 
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::NonZeroU32;
 
 use super::cloud::VaultUrl;
 use super::finding::{Fault, quoted};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath};
+use crate::yaml;
 
 /// What an object is to Key Vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,30 +89,29 @@ impl Format {
     }
 }
 
-/// How many of the newest versions of an object are wanted, each as a file of its own; at least two.
+/// How many of the newest versions of an object are wanted, each as a file of its own; at least two. There may be fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct History(NonZeroU16);
+pub struct History(NonZeroU32);
 
 impl History {
-    /// More versions than anybody keeps as files.
-    const MOST: u16 = 100;
-
-    /// Reads a number; none, 0 and 1 mean no history.
+    /// Reads a YAML integer, as the Go provider does; empty, 1 and less mean no history.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, Fault> {
-        match text.parse::<u16>() {
-            _ if text.is_empty() => Ok(None),
-            Ok(0 | 1) => Ok(None),
-            Ok(count) if count <= Self::MOST => Ok(NonZeroU16::new(count).map(Self)),
-            _ => Err(Fault::new(
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match yaml::integer(text).map(i32::try_from) {
+            Some(Ok(count)) if count > 1 => Ok(NonZeroU32::new(count.unsigned_abs()).map(Self)),
+            Some(Ok(_)) => Ok(None),
+            Some(Err(_)) | None => Err(Fault::new(
                 format!("{} is not a number of versions", quoted(text)),
-                format!("give a number from 0 to {}", Self::MOST),
+                format!("give a number up to {}", i32::MAX),
             )),
         }
     }
 
     /// The number.
     pub fn count(self) -> usize {
-        self.0.get().into()
+        usize::try_from(self.0.get()).unwrap_or(usize::MAX)
     }
 }
 
@@ -145,11 +145,19 @@ pub struct ObjectPlan {
 }
 
 impl ObjectPlan {
-    /// The paths of the files it may become.
-    pub(crate) fn paths(&self) -> Vec<RelativePath> {
+    /// Whether one of its files may have this path.
+    pub(crate) fn may_write(&self, path: &str) -> bool {
+        match self.history {
+            None => self.path.as_str() == path,
+            Some(history) => self.path.index_in(path).is_some_and(|index| index < history.count()),
+        }
+    }
+
+    /// The path of its file; of a history, those of the newest two versions.
+    pub(crate) fn first_paths(&self) -> Vec<RelativePath> {
         match self.history {
             None => vec![self.path.clone()],
-            Some(history) => (0..history.count()).map(|index| self.path.inner(index)).collect(),
+            Some(_) => vec![self.path.inner(0), self.path.inner(1)],
         }
     }
 }

@@ -9,7 +9,7 @@ use super::finding::{Fault, Findings, Place, nearest, quoted};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 use super::paths;
-use crate::yaml::{self, Budget, Entry, Node, Position, Value, YamlError};
+use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
 
 const FIELDS: &[&str] = &[
     "filePermission",
@@ -50,20 +50,23 @@ pub(super) fn parse(
         let name = format!("objects[{index}]");
         let start = item.position;
         let place = Place { name: name.clone(), position: Some(start) };
+        if is_null(&item) {
+            findings.warning(place, Fault::new("the list item is empty and is skipped", "remove it"));
+            continue;
+        }
         let Some(entries) = findings.take(place, fields(item, &mut budget)) else { continue };
         let fields = Fields { place: name, start, entries };
         if let Some(plan) = fields.object(inherited, findings) {
             objects.push(WrittenObject { plan, fields });
         }
     }
-    let files = objects.iter().map(|object| object.plan.history.map_or(1, History::count)).sum::<usize>();
-    if files > MOST_OBJECTS {
-        let problem = format!("they make {files} files with their histories, and {MOST_OBJECTS} are allowed");
-        findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
-    } else {
-        paths::check(&objects, findings);
-    }
+    paths::check(&objects, findings);
     objects
+}
+
+/// Whether an item of the list is YAML's null, as `-`, `- ~` and `- null` are. An empty text in quotes is not.
+fn is_null(item: &Node) -> bool {
+    matches!(&item.value, Value::Scalar(scalar) if scalar.style == ScalarStyle::Plain && scalar.text().is_empty())
 }
 
 /// Far more than anybody mounts. It bounds what one class can make this process hold and do.
@@ -107,7 +110,7 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
         Some(Value::Scalar(_)) => return Err(Fault::new("it is text, not a list", SHAPE)),
         None => return Err(Fault::new("it is empty", SHAPE)),
     };
-    if items.is_empty() {
+    if items.iter().all(is_null) {
         return Err(Fault::new("the list is empty", "name at least one object"));
     }
     if items.len() > MOST_OBJECTS {
@@ -143,7 +146,11 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
                 ));
             }
         };
-        Ok(Field { key, key_position: outer(position), text, position: outer(value.position) })
+        let style = match &value.value {
+            Value::Scalar(scalar) => scalar.style,
+            _ => ScalarStyle::Plain,
+        };
+        Ok(Field { key, key_position: outer(position), text, style, position: outer(value.position) })
     };
     entries.into_iter().map(field).collect()
 }
@@ -185,6 +192,7 @@ struct Field {
     key: String,
     key_position: Position,
     text: String,
+    style: ScalarStyle,
     position: Position,
 }
 
@@ -219,9 +227,11 @@ impl Fields {
         }
         let name = self.name(findings);
         let kind = self.take("objectType", findings, ObjectKind::parse);
-        let history = self.take("objectVersionHistory", findings, History::parse);
+        let history = self.history(findings);
         let path = if self.text("objectAlias").is_empty() {
             name.as_ref().and_then(|name| RelativePath::parse(name.as_str()).ok())
+        } else if matches!(history, Some(Some(_))) {
+            self.take("objectAlias", findings, RelativePath::parse_folder)
         } else {
             self.take("objectAlias", findings, RelativePath::parse)
         };
@@ -264,6 +274,16 @@ impl Fields {
         self.take("objectName", findings, ObjectName::parse)
     }
 
+    /// A number: in quotes it is text, which the Go provider refuses as well.
+    fn history(&self, findings: &mut Findings) -> Option<Option<History>> {
+        if self.field("objectVersionHistory").is_some_and(|field| field.style != ScalarStyle::Plain) {
+            let fault = Fault::new("it is text in quotes, not a number", "remove the quotes");
+            findings.error(self.place("objectVersionHistory"), fault);
+            return None;
+        }
+        self.take("objectVersionHistory", findings, History::parse)
+    }
+
     /// What only a secret's text can be asked for.
     fn check_secret_only(
         &self,
@@ -278,8 +298,13 @@ impl Fields {
             if matches!(encoding, Some(Encoding::Base64 | Encoding::Hex)) {
                 findings.error(self.place("objectEncoding"), only("encoding"));
             }
-            if format == Some(Format::Pfx) {
+            // The Go provider refuses this spelling only, and ignores `PFX`, which its documentation has.
+            if self.text("objectFormat") == "pfx" {
                 findings.error(self.place("objectFormat"), only("PFX format"));
+            } else if format == Some(Format::Pfx) {
+                let problem = format!("it has no effect: a {kind} is always written as PEM");
+                let fault = Fault::new(problem, "remove it, or set objectType: secret for the PKCS#12 file");
+                findings.warning(self.place("objectFormat"), fault);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Why a fetched object cannot become the files that were asked for.
 
-use super::pem::PemError;
 use super::pfx::PfxError;
 use super::public_key::PublicKeyError;
 use crate::code::Code;
@@ -42,8 +41,18 @@ pub(super) enum Problem {
         "its PKCS#12 cannot be read: {0}; import the certificate again, or set objectFormat: PFX for the file as it is"
     )]
     Pfx(PfxError),
-    #[error("its PEM cannot be taken apart: {0}; import the certificate again")]
-    Pem(PemError),
+    /// The text is not what `objectEncoding` says.
+    #[error(
+        "the certificate is stored as PEM (content type application/x-pem-file), which is not {0}: remove \
+         objectEncoding for the PEM text; for a PKCS#12 file, import the certificate as PKCS#12 and set \
+         objectFormat: PFX"
+    )]
+    StoredAsPem(&'static str),
+    #[error(
+        "it backs a certificate and is written as PEM, which is not {0}: set objectFormat: PFX for the PKCS#12 \
+         file, or remove objectEncoding"
+    )]
+    WrittenAsPem(&'static str),
     /// What Key Vault exports then was seen in the recorded live tests of Microsoft's .NET SDK,
     /// `DownloadNonExportableCertificate`: PKCS#12 or PEM with the certificate alone.
     #[error(
@@ -68,11 +77,5 @@ pub(super) enum Problem {
 impl From<PfxError> for Problem {
     fn from(error: PfxError) -> Self {
         if error == PfxError::NoKey { Self::NoKey } else { Self::Pfx(error) }
-    }
-}
-
-impl From<PemError> for Problem {
-    fn from(error: PemError) -> Self {
-        if error == PemError::NoKey { Self::NoKey } else { Self::Pem(error) }
     }
 }

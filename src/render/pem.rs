@@ -5,6 +5,7 @@
 
 use data_encoding::BASE64;
 
+use super::encoding::PERMISSIVE_BASE64;
 use crate::secret::SecretBytes;
 
 /// The label of a certificate.
@@ -18,32 +19,12 @@ const DASHES: &[u8] = b"-----";
 /// What a line of 64 characters encodes.
 const LINE_BYTES: usize = 48;
 
-/// Why a text is not PEM. No part of the text is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PemError {
-    /// There is no block at all.
-    #[error("it holds no PEM block")]
-    Empty,
-    /// A block does not end, or ends as another one.
-    #[error("PEM block {0} has no end line of its own")]
-    End(usize),
-    /// What stands between the lines is not base64.
-    #[error("PEM block {0} is not base64")]
-    Base64(usize),
-    /// There is no certificate.
-    #[error("it holds no certificate")]
-    NoCertificate,
-    /// There is no private key.
-    #[error("it holds no private key")]
-    NoKey,
-}
-
 /// A certificate's PEM, taken apart.
 #[derive(Debug)]
 pub struct Parts {
     /// All blocks of certificates, in the text's order.
     pub certificates: SecretBytes,
-    /// All blocks of private keys, in the text's order.
+    /// All other blocks, in the text's order: private keys, and what belongs to them.
     pub keys: SecretBytes,
 }
 
@@ -89,13 +70,10 @@ fn grown(bytes: &SecretBytes, more: usize) -> Vec<u8> {
     grown
 }
 
-/// Takes the PEM of a certificate apart, each block in its own bytes. Text around the blocks and
-/// blocks of other kinds go nowhere.
-///
-/// # Errors
-/// [`PemError`] if a block is broken, or there is no certificate or no private key.
-pub fn split(text: &[u8]) -> Result<Parts, PemError> {
-    let blocks = blocks(text)?;
+/// Splits the PEM text of a certificate into its certificates and everything else, each block in its own bytes. Either
+/// part may be empty. As in Go's `pem.Decode`, a malformed block, and text around the blocks, go to neither.
+pub fn split(text: &[u8]) -> Parts {
+    let blocks = blocks(text);
     let of = |wanted: fn(&[u8]) -> bool| {
         let chosen = || blocks.iter().filter(|block| wanted(block.label));
         let length = chosen().map(|block| block.text.len() + 1).sum();
@@ -109,33 +87,26 @@ pub fn split(text: &[u8]) -> Result<Parts, PemError> {
         }
         SecretBytes::new(bytes)
     };
-    let certificates = of(|label| label == CERTIFICATE.as_bytes());
-    // `RSA PRIVATE KEY` and `EC PRIVATE KEY` as well.
-    let keys = of(|label| label.ends_with(PRIVATE_KEY.as_bytes()));
-    match (certificates.is_empty(), keys.is_empty()) {
-        (true, _) => Err(PemError::NoCertificate),
-        (_, true) => Err(PemError::NoKey),
-        _ => Ok(Parts { certificates, keys }),
+    Parts {
+        certificates: of(|label| label == CERTIFICATE.as_bytes()),
+        keys: of(|label| label != CERTIFICATE.as_bytes()),
     }
 }
 
-fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
+fn blocks(text: &[u8]) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((line, after)) = next_line(rest) {
-        let Some(label) = label(line, BEGIN) else {
-            rest = after;
-            continue;
-        };
-        let number = blocks.len() + 1;
-        let block = block(label, rest, after).ok_or(PemError::End(number))?;
-        if !is_base64(block.body) {
-            return Err(PemError::Base64(number));
+        let found = label(line, BEGIN).and_then(|label| block(label, rest, after));
+        match found.filter(|block| is_base64(block.body)) {
+            Some(block) => {
+                rest = rest.get(block.text.len()..).unwrap_or_default();
+                blocks.push(block);
+            }
+            None => rest = after,
         }
-        rest = rest.get(block.text.len()..).unwrap_or_default();
-        blocks.push(block);
     }
-    if blocks.is_empty() { Err(PemError::Empty) } else { Ok(blocks) }
+    blocks
 }
 
 /// The block that begins `text` with the line before `body`.
@@ -182,7 +153,7 @@ fn is_base64(body: &[u8]) -> bool {
         }
     }
     base64 = SecretBytes::new(text);
-    !base64.is_empty() && BASE64.decode(base64.expose()).map(SecretBytes::new).is_ok()
+    !base64.is_empty() && PERMISSIVE_BASE64.decode(base64.expose()).map(SecretBytes::new).is_ok()
 }
 
 #[cfg(test)]

@@ -21,6 +21,34 @@ impl Scalar {
     }
 }
 
+/// The integer that a plain scalar is, in the spellings of YAML 1.1 and 1.2: decimal, octal (`010`, `0o10`), hexadecimal
+/// and binary, with a sign and underscores.
+pub fn integer(text: &str) -> Option<i64> {
+    let text = text.replace('_', "");
+    let (sign, digits) = match text.strip_prefix(['+', '-']) {
+        Some(digits) if text.starts_with('-') => ("-", digits),
+        Some(digits) => ("", digits),
+        None => ("", text.as_str()),
+    };
+    let prefixed = |prefixes: [&str; 2]| prefixes.iter().find_map(|prefix| digits.strip_prefix(*prefix));
+    let (digits, radix) = if let Some(digits) = prefixed(["0x", "0X"]) {
+        (digits, 16)
+    } else if let Some(digits) = prefixed(["0o", "0O"]) {
+        (digits, 8)
+    } else if let Some(digits) = prefixed(["0b", "0B"]) {
+        (digits, 2)
+    } else if digits.len() > 1 && digits.starts_with('0') {
+        (digits, 8)
+    } else {
+        (digits, 10)
+    };
+    // A second sign is no digit.
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
+}
+
 fn is_number(text: &str) -> bool {
     let text = text.replace('_', "");
     if matches!(text.as_str(), ".nan" | ".NaN" | ".NAN") {
@@ -51,6 +79,29 @@ mod tests {
         match parse(text, &mut Budget::default()).unwrap().unwrap().value {
             Value::Scalar(scalar) => scalar.other_type(),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_integer_has_many_spellings() {
+        for (text, value) in [
+            ("0", 0),
+            ("7", 7),
+            ("-1", -1),
+            ("+12", 12),
+            ("1_000", 1000),
+            ("010", 8),
+            ("0o10", 8),
+            ("-0o10", -8),
+            ("0x1F", 31),
+            ("-0x1f", -31),
+            ("0b101", 5),
+            ("00", 0),
+        ] {
+            assert_eq!(super::integer(text), Some(value), "{text}");
+        }
+        for text in ["", "x", "1.5", "0x", "0o8", "09", "--1", "+-1", "0x-1", "9223372036854775808", "1 2"] {
+            assert_eq!(super::integer(text), None, "{text}");
         }
     }
 

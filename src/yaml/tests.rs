@@ -152,3 +152,45 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn tabs_may_separate_a_value_from_its_colon() {
+    let node = |text: &str| parse(text, &mut Budget::default());
+
+    for (spaced, tabbed) in
+        [(": b", ":\tb"), (": f", ":\t\tf"), (": i", ": \t i"), (": -1", ":\t-1"), (": 'x'", ":\t'x'")]
+    {
+        let expected = node("a: b\nc: [d, {e: f}]\ng:\n  - h: i\nj: -1\nk: 'x'\n").unwrap().unwrap();
+        let text = "a: b\nc: [d, {e: f}]\ng:\n  - h: i\nj: -1\nk: 'x'\n".replace(spaced, tabbed);
+        let found = node(&text).unwrap().unwrap();
+        assert_eq!(without_positions(&found), without_positions(&expected), "{text:?}");
+    }
+
+    // The position behind a tab is that of the file.
+    let node = node("é:\tb\nc:\td\n").unwrap().unwrap();
+    let positions: Vec<_> = node.entries().iter().map(|entry| entry.value.position).collect();
+    assert_eq!(positions, [Position { line: 1, column: 4 }, Position { line: 2, column: 4 }]);
+}
+
+#[test]
+fn a_tab_elsewhere_is_what_it_was() {
+    for refused in ["a:\n\tb: c\n", "a:\tb: c\n", "a:\t- b\n"] {
+        assert!(parse(refused, &mut Budget::default()).is_err(), "{refused:?}");
+    }
+    for (text, value) in [("a: \"b:\tc\"\n", "b:\tc"), ("a: |\n  b:\tc\n", "b:\tc\n")] {
+        let node = parse(text, &mut Budget::default()).unwrap().unwrap();
+        assert_eq!(node.at(&["a"]).and_then(Node::text), Some(value));
+    }
+}
+
+/// The keys and texts of a node, in their order.
+fn without_positions(node: &Node) -> Vec<String> {
+    match &node.value {
+        Value::Scalar(scalar) => vec![scalar.text().to_owned()],
+        Value::Sequence(items) => items.iter().flat_map(without_positions).collect(),
+        Value::Mapping(entries) => entries
+            .iter()
+            .flat_map(|entry| [vec![entry.key.clone()], without_positions(&entry.value)].concat())
+            .collect(),
+    }
+}

@@ -112,7 +112,7 @@ async fn wrong_objects_are_named_with_their_mend() {
         (with("filePermission: 01777"), ["objects[0].filePermission: \"01777\"", "\"0777\""]),
         (with("filePermission: -1"), ["objects[0].filePermission", "\"0777\""]),
         (with("objectVersion: ../x"), ["objects[0].objectVersion", "32 hexadecimal digits"]),
-        (with("objectVersionHistory: 101"), ["objects[0].objectVersionHistory", "from 0 to 100"]),
+        (with("objectVersionHistory: 2147483648"), ["objects[0].objectVersionHistory", "up to 2147483647"]),
         (with("objectVersionHistory: x"), ["objects[0].objectVersionHistory: \"x\"", "number of versions"]),
         (with("objectEncoding: rot13"), ["objects[0].objectEncoding: \"rot13\"", "base64"]),
         (with("objectFormat: DER"), ["objects[0].objectFormat: \"DER\"", "PFX"]),

@@ -268,7 +268,10 @@ impl fmt::Debug for Emulator {
     }
 }
 
-async fn bind(address: SocketAddr, allow_non_loopback: bool) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn bind(
+    address: SocketAddr,
+    allow_non_loopback: bool,
+) -> Result<(TcpListener, SocketAddr), StartError> {
     if !allow_non_loopback && !address.ip().is_loopback() {
         return Err(StartError::NotLoopback(address));
     }

@@ -126,7 +126,8 @@ async fn a_scope_names_one_resource_and_may_add_those_of_openid_connect() {
         assert_eq!(ask(scope).await.status(), 200, "{scope}");
     }
     let two = format!("{VAULT_SCOPE} https://graph.microsoft.com/.default");
-    for scope in ["openid profile", "https://vault.azure.net", &two, &format!("{VAULT_SCOPE} User.Read"), ""] {
+    for scope in ["openid profile", "https://vault.azure.net", &two, &format!("{VAULT_SCOPE} User.Read"), ""]
+    {
         let expected = (400, "invalid_scope".to_owned(), 1_002_012);
         assert_eq!(refused(ask(scope).await).await, expected, "{scope}");
     }
@@ -136,7 +137,8 @@ async fn a_scope_names_one_resource_and_may_add_those_of_openid_connect() {
 async fn the_first_version_of_the_token_endpoint_takes_a_resource_and_answers_with_text() {
     let azure = Azure::seeded(SECRETS).await;
     let ask = async |parameters: &[(&str, &str)]| {
-        let mut form = vec![("grant_type", "client_credentials"), ("client_id", APP), ("client_secret", "s3cr~t")];
+        let mut form =
+            vec![("grant_type", "client_credentials"), ("client_id", APP), ("client_secret", "s3cr~t")];
         form.extend_from_slice(parameters);
         azure.client.post(endpoint().replace("/v2.0", "")).form(&form).send().await.unwrap()
     };
