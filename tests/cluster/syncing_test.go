@@ -47,7 +47,7 @@ func theGuideForVariables(s *scenario) {
 	// The Secret belongs to the ReplicaSet: it stays when the Deployment has no pod, and goes with the Deployment.
 	s.ownedBy("default", secret, "ReplicaSet")
 	s.kubectl("scale", "deployment/myapp-env", "--replicas=0")
-	s.kubectl("wait", "--for=delete", "pod", "--selector=app=myapp-env", "--timeout="+patience.String())
+	s.kubectl("delete", "pods", "--selector=app=myapp-env", "--grace-period=1", "--timeout="+patience.String())
 	s.ownedBy("default", secret, "ReplicaSet")
 	s.secretHolds("default", secret, map[string]string{"password": "correct horse battery staple"})
 	s.kubectl("delete", "deployment/myapp-env")
