@@ -2,9 +2,14 @@ module keyvault-csi-provider.test/peer
 
 go 1.25.11
 
+tool github.com/Azure/secrets-store-csi-driver-provider-azure/cmd
+
 require github.com/Azure/secrets-store-csi-driver-provider-azure v1.8.2 // indirect
 
-tool github.com/Azure/secrets-store-csi-driver-provider-azure/cmd
+require (
+	google.golang.org/grpc v1.79.3
+	sigs.k8s.io/secrets-store-csi-driver v1.5.4
+)
 
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.20.0 // indirect
@@ -66,7 +71,6 @@ require (
 	golang.org/x/sys v0.45.0 // indirect
 	golang.org/x/text v0.37.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20251202230838-ff82c1b0f217 // indirect
-	google.golang.org/grpc v1.79.3 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
@@ -76,6 +80,5 @@ require (
 	k8s.io/utils v0.0.0-20250604170112-4c0f3b243397 // indirect
 	sigs.k8s.io/json v0.0.0-20241014173422-cfa47c3a1cc8 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
-	sigs.k8s.io/secrets-store-csi-driver v1.5.4 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.0 // indirect
 )

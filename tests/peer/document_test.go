@@ -1,0 +1,107 @@
+package peer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// objects is the parameter as people write it: a YAML document with an array of texts that are YAML themselves.
+func (g *generator) objects() (text string, found bool) {
+	if g.odd() && g.odd() {
+		return one(g, "", " ", "array:", "array: []", "array: ~", "x", "[]", "array: x", "array: {}", "\x00", "{",
+			"- |\n  objectName: db-password\n  objectType: secret\n", "array: !!seq []", "# nothing"), g.IntN(4) > 0
+	}
+	count := 1 + min(g.IntN(6), g.IntN(6))
+	if g.oddity > 0.05 {
+		count = 1 + g.IntN(2)
+	}
+	texts := []string{}
+	for range count {
+		texts = append(texts, g.mapping())
+	}
+	if g.IntN(12) == 0 {
+		text = g.flowArray(texts)
+	} else {
+		text = g.blockArray(texts)
+	}
+	if g.odd() {
+		text = g.framed(text)
+	}
+	if g.odd() {
+		text = strings.ReplaceAll(text, "\n", one(g, "\r\n", "\r\n", "\r", "\n\n", " \n", " # c\n", "\t\n", "\u0085", "\u2028"))
+	}
+	return text, true
+}
+
+// framed is the document with something around it.
+func (g *generator) framed(text string) string {
+	return one(g,
+		"---\n"+text, "--- # objects\n"+text, "%YAML 1.2\n---\n"+text, "%YAML 1.1\n---\n"+text, text+"...\n",
+		text+"---\nother: document\n", text+"---\n\tnot: yaml: at all\n", "# a comment\n"+text, "\ufeff"+text, text+"# the end",
+		strings.TrimSuffix(text, "\n"), "\n\n"+text, "x: 1\n"+text, text+"x: [1, {a: b}]\n", text+"array: []\n", "\t"+text, text+"\t\n",
+		"--- !!map\n"+text, "common: &c {objectType: secret}\n"+text, text+"\n... trailing", "<<: {x: y}\n"+text, "%TAG ! tag:peer.test,2000:\n---\n"+text,
+		"%FOO bar\n---\n"+text, "? x\n: y\n"+text, text+"? x\n", "~: x\n"+text, "[a]: x\n"+text, "!!str x: y\n"+text, "&k x: y\n"+text, "'<<': x\n"+text,
+		"--- "+text, "---\n---\n"+text, "...\n"+text, "# a\n---\n# b\n"+text)
+}
+
+// flowArray is the array in brackets, as JSON or nearly so.
+func (g *generator) flowArray(texts []string) string {
+	items := []string{}
+	for _, text := range texts {
+		quoted, _ := json.Marshal(text)
+		items = append(items, weighted(g, string(quoted), "null", "~", "", "'"+strings.ReplaceAll(text, "'", "''")+"'", "! "+string(quoted)))
+	}
+	separator := one(g, ",", ", ", ",\n  ", weighted(g, " ,", ",,", ", # c\n", ",\t"))
+	list := strings.Join(items, separator) + weighted(g, "", ",", ", ")
+	return fmt.Sprintf(one(g, `{"array":[%s]}`, "array: [%s]\n", "array: [\n  %s\n  ]\n",
+		weighted(g, "{array: [%s]}", "array:\n  [%s]\n", "{\"array\": [%s],}", "{array : [\n%s\n]}", "{array:[%s]}", "array: [\n%s\n]\n", "array: [\n\t%s\n\t]\n")), list)
+}
+
+// blockArray is the array as a list with dashes.
+func (g *generator) blockArray(texts []string) string {
+	indent := strings.Repeat(" ", one(g, 0, 2, 2, 2, 4))
+	var text strings.Builder
+	text.WriteString(weighted(g, "array:", "array: ", "array:  # the objects", `"array":`, "'array':", "array :", "Array:", "array: !!seq",
+		"array: &all", "arrays:", "? array\n:", "array:\t", "array:\t# c", "!!str array:", "&k array:") + "\n")
+	for number, inner := range texts {
+		if g.odd() {
+			text.WriteString(one(g, "\n", "# comment\n", indent+"# comment\n", "\t\n", " \t # comment\n", indent+"- "+g.nothing()+"\n"))
+		}
+		item := g.item(inner, indent)
+		switch {
+		case g.odd() && number > 0:
+			item = "*first"
+		case number == 0 && len(texts) > 1 && g.odd():
+			item = "&first " + item
+		}
+		text.WriteString(indent + weighted(g, "- ", "-   ", "-\t", "- \t", "-\n"+indent+"  ", "-", "- # c\n"+indent+"  ") + item + "\n")
+	}
+	return text.String()
+}
+
+// nothing is an item that is none, or nearly so.
+func (g *generator) nothing() string {
+	return one(g, "", "~", "null", "Null", "NULL", "# nothing", "!!null", "!!null ''", "&nothing", "! ~", "!!str", "''", `""`, `"~"`, "{}", "[]", "|", "nULL", "|\n", ">-", "x", "7", "!!null null", "!!null x")
+}
+
+// item is the text as a node of the list. What follows its first line is indented deeper than the dash.
+func (g *generator) item(text, indent string) string {
+	deeper := "\n" + indent + strings.Repeat(" ", one(g, 2, 2, 2, 4, 1))
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	block := func(header string, between string) string {
+		return header + deeper + strings.Join(lines, between+deeper)
+	}
+	quoted, _ := json.Marshal(text)
+	if !g.odd() {
+		return one(g, block("|", ""), block("|", ""), block("|", ""), block("|-", ""), string(quoted))
+	}
+	return one(g,
+		block("|+", ""), block("| # comment", ""), block("|2", ""), block("|2-", ""), block("|1", ""), block("|-2", ""), block("|\t", ""), block("!!str |", ""), block("! |", ""),
+		block("&item |", ""), block("&item !!str |-", ""), block(">", "\n"), block(">-", "\n"), block(">", ""), block("|\n", ""), block("|", "\n"),
+		block("", ""), "'"+strings.ReplaceAll(strings.Join(lines, "\n"+deeper), "'", "''")+"'", "!!binary "+g.binary(text), block("!!binary |", ""),
+		`"`+strings.Join(lines, `\n\`+deeper)+`"`, string(quoted)+" # comment", "\""+strings.ReplaceAll(string(quoted)[1:len(quoted)-1], " ", `\x20`)+"\"",
+		block("|", "  "), block("|", "\t"), "{"+strings.Join(lines, ", ")+"}", block("!!map", ""), "! "+string(quoted), "["+string(quoted)+"]",
+		strings.Replace(block("|", ""), "|"+deeper, "|"+deeper+"  ", 1), block("|", "")+"\n"+indent+"# comment", block("|", "")+"\n\n", block("|", "")+"\n   \n", block("|0", ""), block("|10", ""), block("|x", ""),
+		block("|\n   \n", ""), block("!peer |", ""), block("!<tag:yaml.org,2002:str> |", ""), "*first", "*missing", "&first *first")
+}

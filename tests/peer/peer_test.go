@@ -1,0 +1,135 @@
+// Package peer sends the same mount requests to the Go provider and to this one, before the same emulated
+// Azure, and wants the same answers, but for what docs/differences.md names.
+package peer
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	count    = flag.Uint64("requests", 500, "how many requests are sent")
+	first    = flag.Uint64("seed", 1, "the seed of the generator")
+	only     = flag.Int64("only", -1, "the one request of the seed to send, by its index")
+	reported = flag.Int("report", 10, "how many unexplained differences are shown")
+)
+
+// flagSets are the operators' switches that are tried: a pair of providers each.
+var flagSets = []flags{{true, false}, {true, true}, {false, false}, {false, true}}
+
+// TestWhatTheGoProviderMountsIsMountedTheSame is the promise.
+func TestWhatTheGoProviderMountsIsMountedTheSame(t *testing.T) {
+	azure := startAzure(t)
+	catalogue := catalogue(t)
+	tally := &tally{started: time.Now(), rules: map[string]int{}}
+	var workers sync.WaitGroup
+	for _, flags := range flagSets {
+		pair := startPair(t, azure, flags)
+		workers.Go(func() {
+			generator := &generator{catalogue: catalogue, cloudFile: azure.cloudFile}
+			for index := range *count {
+				if *only >= 0 {
+					index = uint64(*only)
+				}
+				request := generator.request(*first, index)
+				if request.flags == flags {
+					if err := compare(pair, request, tally); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				if *only >= 0 {
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	tally.report(t)
+}
+
+// compare sends one request to both, and what is left of it once what does not matter is gone.
+func compare(pair *pair, request *request, tally *tally) error {
+	theirs, ours, err := pair.mount(request)
+	if err != nil {
+		return err
+	}
+	rule := explain(request, theirs, ours)
+	if *only >= 0 {
+		fmt.Printf("%s\nthe Go provider %s\n\nthis provider %s\n\nrule: %q\n", request, theirs, ours, rule)
+	}
+	if rule != unexplained {
+		tally.add(theirs, ours, rule, "")
+		return nil
+	}
+	shrunk, err := shrink(pair, request)
+	if err != nil {
+		return err
+	}
+	theirs, ours, err = pair.mount(shrunk)
+	if err != nil {
+		return err
+	}
+	tally.add(theirs, ours, rule, fmt.Sprintf("%s\nthe Go provider %s\n\nthis provider %s", shrunk, theirs, ours))
+	return nil
+}
+
+// tally counts what came of the requests.
+type tally struct {
+	mutex                                   sync.Mutex
+	started                                 time.Time
+	requests, bothMount, bothFail, oneFails int
+	theyMount                               int
+	rules                                   map[string]int
+	unexplained                             []string
+}
+
+func (c *tally) add(theirs, ours answer, rule, report string) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.requests++
+	switch {
+	case theirs.mounts() && ours.mounts():
+		c.bothMount++
+	case theirs.mounts() || ours.mounts():
+		c.oneFails++
+	default:
+		c.bothFail++
+	}
+	if theirs.mounts() {
+		c.theyMount++
+	}
+	switch rule {
+	case same:
+	case unexplained:
+		c.unexplained = append(c.unexplained, report)
+	default:
+		c.rules[rule]++
+	}
+}
+
+// report says what came of it, and fails if anything is unexplained.
+func (c *tally) report(t *testing.T) {
+	t.Helper()
+	for _, report := range c.unexplained[:min(len(c.unexplained), *reported)] {
+		t.Errorf("unexplained difference:\n%s\n", report)
+	}
+	named := 0
+	var rules []string
+	for _, rule := range slices.Sorted(maps.Keys(c.rules)) {
+		named += c.rules[rule]
+		rules = append(rules, fmt.Sprintf("%s %d", rule, c.rules[rule]))
+	}
+	if len(c.unexplained) > 0 {
+		t.Errorf("%d differences are unexplained", len(c.unexplained))
+	}
+	fmt.Printf("peer: %d requests of seed %d in %.0f s: the Go provider mounts %d, both mount %d, both fail %d; "+
+		"%d differences by %d named rules (%s), %d unexplained\n", c.requests, *first, time.Since(c.started).Seconds(),
+		c.theyMount, c.bothMount, c.bothFail, named, len(c.rules), strings.Join(rules, ", "), len(c.unexplained))
+}
