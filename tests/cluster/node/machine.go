@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,18 +29,24 @@ const KubeletRoot = "/var/lib/kubelet"
 // machine's own folders, and they vanish with the mount namespace.
 var covered = []string{"/etc", "/var/lib", "/var/log"}
 
-// isolated reports whether this process has a mount namespace, a network namespace and a process namespace of its own,
-// so that what follows cannot change the machine.
+// isolated fails unless this process has process and network namespaces of its own, so that what follows cannot change the
+// machine. tests/cluster/run makes them together with the mount namespace.
 func isolated() error {
-	if os.Getpid() > 100 {
-		return fmt.Errorf("this is not a process namespace of its own: start the node with tests/cluster/run")
-	}
-	text, err := os.ReadFile("/proc/net/dev")
+	first, err := os.ReadFile("/proc/1/comm")
 	if err != nil {
 		return err
 	}
-	if strings.Contains(string(text), "eth0") {
-		return fmt.Errorf("this is not a network namespace of its own: start the node with tests/cluster/run")
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return err
+	}
+	for _, address := range addresses {
+		if network, ok := address.(*net.IPNet); ok && !network.IP.IsLoopback() {
+			return fmt.Errorf("this network namespace has the address %s: start the node with tests/cluster/run", address)
+		}
+	}
+	if name := strings.TrimSpace(string(first)); name != "tini" {
+		return fmt.Errorf("the first process of this process namespace is %s: start the node with tests/cluster/run", name)
 	}
 	return nil
 }
