@@ -7,6 +7,7 @@ mod attributes;
 mod cloud;
 mod draft;
 mod durations;
+mod environment_file;
 mod finding;
 mod identity;
 mod meant;

@@ -96,7 +96,7 @@ impl Check<'_> {
         metadata::check(place, secret, kind, self.diagnostics);
     }
 
-    /// The type, which the driver passes on as it is written. Of a type of somebody's own no key is known.
+    /// The type, which the driver passes on as it is written. No key of a custom type is known.
     fn kind(&mut self, place: &str, kind: &str, position: Position) -> SecretType {
         if let Some(known) = SecretType::named(kind) {
             return known;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use url::{Host, Url};
 
+use super::environment_file::{DIRECTORY, DNS_SUFFIX, EnvironmentFile, VAULT_ENDPOINT};
 use super::finding::{Fault, quoted};
 use super::names::VaultName;
 
@@ -76,11 +76,6 @@ pub struct Endpoints {
     pub vault_resource: Option<String>,
 }
 
-/// The keys of an environment file that matter here.
-const DIRECTORY: &str = "activeDirectoryEndpoint";
-const DNS_SUFFIX: &str = "keyVaultDNSSuffix";
-const VAULT_ENDPOINT: &str = "keyVaultEndpoint";
-
 impl Endpoints {
     /// Reads the environment file of a private cloud: JSON with `activeDirectoryEndpoint` and
     /// `keyVaultDNSSuffix`, or `keyVaultEndpoint` instead of the suffix. As Go's decoder does, it takes the keys in
@@ -107,59 +102,6 @@ impl Endpoints {
             (None, None) => return Err(missing(DNS_SUFFIX)),
         };
         Ok(Self { authority, vault_suffix: suffix, vault_resource: None })
-    }
-}
-
-#[derive(Default)]
-struct EnvironmentFile {
-    directory: Option<String>,
-    dns_suffix: Option<String>,
-    vault_endpoint: Option<String>,
-}
-
-impl EnvironmentFile {
-    /// The field of a key, if it matters here.
-    fn field(&mut self, key: &str) -> Option<&mut Option<String>> {
-        let is = |name: &str| key.eq_ignore_ascii_case(name);
-        match () {
-            () if is(DIRECTORY) => Some(&mut self.directory),
-            () if is(DNS_SUFFIX) => Some(&mut self.dns_suffix),
-            () if is(VAULT_ENDPOINT) => Some(&mut self.vault_endpoint),
-            () => None,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for EnvironmentFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FileVisitor)
-    }
-}
-
-struct FileVisitor;
-
-impl<'de> Visitor<'de> for FileVisitor {
-    type Value = EnvironmentFile;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EnvironmentFile, A::Error> {
-        let mut file = EnvironmentFile::default();
-        while let Some(key) = map.next_key::<String>()? {
-            match file.field(&key) {
-                Some(field) => {
-                    if let Some(text) = map.next_value::<Option<String>>()? {
-                        *field = Some(text).filter(|text| !text.trim().is_empty());
-                    }
-                }
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(file)
     }
 }
 
