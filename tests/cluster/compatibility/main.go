@@ -103,7 +103,11 @@ func table(results []result.Result, date time.Time) string {
 		if !slices.Contains(scenarios, result.Scenario) {
 			scenarios = append(scenarios, result.Scenario)
 		}
-		cells[result.Scenario+result.Kubernetes] = strings.Join(result.Versions, ", ")
+		cell := strings.Join(result.Versions, ", ")
+		if cell == "" {
+			cell = "without a driver"
+		}
+		cells[result.Scenario+result.Kubernetes] = cell
 	}
 	slices.Sort(scenarios)
 	var text strings.Builder

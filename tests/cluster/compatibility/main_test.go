@@ -29,9 +29,10 @@ func TestTheTableSaysWhatWasInstalledAndWhatWasNotRun(t *testing.T) {
 	got := table([]result.Result{
 		{Scenario: "TestOne", Kubernetes: "1.34.4", Versions: []string{"driver 1.5.6", "driver 1.6.0"}, Passed: true},
 		{Scenario: "TestTwo", Kubernetes: "1.37.2", Versions: []string{"driver 1.6.0"}, Passed: true},
+		{Scenario: "TestZero", Kubernetes: "1.34.4", Passed: true},
 	}, time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC))
 	want := "\nRun on 2026-11-27.\n\n| scenario | Kubernetes 1.34.4 | Kubernetes 1.37.2 |\n| --- | --- | --- |\n" +
-		"| One | driver 1.5.6, driver 1.6.0 | not run |\n| Two | not run | driver 1.6.0 |\n\n"
+		"| One | driver 1.5.6, driver 1.6.0 | not run |\n| Two | not run | driver 1.6.0 |\n| Zero | without a driver | not run |\n\n"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
