@@ -96,6 +96,28 @@ fn whoever_mends_a_class_hears_of_every_finding() {
 }
 
 #[test]
+fn a_history_conflicts_with_a_file_in_the_place_of_its_folder_and_with_files_below_its_own() {
+    let history = |alias: &str| {
+        format!("- {{objectName: h, objectType: secret, objectVersionHistory: 3, objectAlias: '{alias}'}}\n")
+    };
+    let file = |alias: &str| format!("- {{objectName: f, objectType: secret, objectAlias: '{alias}'}}\n");
+    for (folder, alias) in [("h", "h"), ("h", "h/2/x"), ("h/i", "h"), (".", "0/x"), ("./h/", "h/0/x")] {
+        for objects in [history(folder) + &file(alias), file(alias) + &history(folder)] {
+            let refused = plan(&[("objects", &objects)]).unwrap_err().to_string();
+            assert!(refused.contains("change one objectAlias"), "{objects}{refused}");
+        }
+    }
+    // The last one wins, or the two do not meet.
+    for (folder, alias) in
+        [("h", "h/2"), ("h", "h/3/x"), ("h", "h/02/x"), ("h", "hh"), (".", "3/x"), (".", "x")]
+    {
+        let objects = history(folder) + &file(alias);
+        assert!(plan(&[("objects", &objects)]).is_ok(), "{objects}");
+    }
+    assert!(plan(&[("objects", &(history("h") + &history("h/1")))]).is_err());
+}
+
+#[test]
 fn what_has_no_effect_is_warned_of() {
     let plan =
         plan(&[("cloudEnvFileName", "/x"), ("userAssignedIdentityID", "x"), ("keyvaultname", "x")]).unwrap();

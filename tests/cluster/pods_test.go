@@ -13,7 +13,7 @@ type pod struct {
 
 func (s *scenario) pod(namespace, name string) pod { return pod{s, namespace, name} }
 
-// start creates a pod that mounts a class at /secrets and sleeps. Options change it.
+// startPod creates a pod that mounts a class at /secrets and sleeps. Options change it.
 func (s *scenario) startPod(namespace, name, account, class string, options ...podOption) pod {
 	s.t.Helper()
 	s.apply(podManifest(namespace, name, account, class, options...))

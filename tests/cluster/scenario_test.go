@@ -29,7 +29,7 @@ type scenario struct {
 	versions []string
 }
 
-// start begins a scenario on the node with these releases installed, and no other. At its end nothing of it may be left: no pod, no
+// begin starts a scenario on the node with these releases installed, and no other. At its end nothing of it may be left: no pod, no
 // volume mounted below kubelet's folder, and no warning in the provider's log that the scenario does not expect.
 func begin(t *testing.T, wanted ...installation) *scenario {
 	t.Helper()
@@ -49,7 +49,7 @@ func begin(t *testing.T, wanted ...installation) *scenario {
 	return s
 }
 
-// core skips a scenario that is not one of those that every change must pass, where only these are asked for.
+// notCore skips a scenario that not every change must pass, where only the core scenarios are asked for.
 func notCore(t *testing.T) {
 	t.Helper()
 	if os.Getenv("CLUSTER_CORE") != "" {
