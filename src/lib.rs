@@ -35,6 +35,7 @@ mod secret_rules;
 pub mod server;
 pub mod settings;
 pub mod telemetry;
+mod tenant;
 pub mod text;
 pub mod transport;
 pub mod vault;

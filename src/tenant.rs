@@ -1,0 +1,36 @@
+//! The tenant of a request: the unit by which limited resources are shared out.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// A Kubernetes namespace. kubelet and the driver write the namespace over whatever a pod or a class says, so it can
+/// be relied on for accounting, but it proves nothing about the identity of a request.
+///
+/// Requests without a namespace share one tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Tenant(Arc<str>);
+
+impl Tenant {
+    /// The tenant with this namespace.
+    pub(crate) fn new(namespace: &str) -> Self {
+        Self(Arc::from(namespace))
+    }
+
+    /// Its namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Tenant {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
