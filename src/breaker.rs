@@ -1,85 +1,130 @@
-//! A circuit breaker: who has not answered several times in a row is left alone for a while, and asked
-//! again by one request only.
+//! A circuit breaker that several tenants depend on. It moves only on evidence about what they share.
+//!
+//! The failures of one tenant concern that tenant alone: what it asks for may be at fault. Failures of several
+//! tenants, with no answer in between, concern all of them. While the breaker is open one request at a time probes:
+//! at once if its tenant has not failed itself, else when the pause is over.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use crate::tenant::Tenant;
 
 /// Failures in a row that open it.
 const FAILURES: u32 = 3;
+/// Tenants that must have failed before it opens for those that have not.
+const TENANTS: usize = 2;
+/// More tenants than a node runs; the failures of others are counted without their names.
+const REMEMBERED: usize = 256;
 /// How long it stays open at first; twice as long after each probe that failed.
 const SHORTEST: Duration = Duration::from_secs(5);
 /// How long it stays open at most.
 const LONGEST: Duration = Duration::from_secs(30);
 /// An attempt that is given up after this time would have got no answer.
-const SLOW: Duration = Duration::from_secs(1);
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
-/// A circuit breaker, closed at first. Whoever may not share must not move it.
+/// What the outcome of an attempt says about the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The service answered, whatever it said about the object, the tenant or the client.
+    Answered,
+    /// The service cannot be reached (DNS, connection, TLS, time-out), or says 503.
+    Unavailable,
+    /// Nothing: it was not asked, or something answered that says as much about the object as about the service.
+    Nothing,
+}
+
+/// A circuit breaker, closed at first.
 #[derive(Debug, Default)]
-pub(crate) struct Breaker(Mutex<State>);
+pub(crate) struct Breaker {
+    state: Mutex<State>,
+    changed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    /// Failures since the last answer. Those of attempts that were under way together are one.
-    failures: u32,
-    /// When the last of them was noted.
-    last: Option<Instant>,
-    /// How often it was opened since then.
+    /// Failures since the last answer, by tenant. Those of attempts that were under way together are one.
+    failures: HashMap<Tenant, Failures>,
+    /// How often it was opened since the last answer.
     opened: u32,
-    /// Until when nobody asks.
+    /// When the pause ends after which a tenant that has failed may probe.
     until: Option<Instant>,
-    /// Whether somebody asks just now if all is well again.
-    probing: bool,
+    /// The latest probe that is under way.
+    probe: Option<Probe>,
+    /// Numbers the probes.
+    probes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    number: u64,
+    began: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u32,
+    /// When the last of them was noted.
+    last: Instant,
 }
 
 impl Breaker {
-    /// Begins an attempt. When an open breaker's time has come, one may be made, as its probe.
+    /// Begins an attempt of `tenant`.
     ///
     /// # Errors
-    /// How long to wait, if none may be made now.
-    pub(crate) fn attempt(&self) -> Result<Attempt<'_>, Duration> {
+    /// How long to wait, if it is open for the tenant.
+    pub(crate) fn attempt(&self, tenant: &Tenant) -> Result<Attempt<'_>, Duration> {
         let now = Instant::now();
         let mut state = self.state();
-        if let Some(wait) = state.wait(now) {
-            return Err(wait);
+        let mut probe = None;
+        if state.is_open_for(tenant) {
+            if let Some(wait) = state.wait(tenant, now) {
+                return Err(wait);
+            }
+            state.probes += 1;
+            probe = Some(state.probes);
+            state.probe = Some(Probe { number: state.probes, began: now });
         }
-        let probe = state.failures >= FAILURES;
-        state.probing = probe;
-        Ok(Attempt { breaker: self, began: now, probe, ended: false })
+        Ok(Attempt { breaker: self, tenant: tenant.clone(), began: now, probe, ended: false })
     }
 
-    /// Whether no attempt may be made now.
-    pub(crate) fn is_open(&self) -> bool {
-        self.state().wait(Instant::now()).is_some()
+    /// Waits until an attempt ends, for at most this long.
+    pub(crate) async fn wait_for_change(&self, longest: Duration) {
+        let _ = timeout(longest, self.changed.notified()).await;
     }
 
-    fn answered(&self) {
-        *self.state() = State::default();
+    /// Whether `tenant` may not attempt anything now.
+    pub(crate) fn is_open(&self, tenant: &Tenant) -> bool {
+        let state = self.state();
+        state.is_open_for(tenant) && state.wait(tenant, Instant::now()).is_some()
     }
 
-    fn failed(&self, began: Instant, probe: bool) {
-        let now = Instant::now();
+    /// Whether it is open for some tenant.
+    pub(crate) fn is_open_for_some(&self) -> bool {
+        let state = self.state();
+        state.until.is_some() && state.failures.keys().any(|tenant| state.is_open_for(tenant))
+    }
+
+    fn ended(&self, attempt: &Attempt<'_>, evidence: Evidence) {
         let mut state = self.state();
-        // What was under way when something else failed, or when it opened, tells nothing new.
-        let old = state.last.is_some_and(|last| began < last);
-        if !probe && (old || state.until.is_some()) {
-            return;
+        if state.probe.is_some_and(|probe| Some(probe.number) == attempt.probe) {
+            state.probe = None;
         }
-        state.failures = state.failures.saturating_add(1);
-        state.last = Some(now);
-        state.probing = false;
-        if state.failures < FAILURES {
-            return;
+        match evidence {
+            Evidence::Answered => *state = State { probes: state.probes, ..State::default() },
+            Evidence::Unavailable => state.failed(attempt),
+            Evidence::Nothing if attempt.probe.is_some() => state.decided_nothing(&attempt.tenant),
+            Evidence::Nothing => {}
         }
-        let pause = SHORTEST.saturating_mul(1 << state.opened.min(4)).min(LONGEST);
-        state.opened = state.opened.saturating_add(1);
-        // Nodes that opened theirs together do not probe together.
-        state.until = Some(now + pause.mul_f64(0.8 + fastrand::f64() / 5.0));
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,51 +132,87 @@ impl Breaker {
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
     breaker: &'a Breaker,
+    tenant: Tenant,
     began: Instant,
-    probe: bool,
+    /// Its number, if it is a probe.
+    probe: Option<u64>,
     ended: bool,
 }
 
 impl Attempt<'_> {
-    /// There was an answer, whatever it said.
-    pub(crate) fn answered(mut self) {
+    /// Ends it with what its outcome says about the service.
+    pub(crate) fn end(mut self, evidence: Evidence) {
         self.ended = true;
-        self.breaker.answered();
-    }
-
-    /// There was no answer, or none that makes sense.
-    pub(crate) fn failed(mut self) {
-        self.ended = true;
-        self.breaker.failed(self.began, self.probe);
+        self.breaker.ended(&self, evidence);
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        if self.began.elapsed() >= SLOW {
-            self.breaker.failed(self.began, self.probe);
-        } else if self.probe {
-            // The next one probes.
-            self.breaker.state().probing = false;
+        if !self.ended {
+            let slow = self.began.elapsed() >= SLOW;
+            self.breaker.ended(self, if slow { Evidence::Unavailable } else { Evidence::Nothing });
         }
     }
 }
 
 impl State {
-    /// How long it stays open, if it is.
-    fn wait(&self, now: Instant) -> Option<Duration> {
-        if self.failures < FAILURES {
-            return None;
+    fn is_open_for(&self, tenant: &Tenant) -> bool {
+        self.failures.get(tenant).is_some_and(|own| own.count >= FAILURES) || self.is_open_for_all()
+    }
+
+    fn is_open_for_all(&self) -> bool {
+        let failed = || self.failures.values().map(|failures| failures.count).filter(|count| *count > 0);
+        failed().count() >= TENANTS && failed().fold(0_u32, u32::saturating_add) >= FAILURES
+    }
+
+    /// How long the tenant has to wait until it may probe; `None` if it may now.
+    fn wait(&self, tenant: &Tenant, now: Instant) -> Option<Duration> {
+        let has_failed = self.failures.contains_key(tenant);
+        // A probe that takes long may be slow for the sake of its object; a tenant that has not failed need not wait.
+        if let Some(probe) = self.probe
+            && (has_failed || now.saturating_duration_since(probe.began) < SLOW)
+        {
+            return Some(PROBED);
         }
-        let left = self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        if left.is_zero() { self.probing.then_some(PROBED) } else { Some(left) }
+        let until = self.until.filter(|_| has_failed)?;
+        Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    fn failed(&mut self, attempt: &Attempt<'_>) {
+        let Attempt { tenant, began, probe, .. } = attempt;
+        if self.failures.len() >= REMEMBERED && !self.failures.contains_key(tenant) {
+            return;
+        }
+        let was_open = self.is_open_for(tenant);
+        let now = Instant::now();
+        let own = self.failures.entry(tenant.clone()).or_insert(Failures { count: 0, last: now });
+        // What was under way when something else failed tells nothing new.
+        let old = own.count > 0 && *began < own.last;
+        if probe.is_none() && (old || was_open) {
+            return;
+        }
+        *own = Failures { count: own.count.saturating_add(1), last: now };
+        if !self.is_open_for(tenant) {
+            return;
+        }
+        let pause = SHORTEST.saturating_mul(1 << self.opened.min(4)).min(LONGEST);
+        self.opened = self.opened.saturating_add(1);
+        // Nodes that opened theirs together do not probe together.
+        self.until = Some(now + pause.mul_f64(0.8 + fastrand::f64() / 5.0));
+    }
+
+    /// A probe got an answer that decides nothing. Its tenant waits as one that has failed does, so that another
+    /// one probes.
+    fn decided_nothing(&mut self, tenant: &Tenant) {
+        if self.failures.len() < REMEMBERED {
+            let last = Instant::now();
+            self.failures.entry(tenant.clone()).or_insert(Failures { count: 0, last });
+        }
     }
 }
 
-/// How long to wait for the outcome of somebody's probe.
+/// How long to wait for the outcome of a probe before looking again.
 const PROBED: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -142,104 +223,171 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(1);
 
+    fn tenant(name: &str) -> Tenant {
+        Tenant::new(name)
+    }
+
     /// Fails `times`, one after another.
-    async fn fail(breaker: &Breaker, times: u32) {
+    async fn fail(breaker: &Breaker, name: &str, times: u32) {
         for _ in 0..times {
-            breaker.attempt().unwrap().failed();
+            breaker.attempt(&tenant(name)).unwrap().end(Evidence::Unavailable);
             advance(TICK).await;
         }
     }
 
-    async fn opened() -> Breaker {
-        let breaker = Breaker::default();
-        fail(&breaker, FAILURES).await;
-        breaker
+    fn is_open(breaker: &Breaker, name: &str) -> bool {
+        let open = breaker.is_open(&tenant(name));
+        assert_eq!(breaker.attempt(&tenant(name)).is_err(), open, "is_open says what attempt does");
+        open
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_opens_after_failures_in_a_row_and_an_answer_between_them_keeps_it_closed() {
+    async fn failures_in_a_row_of_one_tenant_open_it_for_that_tenant_alone() {
         let breaker = Breaker::default();
         for _ in 0..10 {
-            fail(&breaker, FAILURES - 1).await;
-            breaker.attempt().unwrap().answered();
+            fail(&breaker, "one", FAILURES - 1).await;
+            breaker.attempt(&tenant("one")).unwrap().end(Evidence::Answered);
         }
-        assert!(!breaker.is_open());
-        let breaker = opened().await;
-        assert!(breaker.is_open() && breaker.attempt().is_err());
+        assert!(!is_open(&breaker, "one"));
+        fail(&breaker, "one", FAILURES).await;
+        assert!(is_open(&breaker, "one") && !is_open(&breaker, "other"));
+        for _ in 0..100 {
+            assert!(breaker.attempt(&tenant("other")).is_ok(), "any number, side by side");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_of_two_tenants_open_it_for_all_and_a_tenant_that_has_not_failed_probes_at_once() {
+        let breaker = Breaker::default();
+        fail(&breaker, "one", FAILURES - 1).await;
+        fail(&breaker, "other", 1).await;
+        assert!(is_open(&breaker, "one") && is_open(&breaker, "other"));
+        let third = tenant("third");
+        let probe = breaker.attempt(&third).unwrap();
+        assert!(breaker.attempt(&third).is_err(), "one probe, not two");
+        probe.end(Evidence::Answered);
+        assert!(!is_open(&breaker, "one") && !is_open(&breaker, "other"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_tells_nothing_about_the_service_moves_nothing() {
+        let breaker = Breaker::default();
+        for name in ["one", "two", "three", "four"] {
+            for _ in 0..10 {
+                breaker.attempt(&tenant(name)).unwrap().end(Evidence::Nothing);
+                advance(TICK).await;
+            }
+        }
+        assert!(["one", "two", "five"].iter().all(|name| !is_open(&breaker, name)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_decides_nothing_leaves_the_next_one_to_another_tenant() {
+        let breaker = Breaker::default();
+        fail(&breaker, "one", 2).await;
+        fail(&breaker, "two", 1).await;
+        breaker.attempt(&tenant("three")).unwrap().end(Evidence::Nothing);
+        assert!(is_open(&breaker, "three"));
+        breaker.attempt(&tenant("four")).unwrap().end(Evidence::Answered);
+        assert!(!is_open(&breaker, "three"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_probe_does_not_keep_other_tenants_from_probing() {
+        let breaker = Breaker::default();
+        fail(&breaker, "one", 2).await;
+        fail(&breaker, "two", 1).await;
+        let slow = breaker.attempt(&tenant("three")).unwrap();
+        assert!(breaker.attempt(&tenant("four")).is_err());
+        advance(SLOW).await;
+        breaker.attempt(&tenant("four")).unwrap().end(Evidence::Answered);
+        drop(slow);
+        assert!(!is_open(&breaker, "one"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_fails_together_is_one_failure() {
         let breaker = Breaker::default();
         for _ in 1..FAILURES {
-            let together = (0..16).map(|_| breaker.attempt().unwrap()).collect::<Vec<_>>();
+            let together = (0..16).map(|_| breaker.attempt(&tenant("one")).unwrap()).collect::<Vec<_>>();
             for attempt in together {
                 advance(TICK).await;
-                attempt.failed();
+                attempt.end(Evidence::Unavailable);
             }
             advance(TICK).await;
-            assert!(!breaker.is_open());
+            assert!(!is_open(&breaker, "one"));
         }
-        fail(&breaker, 1).await;
-        assert!(breaker.is_open());
+        fail(&breaker, "one", 1).await;
+        assert!(is_open(&breaker, "one"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_its_time_has_come_one_request_probes_and_its_answer_closes() {
-        let breaker = opened().await;
-        assert!(breaker.attempt().unwrap_err() <= SHORTEST);
-        advance(SHORTEST).await;
-        let probe = breaker.attempt().unwrap();
-        assert!(breaker.is_open() && breaker.attempt().is_err(), "one probe, not two");
-        probe.answered();
-        assert!(breaker.attempt().is_ok() && breaker.attempt().is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_fails_opens_it_for_longer_but_never_for_long() {
-        let breaker = opened().await;
+    async fn a_tenant_that_has_failed_probes_after_a_pause_that_grows_but_never_for_long() {
+        let breaker = Breaker::default();
+        fail(&breaker, "one", FAILURES).await;
         for longest in [5, 10, 20, 30, 30] {
             let longest = Duration::from_secs(longest);
             advance(longest * 3 / 4).await;
-            assert!(breaker.is_open(), "{longest:?}");
+            assert!(breaker.is_open(&tenant("one")), "{longest:?}");
             advance(longest / 4).await;
-            breaker.attempt().unwrap().failed();
+            let probe = breaker.attempt(&tenant("one")).unwrap();
+            assert!(breaker.attempt(&tenant("one")).is_err(), "one probe, not two");
+            probe.end(Evidence::Unavailable);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_late_neither_keeps_it_open_nor_passes_for_the_probe() {
+    async fn a_late_failure_neither_keeps_it_open_nor_passes_for_the_probe() {
         let breaker = Breaker::default();
-        let late = (0..10).map(|_| breaker.attempt().unwrap()).collect::<Vec<_>>();
-        fail(&breaker, FAILURES).await;
+        let late = (0..10).map(|_| breaker.attempt(&tenant("one")).unwrap()).collect::<Vec<_>>();
+        fail(&breaker, "one", FAILURES).await;
         advance(SHORTEST).await;
-        let probe = breaker.attempt().unwrap();
-        late.into_iter().for_each(Attempt::failed);
-        probe.answered();
-        assert!(!breaker.is_open());
+        let probe = breaker.attempt(&tenant("one")).unwrap();
+        late.into_iter().for_each(|attempt| attempt.end(Evidence::Unavailable));
+        probe.end(Evidence::Answered);
+        assert!(!is_open(&breaker, "one"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_cancelled_is_followed_by_another() {
-        let breaker = opened().await;
+    async fn a_request_that_waits_is_woken_by_the_probes_answer() {
+        let breaker = Breaker::default();
+        fail(&breaker, "one", FAILURES).await;
         advance(SHORTEST).await;
-        drop(breaker.attempt().unwrap());
-        assert!(breaker.attempt().is_ok());
+        let probe = breaker.attempt(&tenant("one")).unwrap();
+        let answer = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            probe.end(Evidence::Answered);
+        };
+        let begun = Instant::now();
+        tokio::join!(breaker.wait_for_change(Duration::from_secs(20)), answer);
+        assert!(
+            breaker.attempt(&tenant("one")).is_ok() && begun.elapsed() < PROBED,
+            "it is woken, and does not poll"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_cancelled_early_is_followed_by_another() {
+        let breaker = Breaker::default();
+        fail(&breaker, "one", FAILURES).await;
+        advance(SHORTEST).await;
+        drop(breaker.attempt(&tenant("one")).unwrap());
+        assert!(breaker.attempt(&tenant("one")).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_is_given_up_late_has_failed_and_one_given_up_early_has_not() {
         let breaker = Breaker::default();
         for _ in 0..10 {
-            drop(breaker.attempt().unwrap());
+            drop(breaker.attempt(&tenant("one")).unwrap());
         }
-        assert!(!breaker.is_open());
+        assert!(!is_open(&breaker, "one"));
         for _ in 0..FAILURES {
-            let attempt = breaker.attempt().unwrap();
+            let attempt = breaker.attempt(&tenant("one")).unwrap();
             advance(SLOW).await;
             drop(attempt);
             advance(TICK).await;
         }
-        assert!(breaker.is_open());
+        assert!(is_open(&breaker, "one"));
     }
 }

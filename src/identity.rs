@@ -1,28 +1,27 @@
 //! Who asks Key Vault: from a service account token to an access token.
 //!
-//! A service account token is a claim until it is proven, and nothing fetched for one pod reaches
-//! another but behind a proof. Two things prove a token: the cluster's keys (`keys`), or, where
-//! there are none at hand, that Entra accepted this very token for this very identity
-//! (`proofs`). Only proven requests share; the others fly alone.
+//! A credential is a claim until it is proven, and nothing that was fetched for one pod reaches another without a
+//! proof. Two things prove a credential: the cluster's keys ([`keys`]), or that Entra accepted this very credential
+//! for this very identity ([`proofs`]). [`Trust`] says what follows from that.
 
 mod accounts;
 mod answer;
+mod cached_token;
 mod certificate;
 mod cluster;
 mod entra_codes;
 mod error;
 mod exchange;
-mod held;
 mod key;
 mod keys;
 mod login;
 mod policies;
 mod proofs;
 mod refusal;
-mod sharing;
 #[cfg(test)]
 mod tests;
 mod token_proxy;
+mod tokens;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -36,55 +35,61 @@ use url::Url;
 pub use accounts::ServiceAccounts;
 pub use cluster::ClusterApi;
 pub use error::IdentityError;
-pub use exchange::{AccessToken, EXCHANGES, Exchange, IMDS, TokenSource};
+pub use exchange::{AccessToken, Exchange, IMDS, TokenSource};
 pub use key::IdentityKey;
 pub use keys::{KeySource, ServiceAccountKeys, Verdict};
 pub use login::{Access, Login};
 pub use refusal::Refusal;
 pub use token_proxy::TokenProxy;
+pub use tokens::Issuer;
 
 use crate::clock::Clock;
-use crate::plan::{Identity, IdentityMode, PlannedIdentity, Through, WorkloadIdentity};
-use crate::retry::{Deadline, Transient};
+use crate::flight::Flight;
+use crate::lanes::Health;
+use crate::plan::{Identity, PlannedIdentity, Through};
+use crate::retry::Deadline;
 use crate::secret::SecretText;
-use held::Freshness;
-use login::Standing;
-use sharing::Sharing;
+use crate::telemetry::Metrics;
+use crate::tenant::Tenant;
+use crate::trust::Trust;
+use cached_token::Freshness;
+use tokens::{Exchanged, Tokens};
 
 /// Logs pods in, and shares what may be shared.
 #[derive(Debug)]
 pub struct Identities {
     keys: ServiceAccountKeys,
     accounts: ServiceAccounts,
-    sharing: Arc<Sharing>,
+    tokens: Arc<Tokens>,
     /// Made when it is needed: the first random number costs some fifty milliseconds.
     fingerprints: OnceLock<hmac::Key>,
 }
 
 impl Identities {
-    /// Proves tokens with `keys` or by asking `source`. `refused` is told of an identity that Entra refuses in
-    /// answer to a proven token: nothing that was fetched for it may be shown any more.
+    /// Proves tokens with `keys` or by asking `source`. `on_refused` is called for an identity that Entra refuses in
+    /// answer to a proven credential: nothing that was fetched for it may be shown any more.
     pub fn new(
         keys: ServiceAccountKeys,
         accounts: ServiceAccounts,
         source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
-        refused: impl Fn(&IdentityKey) + Send + Sync + 'static,
+        metrics: Arc<Metrics>,
+        on_refused: impl Fn(&IdentityKey) + Send + Sync + 'static,
     ) -> Self {
-        let sharing = Arc::new(Sharing::new(source, clock, Box::new(refused)));
-        Self { keys, accounts, sharing, fingerprints: OnceLock::new() }
+        let tokens = Arc::new(Tokens::new(source, clock, metrics, Box::new(on_refused)));
+        Self { keys, accounts, tokens, fingerprints: OnceLock::new() }
     }
 
     /// Completes an identity that only the cluster can tell.
     ///
     /// # Errors
-    /// What is missing, or that the token is not proven: nobody is told of another's annotations.
+    /// What is missing, or that the token is not proven: no pod is told of another's annotations.
     pub async fn complete(&self, planned: &PlannedIdentity) -> Result<Identity, IdentityError> {
         let annotated = match planned {
             PlannedIdentity::Known(identity) => return Ok(identity.clone()),
             PlannedIdentity::Annotated(annotated) => annotated,
         };
-        match self.keys.verify(&annotated.token, Through::Entra.audience(), self.sharing.now()).await {
+        match self.keys.verify(&annotated.token, Through::Entra.audience(), self.tokens.now()).await {
             Verdict::Proven => self.accounts.complete(annotated).await.map(Identity::Workload),
             Verdict::Failed(reason) => Err(IdentityError::Unproven(reason)),
             Verdict::NoKeys if self.accounts.has_cluster() => Err(IdentityError::Unreachable {
@@ -95,24 +100,27 @@ impl Identities {
         }
     }
 
-    /// Finds out what is known of the identity, without asking Entra. A client secret is its own
-    /// proof: what is kept under its hash was got with it. The node's identity is no pod's claim.
+    /// Decides how far a request is trusted, without asking Entra.
     ///
     /// # Errors
     /// If the system has no random numbers.
-    pub async fn login(&self, identity: &Identity, authority: &Url) -> Result<Login, IdentityError> {
+    pub async fn login(
+        &self,
+        identity: &Identity,
+        authority: &Url,
+        tenant: &Tenant,
+    ) -> Result<Login, IdentityError> {
         let fingerprint = match identity {
             Identity::ServicePrincipal(principal) => self.fingerprint(principal.credential.text())?,
             Identity::Workload(_) | Identity::Managed(_) => String::new(),
         };
         let key = Arc::new(IdentityKey::of(identity, authority, &fingerprint));
-        let standing = match identity {
-            Identity::Workload(workload) => self.standing(workload, &key).await,
-            Identity::ServicePrincipal(_) | Identity::Managed(_) => Standing::Proven,
-        };
-        let (IdentityKey { mode, tenant, .. }, client) = (key.as_ref(), identity.shown_client());
-        tracing::debug!(?mode, client, tenant, "identity known");
-        Ok(Login { identity: identity.clone(), authority: authority.clone(), key, standing })
+        let trust = self.trust(identity, &key).await;
+        let (IdentityKey { mode, tenant: entra_tenant, .. }, client) =
+            (key.as_ref(), identity.shown_client());
+        tracing::debug!(?mode, client, tenant = entra_tenant, ?trust, "identity known");
+        let (identity, authority, tenant) = (identity.clone(), authority.clone(), tenant.clone());
+        Ok(Login { identity, authority, key, trust, tenant })
     }
 
     /// The keyed hash of a credential.
@@ -130,41 +138,47 @@ impl Identities {
         Ok(HEXLOWER.encode(hmac::sign(key, credential.expose().as_bytes()).as_ref()))
     }
 
-    async fn standing(&self, workload: &WorkloadIdentity, key: &IdentityKey) -> Standing {
-        match self.keys.verify(&workload.token, workload.through.audience(), self.sharing.now()).await {
-            Verdict::Proven => Standing::Proven,
+    async fn trust(&self, identity: &Identity, key: &IdentityKey) -> Trust {
+        let workload = match identity {
+            Identity::Workload(workload) => workload,
+            // The node's identity is no pod's claim.
+            Identity::Managed(_) => return Trust::Proven,
+            Identity::ServicePrincipal(_) => return self.trust_by_entra(identity, key),
+        };
+        match self.keys.verify(&workload.token, workload.through.audience(), self.tokens.now()).await {
+            Verdict::Proven => Trust::Proven,
             Verdict::Failed(reason) => {
                 let claims = workload.token.claims();
-                tracing::debug!(
-                    reason,
-                    subject = claims.subject,
-                    issuer = claims.issuer,
-                    "a token shares nothing"
-                );
-                Standing::Alone
+                let (subject, issuer) = (&claims.subject, &claims.issuer);
+                tracing::debug!(reason, subject, issuer, "the token shares nothing");
+                Trust::Isolated
             }
-            Verdict::NoKeys if self.sharing.remembers(&workload.token, key) => Standing::Proven,
-            Verdict::NoKeys => Standing::Claimed,
+            Verdict::NoKeys => self.trust_by_entra(identity, key),
         }
+    }
+
+    fn trust_by_entra(&self, identity: &Identity, key: &IdentityKey) -> Trust {
+        if self.tokens.has_proof(identity, key) { Trust::Proven } else { Trust::Unproven }
     }
 
     /// Whether a token is at hand that may be used.
     pub fn has_token(&self, login: &Login, scope: &str) -> bool {
-        self.sharing.held(&login.key, scope).is_some_and(|(_, freshness)| freshness != Freshness::Expired)
+        self.tokens.cached(&login.key, scope).is_some_and(|(_, freshness)| freshness != Freshness::Expired)
     }
 
-    /// Whether who grants tokens has not answered lately, and is not asked just now.
+    /// Whether the circuit breaker of the login's issuer lets its tenant ask for nothing now.
     pub fn is_down(&self, login: &Login) -> bool {
-        self.sharing.is_down(&login.key)
+        self.tokens.is_down(login)
     }
 
-    /// Who grants tokens, by authority and mode, and whether it has not answered lately; for whoever scrapes.
-    pub fn grantors(&self) -> impl Fn() -> Vec<(String, IdentityMode, bool)> + Send + Sync + 'static {
-        let sharing = Arc::clone(&self.sharing);
-        move || sharing.grantors()
+    /// How the issuers of tokens do that were asked last, for scrapers.
+    pub fn health(&self) -> impl Fn() -> Vec<Health<Issuer>> + Send + Sync + 'static {
+        let tokens = Arc::clone(&self.tokens);
+        move || tokens.health()
     }
 
-    /// An access token for `scope`.
+    /// An access token for `scope`. Entra may take as long as `patience` with all attempts, not counting the time in
+    /// queues; the token must be there at the deadline.
     ///
     /// # Errors
     /// Entra's refusal, or that it cannot be reached and no token is at hand.
@@ -172,20 +186,18 @@ impl Identities {
         &self,
         login: &Login,
         scope: &str,
-        deadline: Deadline,
+        (patience, deadline): (Duration, Deadline),
     ) -> Result<Access, IdentityError> {
-        match login.standing {
-            Standing::Proven => self.shared(login, scope, deadline).await.map(Access::Ready),
-            Standing::Alone => self.fly_alone(login, scope, deadline).await.map(Access::Ready),
-            Standing::Claimed => {
-                let proof = self.fly_alone(login, scope, deadline);
-                match self.sharing.held(&login.key, scope) {
-                    Some((token, freshness)) if freshness != Freshness::Expired => {
-                        Ok(Access::Beside(token, Box::pin(proof)))
-                    }
-                    _ => proof.await.map(Access::Ready),
-                }
+        let wait = (patience, deadline);
+        if login.trust.may_share_values() {
+            return self.shared(login, scope, wait).await.map(Access::Ready);
+        }
+        let proof = self.exchange(login, scope, wait);
+        match self.tokens.cached(&login.key, scope) {
+            Some((token, freshness)) if login.trust.can_be_proven() && freshness != Freshness::Expired => {
+                Ok(Access::Beside(token, Box::pin(proof)))
             }
+            _ => proof.await.map(Access::Ready),
         }
     }
 
@@ -200,91 +212,79 @@ impl Identities {
         rejected: Option<&Arc<AccessToken>>,
         deadline: Deadline,
     ) -> Result<Arc<AccessToken>, IdentityError> {
-        let standing = match (login.standing, &login.identity) {
-            // What was a claim may have been proven since.
-            (Standing::Claimed, Identity::Workload(workload))
-                if self.sharing.remembers(&workload.token, &login.key) =>
-            {
-                Standing::Proven
-            }
-            (standing, _) => standing,
-        };
-        match standing {
-            Standing::Proven => {
-                if let Some(rejected) = rejected {
-                    self.sharing.forget_token(&login.key, scope, rejected);
-                }
-                self.shared(login, scope, deadline).await
-            }
-            Standing::Claimed | Standing::Alone => self.fly_alone(login, scope, deadline).await,
+        // An unproven credential may have been proven since.
+        if !login.trust.may_share_values()
+            && !(login.trust.can_be_proven() && self.tokens.has_proof(&login.identity, &login.key))
+        {
+            return self.exchange(login, scope, (deadline.left(), deadline)).await;
         }
+        let login = Login { trust: Trust::Proven, ..login.clone() };
+        if let Some(rejected) = rejected {
+            self.tokens.reject(&login.key, scope, rejected);
+        }
+        self.shared(&login, scope, (deadline.left(), deadline)).await
     }
 
-    /// What proven requests share: the held token, renewed ahead in the background, and at least
-    /// hourly while Entra answers.
+    /// What proven requests share: the cached token, renewed ahead in the background, and at least hourly while Entra
+    /// answers.
     async fn shared(
         &self,
         login: &Login,
         scope: &str,
-        deadline: Deadline,
+        (patience, deadline): (Duration, Deadline),
     ) -> Result<Arc<AccessToken>, IdentityError> {
-        match self.sharing.held(&login.key, scope) {
+        match self.tokens.cached(&login.key, scope) {
             Some((token, Freshness::Fresh)) => Ok(token),
             Some((token, Freshness::RenewAhead)) => {
-                if self.sharing.may_renew(&login.key, scope) {
+                if self.tokens.begin_renewal(&login.key, scope) {
                     tokio::spawn(self.renewal(login, scope));
                 }
                 Ok(token)
             }
             Some((token, Freshness::RenewFirst)) => {
-                if !self.sharing.may_renew(&login.key, scope) {
+                if !self.tokens.begin_renewal(&login.key, scope) {
                     return Ok(token);
                 }
                 // Goes on if this mount gives up: the next ones profit.
                 let renewal = tokio::spawn(self.renewal(login, scope));
                 match timeout(PATIENCE.min(deadline.left() / 4), renewal).await {
-                    Ok(Ok(Err(error))) if error.is_transient() => Ok(token),
+                    Ok(Ok(Err(error))) if error.is_unavailable() => Ok(token),
                     Ok(Err(_)) | Err(_) => Ok(token),
                     Ok(Ok(renewed)) => renewed,
                 }
             }
-            Some((_, Freshness::Expired)) | None => self.fly(login, scope, deadline).await,
+            Some((_, Freshness::Expired)) | None => self.exchange(login, scope, (patience, deadline)).await,
         }
     }
 
-    fn renewal(&self, login: &Login, scope: &str) -> sharing::Flight {
-        Arc::clone(&self.sharing).flight(login, scope, Deadline::after(BACKGROUND)).0
+    fn renewal(&self, login: &Login, scope: &str) -> Flight<Exchanged> {
+        self.tokens.exchange(login, scope, (BACKGROUND, Deadline::after(BACKGROUND))).0
     }
 
-    /// Waits for the identity's exchange.
-    async fn fly(
+    /// Waits for the exchange that the request may share. One that another request started may end at that one's
+    /// deadline, or be refused for that one's token; then this request starts its own.
+    fn exchange(
         &self,
         login: &Login,
         scope: &str,
-        deadline: Deadline,
-    ) -> Result<Arc<AccessToken>, IdentityError> {
-        land(|| Arc::clone(&self.sharing).flight(login, scope, deadline)).await
-    }
-
-    /// Waits for the exchange of this very token, which proves a claim.
-    fn fly_alone(
-        &self,
-        login: &Login,
-        scope: &str,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<Arc<AccessToken>, IdentityError>> + Send + 'static {
-        let (sharing, login, scope) = (Arc::clone(&self.sharing), login.clone(), scope.to_owned());
-        async move { land(|| Arc::clone(&sharing).lone_flight(&login, &scope, deadline)).await }
-    }
-}
-
-/// Waits for a flight. One that another began may end at that one's deadline, or be refused for that
-/// one's token; then this one begins its own.
-async fn land(flight: impl Fn() -> (sharing::Flight, bool)) -> Result<Arc<AccessToken>, IdentityError> {
-    let (first, joined) = flight();
-    match first.await {
-        Err(_) if joined => flight().0.await,
-        landed => landed,
+        (patience, deadline): (Duration, Deadline),
+    ) -> impl Future<Output = Exchanged> + Send + use<> {
+        let (tokens, login, scope) = (Arc::clone(&self.tokens), login.clone(), scope.to_owned());
+        async move {
+            let wait = (patience, deadline);
+            let (first, joined) = tokens.exchange(&login, &scope, wait);
+            // The request that started it may have more patience.
+            let limit = if joined { deadline.min(Deadline::after(patience)) } else { deadline };
+            let Some(exchanged) = limit.limit(first).await else {
+                return Err(IdentityError::late(&login.authority));
+            };
+            match exchanged {
+                Err(error) if joined && (error.is_of_its_mount() || error.is_refusal()) => {
+                    tokens.exchange(&login, &scope, wait).0.await
+                }
+                exchanged => exchanged,
+            }
+        }
     }
 }
 

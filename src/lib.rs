@@ -13,14 +13,17 @@
 //! its [`code::Code`].
 
 mod bounded;
-mod breaker;
+pub mod breaker;
 pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod deliver;
 pub mod external_secrets;
+pub mod fair;
+pub mod flight;
 pub mod identity;
+pub mod lanes;
 pub mod lint;
 pub mod manifest;
 pub mod mount;
@@ -35,8 +38,9 @@ mod secret_rules;
 pub mod server;
 pub mod settings;
 pub mod telemetry;
-mod tenant;
+pub mod tenant;
 pub mod text;
 pub mod transport;
+pub mod trust;
 pub mod vault;
 pub mod yaml;

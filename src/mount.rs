@@ -1,55 +1,66 @@
 //! One mount: plan, policy, identity, vault, render, deliver.
 
+mod budget;
+mod contents;
 mod error;
+mod fallback;
 mod fetch;
-mod gather;
-mod held;
-mod instead;
-mod known;
+mod fetch_history;
+mod fetcher;
 mod object_key;
-mod told;
+mod objects;
+mod provenance;
 mod volumes;
+mod warnings;
 mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncReadExt;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use zeroize::Zeroize;
 
+pub use budget::Memory;
 pub use error::{MountError, ObjectError};
-pub use held::LARGE_MOUNTS;
-pub use known::Known;
+pub use fetch_history::FetchHistory;
+pub use fetcher::Fetcher;
 pub use object_key::ObjectKey;
-pub use told::Told;
-pub use volumes::{News, Volumes};
+pub use volumes::{VolumeChange, Volumes};
+pub use warnings::WarningDedup;
+pub use watched::watch;
 
-use crate::cache::{Cache, Freshness};
+use crate::cache::Freshness;
 use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
-use crate::identity::Identities;
-use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, ObjectPlan, Request, quoted};
+use crate::fair::{FairQueue, Party, Permit};
+use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, Request, quoted};
 use crate::policy::PolicyFile;
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
-use crate::telemetry::{Came, Metrics, milliseconds_since};
+use crate::telemetry::{SourceCounts, milliseconds_since};
+use crate::tenant::Tenant;
 use crate::text;
-use crate::vault::{Fetched, Object, VaultError, Vaults};
-use fetch::Occasion;
-use held::Held;
+use crate::vault::Fetched;
+use budget::MountBudget;
+use contents::{Contents, render_all};
+use fetch::FetchedObjects;
+use fetcher::{Mount, MountKind};
+use provenance::Provenance;
 
-/// A mount that was done.
+/// A mount that succeeded.
 #[derive(Debug)]
 pub struct Mounted {
     /// The answer to the driver.
     pub response: MountResponse,
-    /// What it brought.
-    pub news: News,
-    /// How the objects came.
-    pub came: Came,
+    /// What it changed in the volume.
+    pub change: VolumeChange,
+    /// Where the objects came from.
+    pub sources: SourceCounts,
+    /// The share of the node's memory that a large answer takes, to be held until the answer has left.
+    pub memory: Option<Arc<Permit>>,
 }
 
 /// Mounts volumes.
@@ -59,30 +70,22 @@ pub struct Mounter {
     pub defaults: Defaults,
     /// What may be mounted, if the operator says.
     pub policy: Option<PolicyFile>,
-    /// Who asks.
-    pub identities: Identities,
-    /// Who is asked.
-    pub vaults: Arc<Vaults>,
-    /// What they gave.
-    pub cache: Arc<Cache<ObjectKey, Object, VaultError>>,
-    /// What becomes of certificates.
+    /// Fetches objects.
+    pub fetcher: Fetcher,
+    /// How certificates become files.
     pub render_options: render::Options,
-    /// Who writes the files.
+    /// What writes the files.
     pub file_writer: FileWriter,
     /// The largest response that the driver accepts.
     pub max_response_bytes: usize,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Places for work that keeps a core busy; shared with whoever else has such work.
-    pub costly: Arc<Semaphore>,
-    /// Places for mounts that hold much.
-    pub large: Arc<Semaphore>,
-    /// Who writes where just now.
+    /// Permits for work that keeps a core busy.
+    pub heavy_work: FairQueue,
+    /// The memory of mounts in progress.
+    pub memory: Memory,
+    /// The targets that are being written.
     pub targets: Targets,
     /// Warnings that have been logged.
-    pub told: Told,
-    /// What identities have fetched.
-    pub known: Known,
+    pub warnings: WarningDedup,
     /// What is mounted already.
     pub volumes: Volumes,
 }
@@ -98,90 +101,114 @@ impl Mounter {
         let plan = deadline.limit(self.plan(request)).await.unwrap_or(Err(MountError::Late))?;
         let (objects, milliseconds) = (plan.objects.len(), milliseconds_since(arrived));
         tracing::debug!(objects, milliseconds, "planned");
-        self.told.tell(&plan.pod, &plan.warnings);
-        let warnings = plan.warnings.clone();
-        self.mount_planned(plan, rotated, arrived, deadline).await.map_err(|error| error.warned(warnings))
+        self.warnings.log(&plan.pod, &plan.warnings);
+        let kind = self.kind(&plan, rotated, arrived);
+        let mounted = self.mount_planned(&plan, kind, deadline).await;
+        mounted.map_err(|error| error.with_warnings(plan.warnings))
     }
 
     async fn mount_planned(
         &self,
-        plan: MountPlan,
-        rotated: bool,
-        arrived: Instant,
+        plan: &MountPlan,
+        kind: MountKind,
         deadline: Deadline,
     ) -> Result<Mounted, MountError> {
-        let held = Held::new(Arc::clone(&self.large));
-        let fetching = async {
+        let tenant = Tenant::new(&plan.pod.namespace);
+        let largest = self.largest_volume();
+        let budget = MountBudget::new(&self.memory, Party::new(tenant.clone()), &plan.objects, largest);
+        let provenance = Provenance::default();
+        let (budget_of, provenance_of) = (&budget, &provenance);
+        let mount = Mount {
+            plan,
+            kind,
+            tenant,
+            deadline,
+            budget: budget_of,
+            provenance: provenance_of,
+            troubles: Mutex::default(),
+            largest,
+        };
+        let contents = async {
             if let Some(policy) = &self.policy {
-                policy.check(&plan).await?;
+                policy.check(plan).await?;
             }
-            let occasion = self.occasion(&plan, rotated, arrived);
-            let fetched = self.fetch(&plan, occasion, &held, deadline).await?;
-            held.warn();
-            let (options, begun) = (self.render_options, Instant::now());
-            let objects = plan.objects;
-            let rendered =
-                if fetched.iter().flatten().flat_map(|object| object.versions()).any(Fetched::is_costly) {
-                    // Key derivations would keep a worker, and many of them all cores, from other mounts.
-                    let place =
-                        Arc::clone(&self.costly).acquire_owned().await.map_err(|_| MountError::Defect)?;
-                    let span = tracing::Span::current();
-                    let rendering = tokio::task::spawn_blocking(move || {
-                        let _place = place;
-                        span.in_scope(|| render_all(&objects, &fetched, options, deadline))
-                    });
-                    rendering.await.unwrap_or(Err(MountError::Defect))
-                } else {
-                    render_all(&objects, &fetched, options, deadline)
-                };
-            let Contents { files, versions, warnings } = rendered?;
-            tracing::debug!(files = files.len(), milliseconds = milliseconds_since(begun), "rendered");
-            self.told.tell(&plan.pod, &warnings);
-            Ok((plan.target, plan.pod, deliver::distinct(files)?, versions))
+            let fetched = self.fetcher.fetch(&mount).await?;
+            provenance.warn();
+            let contents = self.render(&mount, fetched).await?;
+            self.warnings.log(&plan.pod, &contents.warnings);
+            Ok((deliver::distinct(contents.files)?, contents.versions))
         };
-        let mounted = deadline.limit(fetching).await.unwrap_or(Err(MountError::Late))?;
-        let (target, pod, files, versions) = mounted;
+        let (files, versions) = deadline.limit(contents).await.unwrap_or(Err(MountError::Late))?;
         let mark = volumes::mark(&files, &versions);
-        let response = match self.file_writer {
-            FileWriter::Driver => deliver::respond(files, versions, self.max_response_bytes)?,
-            FileWriter::Provider => {
-                self.write(&target, files, deadline).await?;
-                MountResponse { object_version: versions, error: None, files: Vec::new() }
-            }
-        };
-        let news = self.volumes.remember(&pod.uid, &target, mark, rotated);
-        Ok(Mounted { response, news, came: held.came() })
+        let response = self.deliver(&plan.target, files, versions, deadline).await?;
+        let change = self.volumes.remember(&plan.pod.uid, &plan.target, mark, !kind.is_first);
+        Ok(Mounted { response, change, sources: provenance.sources(), memory: budget.into_permit() })
     }
 
     /// A first mount is answered with what was asked for when it came, or later; a volume that is mounted
     /// already may be refreshed with something older. Drivers before v1.6 say themselves that it is.
-    fn occasion(&self, plan: &MountPlan, rotated: bool, arrived: Instant) -> Occasion {
+    fn kind(&self, plan: &MountPlan, rotated: bool, arrived: Instant) -> MountKind {
         let mounted = rotated || self.volumes.holds(&plan.pod.uid, &plan.target);
         let freshness = if mounted && !plan.rotation_max_age.is_zero() {
             Freshness::Within(plan.rotation_max_age)
         } else {
             Freshness::Since(arrived)
         };
-        Occasion { first: !mounted, freshness }
+        MountKind { is_first: !mounted, freshness }
+    }
+
+    /// Makes files of what was fetched. Key derivations run elsewhere, in turn by tenant: they would keep a worker, and
+    /// many of them all cores, from other mounts.
+    async fn render(&self, mount: &Mount<'_>, fetched: FetchedObjects) -> Result<Contents, MountError> {
+        let FetchedObjects { objects, left_out } = fetched;
+        self.warnings.log(&mount.plan.pod, contents::left_out(&left_out).as_slice());
+        let (options, begun, deadline) = (self.render_options, Instant::now(), mount.deadline);
+        let rendered =
+            if objects.iter().flatten().flat_map(|object| object.versions()).any(Fetched::is_costly) {
+                let permit = self.heavy_work.acquire(mount.budget.party(), 1).await;
+                let (plans, span) = (mount.plan.objects.clone(), tracing::Span::current());
+                let rendering = tokio::task::spawn_blocking(move || {
+                    let _permit = permit;
+                    span.in_scope(|| render_all(&plans, &objects, options, deadline))
+                });
+                rendering.await.unwrap_or(Err(MountError::Defect))
+            } else {
+                render_all(&mount.plan.objects, &objects, options, deadline)
+            };
+        let contents = rendered?;
+        let (files, milliseconds) = (contents.files.len(), milliseconds_since(begun));
+        tracing::debug!(files, milliseconds, "rendered");
+        Ok(contents)
+    }
+
+    async fn deliver(
+        &self,
+        target: &Path,
+        files: Vec<File>,
+        versions: Vec<ObjectVersion>,
+        deadline: Deadline,
+    ) -> Result<MountResponse, DeliverError> {
+        match self.file_writer {
+            FileWriter::Driver => deliver::respond(files, versions, self.max_response_bytes),
+            FileWriter::Provider => {
+                self.write(target, files, deadline).await?;
+                Ok(MountResponse { object_version: versions, error: None, files: Vec::new() })
+            }
+        }
+    }
+
+    /// The most bytes of objects that a mount may fetch; what is encoded may be twice as large as what is delivered.
+    fn largest_volume(&self) -> usize {
+        match self.file_writer {
+            FileWriter::Driver => self.max_response_bytes.saturating_mul(2),
+            FileWriter::Provider => LARGEST_VOLUME,
+        }
     }
 
     /// Waits until nobody writes into `target`: after a mount was given up, its last descriptor there
     /// is closed when this returns.
     pub async fn settle(&self, target: &Path) {
         drop(self.targets.lock(target).await);
-    }
-
-    /// Refuses to hold more than can be delivered; what is encoded may be twice as large.
-    fn check_size(&self, size: usize) -> Result<(), DeliverError> {
-        match self.file_writer {
-            FileWriter::Driver if size / 2 > self.max_response_bytes => {
-                Err(DeliverError::TooLarge { size, limit: self.max_response_bytes })
-            }
-            FileWriter::Provider if size > LARGEST_VOLUME => {
-                Err(DeliverError::TooMuch { limit: LARGEST_VOLUME })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Reads a request as [`Self::mount`] does, and asks nobody.
@@ -243,61 +270,6 @@ impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// What a volume is to hold.
-#[derive(Default)]
-struct Contents {
-    files: Vec<File>,
-    versions: Vec<ObjectVersion>,
-    warnings: Vec<String>,
-}
-
-/// Renders every object, or names all that cannot be.
-fn render_all(
-    objects: &[ObjectPlan],
-    fetched: &[Option<Arc<Object>>],
-    options: render::Options,
-    deadline: Deadline,
-) -> Result<Contents, MountError> {
-    let mut contents = Contents::default();
-    let mut errors = Vec::new();
-    for (object, fetched) in objects.iter().zip(fetched) {
-        let Some(fetched) = fetched else { continue };
-        if deadline.left().is_zero() {
-            return Err(MountError::Late);
-        }
-        contents.versions.extend(
-            fetched
-                .versions()
-                .iter()
-                .enumerate()
-                .map(|(index, fetched)| object_version(object, index, fetched)),
-        );
-        match render::render(object, fetched, options, &|| !deadline.left().is_zero()) {
-            Ok(rendered) => {
-                contents.files.extend(rendered.files);
-                contents.warnings.extend(rendered.warnings);
-            }
-            Err(error) => errors.push(ObjectError::Render(error)),
-        }
-    }
-    if contents.versions.is_empty() && errors.is_empty() {
-        // All objects are optional, and none is there. The driver takes an empty list for a provider's error.
-        contents.versions.push(ObjectVersion { id: NOTHING.to_owned(), version: String::new() });
-    }
-    if errors.is_empty() { Ok(contents) } else { Err(MountError::Objects(errors)) }
-}
-
-/// The id that stands for a volume without an object.
-const NOTHING: &str = "nothing";
-
-fn object_version(object: &ObjectPlan, index: usize, fetched: &Fetched) -> ObjectVersion {
-    let id = match object.history {
-        Some(_) => format!("{}/{}/{index}", object.kind, object.name),
-        None => format!("{}/{}", object.kind, object.name),
-    };
-    ObjectVersion { id, version: fetched.version.clone() }
 }
 
 /// A private cloud's file is small; what is not, is another file.

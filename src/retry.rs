@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::breaker::Evidence;
+
 /// When an answer must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
@@ -36,38 +38,52 @@ pub trait Transient {
     fn is_transient(&self) -> bool;
     /// How long the server asked to be left alone.
     fn retry_after(&self) -> Option<Duration>;
-    /// Whether the server has too many requests.
+    /// Whether the server throttles.
     fn is_throttled(&self) -> bool;
-    /// Whether there was no answer, or none that makes sense.
-    fn is_outage(&self) -> bool;
+    /// What the error says about the service itself.
+    fn evidence(&self) -> Evidence;
 }
 
 const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
-/// Runs `attempt` until it succeeds, fails for good, or has no time left to be tried again. An attempt
-/// that does not end in time leaves the reason of the one before, or `late` if it was the first.
-pub async fn retrying<T, E: Transient, F: Future<Output = Result<T, E>>>(
-    deadline: Deadline,
-    late: impl FnOnce() -> E,
-    attempt: impl Fn() -> F,
-) -> Result<T, E> {
-    let mut failures = 0;
-    let mut last = None;
-    loop {
-        let error = match deadline.limit(attempt()).await {
-            Some(Ok(done)) => return Ok(done),
-            Some(Err(error)) => error,
-            None => return Err(last.unwrap_or_else(late)),
-        };
-        failures += 1;
-        let wait = error.retry_after().map_or_else(|| backoff(failures), spread);
-        if failures == ATTEMPTS || !error.is_transient() || wait >= deadline.left() {
+/// The failed attempts of one request.
+#[derive(Debug)]
+pub(crate) struct Retries<E> {
+    failures: u32,
+    last: Option<E>,
+}
+
+impl<E> Default for Retries<E> {
+    fn default() -> Self {
+        Self { failures: 0, last: None }
+    }
+}
+
+impl<E: Transient> Retries<E> {
+    /// Notes that an attempt failed with `error`, and waits until the next one may begin.
+    ///
+    /// # Errors
+    /// The error, if it will not pass, if it was one too many, or if the wait is longer than `left`. The error of the
+    /// attempt before, if there was no time left for this one.
+    pub(crate) async fn again(&mut self, error: E, left: Duration) -> Result<(), E> {
+        self.failures += 1;
+        let wait = error.retry_after().map_or_else(|| backoff(self.failures), spread);
+        if left.is_zero() {
+            return Err(self.last.take().unwrap_or(error));
+        }
+        if self.failures == ATTEMPTS || !error.is_transient() || wait >= left {
             return Err(error);
         }
         sleep(wait).await;
-        last = Some(error);
+        self.last = Some(error);
+        Ok(())
+    }
+
+    /// Why the last attempt failed.
+    pub(crate) fn last_error(&mut self) -> Option<E> {
+        self.last.take()
     }
 }
 
@@ -84,11 +100,9 @@ fn backoff(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
-    #[derive(Debug, PartialEq)]
+    #[derive(Clone, Debug, PartialEq)]
     struct Failure {
         transient: bool,
         after: Option<Duration>,
@@ -104,77 +118,49 @@ mod tests {
         fn is_throttled(&self) -> bool {
             self.after.is_some()
         }
-        fn is_outage(&self) -> bool {
-            self.transient && self.after.is_none()
+        fn evidence(&self) -> Evidence {
+            Evidence::Nothing
         }
     }
 
-    fn late() -> Failure {
-        Failure { transient: false, after: Some(Duration::MAX) }
-    }
-
-    async fn failing(budget: u64, failure: impl Fn() -> Failure) -> (u32, Duration) {
-        let tries = Cell::new(0);
-        let start = Instant::now();
-        let result: Result<(), _> = retrying(Deadline::after(Duration::from_secs(budget)), late, || async {
-            tries.set(tries.get() + 1);
-            Err(failure())
-        })
-        .await;
-        assert!(result.is_err());
-        (tries.get(), start.elapsed())
+    /// How often a request is made that always fails so, and how long that takes.
+    async fn failing(budget: u64, failure: &Failure) -> (u32, Duration) {
+        let (start, deadline) = (Instant::now(), Deadline::after(Duration::from_secs(budget)));
+        let (mut tries, mut retries) = (1, Retries::default());
+        while retries.again(failure.clone(), deadline.left()).await.is_ok() {
+            tries += 1;
+        }
+        (tries, start.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_will_not_pass_is_tried_once() {
-        assert_eq!(failing(60, || Failure { transient: false, after: None }).await.0, 1);
+    async fn an_error_that_will_not_pass_is_not_tried_again() {
+        assert_eq!(failing(60, &Failure { transient: false, after: None }).await.0, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_and_waits_are_bounded() {
-        let (tries, elapsed) = failing(600, || Failure { transient: true, after: None }).await;
+        let (tries, elapsed) = failing(600, &Failure { transient: true, after: None }).await;
         assert_eq!(tries, ATTEMPTS);
         assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_beyond_the_deadline_is_not_begun() {
-        let long = || Failure { transient: true, after: Some(Duration::from_secs(30)) };
-        assert_eq!(failing(20, long).await, (1, Duration::ZERO));
-        let (tries, elapsed) = failing(40, long).await;
+        let long = Failure { transient: true, after: Some(Duration::from_secs(30)) };
+        assert_eq!(failing(20, &long).await, (1, Duration::ZERO));
+        let (tries, elapsed) = failing(40, &long).await;
         assert_eq!(tries, 2);
         assert!((30..=31).contains(&elapsed.as_secs()), "{elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn success_ends_it() {
-        let tries = Cell::new(0);
-        let result = retrying(Deadline::after(Duration::from_secs(60)), late, || async {
-            tries.set(tries.get() + 1);
-            if tries.get() < 3 { Err(Failure { transient: true, after: None }) } else { Ok(tries.get()) }
-        })
-        .await;
-        assert_eq!(result, Ok(3));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_attempt_that_hangs_leaves_the_reason_before_it() {
-        let hanging = async |tries: &Cell<u32>, first: u32| {
-            tries.set(tries.get() + 1);
-            if tries.get() <= first {
-                return Err::<(), _>(Failure { transient: true, after: None });
-            }
-            std::future::pending().await
-        };
-        let tries = Cell::new(0);
-        let deadline = Deadline::after(Duration::from_secs(10));
-        let result = retrying(deadline, late, || hanging(&tries, 1)).await;
-        assert_eq!(
-            (result, deadline.left()),
-            (Err(Failure { transient: true, after: None }), Duration::ZERO)
-        );
-        tries.set(0);
-        let result = retrying(Deadline::after(Duration::from_secs(10)), late, || hanging(&tries, 0)).await;
-        assert_eq!(result, Err(late()));
+    async fn an_attempt_without_time_leaves_the_reason_of_the_one_before() {
+        let (first, late) =
+            (Failure { transient: true, after: None }, Failure { transient: false, after: None });
+        let mut retries = Retries::default();
+        retries.again(first.clone(), Duration::from_secs(10)).await.unwrap();
+        assert_eq!(retries.again(late.clone(), Duration::ZERO).await, Err(first));
+        assert_eq!(Retries::default().again(late.clone(), Duration::ZERO).await, Err(late));
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::cache::Cache;
@@ -13,10 +12,11 @@ use crate::cli::pipeline::PipelineArgs;
 use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
+use crate::fair::FairQueue;
 use crate::identity::{
-    ClusterApi, EXCHANGES, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
+    ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
 };
-use crate::mount::{Known, LARGE_MOUNTS, Mounter, ObjectKey, Told, Volumes};
+use crate::mount::{self, FetchHistory, Fetcher, Memory, Mounter, ObjectKey, Volumes, WarningDedup};
 use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
 use crate::policy::PolicyFile;
 use crate::render;
@@ -179,16 +179,14 @@ impl Pipeline {
         let accounts = ServiceAccounts::new(self.cluster, self.default_tenant);
         let token_proxy = Arc::new(self.token_proxy);
         // One core of two is always left for mounts that copy.
-        let costly = Arc::new(Semaphore::new(1));
+        let heavy_work = FairQueue::new(1, 0);
         let exchange = Exchange {
             entra: transport::azure(&client),
             node: transport::azure(&node),
             imds: self.imds,
             token_proxy,
-            places: Arc::new(Semaphore::new(EXCHANGES)),
-            costly: Arc::clone(&costly),
+            heavy_work: heavy_work.clone(),
             clock: clock.clone(),
-            metrics: Arc::clone(metrics),
         };
         let Defaults { rotation_max_age_limit, stale_if_error, .. } = self.defaults;
         let cache = Arc::new(Cache::new(self.cache_max_bytes, rotation_max_age_limit.max(stale_if_error)));
@@ -198,31 +196,31 @@ impl Pipeline {
             accounts,
             Arc::new(exchange),
             clock,
+            Arc::clone(metrics),
             move |refused| kept.evict(|key: &ObjectKey| key.identity.as_ref() == refused),
         );
-        let mounter = Mounter {
+        let vaults = Vaults::new(transport::azure(&client), self.application_id, Arc::clone(metrics));
+        let fetcher = Fetcher {
+            identities,
+            vaults: Arc::new(vaults),
+            cache,
+            history: FetchHistory::default(),
+            metrics: Arc::clone(metrics),
+        };
+        mount::watch(&fetcher, metrics);
+        Ok(Mounter {
             defaults: self.defaults,
             policy,
-            identities,
-            vaults: Arc::new(Vaults::new(
-                transport::azure(&client),
-                self.application_id,
-                Arc::clone(metrics),
-            )),
-            cache,
+            fetcher,
             render_options: self.render_options,
             file_writer: self.file_writer,
             max_response_bytes: self.max_response_bytes,
-            metrics: Arc::clone(metrics),
-            costly,
-            large: Arc::new(Semaphore::new(LARGE_MOUNTS)),
+            heavy_work,
+            memory: Memory::default(),
             targets: Targets::default(),
-            told: Told::default(),
-            known: Known::default(),
+            warnings: WarningDedup::default(),
             volumes: Volumes::default(),
-        };
-        mounter.watched_by(metrics);
-        Ok(mounter)
+        })
     }
 }
 

@@ -9,7 +9,7 @@ mod watched;
 use tokio::time::Instant;
 
 pub use metrics::Metrics;
-pub use served::{Came, Served};
+pub use served::{Served, SourceCounts};
 pub use watched::{Kind, Labels};
 
 /// Whole milliseconds since `begun`, for log lines.

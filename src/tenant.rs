@@ -9,16 +9,16 @@ use std::sync::Arc;
 ///
 /// Requests without a namespace share one tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Tenant(Arc<str>);
+pub struct Tenant(Arc<str>);
 
 impl Tenant {
     /// The tenant with this namespace.
-    pub(crate) fn new(namespace: &str) -> Self {
+    pub fn new(namespace: &str) -> Self {
         Self(Arc::from(namespace))
     }
 
     /// Its namespace.
-    pub(crate) fn namespace(&self) -> &str {
+    pub fn namespace(&self) -> &str {
         &self.0
     }
 }

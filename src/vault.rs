@@ -10,7 +10,6 @@ mod keys;
 mod secrets;
 #[cfg(test)]
 mod tests;
-pub mod traffic;
 mod versions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,37 +21,53 @@ use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lru::LruCache;
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use error::{Denial, Failure, VaultError};
 pub use fetched::{Content, Fetched, KeyMaterial, Object};
 
 use crate::bounded::bounded;
+use crate::breaker::Evidence;
 use crate::cache::Weigh;
+use crate::fair::Party;
+use crate::flight::Flights;
+use crate::lanes::{Caller, Health, Lanes, Late, Limit, Limits};
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
 use crate::telemetry::{Metrics, milliseconds_since};
+use crate::tenant::Tenant;
+use crate::trust::Trust;
 use bearer::{Bearer, NoCredential};
-pub use traffic::Health;
-use traffic::{Late, Traffic};
 
+/// Requests under way, and so connections. Mounts of one vault take turns; four vaults must be slow at once before a
+/// fifth one waits.
+const REQUESTS: Limits = Limits {
+    service: Limit { open: 32, reserve: 8 },
+    all: Limit { open: 128, reserve: 32 },
+    silent: Limit { open: 24, reserve: 8 },
+};
 /// More vaults than pods of one node name; a forgotten one is challenged again.
 const VAULTS: usize = 256;
 /// The most bytes of one object, all versions of its history together. A hundred of Key Vault's largest
 /// secrets have 2.5 million; the driver takes no more than this in one response.
 const LARGEST_OBJECT: usize = 4 << 20;
 
-/// On whose behalf a vault is asked.
+/// On whose behalf a vault is asked, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub(crate) struct Asking<'a> {
     /// The access token; none to learn which one the vault wants.
-    pub token: Option<&'a SecretText>,
-    /// Whether the identity is proven: only then does what the vault says to it concern others.
-    pub proven: bool,
+    pub(crate) token: Option<&'a SecretText>,
+    /// How far the request is trusted.
+    pub(crate) trust: Trust,
+    /// The tenants that wait for the answer.
+    pub(crate) party: &'a Party,
+    /// How long all attempts may take together. The time in queues does not count.
+    pub(crate) patience: Duration,
     /// When the answer must be there.
-    pub deadline: Deadline,
+    pub(crate) deadline: Deadline,
+    /// Whether a failed attempt may be followed by another.
+    pub(crate) retries: bool,
 }
 
 /// Versions of one object that are fetched at the same time.
@@ -64,76 +79,90 @@ pub struct Vaults {
     transport: Transport,
     application_id: Option<String>,
     metrics: Arc<Metrics>,
-    traffic: Traffic,
-    /// Why vaults could not be reached when they were asked last.
-    outages: Mutex<LruCache<String, Failure>>,
-    /// The resources that vaults asked tokens for, where the cloud does not say them.
-    resources: Mutex<LruCache<String, Arc<OnceCell<String>>>>,
+    lanes: Lanes<String>,
+    /// What trusted requests have learnt of vaults, by authority.
+    learnt: Mutex<LruCache<String, Learnt>>,
+    challenges: Flights<String, Result<String, VaultError>>,
+}
+
+/// What is known of one vault.
+#[derive(Clone, Debug, Default)]
+struct Learnt {
+    /// The resource that it asks tokens for, where the cloud does not say it.
+    resource: Option<String>,
+    /// Why it was unavailable the last time.
+    outage: Option<Failure>,
 }
 
 impl Vaults {
     /// Vaults over `transport`. `application_id` goes before the SDK's user agent.
     pub fn new(transport: Transport, application_id: Option<String>, metrics: Arc<Metrics>) -> Self {
-        let resources = Mutex::new(bounded(VAULTS));
         Self {
             transport,
             application_id,
             metrics,
-            traffic: Traffic::default(),
-            outages: Mutex::new(bounded(VAULTS)),
-            resources,
+            lanes: Lanes::new(REQUESTS),
+            learnt: Mutex::new(bounded(VAULTS)),
+            challenges: Flights::default(),
         }
     }
 
-    /// The resource to ask an access token for, so that `object`'s vault takes it. Known clouds say
-    /// it; another vault is challenged for it, once in the life of this process. Only for a `proven`
-    /// request is that remembered, or waited for together with others.
+    /// The resource to ask an access token for, so that `object`'s vault takes it. Known clouds say it; another vault
+    /// is challenged for it, once while it is remembered. Only what a trusted request learns is remembered.
     ///
     /// # Errors
     /// What the vault answers instead of a challenge, or a challenge that no token may follow.
-    pub async fn resource(
-        &self,
+    pub(crate) async fn resource(
+        self: &Arc<Self>,
         object: &ObjectPlan,
         endpoints: &Endpoints,
-        proven: bool,
-        deadline: Deadline,
+        trust: Trust,
+        (tenant, deadline): (&Tenant, Deadline),
     ) -> Result<String, VaultError> {
         if let Some(resource) =
             endpoints.vault_resource.as_deref().filter(|known| object.vault.belongs_to(known))
         {
             return Ok(resource.to_owned());
         }
-        let key = object.vault.authority();
-        let known = lock(&self.resources).get(key).and_then(|cell| cell.get().cloned());
+        let authority = object.vault.authority();
+        let known = lock(&self.learnt).get(authority).and_then(|learnt| learnt.resource.clone());
         if let Some(resource) = known.filter(|known| object.vault.belongs_to(known)) {
             return Ok(resource);
         }
-        if !proven {
-            return self.challenge(object, proven, deadline).await;
+        if !trust.may_join() {
+            let party = Party::new(tenant.clone());
+            return self.challenge(object, trust, &party, deadline).await;
         }
-        let cell = Arc::clone(lock(&self.resources).get_or_insert(key.to_owned(), Arc::default));
-        let resource = cell.get_or_try_init(|| self.challenge(object, proven, deadline));
-        match deadline.limit(resource).await {
-            Some(resource) => resource.cloned(),
+        let (flight, _) = self.challenges.join_or_start(authority.to_owned(), tenant, |party| {
+            let (vaults, object) = (Arc::clone(self), object.clone());
+            async move {
+                let resource = vaults.challenge(&object, trust, &party, deadline).await?;
+                vaults.learn(&object.vault, &resource);
+                Ok(resource)
+            }
+        });
+        match deadline.limit(flight).await {
+            Some(resource) => resource.map_err(|error| error.also_of(object)),
             None => Err(VaultError::of(object, Failure::TimedOut)),
         }
     }
 
-    /// Remembers what a vault asked of a request that has been proven since.
-    pub fn learn(&self, vault: &VaultUrl, resource: &str) {
-        let mut resources = lock(&self.resources);
-        let cell = resources.get_or_insert(vault.authority().to_owned(), Arc::default);
-        // Whoever was first has learned the same.
-        let _ = cell.set(resource.to_owned());
+    /// Remembers the resource that a vault asked a trusted request for, or one that has been proven since.
+    pub(crate) fn learn(&self, vault: &VaultUrl, resource: &str) {
+        let mut learnt = lock(&self.learnt);
+        learnt.get_or_insert_mut(vault.authority().to_owned(), Learnt::default).resource =
+            Some(resource.to_owned());
     }
 
     async fn challenge(
         &self,
         object: &ObjectPlan,
-        proven: bool,
+        trust: Trust,
+        party: &Party,
         deadline: Deadline,
     ) -> Result<String, VaultError> {
-        let failure = match self.fetch(object, Asking { token: None, proven, deadline }).await {
+        let asking = Asking { token: None, trust, party, patience: deadline.left(), deadline, retries: true };
+        let failure = match self.fetch(object, asking).await {
             Err(error) => match error.failure {
                 Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
                 Failure::Unauthorized { resource: None } => {
@@ -141,7 +170,7 @@ impl Vaults {
                 }
                 failure => failure,
             },
-            Ok(_) => Failure::Garbled("it gave a secret to someone without a token".to_owned()),
+            Ok(_) => Failure::Garbled("it gave a secret to a request without a token".to_owned()),
         };
         Err(VaultError::of(object, failure))
     }
@@ -151,7 +180,7 @@ impl Vaults {
     ///
     /// # Errors
     /// [`VaultError`], the last one if there were several attempts.
-    pub async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
+    pub(crate) async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
         // Without a token it is a challenge that is asked for.
         let counted = asking.token.is_some();
         let fetched = self.fetch_all(object, asking).await;
@@ -225,47 +254,58 @@ impl Vaults {
         request: impl Fn() -> F,
     ) -> Result<T, VaultError> {
         let late = |late| {
-            VaultError::of(
-                object,
-                match late {
-                    Late::Unanswered => Failure::TimedOut,
-                    Late::Paused(left) => Failure::Throttled(Some(left)),
-                    Late::Open(wait) => self.tripped(&object.vault, wait),
-                },
-            )
+            let failure = match late {
+                Late::Unanswered => Failure::TimedOut,
+                Late::Queued => Failure::Queued,
+                Late::Paused(left) => Failure::Throttled(Some(left)),
+                Late::Open(wait) => self.open_for(&object.vault, wait),
+            };
+            VaultError::of(object, failure)
         };
-        let (authority, Asking { proven, deadline, .. }) = (object.vault.authority(), asking);
+        let authority = object.vault.authority().to_owned();
+        let Asking { token, trust, party, patience, deadline, retries } = asking;
+        let is_evidence = trust.is_evidence();
         // In a box: a request that waits for its turn, as thousands may, is not made yet.
         let request = || {
             Box::pin(async {
                 let begun = Instant::now();
                 let answer = self.observed(object, request()).await;
-                if let (Err(error), Some(_)) = (&answer, asking.token) {
+                if let (Err(error), Some(_)) = (&answer, token) {
                     tracing::debug!(%error, milliseconds = milliseconds_since(begun), "object not fetched");
                 }
-                if let Some(error) = answer.as_ref().err().filter(|error| proven && error.is_outage()) {
-                    lock(&self.outages).put(authority.to_owned(), error.failure.clone());
+                if let Err(error) = &answer
+                    && is_evidence
+                    && error.evidence() == Evidence::Unavailable
+                {
+                    let mut learnt = lock(&self.learnt);
+                    learnt.get_or_insert_mut(authority.clone(), Learnt::default).outage =
+                        Some(error.failure.clone());
                 }
                 answer
             })
         };
-        self.traffic.send(authority, proven, deadline, late, request).await
+        let caller = Caller { party, is_evidence, patience, deadline, retries };
+        self.lanes.send(&authority, caller, late, request).await
     }
 
-    /// The failure of a vault that is not asked for this long, since it has not answered lately.
-    pub fn tripped(&self, vault: &VaultUrl, wait: Duration) -> Failure {
-        let reason = lock(&self.outages).get(vault.authority()).cloned();
+    /// The failure of a vault that is not asked because its circuit breaker is open.
+    pub(crate) fn circuit_open(&self, vault: &VaultUrl) -> Failure {
+        self.open_for(vault, Duration::ZERO)
+    }
+
+    fn open_for(&self, vault: &VaultUrl, wait: Duration) -> Failure {
+        let reason = lock(&self.learnt).get(vault.authority()).and_then(|learnt| learnt.outage.clone());
         Failure::Tripped(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
     }
 
     /// How the vaults do that were asked last.
-    pub fn health(&self) -> Vec<Health> {
-        self.traffic.health()
+    pub(crate) fn health(&self) -> Vec<Health<String>> {
+        self.lanes.health()
     }
 
-    /// Whether `vault` has not answered lately, and is not asked just now.
-    pub fn is_down(&self, vault: &VaultUrl) -> bool {
-        self.traffic.is_down(vault.authority())
+    /// Whether the circuit breaker of `vault` lets `tenant` ask it nothing now.
+    pub(crate) fn is_down(&self, vault: &VaultUrl, tenant: &Tenant) -> bool {
+        self.lanes.is_open(&vault.authority().to_owned(), tenant)
     }
 
     /// Counts a request. One that is cut off was a request all the same.

@@ -8,6 +8,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::{Freshness, Weigh};
+use crate::tenant::Tenant;
 
 /// What an entry takes besides its value: key, places in list and map.
 const OVERHEAD: usize = 512;
@@ -38,7 +39,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         Self { kept: LruCache::unbounded(), bytes: 0, max_bytes, max_age, swept: Instant::now() }
     }
 
-    pub(super) fn fresh(&mut self, key: &K, freshness: Freshness) -> Option<Arc<V>> {
+    pub(super) fn fresh(&mut self, key: &K, freshness: Freshness, _: &Tenant) -> Option<Arc<V>> {
         self.sweep();
         let max_age = self.max_age;
         let entry = self.kept.get(key)?;
@@ -50,7 +51,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         (fresh && age < max_age).then(|| Arc::clone(&entry.value))
     }
 
-    pub(super) fn stale(&mut self, key: &K, longest: Duration) -> Option<(Arc<V>, Duration)> {
+    pub(super) fn stale(&mut self, key: &K, longest: Duration, _: &Tenant) -> Option<(Arc<V>, Duration)> {
         self.sweep();
         let longest = longest.min(self.max_age);
         let entry = self.kept.get(key)?;
@@ -59,7 +60,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
     }
 
     /// Keeps a value, unless a younger one is there, or it alone is more than there is room for.
-    pub(super) fn put(&mut self, key: K, value: Arc<V>, asked: Instant) {
+    pub(super) fn put(&mut self, key: K, value: Arc<V>, asked: Instant, _: &[Tenant]) {
         self.sweep();
         let bytes = value.weight() + OVERHEAD;
         if self.kept.peek(&key).is_some_and(|entry| entry.asked > asked) {

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::Instant;
 
-use super::cluster::ClusterApi;
+use super::cluster::{ClusterApi, FetchError};
 use super::error::IdentityError;
 use crate::bounded::bounded;
+use crate::flight::Flights;
 use crate::plan::{AnnotatedIdentity, ClientId, TenantId, Through, WorkloadIdentity};
+use crate::tenant::Tenant;
 
 /// The annotations of Azure Workload Identity.
 const CLIENT: &str = "azure.workload.identity/client-id";
@@ -27,14 +27,20 @@ const FAILURE_LIFE: Duration = Duration::from_secs(5);
 
 /// Namespace and name.
 type Account = (String, String);
-type Answer = Result<Arc<BTreeMap<String, String>>, String>;
-type Slot = Arc<AsyncMutex<Option<(Instant, Answer)>>>;
+type Annotations = Arc<BTreeMap<String, String>>;
+type Answer = Result<Annotations, FetchError>;
+
+fn remember(answer: &Answer) -> Duration {
+    if answer.is_ok() { LIFE } else { FAILURE_LIFE }
+}
 
 /// The cluster's service accounts, as far as they have been asked for.
 pub struct ServiceAccounts {
-    api: Option<ClusterApi>,
+    api: Option<Arc<ClusterApi>>,
     default_tenant: Option<TenantId>,
-    kept: Mutex<LruCache<Account, Slot>>,
+    requests: Flights<Account, Answer>,
+    /// The last annotations of each account, for when the API server is away.
+    last: Arc<Mutex<LruCache<Account, Annotations>>>,
 }
 
 impl fmt::Debug for ServiceAccounts {
@@ -47,7 +53,8 @@ impl ServiceAccounts {
     /// Accounts of the cluster behind `api`; none outside a cluster. `default_tenant` is for accounts
     /// and classes that name none.
     pub fn new(api: Option<ClusterApi>, default_tenant: Option<TenantId>) -> Self {
-        Self { api, default_tenant, kept: Mutex::new(bounded(ACCOUNTS)) }
+        let last = Arc::new(Mutex::new(bounded(ACCOUNTS)));
+        Self { api: api.map(Arc::new), default_tenant, requests: Flights::remembering(remember), last }
     }
 
     /// Whether there is a cluster to ask.
@@ -77,18 +84,18 @@ impl ServiceAccounts {
         };
         let annotations = match self.annotations(api, namespace, account).await {
             Ok(annotations) => annotations,
-            Err(reason) if !is_decided(&reason) => {
-                let authority = "the API server".to_owned();
-                return Err(if has_answered(&reason) {
-                    IdentityError::Failing { authority, reason, retry_after: None }
+            Err(error) if !error.is_decision() => {
+                let (authority, reason) = ("the API server".to_owned(), error.to_string());
+                return Err(if error.is_answer() {
+                    IdentityError::Failing { authority, reason, retry_after: None, is_unavailable: false }
                 } else {
                     IdentityError::Unreachable { authority, reason }
                 });
             }
-            Err(reason) => {
+            Err(error) => {
                 let mend = "grant the provider's ServiceAccount `get` on serviceaccounts (a ClusterRole and its binding), or set clientID and tenantID";
                 return wrong(
-                    format!("no clientID is given, and its annotations cannot be read: {reason}"),
+                    format!("no clientID is given, and its annotations cannot be read: {error}"),
                     mend,
                 );
             }
@@ -111,42 +118,33 @@ impl ServiceAccounts {
         Ok(WorkloadIdentity { through: Through::Entra, tenant, client, token: token.clone() })
     }
 
-    /// One request for all who ask for the same account at once, and for some time after.
-    async fn annotations(&self, api: &ClusterApi, namespace: &str, account: &str) -> Answer {
+    /// One request for all that ask for the same account at once, and for some time after.
+    async fn annotations(&self, api: &Arc<ClusterApi>, namespace: &str, account: &str) -> Answer {
         if ![namespace, account].iter().all(|name| is_dns_name(name)) {
-            return Err("these are no names of Kubernetes".to_owned());
+            return Err(FetchError::Other("these are no names of Kubernetes".to_owned()));
         }
-        let slot = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(kept.get_or_insert((namespace.to_owned(), account.to_owned()), Slot::default))
-        };
-        let mut slot = slot.lock().await;
-        if let Some((since, answer)) = slot.as_ref() {
-            let life = if answer.is_ok() { LIFE } else { FAILURE_LIFE };
-            if since.elapsed() < life {
-                return answer.clone();
+        let key = (namespace.to_owned(), account.to_owned());
+        let (flight, _) = self.requests.join_or_start(key.clone(), &Tenant::new(namespace), |_| {
+            let (api, last) = (Arc::clone(api), Arc::clone(&self.last));
+            async move {
+                let answer = api.annotations(&key.0, &key.1).await.map(Arc::new);
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                match answer {
+                    Ok(annotations) => {
+                        last.put(key, Arc::clone(&annotations));
+                        Ok(annotations)
+                    }
+                    Err(error) if error.is_decision() => {
+                        last.pop(&key);
+                        Err(error)
+                    }
+                    // The API server is away: what it said is still the best there is.
+                    Err(error) => last.get(&key).map(Arc::clone).ok_or(error),
+                }
             }
-        }
-        let mut answer = api.annotations(namespace, account).await.map(Arc::new);
-        if let (Err(reason), Some((_, Ok(kept)))) = (&answer, slot.as_ref())
-            && !is_decided(reason)
-        {
-            // The API server is away: what it said is still the best there is.
-            answer = Ok(Arc::clone(kept));
-        }
-        *slot = Some((Instant::now(), answer.clone()));
-        answer
+        });
+        flight.await
     }
-}
-
-/// Whether there was an answer at all.
-fn has_answered(reason: &str) -> bool {
-    reason.starts_with("HTTP status")
-}
-
-/// Whether the API server itself said no, and did not merely fail.
-fn is_decided(reason: &str) -> bool {
-    ["HTTP status 401", "HTTP status 403", "HTTP status 404"].iter().any(|status| reason.starts_with(status))
 }
 
 /// A name as Kubernetes has them (RFC 1123), which is a path element too.

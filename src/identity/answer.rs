@@ -17,6 +17,9 @@ use crate::transport;
 /// How long to leave Entra alone that has too much to do for one client, and does not say for how long.
 const THROTTLED: Duration = Duration::from_secs(1);
 
+/// The metadata service's code for an identity that the node does not have (the same page, "Error handling").
+const NO_SUCH_IDENTITY: &str = "invalid_request";
+
 /// Who is asked for a token.
 #[derive(Clone, Debug)]
 pub(super) struct Grantor {
@@ -76,7 +79,7 @@ impl Grantor {
         let decides = match identity {
             // Its 404 and 410 mean that it is being updated (How to use managed identities on an
             // Azure VM to acquire an access token, "Error handling").
-            Identity::Managed(_) => status == StatusCode::BadRequest && description.contains("dentit"),
+            Identity::Managed(_) => status == StatusCode::BadRequest && code == NO_SUCH_IDENTITY,
             Identity::Workload(_) | Identity::ServicePrincipal(_) => {
                 status.is_client_error()
                     && !matches!(status, StatusCode::TooManyRequests | StatusCode::RequestTimeout)
@@ -99,6 +102,7 @@ impl Grantor {
             authority: self.to_string(),
             reason,
             retry_after: retry_after.or(throttled.then_some(THROTTLED)),
+            is_unavailable: status == StatusCode::ServiceUnavailable,
         }
     }
 
@@ -113,7 +117,9 @@ impl Grantor {
         let may_be_silent = status.is_server_error() || matches!(identity, Identity::Managed(_));
         if is_empty && may_be_silent {
             let reason = format!("HTTP status {status} without a word");
-            return IdentityError::Failing { authority: self.to_string(), reason, retry_after: None };
+            let is_unavailable = status == StatusCode::ServiceUnavailable;
+            let authority = self.to_string();
+            return IdentityError::Failing { authority, reason, retry_after: None, is_unavailable };
         }
         self.intercepted(transport::described(status, response))
     }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::keys::fetch;
 use crate::secret::{SecretBytes, SecretText};
 use crate::transport;
 
@@ -16,6 +15,65 @@ pub struct ClusterApi {
     pub server: String,
     /// The directory with the provider's own `token` and `ca.crt`.
     pub credentials: PathBuf,
+}
+
+/// Why the API server, or a server of keys, gave no document.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    /// It answered with an error.
+    #[error("HTTP status {status} from {url}")]
+    Status {
+        /// The status.
+        status: reqwest::StatusCode,
+        /// The document's address.
+        url: String,
+    },
+    /// It could not be asked, or its answer cannot be read.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl FetchError {
+    /// Whether the server said no, and did not merely fail.
+    pub(super) fn is_decision(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403 | 404))
+    }
+
+    /// Whether there was an answer at all.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::Status { .. })
+    }
+}
+
+impl From<String> for FetchError {
+    fn from(reason: String) -> Self {
+        Self::Other(reason)
+    }
+}
+
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Other(transport::root_cause(&error))
+    }
+}
+
+const LARGEST_DOCUMENT: usize = 1 << 20;
+
+/// Gets a small document.
+pub(super) async fn fetch(request: reqwest::RequestBuilder) -> Result<Vec<u8>, FetchError> {
+    let mut response = request.send().await?;
+    let url = response.url().to_string();
+    if !response.status().is_success() {
+        return Err(FetchError::Status { status: response.status(), url });
+    }
+    let mut document = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        document.extend_from_slice(&chunk);
+        if document.len() > LARGEST_DOCUMENT {
+            return Err(FetchError::Other(format!("{url} is larger than {LARGEST_DOCUMENT} bytes")));
+        }
+    }
+    Ok(document)
 }
 
 #[derive(Deserialize)]
@@ -37,7 +95,7 @@ struct Metadata {
 impl ClusterApi {
     /// The issuer, and its keys as a JSON Web Key Set. Every service account may read both, by the
     /// default cluster role `system:service-account-issuer-discovery`.
-    pub(super) async fn keys(&self) -> Result<(String, Vec<u8>), String> {
+    pub(super) async fn keys(&self) -> Result<(String, Vec<u8>), FetchError> {
         let caller = self.caller().await?;
         let discovery = fetch(caller.request("/.well-known/openid-configuration")).await?;
         let discovery: Discovery = serde_json::from_slice(&discovery)
@@ -52,7 +110,7 @@ impl ClusterApi {
         &self,
         namespace: &str,
         name: &str,
-    ) -> Result<BTreeMap<String, String>, String> {
+    ) -> Result<BTreeMap<String, String>, FetchError> {
         let caller = self.caller().await?;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
         let account = fetch(caller.request(&path)).await?;

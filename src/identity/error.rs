@@ -5,6 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::refusal::Refusal;
+use crate::breaker::Evidence;
 use crate::code::Code;
 use crate::retry::Transient;
 
@@ -20,8 +21,15 @@ pub enum IdentityError {
     )]
     Certificate(&'static str),
     /// There was no time to open the service principal's certificate.
-    #[error("there was no time to open secrets.clientcertificate; the mount is tried again")]
+    #[error(
+        "the mount's deadline passed before secrets.clientcertificate was opened; kubelet will retry the mount"
+    )]
     Busy,
+    /// The turn of the token request did not come.
+    #[error(
+        "the mount's deadline passed while its token request waited for its turn among the node's requests; kubelet will retry the mount"
+    )]
+    Queued,
     /// The pod's service account does not say which application it stands for.
     #[error("service account {account}: {problem}; {mend}")]
     ServiceAccount {
@@ -56,6 +64,8 @@ pub enum IdentityError {
         reason: String,
         /// How long it asked to be left alone, if it did.
         retry_after: Option<Duration>,
+        /// Whether it says that it is unavailable (503), which concerns all of its clients.
+        is_unavailable: bool,
     },
     /// The answer has not the form of the service's own.
     #[error(
@@ -94,6 +104,7 @@ impl IdentityError {
             Self::Refused(_) => "refused",
             Self::Certificate(_) => "certificate",
             Self::Busy => "busy",
+            Self::Queued => "queued",
             Self::ServiceAccount { .. } => "service_account",
             Self::Unproven(_) => "unproven",
             Self::Failing { retry_after: Some(_), .. } => "throttled",
@@ -103,14 +114,32 @@ impl IdentityError {
         }
     }
 
+    /// Whether no token can be had now, so that a mount may be served without one.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Busy | Self::Queued)
+    }
+
+    /// Whether Entra said no, perhaps to the token of one pod only.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// Whether it is about the mount that sent the request, which others must not be answered with: its deadline, or
+    /// its place in a queue.
+    pub(super) fn is_of_its_mount(&self) -> bool {
+        matches!(self, Self::Busy | Self::Queued | Self::Unreachable { .. })
+    }
+
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(_) | Self::Unproven(_) => Code::Unauthenticated,
             Self::Certificate(_) | Self::ServiceAccount { .. } => Code::InvalidArgument,
-            Self::Busy | Self::Unreachable { .. } | Self::Failing { .. } | Self::Intercepted { .. } => {
-                Code::Internal
-            }
+            Self::Busy
+            | Self::Queued
+            | Self::Unreachable { .. }
+            | Self::Failing { .. }
+            | Self::Intercepted { .. } => Code::Internal,
         }
     }
 }
@@ -131,7 +160,17 @@ impl Transient for IdentityError {
         self.retry_after().is_some()
     }
 
-    fn is_outage(&self) -> bool {
-        self.is_transient() && !self.is_throttled()
+    fn evidence(&self) -> Evidence {
+        match self {
+            Self::Unreachable { .. } | Self::Failing { is_unavailable: true, .. } => Evidence::Unavailable,
+            Self::Refused(_) | Self::Failing { retry_after: Some(_), .. } => Evidence::Answered,
+            // It may be about one tenant or client.
+            Self::Failing { .. } | Self::Intercepted { .. } => Evidence::Nothing,
+            Self::Certificate(_)
+            | Self::Busy
+            | Self::Queued
+            | Self::ServiceAccount { .. }
+            | Self::Unproven(_) => Evidence::Nothing,
+        }
     }
 }

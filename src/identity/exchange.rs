@@ -14,7 +14,6 @@ use azure_identity::{
     ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId,
 };
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
@@ -24,10 +23,10 @@ use super::error::IdentityError;
 use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
 use super::token_proxy::TokenProxy;
 use crate::clock::Clock;
+use crate::fair::{FairQueue, Party};
 use crate::plan::{ClientCredential, Identity, ServicePrincipal, TenantId, Through};
-use crate::retry::{Deadline, retrying};
 use crate::secret::SecretText;
-use crate::telemetry::{Metrics, milliseconds_since};
+use crate::telemetry::milliseconds_since;
 use crate::transport;
 
 /// An access token for Key Vault.
@@ -52,17 +51,10 @@ impl AccessToken {
     }
 }
 
-/// All attempts of one exchange end within this time, however long their caller would wait.
-const LONGEST: Duration = Duration::from_secs(20);
-
-/// Token requests under way at the same time.
-pub const EXCHANGES: usize = 16;
-
 /// Where a node asks for tokens of its managed identities (Azure Instance Metadata Service).
 pub const IMDS: &str = "http://169.254.169.254/";
 
-/// Gets tokens from Entra, or from the node. Remembers nothing: every exchange is a proof of what it
-/// sent.
+/// Gets tokens from Entra, or from the node. Remembers nothing: every exchange is a proof of what it sent.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     /// To Entra.
@@ -73,57 +65,75 @@ pub struct Exchange {
     pub imds: Url,
     /// The token proxy of AKS.
     pub token_proxy: Arc<TokenProxy>,
-    /// Places for requests under way, and so connections: a storm of pods brings a token each.
-    pub places: Arc<Semaphore>,
-    /// Places for work that keeps a core busy.
-    pub costly: Arc<Semaphore>,
+    /// Permits for work that keeps a core busy.
+    pub heavy_work: FairQueue,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
 }
 
-/// Who gives access tokens.
+/// Issues access tokens.
 #[async_trait]
 pub trait TokenSource: Debug + Send + Sync {
-    /// Sends the identity's own credential to `authority` and returns what that gives for `scope`.
+    /// Does the work that all attempts of one exchange share, on behalf of the tenants in `party`. Returns the
+    /// assertion that [`Self::token`] sends, if the identity's credential is not sent itself.
     ///
     /// # Errors
-    /// Entra's refusal, or the last reason why it could not be asked before the deadline.
+    /// If the credential cannot be used.
+    async fn prepare(
+        &self,
+        _identity: &Identity,
+        _authority: &Url,
+        _party: &Party,
+    ) -> Result<Option<SecretText>, IdentityError> {
+        Ok(None)
+    }
+
+    /// Sends the identity's own credential to `authority` once, and returns what that gives for `scope`.
+    ///
+    /// # Errors
+    /// Entra's refusal, or why it could not be asked.
     async fn token(
         &self,
         identity: &Identity,
         authority: &Url,
         scope: &str,
-        deadline: Deadline,
+        assertion: Option<&SecretText>,
     ) -> Result<AccessToken, IdentityError>;
 }
 
 #[async_trait]
 impl TokenSource for Exchange {
+    /// Opens a client certificate and signs an assertion with it.
+    async fn prepare(
+        &self,
+        identity: &Identity,
+        authority: &Url,
+        party: &Party,
+    ) -> Result<Option<SecretText>, IdentityError> {
+        let Identity::ServicePrincipal(ServicePrincipal { tenant, client, credential }) = identity else {
+            return Ok(None);
+        };
+        let ClientCredential::Certificate(text) = credential else { return Ok(None) };
+        let (text, client) = (text.clone(), client.as_str().to_owned());
+        let (endpoint, now) = (token_endpoint(authority, tenant), self.clock.now());
+        let permit = self.heavy_work.acquire(party, 1).await;
+        let signed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            ClientCertificate::parse(&text)?.assert(&client, &endpoint, now)
+        });
+        match signed.await {
+            Ok(signed) => signed.map(Some).map_err(IdentityError::Certificate),
+            Err(_) => Err(IdentityError::Busy),
+        }
+    }
+
     async fn token(
         &self,
         identity: &Identity,
         authority: &Url,
         scope: &str,
-        deadline: Deadline,
+        assertion: Option<&SecretText>,
     ) -> Result<AccessToken, IdentityError> {
-        let exchanged = self.exchange(identity, authority, scope, deadline).await;
-        let failure = exchanged.as_ref().err().map(IdentityError::class);
-        self.metrics.token_exchange(identity.mode().name(), failure);
-        exchanged
-    }
-}
-
-impl Exchange {
-    async fn exchange(
-        &self,
-        identity: &Identity,
-        authority: &Url,
-        scope: &str,
-        deadline: Deadline,
-    ) -> Result<AccessToken, IdentityError> {
-        let deadline = deadline.min(Deadline::after(LONGEST));
         let asked = match identity {
             Identity::Managed(_) => Grantor::new("the node's metadata service", &self.imds),
             Identity::Workload(workload) if workload.through == Through::TokenProxy => {
@@ -132,32 +142,21 @@ impl Exchange {
             Identity::Workload(_) | Identity::ServicePrincipal(_) => Grantor::new("Entra", authority),
         };
         let begun = Instant::now();
-        let late = || IdentityError::late_from(asked.to_string());
-        // Once for all attempts: opening a certificate is work, and it has a thread of its own.
-        let assertion = deadline.limit(self.own_assertion(identity, authority)).await;
-        let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
-        let attempt = || async {
-            let _place = self.places.acquire().await.map_err(|_| late())?;
-            let credential = self.credential(identity, authority, &asked, assertion.as_ref()).await?;
-            let acquired = self.clock.now();
-            let token = credential.get_token(&[scope], None).await;
-            let token = token.map_err(|error| asked.classify(identity, &error))?;
-            // The SDK reckons the expiry from the machine's clock; only the life counts here.
-            let life =
-                SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
-            let text = SecretText::new(token.token.secret().to_owned());
-            Ok(AccessToken::new(text, acquired, life))
-        };
-        let attempt = || async {
-            attempt().await.inspect_err(
-                |error| tracing::debug!(%error, milliseconds = milliseconds_since(begun), "no access token"),
-            )
-        };
-        let token = retrying(deadline, late, attempt).await?;
+        let credential = self.credential(identity, authority, &asked, assertion).await?;
+        let acquired = self.clock.now();
+        let token = credential.get_token(&[scope], None).await.map_err(|error| {
+            let error = asked.classify(identity, &error);
+            tracing::debug!(%error, milliseconds = milliseconds_since(begun), "no access token");
+            error
+        })?;
         tracing::debug!(from = %asked, scope, milliseconds = milliseconds_since(begun), "access token granted");
-        Ok(token)
+        // The SDK computes the expiry with the machine's clock; only the life counts here.
+        let life = SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
+        Ok(AccessToken::new(SecretText::new(token.token.secret().to_owned()), acquired, life))
     }
+}
 
+impl Exchange {
     /// A credential of its own for every exchange: it keeps its access token in itself, and a kept one
     /// would prove nothing of what this request brought along.
     async fn credential(
@@ -213,29 +212,6 @@ impl Exchange {
                     .map(|credential| credential as Arc<dyn TokenCredential>)
                     .map_err(unusable)
             }
-        }
-    }
-
-    /// The assertion of an application that has a certificate.
-    async fn own_assertion(
-        &self,
-        identity: &Identity,
-        authority: &Url,
-    ) -> Result<Option<SecretText>, IdentityError> {
-        let Identity::ServicePrincipal(ServicePrincipal { tenant, client, credential }) = identity else {
-            return Ok(None);
-        };
-        let ClientCredential::Certificate(text) = credential else { return Ok(None) };
-        let (text, client) = (text.clone(), client.as_str().to_owned());
-        let (endpoint, now) = (token_endpoint(authority, tenant), self.clock.now());
-        let place = Arc::clone(&self.costly).acquire_owned().await.map_err(|_| IdentityError::Busy)?;
-        let signed = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            ClientCertificate::parse(&text)?.assert(&client, &endpoint, now)
-        });
-        match signed.await {
-            Ok(signed) => signed.map(Some).map_err(IdentityError::Certificate),
-            Err(_) => Err(IdentityError::Busy),
         }
     }
 

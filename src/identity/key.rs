@@ -1,10 +1,11 @@
-//! What everything that is kept is partitioned by.
+//! The key that partitions everything that is cached.
 
 use url::Url;
 
+use super::tokens::Issuer;
 use crate::plan::{Claims, ClientId, Identity, IdentityMode, ServicePrincipal};
 
-/// What everything that is kept is partitioned by.
+/// The key that partitions everything that is cached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdentityKey {
     pub(super) authority: String,
@@ -26,6 +27,15 @@ impl IdentityKey {
                     == (other.mode, &other.authority, &other.tenant, &other.client)
             }
         }
+    }
+
+    /// The service that issues the identity's tokens.
+    pub(super) fn issuer_of_tokens(&self) -> Issuer {
+        let authority = match self.mode {
+            IdentityMode::ManagedIdentity => String::new(),
+            _ => self.authority.clone(),
+        };
+        Issuer { authority, mode: self.mode }
     }
 
     /// A client's credential enters as a keyed hash, whose key lives and dies with this process.

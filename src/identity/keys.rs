@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::cluster::ClusterApi;
+use super::cluster::{ClusterApi, fetch};
+use crate::flight::Flights;
 use crate::plan::{Claims, ServiceAccountToken};
-use crate::{text, transport};
+use crate::tenant::Tenant;
+use crate::text;
 
 /// Where the keys come from.
 #[derive(Debug)]
@@ -39,7 +40,6 @@ const RETRY: Duration = Duration::from_secs(5);
 const RELOAD: Duration = Duration::from_secs(3600);
 /// No mount waits longer than this for keys; without them Entra proves its token.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3);
-const LARGEST_DOCUMENT: usize = 1 << 20;
 
 /// What the keys say of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,13 @@ struct Shared {
     source: KeySource,
     client: reqwest::Client,
     current: RwLock<Option<Arc<KeySet>>>,
-    last_load: Mutex<Option<Instant>>,
+    loads: Flights<(), Loaded>,
+}
+
+/// Keys have been asked for; they need not be asked for again so soon.
+#[derive(Clone, Copy, Debug)]
+struct Loaded {
+    pause: Duration,
 }
 
 impl fmt::Debug for Shared {
@@ -81,7 +87,12 @@ impl fmt::Debug for Shared {
 impl ServiceAccountKeys {
     /// Keys from `source`, by `client` if that is a URL.
     pub fn new(source: KeySource, client: reqwest::Client) -> Self {
-        Self(Arc::new(Shared { source, client, current: RwLock::new(None), last_load: Mutex::new(None) }))
+        Self(Arc::new(Shared {
+            source,
+            client,
+            current: RwLock::new(None),
+            loads: Flights::remembering(|load| load.pause),
+        }))
     }
 
     /// Checks signature, issuer, audience and life of a token at the time `now`.
@@ -116,16 +127,16 @@ impl ServiceAccountKeys {
         match set.filter(|set| key_id.is_none_or(|key_id| set.keys.contains_key(key_id))) {
             Some(set) => {
                 if set.loaded.elapsed() >= RELOAD {
-                    tokio::spawn(Arc::clone(&self.0).refresh(set.loaded));
+                    tokio::spawn(self.0.refresh());
                 }
                 Some(set)
             }
             None => {
                 // A task of its own: a mount that gives up does not leave the others without keys.
-                let loading = tokio::spawn(Arc::clone(&self.0).refresh(Instant::now()));
+                let loading = tokio::spawn(self.0.refresh());
                 if timeout(LOAD_TIMEOUT, loading).await.is_err() {
                     tracing::warn!(
-                        "service account keys do not come in time; Entra proves tokens until they do"
+                        "the service account keys were not loaded in time; until they are, Entra proves each token"
                     );
                 }
                 self.0.current()
@@ -139,24 +150,24 @@ impl Shared {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Loads the keys, unless they are newer than `seen`, or have been asked for too recently.
-    async fn refresh(self: Arc<Self>, seen: Instant) {
-        let mut last_load = self.last_load.lock().await;
-        let current = self.current();
-        let newer = current.as_ref().is_some_and(|set| set.loaded > seen);
-        let pause = if current.is_some() { REFETCH } else { RETRY };
-        if newer || last_load.is_some_and(|last| last.elapsed() < pause) {
-            return;
-        }
-        *last_load = Some(Instant::now());
-        match self.load().await {
-            Ok((issuer, keys)) => {
-                tracing::info!(keys = keys.len(), issuer, "service account keys loaded");
-                let set = KeySet { issuer, keys, loaded: Instant::now() };
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+    /// Loads the keys, unless they have been asked for too recently.
+    fn refresh(self: &Arc<Self>) -> impl Future<Output = Loaded> + Send + use<> {
+        // The keys are the cluster's: no tenant's share of anything is used.
+        let (load, _) = self.loads.join_or_start((), &Tenant::new(""), |_| {
+            let shared = Arc::clone(self);
+            async move {
+                match shared.load().await {
+                    Ok((issuer, keys)) => {
+                        tracing::info!(keys = keys.len(), issuer, "service account keys loaded");
+                        let set = KeySet { issuer, keys, loaded: Instant::now() };
+                        *shared.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+                    }
+                    Err(reason) => tracing::warn!(reason, "cannot load the service account keys"),
+                }
+                Loaded { pause: if shared.current().is_some() { REFETCH } else { RETRY } }
             }
-            Err(reason) => tracing::warn!(reason, "service account keys cannot be loaded"),
-        }
+        });
+        load
     }
 
     async fn load(&self) -> Result<(String, HashMap<String, DecodingKey>), String> {
@@ -168,27 +179,14 @@ impl Shared {
                 let json = text::decode(bytes).map_err(|error| unreadable(&error))?;
                 (issuer.clone(), json.into_bytes())
             }
-            KeySource::Url(url, issuer) => (issuer.clone(), fetch(self.client.get(url.clone())).await?),
-            KeySource::Cluster(api) => api.keys().await?,
+            KeySource::Url(url, issuer) => (
+                issuer.clone(),
+                fetch(self.client.get(url.clone())).await.map_err(|error| error.to_string())?,
+            ),
+            KeySource::Cluster(api) => api.keys().await.map_err(|error| error.to_string())?,
         };
         Ok((issuer, keys(&json)?))
     }
-}
-
-/// Gets a small document.
-pub(super) async fn fetch(request: reqwest::RequestBuilder) -> Result<Vec<u8>, String> {
-    let mut response = request.send().await.map_err(|error| transport::root_cause(&error))?;
-    if !response.status().is_success() {
-        return Err(format!("HTTP status {} from {}", response.status(), response.url()));
-    }
-    let mut document = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport::root_cause(&error))? {
-        document.extend_from_slice(&chunk);
-        if document.len() > LARGEST_DOCUMENT {
-            return Err(format!("{} is larger than {LARGEST_DOCUMENT} bytes", response.url()));
-        }
-    }
-    Ok(document)
 }
 
 #[derive(Deserialize)]
@@ -265,7 +263,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jwks.json");
         let source = KeySource::File(path.clone(), "issuer".to_owned());
-        let keys = ServiceAccountKeys::new(source, transport::builder().build().unwrap());
+        let keys = ServiceAccountKeys::new(source, crate::transport::builder().build().unwrap());
         assert!(keys.keys_with(Some("1")).await.is_none(), "there is no file yet");
         std::fs::write(&path, KEY_SET).unwrap();
         assert!(keys.keys_with(Some("1")).await.is_none(), "mounts at the same time do not all ask");

@@ -7,7 +7,8 @@ use keyvault_emulator::{Emulator, Fault, Options, RequestKind, Seed, Target};
 
 use super::*;
 use crate::clock::ShiftedClock;
-use crate::plan::{ClientId, ServiceAccountToken, TenantId};
+use crate::fair::FairQueue;
+use crate::plan::{ClientId, ServiceAccountToken, TenantId, WorkloadIdentity};
 
 const TENANT: &str = "00000000-0000-4000-8000-000000000001";
 const APP: &str = "11111111-1111-4111-8111-111111111111";
@@ -43,7 +44,6 @@ impl World {
             .unwrap();
         let clock = Arc::new(ShiftedClock::default());
         let imds = Url::parse(IMDS).unwrap();
-        let costly = Arc::new(tokio::sync::Semaphore::new(1));
         let proxy = TokenProxy::new(Url::parse(TokenProxy::URL).unwrap(), None, "/nonexistent".into());
         let token_proxy = Arc::new(proxy);
         let exchange = Exchange {
@@ -51,16 +51,15 @@ impl World {
             node: crate::transport::azure(&client),
             imds,
             token_proxy,
-            places: Arc::new(tokio::sync::Semaphore::new(EXCHANGES)),
-            costly,
+            heavy_work: FairQueue::new(1, 0),
             clock: clock.clone(),
-            metrics: Arc::default(),
         };
         let identities = Identities::new(
             ServiceAccountKeys::new(source, client.clone()),
             ServiceAccounts::new(None, None),
             Arc::new(exchange),
             clock.clone(),
+            Arc::default(),
             |_| {},
         );
         Self { emulator, clock, identities, _folder: folder }
@@ -76,11 +75,11 @@ impl World {
             token: ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap(),
         });
         let authority = Url::parse("https://login.microsoftonline.com/").unwrap();
-        self.identities.login(&identity, &authority).await.unwrap()
+        self.identities.login(&identity, &authority, &Tenant::new("default")).await.unwrap()
     }
 
     async fn access(&self, login: &Login) -> Result<Arc<AccessToken>, IdentityError> {
-        match self.identities.access(login, SCOPE, Deadline::after(MINUTE)).await? {
+        match self.identities.access(login, SCOPE, (MINUTE, Deadline::after(MINUTE))).await? {
             Access::Ready(token) => Ok(token),
             Access::Beside(_, proof) => proof.await,
         }
@@ -146,7 +145,9 @@ async fn after_an_hour_a_token_is_renewed_first_and_kept_while_entra_is_down() {
     world.clock.advance(61 * MINUTE);
     world.emulator.inject(Target::Entra, Fault::Status(503));
     let deadline = Deadline::after(Duration::from_millis(500));
-    let Access::Ready(kept) = world.identities.access(&login, SCOPE, deadline).await.unwrap() else {
+    let Access::Ready(kept) =
+        world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
+    else {
         panic!("a proven login is ready");
     };
     assert!(Arc::ptr_eq(&first, &kept), "Entra is down: the token is still good");
@@ -173,7 +174,7 @@ async fn a_removed_federated_credential_takes_effect_within_the_hour_and_evicts_
         world.emulator.inject(Target::Entra, Fault::Status(503));
         let login = world.login("sa", "two").await;
         let deadline = Deadline::after(Duration::from_millis(300));
-        let again = world.identities.access(&login, SCOPE, deadline).await;
+        let again = world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await;
         let fails = match again {
             Err(IdentityError::Failing { .. }) => true,
             Ok(Access::Beside(_, proof)) => matches!(proof.await, Err(IdentityError::Failing { .. })),
@@ -191,7 +192,9 @@ async fn while_entra_hangs_a_good_token_is_used_after_a_moment() {
     world.clock.advance(61 * MINUTE);
     world.emulator.inject(Target::Entra, Fault::Hang);
     let deadline = Deadline::after(Duration::from_secs(2));
-    let Access::Ready(kept) = world.identities.access(&login, SCOPE, deadline).await.unwrap() else {
+    let Access::Ready(kept) =
+        world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
+    else {
         panic!("a proven login is ready");
     };
     assert!(Arc::ptr_eq(&first, &kept));
@@ -199,19 +202,18 @@ async fn while_entra_hangs_a_good_token_is_used_after_a_moment() {
 }
 
 #[tokio::test]
-async fn who_makes_up_client_ids_uses_up_his_own_places_only() {
-    let mut held: lru::LruCache<(char, u32), ()> = crate::bounded::bounded(64);
-    let put = |held: &mut lru::LruCache<(char, u32), ()>, subject: char, client: u32| {
-        crate::bounded::make_room(held, 16, |(other, _), ()| *other == subject);
-        held.put((subject, client), ());
-    };
-    put(&mut held, 'v', 0);
-    for client in 0..1000 {
-        put(&mut held, 'a', client);
+async fn made_up_client_ids_use_up_the_room_of_their_own_service_account_only() {
+    let world = World::new(HOUR, true).await;
+    let (victim, attacker) = (world.login("other", "victim").await, world.login("sa", "attacker").await);
+    let token = world.access(&victim).await.unwrap();
+    for number in 0..2100 {
+        let mut key = attacker.key().as_ref().clone();
+        key.client = number.to_string();
+        let login = Login { key: Arc::new(key), ..attacker.clone() };
+        world.identities.tokens.keep(&login, SCOPE.to_owned(), &token);
     }
-    assert!(held.contains(&('v', 0)));
-    assert_eq!(held.iter().filter(|((subject, _), ())| *subject == 'a').count(), 16);
-    assert!(held.contains(&('a', 999)));
+    assert!(Arc::ptr_eq(&token, &world.access(&victim).await.unwrap()));
+    assert_eq!(world.exchanges(), 1, "the victim's token is still there");
 }
 
 #[tokio::test]
@@ -239,23 +241,23 @@ async fn an_expired_token_is_not_used() {
 async fn a_proof_by_entra_ends_with_the_token_it_was_given_for() {
     let world = World::new(48 * HOUR, false).await;
     let login = world.login("sa", "one").await;
-    assert_eq!(login.standing, Standing::Claimed);
+    assert_eq!(login.trust, Trust::Unproven);
     world.access(&login).await.unwrap();
-    let again = world.identities.login(&login.identity, &login.authority).await.unwrap();
-    assert_eq!(again.standing, Standing::Proven);
+    let again = world.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
+    assert_eq!(again.trust, Trust::Proven);
     world.clock.advance(25 * HOUR);
-    let late = world.identities.login(&login.identity, &login.authority).await.unwrap();
-    assert_eq!(late.standing, Standing::Claimed);
+    let late = world.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
+    assert_eq!(late.trust, Trust::Unproven);
 }
 
 #[tokio::test]
 async fn the_keys_prove_only_living_tokens() {
     let world = World::new(HOUR, true).await;
     let login = world.login("sa", "one").await;
-    assert_eq!(login.standing, Standing::Proven);
+    assert_eq!(login.trust, Trust::Proven);
     world.clock.advance(25 * HOUR);
-    let late = world.identities.login(&login.identity, &login.authority).await.unwrap();
-    assert_eq!(late.standing, Standing::Alone);
+    let late = world.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
+    assert_eq!(late.trust, Trust::Isolated);
 }
 
 #[tokio::test]

@@ -12,17 +12,18 @@ use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{Context, Request};
 use data_encoding::BASE32HEX_NOPAD;
 use reqwest::tls::TlsInfo;
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use url::Url;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::flight::Flights;
+use crate::tenant::Tenant;
 use crate::transport;
 
 /// A route is made anew after this time: the proxy's addresses may have changed.
 const ROUTE_LIFE: Duration = Duration::from_secs(600);
-/// A failure is everybody's for this long: mounts do not queue to fail one after another.
+/// A failure is remembered for this long: mounts do not queue to fail one after another.
 const FAILURE_LIFE: Duration = Duration::from_secs(5);
 /// How long an attempt to make a route may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -33,29 +34,17 @@ pub struct TokenProxy {
     url: Url,
     server_name: Option<String>,
     ca_file: PathBuf,
-    /// The last attempt to make a route. Held over the next attempt: the others wait for its outcome.
-    attempt: Mutex<Option<Attempt>>,
-}
-
-#[derive(Debug)]
-struct Attempt {
-    /// The cluster's CA at that time.
-    ca: Vec<u8>,
-    ended: Instant,
-    outcome: Result<Route, String>,
-}
-
-impl Attempt {
-    /// Whether its outcome still stands while `ca` is the cluster's CA.
-    fn stands(&self, ca: &[u8]) -> bool {
-        let life = if self.outcome.is_ok() { ROUTE_LIFE } else { FAILURE_LIFE };
-        self.ca == ca && self.ended.elapsed() < life
-    }
+    /// Attempts to make a route, by the cluster's CA at that time.
+    routes: Flights<Vec<u8>, Result<Route, String>>,
 }
 
 /// A client that reaches the proxy under its server name, and the policy that sends Entra's requests
 /// there.
 type Route = (reqwest::Client, Rewrite);
+
+fn remember(route: &Result<Route, String>) -> Duration {
+    if route.is_ok() { ROUTE_LIFE } else { FAILURE_LIFE }
+}
 
 impl TokenProxy {
     /// Where it is, unless the operator says otherwise.
@@ -64,7 +53,7 @@ impl TokenProxy {
     /// The proxy at `url`, which knows itself by `server_name`, or by one that is computed, and whose
     /// certificate is of the CA in `ca_file`.
     pub fn new(url: Url, server_name: Option<String>, ca_file: PathBuf) -> Self {
-        Self { url, server_name, ca_file, attempt: Mutex::new(None) }
+        Self { url, server_name, ca_file, routes: Flights::remembering(remember) }
     }
 
     pub(super) fn url(&self) -> &Url {
@@ -72,19 +61,19 @@ impl TokenProxy {
     }
 
     /// The way to the proxy, made again when the CA has changed.
-    pub(super) async fn route(&self) -> Result<Route, String> {
+    pub(super) async fn route(self: &Arc<Self>) -> Result<Route, String> {
         let file = self.ca_file.display();
         let ca = tokio::fs::read(&self.ca_file)
             .await
             .map_err(|error| format!("the cluster's CA {file}: {error}"))?;
-        let mut attempt = self.attempt.lock().await;
-        if let Some(last) = attempt.as_ref().filter(|last| last.stands(&ca)) {
-            return last.outcome.clone();
-        }
-        let outcome =
-            timeout(ATTEMPT, self.make(&ca)).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        *attempt = Some(Attempt { ca, ended: Instant::now(), outcome: outcome.clone() });
-        outcome
+        let (flight, _) = self.routes.join_or_start(ca.clone(), &Tenant::new(""), |_| {
+            let proxy = Arc::clone(self);
+            async move {
+                let made = timeout(ATTEMPT, proxy.make(&ca)).await;
+                made.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+            }
+        });
+        flight.await
     }
 
     async fn make(&self, ca: &[u8]) -> Result<Route, String> {

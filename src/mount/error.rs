@@ -26,7 +26,7 @@ pub enum MountError {
     #[error("{}", Listed(.0))]
     Objects(Vec<ObjectError>),
     /// There was no time left.
-    #[error("the mount was not done in time; it is tried again")]
+    #[error("mount deadline exceeded; kubelet will retry")]
     Late,
     /// The provider stops before the mount could be done.
     #[error("the provider is being stopped; the mount is tried again, with its successor")]
@@ -74,7 +74,7 @@ impl MountError {
     }
 
     /// The error, with the warnings of its plan.
-    pub(super) fn warned(self, warnings: Vec<Finding>) -> Self {
+    pub(super) fn with_warnings(self, warnings: Vec<Finding>) -> Self {
         if warnings.is_empty() { self } else { Self::Warned { error: Box::new(self), warnings } }
     }
 

@@ -1,4 +1,4 @@
-//! Fetching a plan's objects, side by side, with a token that may have to prove itself.
+//! Fetching a plan's objects, with a token that may have to prove itself.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -6,102 +6,76 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, join_all, select};
 
-use super::gather::{Answer, Round, Sharing};
-use super::held::Held;
-use super::instead::WITH_STALE;
-use super::{MountError, Mounter, ObjectError};
-use crate::cache::Freshness;
-use crate::identity::{Access, AccessToken, IdentityError, Login};
+use super::MountError;
+use super::error::ObjectError;
+use super::fallback::WITH_STALE;
+use super::fetcher::{Answer, FetchContext, Fetcher, Mount};
+use super::objects::Round;
+use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
-use crate::retry::{Deadline, Transient};
 use crate::vault::{Failure, Object, VaultError};
 
 /// Objects that one access token is good for, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
 
-/// Why there is a mount.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Occasion {
-    /// Whether the volume is mounted for the first time.
-    pub(super) first: bool,
-    /// How fresh a shared value must be.
-    pub(super) freshness: Freshness,
+/// The objects of a mount, in the plan's order, and what was left out.
+pub(super) struct FetchedObjects {
+    /// None for an object that is optional and not there.
+    pub(super) objects: Vec<Option<Arc<Object>>>,
+    /// The optional objects that are missing or disabled.
+    pub(super) left_out: Vec<String>,
 }
 
-/// What the fetching of one mount needs at every step.
-#[derive(Clone, Copy)]
-pub(super) struct Errand<'a> {
-    pub(super) mounter: &'a Mounter,
-    pub(super) plan: &'a MountPlan,
-    pub(super) login: &'a Login,
-    pub(super) deadline: Deadline,
-    pub(super) occasion: Occasion,
-    /// How long to wait in all, if there is something older to serve for everything that is waited for.
-    pub(super) patience: Deadline,
-    /// Bytes fetched so far.
-    pub(super) held: &'a Held,
-}
-
-impl Mounter {
-    /// Fetches every object of the plan, in its order; none of one that is optional and not there.
+impl Fetcher {
+    /// Fetches every object of the plan.
     ///
     /// # Errors
     /// What Entra said, or every object that could not be fetched.
-    pub(super) async fn fetch(
-        &self,
-        plan: &MountPlan,
-        occasion: Occasion,
-        held: &Held,
-        deadline: Deadline,
-    ) -> Result<Vec<Option<Arc<Object>>>, MountError> {
-        let authority = &plan.endpoints.authority;
-        let patience = deadline.min(Deadline::after(WITH_STALE));
+    pub(super) async fn fetch(&self, mount: &Mount<'_>) -> Result<FetchedObjects, MountError> {
+        let plan = mount.plan;
         let login = async {
             let identity = self.identities.complete(&plan.identity).await?;
-            self.identities.login(&identity, authority).await
+            self.identities.login(&identity, &plan.endpoints.authority, &mount.tenant).await
         };
-        let login = deadline.limit(login).await.ok_or_else(|| late(plan))??;
-        let errand = Errand { mounter: self, plan, login: &login, deadline, occasion, patience, held };
+        let login = mount.deadline.limit(login).await.ok_or_else(|| late(plan))??;
+        let context = FetchContext { fetcher: self, mount, login: &login };
         let mut answers = BTreeMap::new();
-        let groups = errand.groups(&mut answers).await;
-        let fetched = groups.into_iter().map(|(resource, group)| errand.fetch_group(resource, group));
+        let groups = context.groups(&mut answers).await;
+        let fetched = groups.into_iter().map(|(resource, group)| context.fetch_group(resource, group));
         for group in join_all(fetched).await {
             answers.extend(group?);
         }
-        let mut fetched = Vec::with_capacity(answers.len());
+        let mut fetched = FetchedObjects { objects: Vec::with_capacity(answers.len()), left_out: Vec::new() };
         let mut errors = Vec::new();
-        let mut left_out = Vec::new();
         for (answer, object) in answers.into_values().zip(&plan.objects) {
             match answer {
-                Ok(object) => fetched.push(Some(object)),
+                Ok(object) => fetched.objects.push(Some(object)),
                 Err(error) if object.optional && error.is_missing() => {
                     let ObjectPlan { place, kind, name, vault, .. } = object;
-                    left_out.push(format!(
-                        "{place}: {kind} {name} of {vault} is missing or disabled; it is optional, and left out"
-                    ));
-                    fetched.push(None);
+                    fetched.left_out.push(format!("{place} ({kind} {name} of {vault})"));
+                    fetched.objects.push(None);
                 }
                 Err(error) => errors.push(ObjectError::Vault(error)),
             }
         }
-        self.metrics.objects_left_out(left_out.len());
-        self.told.tell(&plan.pod, &left_out);
+        self.metrics.objects_left_out(fetched.left_out.len());
         if errors.is_empty() { Ok(fetched) } else { Err(MountError::Objects(errors)) }
     }
 }
 
-impl<'a> Errand<'a> {
+impl<'a> FetchContext<'a> {
     /// Groups objects by the resource that their vaults want tokens for. A vault that cannot even say
     /// that is not asked for its other objects: it would say nothing new.
     async fn groups(self, answers: &mut BTreeMap<usize, Answer>) -> BTreeMap<String, Group<'a>> {
         let mut vaults: BTreeMap<_, Group<'a>> = BTreeMap::new();
-        for (index, object) in self.plan.objects.iter().enumerate() {
+        for (index, object) in self.mount.plan.objects.iter().enumerate() {
             vaults.entry(&object.vault).or_default().push((index, object));
         }
         let vaults = vaults.into_values().filter_map(|group| {
             let (_, first) = group.first().copied()?;
-            let asked = &self.mounter.vaults;
-            let resource = asked.resource(first, &self.plan.endpoints, self.login.is_proven(), self.deadline);
+            let Mount { plan, tenant, deadline, .. } = self.mount;
+            let asked = &self.fetcher.vaults;
+            let resource = asked.resource(first, &plan.endpoints, self.login.trust(), (tenant, *deadline));
             Some(async move { (resource.await, group) })
         });
         let mut groups: BTreeMap<String, Group<'a>> = BTreeMap::new();
@@ -121,22 +95,22 @@ impl<'a> Errand<'a> {
         resource: String,
         group: Group<'a>,
     ) -> Result<Vec<(usize, Answer)>, MountError> {
-        let Mounter { vaults, known, .. } = self.mounter;
+        let Fetcher { vaults, history, .. } = self.fetcher;
+        let trust = self.login.trust();
         let access = match self.access(&resource, &group).await {
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_unavailable() => {
                 return self.all_stale(&group, &error).ok_or(MountError::Identity(error));
             }
             access => access?,
         };
-        let round = |token, sharing| Round { token, resource: resource.as_str(), sharing };
+        let round = |token, trust| Round { token, resource: resource.as_str(), trust, same_token: false };
         let (used, newest, mut answers) = match access {
             Access::Ready(token) => {
-                let sharing = if self.login.shares() { Sharing::Shared } else { Sharing::Alone };
-                let answers = self.side_by_side(&group, round(&token, sharing)).await?;
+                let answers = self.side_by_side(&group, round(&token, trust.accepted())).await?;
                 (Arc::clone(&token), token, answers)
             }
-            Access::Beside(token, proof) if let Some(_place) = known.beside(self.login, &group) => {
-                let fetching = pin!(self.side_by_side(&group, round(&token, Sharing::Alone)));
+            Access::Beside(token, proof) if let Some(_permit) = history.beside(self.login, &group) => {
+                let fetching = pin!(self.side_by_side(&group, round(&token, trust)));
                 // Whatever the vault says, an error too, is said only after the proof; a refusal
                 // ends the fetching at once.
                 let (proven, answers) = match select(pin!(self.in_time(proof)), fetching).await {
@@ -149,22 +123,26 @@ impl<'a> Errand<'a> {
             }
             Access::Beside(_, proof) => {
                 let proven = self.in_time(proof).await?;
-                let answers = self.side_by_side(&group, round(&proven, Sharing::Shared)).await?;
+                let answers = self.side_by_side(&group, round(&proven, trust.accepted())).await?;
                 (Arc::clone(&proven), proven, answers)
             }
         };
-        // By now Entra has granted the claim. A proven login had its vaults remembered when they were
-        // challenged, and fetches nothing beside a proof.
-        let claimed = self.login.is_claim();
-        if claimed && self.plan.endpoints.vault_resource.as_ref() != Some(&resource) {
+        // By now Entra has accepted the credential. A login that was proven before had its vaults remembered when
+        // they were challenged, and fetches nothing beside a proof.
+        let is_new = trust.can_be_proven();
+        if is_new && self.mount.plan.endpoints.vault_resource.as_ref() != Some(&resource) {
             for (_, object) in &group {
                 vaults.learn(&object.vault, &resource);
             }
         }
         let rejected = take_rejected(&mut answers);
         answers.extend(self.again(&resource, &used, &newest, &group, rejected).await?);
-        if claimed {
-            known.remember(self.login, &group, &answers);
+        if is_new {
+            for (index, object) in &group {
+                if answers.iter().any(|(answered, answer)| answered == index && answer.is_ok()) {
+                    history.remember(self.login, object);
+                }
+            }
         }
         Ok(answers)
     }
@@ -192,13 +170,14 @@ impl<'a> Errand<'a> {
             } else {
                 let scope = scope(&asked);
                 let rejected = same.then_some(used);
-                self.in_time(self.mounter.identities.renew(self.login, &scope, rejected, self.deadline))
-                    .await?
+                let renewed =
+                    self.fetcher.identities.renew(self.login, &scope, rejected, self.mount.deadline);
+                self.in_time(renewed).await?
             };
-            let sharing = if self.login.shares() { Sharing::SameToken } else { Sharing::Alone };
-            let round = Round { token: &token, resource: &asked, sharing };
+            let trust = self.login.trust().accepted();
+            let round = Round { token: &token, resource: &asked, trust, same_token: true };
             let again = self.side_by_side(&group, round).await?;
-            if sharing == Sharing::SameToken {
+            if trust.may_evict() {
                 self.evict_refused(&again);
             }
             answers.extend(again);
@@ -206,27 +185,48 @@ impl<'a> Errand<'a> {
         Ok(answers)
     }
 
-    /// Access to the group's vaults; where Entra is not needed for what can be served, not waited for long.
+    /// Access to the group's vaults. Where everything can be served without Entra, it is not waited for long.
     async fn access(self, resource: &str, group: &[(usize, &ObjectPlan)]) -> Result<Access, IdentityError> {
-        let (identities, scope) = (&self.mounter.identities, scope(resource));
-        let late = || IdentityError::late(&self.plan.endpoints.authority);
+        let (identities, scope, deadline) = (&self.fetcher.identities, scope(resource), self.mount.deadline);
+        let late = || IdentityError::late(&self.mount.plan.endpoints.authority);
         // Looked for only where Entra must be waited for: mostly a token is at hand.
-        let dispensable = !identities.has_token(self.login, &scope) && self.all_are_kept(group);
+        let dispensable = !identities.has_token(self.login, &scope)
+            && self.login.trust().may_share_values()
+            && group.iter().all(|(_, object)| self.stale(object).is_some());
         if dispensable && identities.is_down(self.login) {
             return Err(late());
         }
-        let deadline = if dispensable { self.patience } else { self.deadline };
-        let access = deadline.limit(identities.access(self.login, &scope, deadline)).await;
+        let patience = if dispensable { WITH_STALE.min(deadline.left()) } else { deadline.left() };
+        let access = deadline.limit(identities.access(self.login, &scope, (patience, deadline))).await;
         access.unwrap_or_else(|| Err(late()))
+    }
+
+    /// What was fetched earlier for all objects of the group, if it is all there. While Entra cannot be asked, only an
+    /// earlier proof lets a request have it.
+    fn all_stale(
+        self,
+        group: &[(usize, &ObjectPlan)],
+        error: &IdentityError,
+    ) -> Option<Vec<(usize, Answer)>> {
+        if !self.login.trust().may_share_values() {
+            return None;
+        }
+        let stale = group.iter().map(|(index, object)| Some((*index, self.stale(object)?)));
+        let stale = stale.collect::<Option<Vec<_>>>()?;
+        let answers = stale.into_iter().map(|(index, (value, age))| {
+            self.served_stale(age, error);
+            (index, Ok(value))
+        });
+        Some(answers.collect())
     }
 
     async fn in_time<T>(
         self,
         entra: impl Future<Output = Result<T, IdentityError>>,
     ) -> Result<T, MountError> {
-        match self.deadline.limit(entra).await {
+        match self.mount.deadline.limit(entra).await {
             Some(answer) => Ok(answer?),
-            None => Err(late(self.plan)),
+            None => Err(late(self.mount.plan)),
         }
     }
 }

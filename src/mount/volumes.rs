@@ -18,9 +18,9 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub struct Volumes(Mutex<LruCache<(String, PathBuf), u64>>);
 
-/// What a mount brought to a volume.
+/// What a mount changed in a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum VolumeChange {
     /// Its first files.
     First,
     /// Other files, or other versions, than were there.
@@ -43,7 +43,7 @@ impl Volumes {
 
     /// Remembers what a volume holds now. `mounted` says that there was something before, whoever put it there.
     /// A pod without an id is not known again.
-    pub(super) fn remember(&self, pod: &str, target: &Path, mark: u64, mounted: bool) -> News {
+    pub(super) fn remember(&self, pod: &str, target: &Path, mark: u64, mounted: bool) -> VolumeChange {
         let before = if pod.is_empty() {
             None
         } else {
@@ -51,9 +51,9 @@ impl Volumes {
             volumes.put((pod.to_owned(), target.to_owned()), mark)
         };
         match before {
-            Some(before) if before == mark => News::Unchanged,
-            None if !mounted => News::First,
-            _ => News::Changed,
+            Some(before) if before == mark => VolumeChange::Unchanged,
+            None if !mounted => VolumeChange::First,
+            _ => VolumeChange::Changed,
         }
     }
 }

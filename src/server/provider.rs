@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use tracing::{Instrument, field};
 
 use crate::code::Code;
-use crate::mount::{MountError, Mounted, Mounter, News};
+use crate::mount::{MountError, Mounted, Mounter, VolumeChange};
 use crate::plan::target_path;
 use crate::proto::csi_driver_provider_server::CsiDriverProvider;
 use crate::proto::{MountRequest, MountResponse, VersionRequest, VersionResponse};
@@ -117,13 +117,13 @@ impl Told<'_> {
         self.done = true;
         let milliseconds = self.sample(mounted.as_ref().err().map_or("OK", |error| go_name(error.code())));
         self.span.in_scope(|| match mounted {
-            Ok(Mounted { response, news, came }) => {
+            Ok(Mounted { response, change, sources: came, .. }) => {
                 let objects = response.object_version.len();
-                match news {
-                    News::First => tracing::info!(objects, milliseconds, %came, "mounted"),
-                    News::Changed => tracing::info!(objects, milliseconds, %came, "changed"),
+                match change {
+                    VolumeChange::First => tracing::info!(objects, milliseconds, %came, "mounted"),
+                    VolumeChange::Changed => tracing::info!(objects, milliseconds, %came, "changed"),
                     // Every pod's volume comes back every minute or so: that would be most of the log.
-                    News::Unchanged => tracing::debug!(objects, milliseconds, %came, "unchanged"),
+                    VolumeChange::Unchanged => tracing::debug!(objects, milliseconds, %came, "unchanged"),
                 }
             }
             Err(error) => {

@@ -1,8 +1,8 @@
-//! How objects came to a mount.
+//! How objects sources to a mount.
 
 use std::fmt;
 
-/// How an object came.
+/// How an object sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
     /// From its vault, asked for this mount.
@@ -31,9 +31,9 @@ impl Served {
     }
 }
 
-/// How many objects of a mount came which way. Shown as `vault:2 fresh:1`.
+/// How many objects of a mount sources which way. Shown as `vault:2 fresh:1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Came {
+pub struct SourceCounts {
     vault: usize,
     flight: usize,
     fresh: usize,
@@ -41,8 +41,8 @@ pub struct Came {
     failover: usize,
 }
 
-impl Came {
-    /// One more object came this way.
+impl SourceCounts {
+    /// One more object sources this way.
     pub fn add(&mut self, by: Served) {
         *match by {
             Served::Vault => &mut self.vault,
@@ -53,7 +53,7 @@ impl Came {
         } += 1;
     }
 
-    /// How many came this way.
+    /// How many sources this way.
     pub fn count(&self, by: Served) -> usize {
         match by {
             Served::Vault => self.vault,
@@ -65,10 +65,10 @@ impl Came {
     }
 }
 
-impl fmt::Display for Came {
+impl fmt::Display for SourceCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let came = Served::ALL.into_iter().filter(|by| self.count(*by) > 0);
-        for (index, by) in came.enumerate() {
+        let sources = Served::ALL.into_iter().filter(|by| self.count(*by) > 0);
+        for (index, by) in sources.enumerate() {
             let space = if index > 0 { " " } else { "" };
             write!(f, "{space}{}:{}", by.label(), self.count(by))?;
         }
@@ -82,11 +82,11 @@ mod tests {
 
     #[test]
     fn only_the_ways_that_were_taken_are_shown() {
-        let mut came = Came::default();
-        assert_eq!(came.to_string(), "");
+        let mut sources = SourceCounts::default();
+        assert_eq!(sources.to_string(), "");
         for by in [Served::Stale, Served::Vault, Served::Stale] {
-            came.add(by);
+            sources.add(by);
         }
-        assert_eq!(came.to_string(), "vault:1 stale:2");
+        assert_eq!(sources.to_string(), "vault:1 stale:2");
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::breaker::Evidence;
 use crate::cache::Verdict;
 use crate::code::Code;
 use crate::plan::{ObjectKind, ObjectPlan};
@@ -50,6 +51,8 @@ pub enum Failure {
     Unreachable(String),
     /// No answer in time.
     TimedOut,
+    /// Not asked: its turn did not come before the mount's deadline.
+    Queued,
     /// Not asked: there was no answer lately, for this reason; it is asked again after this time.
     Tripped(Box<Failure>, Duration),
     /// An answer that makes no sense.
@@ -117,8 +120,20 @@ impl VaultError {
     /// Whether the vault is unavailable, so that another may be asked in its place, or an older value be shown.
     pub(crate) fn is_unavailable(&self) -> bool {
         let failing =
-            matches!(self.failure, Failure::Failing(_) | Failure::Garbled(_) | Failure::Tripped(..));
-        failing || matches!(self.failure, Failure::Intercepted(_)) || self.is_outage() || self.is_throttled()
+            matches!(self.failure, Failure::Failing(_) | Failure::Garbled(_) | Failure::Intercepted(_));
+        let not_asked = matches!(self.failure, Failure::Tripped(..) | Failure::Queued);
+        failing || not_asked || self.is_throttled() || self.evidence() == Evidence::Unavailable
+    }
+
+    /// Whether it is about the mount that sent the request, which others must not be answered with: its deadline, or
+    /// its place in a queue.
+    pub(crate) fn is_of_its_mount(&self) -> bool {
+        matches!(self.failure, Failure::TimedOut | Failure::Queued | Failure::Tripped(..))
+    }
+
+    /// Whether the vault was not asked because its circuit breaker is open.
+    pub(crate) fn is_circuit_open(&self) -> bool {
+        matches!(self.failure, Failure::Tripped(..))
     }
 
     /// Whether the vault has no such object, or keeps it disabled.
@@ -152,6 +167,7 @@ impl VaultError {
             | Failure::Intercepted(_)
             | Failure::Unreachable(_)
             | Failure::TimedOut
+            | Failure::Queued
             | Failure::Tripped(..)
             | Failure::Garbled(_) => Code::Internal,
         }
@@ -171,6 +187,7 @@ impl Failure {
             Self::Failing(_) => "failing",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut => "timeout",
+            Self::Queued => "queued",
             Self::Tripped(..) => "tripped",
             Self::Garbled(_) | Self::Intercepted(_) => "garbled",
             Self::TooMuch(_) => "too_much",
@@ -200,6 +217,7 @@ impl Transient for VaultError {
             | Failure::Disabled
             | Failure::Invalid(_)
             | Failure::TooMuch(_)
+            | Failure::Queued
             | Failure::TimedOut => false,
         }
     }
@@ -208,16 +226,22 @@ impl Transient for VaultError {
         matches!(self.failure, Failure::Throttled(_))
     }
 
-    /// What may be the fault of one object, such as an answer that is too large, is none of the vault.
-    fn is_outage(&self) -> bool {
+    fn evidence(&self) -> Evidence {
         match &self.failure {
-            Failure::Unreachable(_) | Failure::TimedOut => true,
-            Failure::Failing(status) => *status >= 500 || *status == 408,
-            // A proxy's 403 or 404 keeps every object of the vault away.
-            Failure::Intercepted(foreign) => {
-                foreign.status >= 500 || matches!(foreign.status, 403 | 404 | 408)
-            }
-            _ => false,
+            Failure::Unreachable(_) | Failure::TimedOut | Failure::Failing(503) => Evidence::Unavailable,
+            Failure::Unauthorized { .. }
+            | Failure::Denied(_)
+            | Failure::NotFound
+            | Failure::Disabled
+            | Failure::Invalid(_)
+            | Failure::Throttled(_) => Evidence::Answered,
+            // It may be the fault of one object, or of a gateway's rule for it.
+            Failure::Failing(_)
+            | Failure::Intercepted(_)
+            | Failure::Garbled(_)
+            | Failure::TooMuch(_)
+            | Failure::Lured(_) => Evidence::Nothing,
+            Failure::Queued | Failure::Tripped(..) => Evidence::Nothing,
         }
     }
 
@@ -267,7 +291,8 @@ impl VaultError {
                 self.explained(f, reason)?;
                 f.write_str("; it has not answered lately, and is asked again within half a minute")
             }
-            Failure::TimedOut => f.write_str("Key Vault did not answer in time; the mount is tried again"),
+            Failure::TimedOut => f.write_str("Key Vault did not answer in time; kubelet will retry the mount"),
+            Failure::Queued => f.write_str("the mount's deadline passed while the request waited for its turn among the node's requests; kubelet will retry the mount"),
             Failure::TooMuch(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
             Failure::Garbled(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy or a firewall in between"),
         }

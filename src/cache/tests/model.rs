@@ -61,7 +61,7 @@ struct Flying {
     /// Whether its key was not taken back since: else nobody joins it, and what it brings is not kept.
     counts: bool,
     answer: oneshot::Sender<Result<Value, Failure>>,
-    flight: Flight<Value, Failure>,
+    flight: Flight<Fetched<Value, Failure>>,
 }
 
 struct Model {
@@ -92,7 +92,7 @@ impl Model {
         }
         assert!(self.cache.bytes() <= self.max_bytes);
         let counting = self.in_the_air.iter().filter(|flying| flying.counts).count();
-        assert_eq!(self.cache.state().flights.len(), counting);
+        assert_eq!(self.cache.flights.len(), counting);
     }
 
     fn ask(&mut self, key: u8, ticket: usize) {
@@ -100,7 +100,7 @@ impl Model {
         let expected = self.in_the_air.iter().any(joins);
         let (answer, answered) = oneshot::channel();
         let fetch = async { answered.await.expect("it lands, or is given up") };
-        let (flight, joined) = self.cache.flight(key, ticket, fetch);
+        let (flight, joined) = self.cache.flight(key, ticket, &tenant(), |_| fetch);
         assert_eq!(joined, expected, "flights of {key} under {ticket}");
         if !joined {
             assert!(flight.clone().now_or_never().is_none(), "it has left");
@@ -138,9 +138,11 @@ impl Model {
         let now = Instant::now();
         let since = |ago: &u16| now.checked_sub(seconds(ago)).unwrap_or(now);
         let found = match wish {
-            Wish::Within(longest) => self.cache.fresh(&key, Freshness::Within(seconds(longest))),
-            Wish::Since(ago) => self.cache.fresh(&key, Freshness::Since(since(ago))),
-            Wish::Stale(longest) => self.cache.stale(&key, seconds(longest)).map(|(value, _)| value),
+            Wish::Within(longest) => self.cache.fresh(&key, Freshness::Within(seconds(longest)), &tenant()),
+            Wish::Since(ago) => self.cache.fresh(&key, Freshness::Since(since(ago)), &tenant()),
+            Wish::Stale(longest) => {
+                self.cache.stale(&key, seconds(longest), &tenant()).map(|(value, _)| value)
+            }
         };
         let may = |asked: Instant| {
             let young = match wish {

@@ -1,21 +1,22 @@
-//! When a kept access token may be used, and when it is to be renewed.
+//! When a cached access token may be used, and when it must be renewed.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::exchange::AccessToken;
+use crate::tenant::Tenant;
 
-/// From this age on a token is renewed behind the back of the mounts that use it.
+/// From this age on a token is renewed in the background while mounts use it.
 const RENEW_AHEAD: Duration = Duration::from_secs(45 * 60);
 /// From this age on a token is renewed before it is used, while Entra answers: a federated
 /// credential that was removed takes effect within the hour.
 const RENEW_FIRST: Duration = Duration::from_secs(60 * 60);
 /// A token this near its end is not used: the vault's clock is another.
 const MARGIN: Duration = Duration::from_secs(60);
-/// After an attempt to renew, the next waits this long: a dead Entra is not asked by every mount.
+/// The least time between two attempts to renew: not every mount asks an Entra that is down.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
-/// What may be done with a kept token.
+/// What may be done with a cached token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freshness {
     /// Use it.
@@ -28,16 +29,18 @@ pub(super) enum Freshness {
     Expired,
 }
 
-/// A kept access token.
+/// A cached access token.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
+    /// The tenant that its memory is charged to: the one whose request brought it.
+    pub(super) tenant: Tenant,
     renewal_begun: Option<SystemTime>,
 }
 
-impl Held {
-    pub(super) fn new(token: Arc<AccessToken>) -> Self {
-        Self { token, renewal_begun: None }
+impl CachedToken {
+    pub(super) fn new(token: Arc<AccessToken>, tenant: Tenant) -> Self {
+        Self { token, tenant, renewal_begun: None }
     }
 
     pub(super) fn freshness(&self, now: SystemTime) -> Freshness {
@@ -81,7 +84,8 @@ mod tests {
             acquired,
             Duration::from_secs(life_minutes * 60),
         );
-        Held::new(Arc::new(token)).freshness(acquired + Duration::from_secs(age_minutes * 60))
+        CachedToken::new(Arc::new(token), Tenant::new("a"))
+            .freshness(acquired + Duration::from_secs(age_minutes * 60))
     }
 
     #[test]
@@ -100,13 +104,10 @@ mod tests {
     #[test]
     fn renewals_are_spaced() {
         let now = SystemTime::now();
-        let mut held = Held::new(Arc::new(AccessToken::new(
-            SecretText::new("t".to_owned()),
-            now,
-            Duration::from_secs(3600),
-        )));
-        assert!(held.begin_renewal(now));
-        assert!(!held.begin_renewal(now + Duration::from_secs(29)));
-        assert!(held.begin_renewal(now + Duration::from_secs(30)));
+        let token = AccessToken::new(SecretText::new("t".to_owned()), now, Duration::from_secs(3600));
+        let mut cached = CachedToken::new(Arc::new(token), Tenant::new("a"));
+        assert!(cached.begin_renewal(now));
+        assert!(!cached.begin_renewal(now + Duration::from_secs(29)));
+        assert!(cached.begin_renewal(now + Duration::from_secs(30)));
     }
 }

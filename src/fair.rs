@@ -1,0 +1,255 @@
+//! Fair admission: limited resources are shared out by tenant.
+//!
+//! A [`FairQueue`] has two parts, in units of what it guards (requests, bytes, running jobs). Work is admitted to the
+//! open part in turn by tenant: the tenant that uses least goes first, and one tenant alone may use all of it. The
+//! reserve admits only tenants below their share. Running work is not preempted.
+//!
+//! A tenant's share is both parts together, divided by the tenants that use or want something and one more, the next
+//! that will come.
+
+mod party;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+pub use party::Party;
+
+use crate::tenant::Tenant;
+
+/// A limited resource. Cloning gives another handle to the same one.
+#[derive(Clone, Debug)]
+pub struct FairQueue(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    open: Part,
+    reserve: Part,
+    /// Tenants that use or want something; the others are forgotten.
+    tenants: HashMap<Tenant, Usage>,
+    /// Numbers the admissions.
+    admissions: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    limit: u64,
+    used: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Open,
+    Reserve,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    used: u64,
+    /// The oldest first. A waiter stands in the queue of each tenant of its party.
+    waiting: VecDeque<Arc<Waiter>>,
+    /// The number of the tenant's last admission.
+    admitted: u64,
+}
+
+/// Work that waits for its permit.
+#[derive(Debug)]
+struct Waiter {
+    cost: u64,
+    /// Empty once the permit was granted.
+    grant: Mutex<Option<oneshot::Sender<Permit>>>,
+}
+
+/// The right to use a part of the resource, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    queue: FairQueue,
+    tenant: Tenant,
+    cost: u64,
+    place: Place,
+}
+
+impl FairQueue {
+    /// A resource of which `open` units are for all, and `reserve` units for tenants below their share.
+    pub fn new(open: u64, reserve: u64) -> Self {
+        let part = |limit| Part { limit, used: 0 };
+        let (open, reserve) = (part(open), part(reserve));
+        Self(Arc::new(Mutex::new(State { open, reserve, tenants: HashMap::new(), admissions: 0 })))
+    }
+
+    /// Waits until `party` may use `cost` units. A cost beyond the open part counts as all of it: such work runs alone
+    /// but for what the reserve admits.
+    ///
+    /// The permit is charged to the tenant of the party whose turn came first. Dropping the future leaves the queue.
+    pub async fn acquire(&self, party: &Party, cost: u64) -> Permit {
+        let (sender, granted) = oneshot::channel();
+        let waiter = {
+            let mut state = self.state();
+            let cost = cost.min(state.open.limit);
+            let tenant = party.sole_tenant();
+            if let Some(tenant) = tenant
+                && let Some(place) = state.admit_at_once(&tenant, cost)
+            {
+                return Permit { queue: self.clone(), tenant, cost, place };
+            }
+            Arc::new(Waiter { cost, grant: Mutex::new(Some(sender)) })
+        };
+        // Leaves the queue when it is dropped.
+        let _waiting = party.wait(self, &waiter);
+        match granted.await {
+            Ok(permit) => permit,
+            // The sender is dropped only after it was used, or together with the waiter, which `_waiting` holds.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The tenants that use or want something.
+    #[cfg(test)]
+    fn active(&self) -> usize {
+        self.state().tenants.len()
+    }
+
+    fn enqueue(&self, tenant: &Tenant, waiter: &Arc<Waiter>) {
+        self.state().tenants.entry(tenant.clone()).or_default().waiting.push_back(Arc::clone(waiter));
+        self.admit();
+    }
+
+    fn leave<'a>(&self, tenants: impl Iterator<Item = &'a Tenant>, waiter: &Arc<Waiter>) {
+        let mut state = self.state();
+        for tenant in tenants {
+            if let Some(usage) = state.tenants.get_mut(tenant) {
+                usage.waiting.retain(|other| !Arc::ptr_eq(other, waiter));
+            }
+            state.forget_idle(tenant);
+        }
+        drop(state);
+        // The waiter may have been the one whose turn it was.
+        self.admit();
+    }
+
+    /// Grants permits while there is work whose turn has come.
+    fn admit(&self) {
+        loop {
+            let Some((waiter, tenant, place)) = self.state().next() else { return };
+            let permit = Permit { queue: self.clone(), tenant, cost: waiter.cost, place };
+            // Taken in a statement of its own: a permit that cannot be sent is dropped, which locks the queue.
+            let sender = waiter.grant.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(sender) = sender {
+                drop(sender.send(permit));
+            }
+        }
+    }
+
+    /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Admits work for which there is room and before which no other work waits.
+    fn admit_at_once(&mut self, tenant: &Tenant, cost: u64) -> Option<Place> {
+        if self.tenants.values().any(|usage| !usage.waiting.is_empty()) {
+            return None;
+        }
+        let place = self.place(tenant, cost, true)?;
+        self.charge(tenant, cost, place);
+        Some(place)
+    }
+
+    /// The waiter whose turn has come, the tenant that it is charged to, and where; already charged.
+    ///
+    /// Tenants are asked in the order of what they use. The first whose work does not fit keeps the others out of the
+    /// open part until it does, so that large work is not overtaken for ever.
+    fn next(&mut self) -> Option<(Arc<Waiter>, Tenant, Place)> {
+        let mut is_open = true;
+        for (tenant, cost) in self.order() {
+            if let Some(place) = self.place(&tenant, cost, is_open) {
+                self.charge(&tenant, cost, place);
+                let waiter = self.tenants.get_mut(&tenant)?.waiting.pop_front()?;
+                return Some((waiter, tenant, place));
+            }
+            is_open = false;
+        }
+        None
+    }
+
+    /// The tenants that wait, the one that uses least first, each with the cost of its first work.
+    fn order(&mut self) -> Vec<(Tenant, u64)> {
+        let mut order = Vec::new();
+        for (tenant, usage) in &mut self.tenants {
+            // Granted through another tenant of its party.
+            while usage.waiting.front().is_some_and(|waiter| waiter.is_granted()) {
+                usage.waiting.pop_front();
+            }
+            if let Some(first) = usage.waiting.front() {
+                order.push((usage.used, usage.admitted, tenant.clone(), first.cost));
+            }
+        }
+        order.sort_unstable_by(|one, other| (one.0, one.1, &one.2).cmp(&(other.0, other.1, &other.2)));
+        order.into_iter().map(|(_, _, tenant, cost)| (tenant, cost)).collect()
+    }
+
+    /// Where there is room for work of `tenant`.
+    fn place(&self, tenant: &Tenant, cost: u64, is_open: bool) -> Option<Place> {
+        if is_open && self.open.has(cost) {
+            return Some(Place::Open);
+        }
+        let usage = self.tenants.get(tenant);
+        let active = self.tenants.len() + usize::from(usage.is_none());
+        let share = (self.open.limit + self.reserve.limit) / (active as u64 + 1);
+        let is_below = usage.map_or(0, |usage| usage.used) + cost <= share.max(1);
+        (is_below && self.reserve.has(cost)).then_some(Place::Reserve)
+    }
+
+    fn charge(&mut self, tenant: &Tenant, cost: u64, place: Place) {
+        self.admissions += 1;
+        self.part(place).used += cost;
+        let usage = self.tenants.entry(tenant.clone()).or_default();
+        usage.used += cost;
+        usage.admitted = self.admissions;
+    }
+
+    fn release(&mut self, tenant: &Tenant, cost: u64, place: Place) {
+        self.part(place).used -= cost;
+        if let Some(usage) = self.tenants.get_mut(tenant) {
+            usage.used -= cost;
+        }
+        self.forget_idle(tenant);
+    }
+
+    fn part(&mut self, place: Place) -> &mut Part {
+        match place {
+            Place::Open => &mut self.open,
+            Place::Reserve => &mut self.reserve,
+        }
+    }
+
+    fn forget_idle(&mut self, tenant: &Tenant) {
+        if self.tenants.get(tenant).is_some_and(|usage| usage.used == 0 && usage.waiting.is_empty()) {
+            self.tenants.remove(tenant);
+        }
+    }
+}
+
+impl Part {
+    fn has(self, cost: u64) -> bool {
+        self.used + cost <= self.limit
+    }
+}
+
+impl Waiter {
+    fn is_granted(&self) -> bool {
+        self.grant.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.queue.state().release(&self.tenant, self.cost, self.place);
+        self.queue.admit();
+    }
+}

@@ -1,0 +1,95 @@
+//! The tenants on whose behalf one piece of work is done.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{FairQueue, Waiter};
+use crate::tenant::Tenant;
+
+/// The tenants that wait for one piece of work, such as a request that several mounts share. It is admitted when the
+/// first of them would be: work that a busy tenant started does not wait in that tenant's queue when a tenant below
+/// its share waits for it too.
+#[derive(Clone, Debug)]
+pub struct Party {
+    starter: Tenant,
+    members: Arc<Mutex<Members>>,
+}
+
+#[derive(Debug)]
+struct Members {
+    /// The starter first.
+    tenants: Vec<Tenant>,
+    /// Where the work waits now; more than once if parts of it run side by side.
+    waiting: Vec<(FairQueue, Arc<Waiter>)>,
+}
+
+/// A place in the queues of a party's tenants, left when it is dropped.
+pub(super) struct Waiting<'a> {
+    party: &'a Party,
+    queue: &'a FairQueue,
+    waiter: &'a Arc<Waiter>,
+}
+
+impl Party {
+    /// Work for one tenant.
+    pub fn new(tenant: Tenant) -> Self {
+        let members = Members { tenants: vec![tenant.clone()], waiting: Vec::new() };
+        Self { starter: tenant, members: Arc::new(Mutex::new(members)) }
+    }
+
+    /// One more tenant waits for the work.
+    pub fn join(&self, tenant: &Tenant) {
+        let mut members = self.members();
+        if members.tenants.contains(tenant) {
+            return;
+        }
+        members.tenants.push(tenant.clone());
+        for (queue, waiter) in &members.waiting {
+            queue.enqueue(tenant, waiter);
+        }
+    }
+
+    /// The tenant that started the work.
+    pub fn starter(&self) -> &Tenant {
+        &self.starter
+    }
+
+    /// All tenants that have waited for the work.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        self.members().tenants.clone()
+    }
+
+    /// Whether this is the same party.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.members, &other.members)
+    }
+
+    /// The only tenant, if there is one only.
+    pub(super) fn sole_tenant(&self) -> Option<Tenant> {
+        match self.members().tenants.as_slice() {
+            [tenant] => Some(tenant.clone()),
+            _ => None,
+        }
+    }
+
+    /// Puts `waiter` into the queue of each tenant, also of those that join while it waits.
+    pub(super) fn wait<'a>(&'a self, queue: &'a FairQueue, waiter: &'a Arc<Waiter>) -> Waiting<'a> {
+        let mut members = self.members();
+        members.waiting.push((queue.clone(), Arc::clone(waiter)));
+        for tenant in &members.tenants {
+            queue.enqueue(tenant, waiter);
+        }
+        Waiting { party: self, queue, waiter }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut members = self.party.members();
+        members.waiting.retain(|(_, waiter)| !Arc::ptr_eq(waiter, self.waiter));
+        self.queue.leave(members.tenants.iter(), self.waiter);
+    }
+}

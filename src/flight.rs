@@ -1,0 +1,199 @@
+//! Single flight: one piece of work for all who want its outcome at the same time.
+//!
+//! It knows nothing of trust: callers decide who may join, and put into the key whatever must not be shared.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use tokio::time::Instant;
+
+use crate::fair::Party;
+use crate::tenant::Tenant;
+
+/// Work under way. It ends when its last clone is dropped.
+pub type Flight<T> = Shared<BoxFuture<'static, T>>;
+
+/// Flights by key.
+pub struct Flights<K, T> {
+    state: Arc<Mutex<State<K, T>>>,
+    remember: fn(&T) -> Duration,
+}
+
+struct State<K, T> {
+    flights: HashMap<K, Entry<T>>,
+    started: u64,
+    /// How many of the entries are remembered outcomes.
+    remembered: usize,
+}
+
+struct Entry<T> {
+    number: u64,
+    party: Party,
+    progress: Progress<T>,
+}
+
+enum Progress<T> {
+    UnderWay(WeakShared<BoxFuture<'static, T>>),
+    Remembered { outcome: T, until: Instant },
+}
+
+/// Removes a flight from those that can be joined, or remembers its outcome.
+struct Landing<K: Eq + Hash, T> {
+    state: Arc<Mutex<State<K, T>>>,
+    remember: fn(&T) -> Duration,
+    key: K,
+    number: u64,
+}
+
+impl<K, T> Default for Flights<K, T> {
+    /// Flights whose outcomes are for those that waited for them.
+    fn default() -> Self {
+        Self::remembering(|_| Duration::ZERO)
+    }
+}
+
+impl<K, T> Flights<K, T> {
+    /// Flights whose outcomes are the answer to new requests for as long as `remember` says. What failed for the
+    /// starter alone (its deadline, its turn in a queue) must not be remembered.
+    pub fn remembering(remember: fn(&T) -> Duration) -> Self {
+        let state = State { flights: HashMap::new(), started: 0, remembered: 0 };
+        Self { state: Arc::new(Mutex::new(state)), remember }
+    }
+}
+
+impl<K, T> fmt::Debug for Flights<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    /// The flight for `key`, and whether it was under way already. `work` starts a new one, on behalf of the tenants
+    /// in the party that it is given: `tenant`, and those that join.
+    pub fn join_or_start<F: Future<Output = T> + Send + 'static>(
+        &self,
+        key: K,
+        tenant: &Tenant,
+        work: impl FnOnce(Party) -> F,
+    ) -> (Flight<T>, bool) {
+        let mut state = lock(&self.state);
+        if let Some(flight) = state.join(&key, tenant) {
+            return (flight, true);
+        }
+        state.started += 1;
+        let number = state.started;
+        let party = Party::new(tenant.clone());
+        let landing =
+            Landing { state: Arc::clone(&self.state), remember: self.remember, key: key.clone(), number };
+        let work = work(party.clone());
+        let flight = async move {
+            let outcome = work.await;
+            landing.land(&outcome);
+            outcome
+        };
+        let flight = flight.boxed().shared();
+        if let Some(weak) = flight.downgrade() {
+            state.flights.insert(key, Entry { number, party, progress: Progress::UnderWay(weak) });
+        }
+        (flight, false)
+    }
+
+    /// Lets new requests for these keys start work of their own; those that wait already are not disturbed.
+    pub fn forget(&self, gone: impl Fn(&K) -> bool) {
+        let mut state = lock(&self.state);
+        state.flights.retain(|key, _| !gone(key));
+        state.count_remembered();
+    }
+
+    /// How many flights are under way or remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.state).flights.len()
+    }
+
+    /// Whether the flight that started with `party` is still the one that new requests for `key` join.
+    pub fn is_current(&self, key: &K, party: &Party) -> bool {
+        lock(&self.state).flights.get(key).is_some_and(|entry| entry.party.is(party))
+    }
+}
+
+impl<K, T> State<K, T>
+where
+    K: Eq + Hash,
+    T: Clone + Send + Sync + 'static,
+{
+    fn join(&mut self, key: &K, tenant: &Tenant) -> Option<Flight<T>> {
+        let entry = self.flights.get(key)?;
+        match &entry.progress {
+            Progress::UnderWay(flight) => {
+                let flight = flight.upgrade()?;
+                entry.party.join(tenant);
+                Some(flight)
+            }
+            Progress::Remembered { outcome, until } if *until > Instant::now() => {
+                let outcome = outcome.clone();
+                Some(async move { outcome }.boxed().shared())
+            }
+            Progress::Remembered { .. } => {
+                self.flights.remove(key);
+                self.remembered -= 1;
+                None
+            }
+        }
+    }
+}
+
+impl<K, T> State<K, T> {
+    fn count_remembered(&mut self) {
+        let remembered = |entry: &&Entry<T>| matches!(entry.progress, Progress::Remembered { .. });
+        self.remembered = self.flights.values().filter(remembered).count();
+    }
+}
+
+impl<K: Eq + Hash, T: Clone> Landing<K, T> {
+    fn land(&self, outcome: &T) {
+        let remembered = (self.remember)(outcome);
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        if state.remembered > 0 {
+            state.flights.retain(|_, entry| match &entry.progress {
+                Progress::UnderWay(_) => true,
+                Progress::Remembered { until, .. } => *until > now,
+            });
+            state.count_remembered();
+        }
+        if remembered.is_zero() {
+            return;
+        }
+        let Some(entry) = state.flights.get_mut(&self.key).filter(|entry| entry.number == self.number) else {
+            return;
+        };
+        entry.progress = Progress::Remembered { outcome: outcome.clone(), until: now + remembered };
+        state.remembered += 1;
+    }
+}
+
+impl<K: Eq + Hash, T> Drop for Landing<K, T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        let ended = state.flights.get(&self.key).is_some_and(|entry| {
+            entry.number == self.number && matches!(entry.progress, Progress::UnderWay(_))
+        });
+        if ended {
+            state.flights.remove(&self.key);
+        }
+    }
+}
+
+/// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
+fn lock<K, T>(state: &Mutex<State<K, T>>) -> MutexGuard<'_, State<K, T>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,79 @@
+//! The memory of mounts in progress.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::fair::{FairQueue, Party, Permit};
+use crate::plan::ObjectPlan;
+
+/// Bytes that every mount may hold without a permit.
+const FREE: u64 = 64 << 10;
+/// The most bytes of one version of an object: Key Vault's limit for a secret is 25 kB, and a certificate with its
+/// chain is not larger.
+const LARGEST_VERSION: u64 = 26 << 10;
+/// Bytes that mounts may hold together beyond what is free, and what is added for tenants below their share.
+const OPEN: u64 = 32 << 20;
+const RESERVE: u64 = 8 << 20;
+/// How many times a mount holds its bytes: as fetched, as files, and in the answer.
+const COPIES: u64 = 3;
+
+/// The memory that all mounts in progress share.
+#[derive(Clone, Debug)]
+pub struct Memory(FairQueue);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(FairQueue::new(OPEN, RESERVE))
+    }
+}
+
+/// What one mount holds in memory. Each may hold a little; for more it needs a permit, which is admitted in turn by
+/// tenant.
+#[derive(Debug)]
+pub(super) struct MountBudget {
+    memory: Memory,
+    party: Party,
+    /// The most that the mount may hold.
+    cost: u64,
+    bytes: AtomicU64,
+    permit: OnceCell<()>,
+    kept: Mutex<Option<Arc<Permit>>>,
+}
+
+impl MountBudget {
+    /// The budget of a mount of `objects`, whose files may have `largest` bytes together.
+    pub(super) fn new(memory: &Memory, party: Party, objects: &[ObjectPlan], largest: usize) -> Self {
+        let versions =
+            objects.iter().map(|object| object.history.map_or(1, |history| history.count() as u64));
+        let expected = versions.fold(0_u64, u64::saturating_add).saturating_mul(LARGEST_VERSION);
+        let cost = expected.min(largest as u64).saturating_mul(COPIES);
+        let (permit, kept) = (OnceCell::new(), Mutex::default());
+        Self { memory: memory.clone(), party, cost, bytes: AtomicU64::new(0), permit, kept }
+    }
+
+    /// Counts `more` bytes, and returns how many there are once the mount may hold so many.
+    pub(super) async fn add(&self, more: usize) -> usize {
+        let more = more as u64;
+        let bytes = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
+        if bytes > FREE {
+            let acquire = async {
+                let permit = self.memory.0.acquire(&self.party, self.cost).await;
+                *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(permit));
+            };
+            self.permit.get_or_init(|| acquire).await;
+        }
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// The party of the mount's tenant.
+    pub(super) fn party(&self) -> &Party {
+        &self.party
+    }
+
+    /// The permit of a large mount, to be held until its answer has left.
+    pub(super) fn into_permit(self) -> Option<Arc<Permit>> {
+        self.kept.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}

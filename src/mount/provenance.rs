@@ -1,0 +1,54 @@
+//! Where the objects of one mount came from.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::telemetry::{Served, SourceCounts};
+
+/// Where the objects of one mount came from, and what of it is worth a warning.
+#[derive(Debug, Default)]
+pub(super) struct Provenance(Mutex<State>);
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    sources: SourceCounts,
+    /// How long ago the oldest stale value was fetched.
+    oldest: Duration,
+    /// Why the first object came from elsewhere than its vault.
+    reason: String,
+}
+
+impl Provenance {
+    /// Notes where an object came from.
+    pub(super) fn served(&self, by: Served) {
+        self.state().sources.add(by);
+    }
+
+    /// Notes why an object came from elsewhere than its vault, and how long ago it was fetched.
+    pub(super) fn fell_back(&self, age: Duration, reason: &dyn ToString) {
+        let mut state = self.state();
+        state.oldest = state.oldest.max(age);
+        if state.reason.is_empty() {
+            state.reason = reason.to_string();
+        }
+    }
+
+    /// Where the objects came from so far.
+    pub(super) fn sources(&self) -> SourceCounts {
+        self.state().sources
+    }
+
+    /// Logs the one warning of the mount, if something was served that did not come from its vault.
+    pub(super) fn warn(&self) {
+        let State { sources, oldest, reason } = self.state().clone();
+        let (stale, failover) = (sources.count(Served::Stale), sources.count(Served::Failover));
+        if stale + failover > 0 {
+            let oldest_seconds = oldest.as_secs();
+            tracing::warn!(stale, oldest_seconds, failover, "served from elsewhere than the vault: {reason}");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

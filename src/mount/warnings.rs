@@ -1,0 +1,86 @@
+//! Warnings, once per `SecretProviderClass`.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::Display;
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
+
+use lru::LruCache;
+
+use crate::bounded::{bounded, make_room};
+use crate::plan::Pod;
+use crate::tenant::Tenant;
+
+/// Warnings that are remembered; one that falls out is logged again.
+const REMEMBERED: usize = 4096;
+/// Warnings of one tenant.
+const OF_A_TENANT: usize = 256;
+/// Warnings of one mount that are logged word by word; the rest are counted.
+const OF_A_MOUNT: usize = 8;
+
+/// Keeps a warning from being logged for each of a thousand pods.
+#[derive(Debug)]
+pub struct WarningDedup(Mutex<LruCache<u64, Tenant>>);
+
+impl Default for WarningDedup {
+    fn default() -> Self {
+        Self(Mutex::new(bounded(REMEMBERED)))
+    }
+}
+
+impl WarningDedup {
+    /// Logs the warnings that have not been logged for the pod's class.
+    pub(super) fn log(&self, pod: &Pod, warnings: &[impl Display]) {
+        for warning in warnings.iter().take(OF_A_MOUNT) {
+            self.log_once(pod, &warning.to_string());
+        }
+        if let Some(more) = warnings.len().checked_sub(OF_A_MOUNT).filter(|more| *more > 0) {
+            self.log_once(pod, &format!("{more} more warnings are not shown; lint shows those of the class"));
+        }
+    }
+
+    fn log_once(&self, pod: &Pod, warning: &str) {
+        if self.is_new(pod, warning) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    fn is_new(&self, pod: &Pod, warning: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (&pod.namespace, &pod.class, warning).hash(&mut hasher);
+        let (key, tenant) = (hasher.finish(), Tenant::new(&pod.namespace));
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.get(&key).is_some() {
+            return false;
+        }
+        make_room(&mut logged, OF_A_TENANT, |_, other| *other == tenant);
+        logged.put(key, tenant);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(namespace: &str) -> Pod {
+        Pod { namespace: namespace.to_owned(), class: "class".to_owned(), ..Pod::default() }
+    }
+
+    #[test]
+    fn a_warning_is_new_once_for_each_class() {
+        let dedup = WarningDedup::default();
+        assert!(dedup.is_new(&pod("one"), "w") && dedup.is_new(&pod("two"), "w"));
+        assert!(!dedup.is_new(&pod("one"), "w") && !dedup.is_new(&pod("two"), "w"));
+    }
+
+    #[test]
+    fn a_flood_of_warnings_from_one_namespace_pushes_out_none_of_anothers() {
+        let dedup = WarningDedup::default();
+        assert!(dedup.is_new(&pod("victim"), "w"));
+        for number in 0..2 * REMEMBERED {
+            assert!(dedup.is_new(&pod("flood"), &number.to_string()));
+        }
+        assert!(!dedup.is_new(&pod("victim"), "w"));
+    }
+}
