@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use keyvault_csi_provider::breaker::Evidence;
 use keyvault_csi_provider::cache::{Verdict, Weigh};
 use keyvault_csi_provider::clock::Clock;
 use keyvault_csi_provider::identity::{AccessToken, IdentityError, TokenSource};
 use keyvault_csi_provider::plan::Identity;
-use keyvault_csi_provider::retry::{Deadline, Transient};
+use keyvault_csi_provider::retry::Transient;
 use keyvault_csi_provider::secret::SecretText;
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -58,8 +59,11 @@ impl Transient for Failure {
         matches!(self, Self::Throttled(_))
     }
 
-    fn is_outage(&self) -> bool {
-        false
+    fn evidence(&self) -> Evidence {
+        match self {
+            Self::Throttled(_) => Evidence::Answered,
+            Self::Late => Evidence::Nothing,
+        }
     }
 }
 
@@ -161,7 +165,13 @@ impl SimulatedEntra {
 
 #[async_trait]
 impl TokenSource for SimulatedEntra {
-    async fn token(&self, _: &Identity, _: &Url, _: &str, _: Deadline) -> Result<AccessToken, IdentityError> {
+    async fn token(
+        &self,
+        _: &Identity,
+        _: &Url,
+        _: &str,
+        _: Option<&SecretText>,
+    ) -> Result<AccessToken, IdentityError> {
         Ok(self.grant().await)
     }
 }

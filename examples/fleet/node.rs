@@ -9,10 +9,13 @@ use keyvault_csi_provider::cache::{Cache, Freshness};
 use keyvault_csi_provider::identity::{
     Identities, IdentityKey, KeySource, Login, ServiceAccountKeys, ServiceAccounts,
 };
+use keyvault_csi_provider::fair::Party;
+use keyvault_csi_provider::lanes::{Caller, Lanes, Late};
 use keyvault_csi_provider::plan::{ClientCredential, ClientId, Identity, ServicePrincipal, TenantId};
-use keyvault_csi_provider::retry::{Deadline, retrying};
+use keyvault_csi_provider::retry::Deadline;
 use keyvault_csi_provider::secret::SecretText;
-use keyvault_csi_provider::vault::traffic::{Late, Traffic};
+use keyvault_csi_provider::tenant::Tenant;
+use keyvault_csi_provider::vault::REQUESTS;
 use tokio::time::Instant;
 use url::Url;
 
@@ -30,7 +33,8 @@ type Key = (Arc<IdentityKey>, u32);
 pub(crate) struct Node {
     identities: Identities,
     cache: Arc<Cache<Key, Value, Failure>>,
-    traffic: Arc<Traffic>,
+    lanes: Arc<Lanes<String>>,
+    tenant: Tenant,
     vault: Arc<SimulatedVault>,
     entra: Arc<SimulatedEntra>,
 }
@@ -48,10 +52,12 @@ impl Node {
                 ServiceAccounts::new(None, None),
                 Arc::clone(entra) as _,
                 Arc::clone(clock) as _,
+                Arc::default(),
                 |_| {},
             ),
             cache: Arc::new(Cache::new(32 << 20, Duration::from_secs(24 * 3600))),
-            traffic: Arc::new(Traffic::default()),
+            lanes: Arc::new(Lanes::new(REQUESTS)),
+            tenant: Tenant::new("fleet"),
             vault: Arc::clone(vault),
             entra: Arc::clone(entra),
         }
@@ -59,7 +65,7 @@ impl Node {
 
     /// The login of an application; its secret is its proof, as the cluster's keys are for a service account's
     /// token.
-    pub(crate) async fn login(&self, account: usize) -> anyhow::Result<Login> {
+    async fn login(&self, account: usize) -> anyhow::Result<Login> {
         let parsed = |fault| anyhow::anyhow!("{fault:?}");
         let identity = Identity::ServicePrincipal(ServicePrincipal {
             tenant: TenantId::parse("00000000-0000-4000-8000-000000000001").map_err(parsed)?,
@@ -67,13 +73,14 @@ impl Node {
             credential: ClientCredential::Secret(SecretText::new("secret".to_owned())),
         });
         let authority = Url::parse("https://login.microsoftonline.com/")?;
-        self.identities.login(&identity, &authority).await.context("login")
+        self.identities.login(&identity, &authority, &self.tenant).await.context("login")
     }
 
     /// A mount as the provider does it. The oldest time that a value of it was asked for; none if it fails.
-    pub(crate) async fn mount(&self, login: &Login, objects: u32, freshness: Freshness) -> Option<Instant> {
+    pub(crate) async fn mount(&self, account: usize, objects: u32, freshness: Freshness) -> Option<Instant> {
         let deadline = Deadline::after(BUDGET);
-        deadline.limit(self.identities.access(login, SCOPE, deadline)).await?.ok()?;
+        let login = &self.login(account).await.ok()?;
+        deadline.limit(self.identities.access(login, SCOPE, (BUDGET, deadline))).await?.ok()?;
         let fetches = (0..objects).map(|object| self.shared(login, object, freshness, deadline));
         let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE);
         let mut oldest = Instant::now();
@@ -91,18 +98,13 @@ impl Node {
         deadline: Deadline,
     ) -> Option<Arc<Value>> {
         let key = (Arc::clone(login.key()), object);
-        if let Some(kept) = self.cache.fresh(&key, freshness) {
+        if let Some(kept) = self.cache.fresh(&key, freshness, &self.tenant) {
             return Some(kept);
         }
-        let (traffic, vault) = (Arc::clone(&self.traffic), Arc::clone(&self.vault));
-        let fetch = async move {
-            let late = |late| match late {
-                Late::Unanswered | Late::Open(_) => Failure::Late,
-                Late::Paused(left) => Failure::Throttled(Some(left)),
-            };
-            traffic.send(VAULT, true, deadline, late, || vault.get()).await
-        };
-        let (flight, _) = self.cache.flight(key, 0, fetch);
+        let (flight, _) = self.cache.flight(key, 0, &self.tenant, |party| {
+            let (lanes, vault) = (Arc::clone(&self.lanes), Arc::clone(&self.vault));
+            async move { ask(&lanes, &vault, &party, deadline).await }
+        });
         deadline.limit(flight).await?.ok()
     }
 
@@ -111,10 +113,27 @@ impl Node {
         let deadline = Deadline::after(BUDGET);
         deadline.limit(self.entra.grant()).await?;
         let mut oldest = Instant::now();
+        // A lane of its own: other pods' pauses do not concern it.
+        let lanes = Lanes::new(REQUESTS);
+        let party = Party::new(self.tenant.clone());
         for _ in 0..objects {
-            let value = retrying(deadline, || Failure::Late, || self.vault.get()).await.ok()?;
+            let value = ask(&lanes, &self.vault, &party, deadline).await.ok()?;
             oldest = oldest.min(value.asked);
         }
         Some(oldest)
     }
+}
+
+async fn ask(
+    lanes: &Lanes<String>,
+    vault: &SimulatedVault,
+    party: &Party,
+    deadline: Deadline,
+) -> Result<Value, Failure> {
+    let caller = Caller { party, is_evidence: true, patience: BUDGET, deadline, retries: true };
+    let late = |late| match late {
+        Late::Unanswered | Late::Queued | Late::Open(_) => Failure::Late,
+        Late::Paused(left) => Failure::Throttled(Some(left)),
+    };
+    lanes.send(&VAULT.to_owned(), caller, late, || vault.get()).await
 }

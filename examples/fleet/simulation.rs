@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keyvault_csi_provider::cache::Freshness;
-use keyvault_csi_provider::identity::Login;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -74,9 +73,9 @@ impl Fleet {
         for _ in 0..self.nodes {
             let node = Arc::new(Node::new(&client, &vault, &entra, &clock));
             for pod in 0..self.options.pods {
-                let login = node.login(pod % self.options.accounts.max(1)).await?;
+                let account = pod % self.options.accounts.max(1);
                 let pod =
-                    Pod { node: Arc::clone(&node), login, sharing: self.sharing, seen: Arc::clone(&seen) };
+                    Pod { node: Arc::clone(&node), account, sharing: self.sharing, seen: Arc::clone(&seen) };
                 pods.spawn(pod.live(self.options.clone(), end));
             }
         }
@@ -90,7 +89,7 @@ impl Fleet {
 
 struct Pod {
     node: Arc<Node>,
-    login: Login,
+    account: usize,
     sharing: Sharing,
     seen: Arc<Mutex<Seen>>,
 }
@@ -108,7 +107,7 @@ impl Pod {
                 _ => Freshness::Since(Instant::now()),
             };
             let mounted = match self.sharing {
-                Sharing::With => self.node.mount(&self.login, options.objects, freshness).await,
+                Sharing::With => self.node.mount(self.account, options.objects, freshness).await,
                 Sharing::Without => self.node.mount_alone(options.objects).await,
             };
             values = mounted.or(values);

@@ -110,7 +110,7 @@ async fn services_that_do_not_answer_share_a_part_and_leave_the_rest_to_those_th
         sleep(SECOND).await;
         mount(lanes, "healthy", 16, 16).await
     };
-    let (_, victim) = tokio::join!(tokio::time::timeout(20 * SECOND, silent), victim);
+    let (_, victim) = tokio::join!(timeout(20 * SECOND, silent), victim);
     assert_eq!(victim, SECOND);
 }
 
