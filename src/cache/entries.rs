@@ -1,5 +1,10 @@
-//! Values with the time they were asked for, bounded in bytes and in age.
+//! Values with the time they were asked for, bounded in bytes and in age, and shared out by tenant.
+//!
+//! An entry has holders: the tenants that asked for it. It is charged to them in equal parts. A tenant's share is the
+//! cache divided by the tenants that hold something, so that shares never exceed the cache. When there is no room, the
+//! tenant that is charged most gives way first. An entry stays while one of its holders is within its share.
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,36 +15,67 @@ use tokio::time::Instant;
 use super::{Freshness, Weigh};
 use crate::tenant::Tenant;
 
-/// What an entry takes besides its value: key, places in list and map.
-const OVERHEAD: usize = 512;
-/// The largest part of [`Freshness::Within`] by which an entry counts as older than it is.
+/// What an entry takes besides its value: key, and its slot in the map.
+pub(super) const OVERHEAD: usize = 384;
+/// What each holder of an entry adds to that.
+pub(super) const HOLDING: usize = 128;
+/// Entries live a little less long than they may, each by a part of its own: what was fetched together is not fetched
+/// again together.
 const SPREAD: f64 = 0.1;
-/// How often entries that have grown too old are looked for.
+/// How often old entries are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
 pub(super) struct Entries<K, V> {
-    /// From the most used to the least.
-    kept: LruCache<K, Entry<V>>,
-    bytes: usize,
-    max_bytes: usize,
-    max_age: Duration,
-    swept: Instant,
+    pub(super) kept: HashMap<K, Entry<V>>,
+    /// Tenants that hold something.
+    pub(super) tenants: HashMap<Tenant, Holdings<K>>,
+    pub(super) bytes: usize,
+    pub(super) max_bytes: usize,
+    pub(super) max_age: Duration,
+    pub(super) swept: Instant,
 }
 
-struct Entry<V> {
-    value: Arc<V>,
-    asked: Instant,
-    bytes: usize,
+pub(super) struct Entry<V> {
+    pub(super) value: Arc<V>,
+    pub(super) asked: Instant,
+    pub(super) weight: usize,
     /// Its own part of [`SPREAD`].
-    early: f64,
+    pub(super) early: f64,
+    /// Never empty.
+    pub(super) holders: Vec<Holder>,
+}
+
+pub(super) struct Holder {
+    pub(super) tenant: Tenant,
+    /// When the tenant last asked for the entry.
+    pub(super) used: Instant,
+}
+
+/// What one tenant holds.
+pub(super) struct Holdings<K> {
+    /// From the entry that it used last to the one that it used least recently.
+    pub(super) keys: LruCache<K, ()>,
+    /// Its parts of the entries that it holds, each rounded down.
+    pub(super) charge: usize,
+}
+
+impl<V> Entry<V> {
+    pub(super) fn bytes(&self) -> usize {
+        self.weight + OVERHEAD + HOLDING * self.holders.len()
+    }
+
+    fn holder(&mut self, tenant: &Tenant) -> Option<&mut Holder> {
+        self.holders.iter_mut().find(|holder| holder.tenant == *tenant)
+    }
 }
 
 impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
     pub(super) fn new(max_bytes: usize, max_age: Duration) -> Self {
-        Self { kept: LruCache::unbounded(), bytes: 0, max_bytes, max_age, swept: Instant::now() }
+        let (kept, tenants) = (HashMap::new(), HashMap::new());
+        Self { kept, tenants, bytes: 0, max_bytes, max_age, swept: Instant::now() }
     }
 
-    pub(super) fn fresh(&mut self, key: &K, freshness: Freshness, _: &Tenant) -> Option<Arc<V>> {
+    pub(super) fn fresh(&mut self, key: &K, freshness: Freshness, tenant: &Tenant) -> Option<Arc<V>> {
         self.sweep();
         let max_age = self.max_age;
         let entry = self.kept.get(key)?;
@@ -48,40 +84,52 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
             Freshness::Since(time) => entry.asked >= time,
             Freshness::Within(longest) => age < longest.mul_f64(1.0 - entry.early),
         };
-        (fresh && age < max_age).then(|| Arc::clone(&entry.value))
+        let value = (fresh && age < max_age).then(|| Arc::clone(&entry.value));
+        self.hold(key, tenant);
+        value
     }
 
-    pub(super) fn stale(&mut self, key: &K, longest: Duration, _: &Tenant) -> Option<(Arc<V>, Duration)> {
+    pub(super) fn stale(
+        &mut self,
+        key: &K,
+        longest: Duration,
+        tenant: &Tenant,
+    ) -> Option<(Arc<V>, Duration)> {
         self.sweep();
         let longest = longest.min(self.max_age);
         let entry = self.kept.get(key)?;
         let age = entry.asked.elapsed();
-        (age < longest).then(|| (Arc::clone(&entry.value), age))
+        let value = (age < longest).then(|| (Arc::clone(&entry.value), age));
+        self.hold(key, tenant);
+        value
     }
 
-    /// Keeps a value, unless a younger one is there, or it alone is more than there is room for.
-    pub(super) fn put(&mut self, key: K, value: Arc<V>, asked: Instant, _: &[Tenant]) {
+    /// Keeps a value for its holders, unless a younger one is there, or it alone is more than there is room for.
+    pub(super) fn put(&mut self, key: K, value: Arc<V>, asked: Instant, holders: &[Tenant]) {
         self.sweep();
-        let bytes = value.weight() + OVERHEAD;
-        if self.kept.peek(&key).is_some_and(|entry| entry.asked > asked) {
+        let weight = value.weight();
+        if self.kept.get(&key).is_some_and(|entry| entry.asked > asked) {
             return;
         }
-        if bytes > self.max_bytes {
-            self.remove(&key);
+        let earlier = self.remove(&key).map(|entry| entry.holders).unwrap_or_default();
+        let used = Instant::now();
+        let new = holders.iter().map(|tenant| Holder { tenant: tenant.clone(), used });
+        let mut all = new.collect::<Vec<_>>();
+        all.extend(earlier.into_iter().filter(|holder| !holders.contains(&holder.tenant)));
+        let entry = Entry { value, asked, weight, early: SPREAD * fastrand::f64(), holders: all };
+        if entry.holders.is_empty() || entry.bytes() > self.max_bytes {
             return;
         }
-        let early = SPREAD * fastrand::f64();
-        let replaced = self.kept.put(key, Entry { value, asked, bytes, early });
-        self.bytes = self.bytes + bytes - replaced.map_or(0, |entry| entry.bytes);
-        while self.bytes > self.max_bytes
-            && let Some((_, entry)) = self.kept.pop_lru()
-        {
-            self.bytes -= entry.bytes;
+        for holder in &entry.holders {
+            self.holdings(&holder.tenant).keys.put(key.clone(), ());
         }
+        self.charge(&entry);
+        self.kept.insert(key, entry);
+        self.make_room();
     }
 
     pub(super) fn evict(&mut self, gone: &dyn Fn(&K) -> bool) {
-        let keys = self.kept.iter().map(|(key, _)| key).filter(|key| gone(key)).cloned();
+        let keys = self.kept.keys().filter(|key| gone(key)).cloned();
         for key in keys.collect::<Vec<_>>() {
             self.remove(&key);
         }
@@ -91,22 +139,124 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         self.bytes
     }
 
+    /// `tenant` has asked for the entry.
+    fn hold(&mut self, key: &K, tenant: &Tenant) {
+        let now = Instant::now();
+        let Some(entry) = self.kept.get_mut(key) else { return };
+        if let Some(holder) = entry.holder(tenant) {
+            holder.used = now;
+            if let Some(holdings) = self.tenants.get_mut(tenant) {
+                holdings.keys.promote(key);
+            }
+            return;
+        }
+        self.change(key, |entry| entry.holders.push(Holder { tenant: tenant.clone(), used: now }));
+        self.holdings(tenant).keys.put(key.clone(), ());
+        self.make_room();
+    }
+
+    /// `tenant` holds the entry no more. The last holder takes the entry with it.
+    fn release(&mut self, key: &K, tenant: &Tenant) {
+        if self.kept.get(key).is_some_and(|entry| entry.holders.len() == 1) {
+            self.remove(key);
+            return;
+        }
+        self.change(key, |entry| entry.holders.retain(|holder| holder.tenant != *tenant));
+        if let Some(holdings) = self.tenants.get_mut(tenant) {
+            holdings.keys.pop(key);
+        }
+        self.forget_idle(tenant);
+    }
+
+    fn make_room(&mut self) {
+        while self.bytes > self.max_bytes {
+            let share = self.max_bytes / self.tenants.len().max(1);
+            let most = self.tenants.iter().max_by_key(|(_, holdings)| holdings.charge);
+            let Some((tenant, holdings)) = most else { return };
+            let Some((key, ())) = holdings.keys.peek_lru() else { return };
+            let (tenant, key) = (tenant.clone(), key.clone());
+            let entry = self.kept.get(&key);
+            let is_needed = entry.is_some_and(|entry| {
+                let others = entry.holders.iter().filter(|holder| holder.tenant != tenant);
+                others.into_iter().any(|holder| {
+                    self.tenants.get(&holder.tenant).is_some_and(|other| other.charge <= share)
+                })
+            });
+            if is_needed {
+                self.release(&key, &tenant);
+            } else {
+                self.remove(&key);
+            }
+        }
+    }
+
     /// While the cache is used, no secret stays in memory for nothing.
     fn sweep(&mut self) {
         if self.swept.elapsed() < SWEEP {
             return;
         }
         self.swept = Instant::now();
-        let old = |entry: &Entry<V>| entry.asked.elapsed() >= self.max_age;
-        let keys = self.kept.iter().filter(|(_, entry)| old(entry)).map(|(key, _)| key.clone());
+        let max_age = self.max_age;
+        let old = |at: Instant| at.elapsed() >= max_age;
+        let keys = self.kept.iter().filter(|(_, entry)| old(entry.asked)).map(|(key, _)| key.clone());
         for key in keys.collect::<Vec<_>>() {
             self.remove(&key);
         }
+        let unused = self.kept.iter().flat_map(|(key, entry)| {
+            let unused = entry.holders.iter().filter(|holder| old(holder.used));
+            unused.map(|holder| (key.clone(), holder.tenant.clone()))
+        });
+        for (key, tenant) in unused.collect::<Vec<_>>() {
+            self.release(&key, &tenant);
+        }
     }
 
-    fn remove(&mut self, key: &K) {
-        if let Some(entry) = self.kept.pop(key) {
-            self.bytes -= entry.bytes;
+    fn remove(&mut self, key: &K) -> Option<Entry<V>> {
+        let entry = self.kept.remove(key)?;
+        self.discharge(&entry);
+        for holder in &entry.holders {
+            if let Some(holdings) = self.tenants.get_mut(&holder.tenant) {
+                holdings.keys.pop(key);
+            }
+            self.forget_idle(&holder.tenant);
+        }
+        Some(entry)
+    }
+
+    /// Changes the holders of an entry, and what they are charged.
+    fn change(&mut self, key: &K, change: impl FnOnce(&mut Entry<V>)) {
+        if let Some((key, mut entry)) = self.kept.remove_entry(key) {
+            self.discharge(&entry);
+            change(&mut entry);
+            self.charge(&entry);
+            self.kept.insert(key, entry);
+        }
+    }
+
+    fn charge(&mut self, entry: &Entry<V>) {
+        self.bytes += entry.bytes();
+        let part = entry.bytes() / entry.holders.len().max(1);
+        for holder in &entry.holders {
+            self.holdings(&holder.tenant).charge += part;
+        }
+    }
+
+    fn discharge(&mut self, entry: &Entry<V>) {
+        self.bytes -= entry.bytes();
+        let part = entry.bytes() / entry.holders.len().max(1);
+        for holder in &entry.holders {
+            self.holdings(&holder.tenant).charge -= part;
+        }
+    }
+
+    fn holdings(&mut self, tenant: &Tenant) -> &mut Holdings<K> {
+        let new = || Holdings { keys: LruCache::unbounded(), charge: 0 };
+        self.tenants.entry(tenant.clone()).or_insert_with(new)
+    }
+
+    fn forget_idle(&mut self, tenant: &Tenant) {
+        if self.tenants.get(tenant).is_some_and(|holdings| holdings.keys.is_empty()) {
+            self.tenants.remove(tenant);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The cache against a model of it, and its flights. Time is paused, and moved by hand.
 
+mod fairness;
 mod model;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
