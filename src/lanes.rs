@@ -164,8 +164,9 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
                 Attempted::Open(wait) => {
                     drop(place);
                     let left = patience.min(deadline.left());
-                    if left.is_zero() {
-                        return Err(retries.last_error().unwrap_or_else(|| late(Late::Open(wait))));
+                    // Something else can be served, or kubelet retries the mount.
+                    if wait >= left {
+                        return Err(late(Late::Open(wait)));
                     }
                     lane.breaker.wait_for_change(wait.min(left)).await;
                     patience = patience.saturating_sub(begun.elapsed());

@@ -15,9 +15,8 @@ mod warnings;
 mod watched;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
@@ -63,6 +62,30 @@ pub struct Mounted {
     pub memory: Option<Arc<Permit>>,
 }
 
+/// A request whose maps have been read, and whose bytes have been wiped.
+struct ParsedRequest {
+    attributes: Attributes,
+    secrets: Attributes,
+    target_path: String,
+    permission: String,
+    /// Bytes of the maps, as they were sent.
+    bytes: usize,
+}
+
+impl ParsedRequest {
+    fn parse(mut request: MountRequest) -> Result<Self, MountError> {
+        let attributes = Attributes::parse("attributes", &request.attributes);
+        let secrets = Attributes::parse("secrets", &request.secrets);
+        let bytes = request.attributes.len() + request.secrets.len();
+        request.attributes.zeroize();
+        request.secrets.zeroize();
+        let attributes = attributes?;
+        attributes.record(&tracing::Span::current());
+        let MountRequest { target_path, permission, .. } = request;
+        Ok(Self { attributes, secrets: secrets?, target_path, permission, bytes })
+    }
+}
+
 /// Mounts volumes.
 #[derive(Debug)]
 pub struct Mounter {
@@ -98,12 +121,18 @@ impl Mounter {
     pub async fn mount(&self, request: MountRequest, deadline: Deadline) -> Result<Mounted, MountError> {
         let arrived = Instant::now();
         let rotated = !request.current_object_version.is_empty();
-        let plan = deadline.limit(self.plan(request)).await.unwrap_or(Err(MountError::Late))?;
+        let request = ParsedRequest::parse(request)?;
+        let party = Party::new(Tenant::new(request.attributes.namespace()));
+        let planned = async {
+            let memory = self.memory.for_request(&party, request.bytes).await;
+            Ok((self.plan_parsed(request).await?, memory))
+        };
+        let (plan, _memory) = deadline.limit(planned).await.unwrap_or(Err(MountError::Late))?;
         let (objects, milliseconds) = (plan.objects.len(), milliseconds_since(arrived));
         tracing::debug!(objects, milliseconds, "planned");
         self.warnings.log(&plan.pod, &plan.warnings);
         let kind = self.kind(&plan, rotated, arrived);
-        let mounted = self.mount_planned(&plan, kind, deadline).await;
+        let mounted = self.mount_planned(&plan, kind, party, deadline).await;
         mounted.map_err(|error| error.with_warnings(plan.warnings))
     }
 
@@ -111,23 +140,14 @@ impl Mounter {
         &self,
         plan: &MountPlan,
         kind: MountKind,
+        party: Party,
         deadline: Deadline,
     ) -> Result<Mounted, MountError> {
-        let tenant = Tenant::new(&plan.pod.namespace);
-        let largest = self.largest_volume();
-        let budget = MountBudget::new(&self.memory, Party::new(tenant.clone()), &plan.objects, largest);
-        let provenance = Provenance::default();
-        let (budget_of, provenance_of) = (&budget, &provenance);
-        let mount = Mount {
-            plan,
-            kind,
-            tenant,
-            deadline,
-            budget: budget_of,
-            provenance: provenance_of,
-            troubles: Mutex::default(),
-            largest,
-        };
+        let (tenant, largest) = (party.starter().clone(), self.largest_volume());
+        let budget = &MountBudget::new(&self.memory, party, &plan.objects, largest);
+        let provenance = &Provenance::default();
+        let troubles = Mutex::default();
+        let mount = Mount { plan, kind, tenant, deadline, budget, provenance, troubles, largest };
         let contents = async {
             if let Some(policy) = &self.policy {
                 policy.check(plan).await?;
@@ -142,7 +162,7 @@ impl Mounter {
         let mark = volumes::mark(&files, &versions);
         let response = self.deliver(&plan.target, files, versions, deadline).await?;
         let change = self.volumes.remember(&plan.pod.uid, &plan.target, mark, !kind.is_first);
-        Ok(Mounted { response, change, sources: provenance.sources(), memory: budget.into_permit() })
+        Ok(Mounted { response, change, sources: provenance.sources(), memory: budget.permit() })
     }
 
     /// A first mount is answered with what was asked for when it came, or later; a volume that is mounted
@@ -211,16 +231,16 @@ impl Mounter {
         drop(self.targets.lock(target).await);
     }
 
-    /// Reads a request as [`Self::mount`] does, and asks nobody.
+    /// Reads a request as [`Self::mount`] does, and asks no service.
     ///
     /// # Errors
     /// Every mistake in it.
-    pub async fn plan(&self, mut request: MountRequest) -> Result<MountPlan, MountError> {
-        let attributes = Attributes::parse("attributes", &request.attributes)?;
-        attributes.record(&tracing::Span::current());
-        let secrets = Attributes::parse("secrets", &request.secrets)?;
-        request.attributes.zeroize();
-        request.secrets.zeroize();
+    pub async fn plan(&self, request: MountRequest) -> Result<MountPlan, MountError> {
+        self.plan_parsed(ParsedRequest::parse(request)?).await
+    }
+
+    async fn plan_parsed(&self, request: ParsedRequest) -> Result<MountPlan, MountError> {
+        let ParsedRequest { attributes, secrets, target_path, permission, .. } = request;
         let environment = match attributes.cloud_environment_file(&self.defaults) {
             Some(file) => Some(read_environment(&file).await),
             None => None,
@@ -228,8 +248,8 @@ impl Mounter {
         let request = Request {
             attributes: &attributes,
             secrets: &secrets,
-            target_path: &request.target_path,
-            permission: &request.permission,
+            target_path: &target_path,
+            permission: &permission,
             environment,
         };
         Ok(MountPlan::parse(request, &self.defaults)?)

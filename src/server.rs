@@ -3,6 +3,7 @@
 mod authority;
 mod callers;
 mod http;
+mod memory;
 mod presence;
 mod provider;
 pub mod socket;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Server;
+use tower::util::MapResponseLayer;
 
 pub use authority::DriverConnection;
 pub use provider::{PROTOCOL_VERSION, Provider, RUNTIME_NAME};
@@ -81,6 +83,7 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     let (renew, renewed) = mpsc::unbounded_channel();
     let mut serving = tokio::spawn(
         Server::builder()
+            .layer(MapResponseLayer::new(memory::hold))
             .add_service(health_service)
             .add_service(CsiDriverProviderServer::new(provider))
             // Without a signal, connections would be cut instead of drained at the end of the stream.

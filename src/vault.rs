@@ -55,19 +55,19 @@ const LARGEST_OBJECT: usize = 4 << 20;
 
 /// On whose behalf a vault is asked, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asking<'a> {
+pub struct Asking<'a> {
     /// The access token; none to learn which one the vault wants.
-    pub(crate) token: Option<&'a SecretText>,
+    pub token: Option<&'a SecretText>,
     /// How far the request is trusted.
-    pub(crate) trust: Trust,
+    pub trust: Trust,
     /// The tenants that wait for the answer.
-    pub(crate) party: &'a Party,
+    pub party: &'a Party,
     /// How long all attempts may take together. The time in queues does not count.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     /// When the answer must be there.
-    pub(crate) deadline: Deadline,
+    pub deadline: Deadline,
     /// Whether a failed attempt may be followed by another.
-    pub(crate) retries: bool,
+    pub retries: bool,
 }
 
 /// Versions of one object that are fetched at the same time.
@@ -112,7 +112,7 @@ impl Vaults {
     ///
     /// # Errors
     /// What the vault answers instead of a challenge, or a challenge that no token may follow.
-    pub(crate) async fn resource(
+    pub async fn resource(
         self: &Arc<Self>,
         object: &ObjectPlan,
         endpoints: &Endpoints,
@@ -180,7 +180,7 @@ impl Vaults {
     ///
     /// # Errors
     /// [`VaultError`], the last one if there were several attempts.
-    pub(crate) async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
+    pub async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
         // Without a token it is a challenge that is asked for.
         let counted = asking.token.is_some();
         let fetched = self.fetch_all(object, asking).await;

@@ -8,10 +8,13 @@ mod scripted;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use keyvault_csi_provider::fair::Party;
 use keyvault_csi_provider::plan::ObjectPlan;
 use keyvault_csi_provider::retry::Deadline;
 use keyvault_csi_provider::secret::SecretText;
 use keyvault_csi_provider::telemetry::Metrics;
+use keyvault_csi_provider::tenant::Tenant;
+use keyvault_csi_provider::trust::Trust;
 use keyvault_csi_provider::vault::{Asking, Vaults};
 use libfuzzer_sys::fuzz_target;
 use scripted::{ACCESS_TOKEN, Answer, SECRET, Script, plan, run};
@@ -59,7 +62,16 @@ fuzz_target!(|input: &[u8]| {
     let fetched = run(async {
         let vaults = Vaults::new(Script::transport(answers), None, Arc::clone(&METRICS));
         let deadline = Deadline::after(Duration::from_secs(2));
-        vaults.fetch(object, Asking { token: Some(&token), proven: true, deadline }).await
+        let party = Party::new(Tenant::new("fuzz"));
+        let asking = Asking {
+            token: Some(&token),
+            trust: Trust::Proven,
+            party: &party,
+            patience: deadline.left(),
+            deadline,
+            retries: true,
+        };
+        vaults.fetch(object, asking).await
     });
     let told = match &fetched {
         Ok(object) => {

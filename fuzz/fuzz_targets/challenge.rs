@@ -10,6 +10,8 @@ use std::time::Duration;
 use keyvault_csi_provider::plan::MountPlan;
 use keyvault_csi_provider::retry::Deadline;
 use keyvault_csi_provider::telemetry::Metrics;
+use keyvault_csi_provider::tenant::Tenant;
+use keyvault_csi_provider::trust::Trust;
 use keyvault_csi_provider::vault::Vaults;
 use libfuzzer_sys::fuzz_target;
 use scripted::{Answer, Script, VAULT_HOST, plan, run};
@@ -21,9 +23,10 @@ fuzz_target!(|challenge: &str| {
     let answer = format!("401\nwww-authenticate: {}\n\n", challenge.replace(['\n', '\r'], " "));
     let Some(answer) = Answer::parse(answer.as_bytes()) else { return };
     let asked = run(async {
-        let vaults = Vaults::new(Script::transport(vec![answer]), None, Arc::clone(&METRICS));
+        let vaults = Arc::new(Vaults::new(Script::transport(vec![answer]), None, Arc::clone(&METRICS)));
+        let tenant = Tenant::new("fuzz");
         let deadline = Deadline::after(Duration::from_secs(2));
-        vaults.resource(&PLAN.objects[0], &PLAN.endpoints, true, deadline).await
+        vaults.resource(&PLAN.objects[0], &PLAN.endpoints, Trust::Proven, (&tenant, deadline)).await
     });
     match asked {
         Ok(resource) => {

@@ -6,15 +6,13 @@
 mod scripted;
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use keyvault_csi_provider::clock::SystemClock;
-use keyvault_csi_provider::identity::{EXCHANGES, Exchange, IMDS, TokenProxy, TokenSource};
+use keyvault_csi_provider::fair::FairQueue;
+use keyvault_csi_provider::identity::{Exchange, IMDS, TokenProxy, TokenSource};
 use keyvault_csi_provider::plan::{Identity, ManagedIdentity, PlannedIdentity};
-use keyvault_csi_provider::retry::Deadline;
 use libfuzzer_sys::fuzz_target;
 use scripted::{Answer, POD_TOKEN, Script, plan, run};
-use tokio::sync::Semaphore;
 use url::Url;
 
 static POD: LazyLock<Identity> =
@@ -42,13 +40,11 @@ fuzz_target!(|input: &[u8]| {
             node: transport,
             imds: given(IMDS),
             token_proxy: Arc::new(TokenProxy::new(given(TokenProxy::URL), None, "/nowhere".into())),
-            places: Arc::new(Semaphore::new(EXCHANGES)),
-            costly: Arc::new(Semaphore::new(1)),
+            heavy_work: FairQueue::new(1, 0),
             clock: Arc::new(SystemClock),
-            metrics: Arc::default(),
         };
         let (authority, scope) = (given("https://login.example/"), "https://keys.corp.example/.default");
-        exchange.token(identity, &authority, scope, Deadline::after(Duration::from_secs(2))).await
+        exchange.token(identity, &authority, scope, None).await
     });
     let told = match got {
         Ok(token) => format!("{token:?}"),

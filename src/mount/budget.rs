@@ -19,13 +19,34 @@ const RESERVE: u64 = 8 << 20;
 /// How many times a mount holds its bytes: as fetched, as files, and in the answer.
 const COPIES: u64 = 3;
 
+/// A request that is larger than this needs a permit before it is planned.
+const SMALL_REQUEST: usize = 16 << 10;
+/// How many times its own bytes a plan takes.
+const PLAN: u64 = 8;
+const OPEN_REQUESTS: u64 = 12 << 20;
+const RESERVE_REQUESTS: u64 = 4 << 20;
+
 /// The memory that all mounts in progress share.
 #[derive(Clone, Debug)]
-pub struct Memory(FairQueue);
+pub struct Memory {
+    requests: FairQueue,
+    values: FairQueue,
+}
 
 impl Default for Memory {
     fn default() -> Self {
-        Self(FairQueue::new(OPEN, RESERVE))
+        let requests = FairQueue::new(OPEN_REQUESTS, RESERVE_REQUESTS);
+        Self { requests, values: FairQueue::new(OPEN, RESERVE) }
+    }
+}
+
+impl Memory {
+    /// Waits until a request of so many bytes may be planned. The permit is held as long as the plan.
+    pub(super) async fn for_request(&self, party: &Party, bytes: usize) -> Option<Permit> {
+        if bytes <= SMALL_REQUEST {
+            return None;
+        }
+        Some(self.requests.acquire(party, bytes as u64 * PLAN).await)
     }
 }
 
@@ -59,7 +80,7 @@ impl MountBudget {
         let bytes = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
         if bytes > FREE {
             let acquire = async {
-                let permit = self.memory.0.acquire(&self.party, self.cost).await;
+                let permit = self.memory.values.acquire(&self.party, self.cost).await;
                 *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(permit));
             };
             self.permit.get_or_init(|| acquire).await;
@@ -73,7 +94,7 @@ impl MountBudget {
     }
 
     /// The permit of a large mount, to be held until its answer has left.
-    pub(super) fn into_permit(self) -> Option<Arc<Permit>> {
-        self.kept.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn permit(&self) -> Option<Arc<Permit>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -39,6 +39,12 @@ pub(crate) const POD_ACCOUNT: &str = "csi.storage.k8s.io/serviceAccount.name";
 /// The key, among the attributes or the secrets, of the pod's service account tokens.
 pub(crate) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
+/// The most bytes of one of the request's maps: `objects` may have 128 KiB, and the rest is small. It is checked before
+/// anything is copied.
+const LARGEST: usize = 192 << 10;
+/// The most keys of one of the request's maps.
+const MOST: usize = 512;
+
 /// What a mount's span shows of the attributes.
 const SPAN_FIELDS: [(&str, &str); 6] = [
     ("pod", POD_NAME),
@@ -74,6 +80,11 @@ impl Attributes {
         let wrong = |problem: String| {
             PlanError::one(place, Fault::new(problem, "the driver must send a JSON object of strings"))
         };
+        if json.len() > LARGEST {
+            let problem = format!("{} bytes are more than the {LARGEST} that a request may have", json.len());
+            let help = "split the class into several, and remove parameters and keys that nothing reads";
+            return Err(PlanError::one(place, Fault::new(problem, help)));
+        }
         let value: Value = serde_json::from_str(json).map_err(|error| {
             wrong(format!("{} at line {}, column {}", json_problem(&error), error.line(), error.column()))
         })?;
@@ -82,6 +93,11 @@ impl Attributes {
             Value::Object(entries) => entries,
             _ => return Err(wrong("JSON, but not an object".to_owned())),
         };
+        if entries.len() > MOST {
+            let problem = format!("{} keys are more than the {MOST} that a request may have", entries.len());
+            let help = "remove parameters and keys that nothing reads";
+            return Err(PlanError::one(place, Fault::new(problem, help)));
+        }
         let mut findings = Findings::default();
         let mut map = BTreeMap::new();
         for (key, value) in entries {
@@ -97,6 +113,11 @@ impl Attributes {
         }
         findings.finish()?;
         Ok(Self(map))
+    }
+
+    /// The pod's namespace, which kubelet and the driver write; empty if the request does not say.
+    pub fn namespace(&self) -> &str {
+        self.text(POD_NAMESPACE).unwrap_or_default()
     }
 
     /// A value without the white space around it; `None` if it is missing or blank.
@@ -236,6 +257,19 @@ mod tests {
     fn debug_shows_keys_only() {
         let attributes = Attributes::parse("attributes", r#"{"k":"hunter2"}"#).unwrap();
         assert_eq!(format!("{attributes:?}"), r#"{"k"}"#);
+    }
+
+    #[test]
+    fn a_request_of_too_many_keys_or_bytes_is_refused_with_the_limit() {
+        let map = |keys: usize, bytes: usize| {
+            let keys = (0..keys).map(|key| (key.to_string(), Value::String("v".repeat(bytes))));
+            Value::Object(keys.collect()).to_string()
+        };
+        assert!(Attributes::parse("attributes", &map(MOST, 1)).is_ok());
+        for (json, limit) in [(map(MOST + 1, 1), "512"), (map(1, LARGEST), "196608"), (map(100_000, 1), "196608")] {
+            let message = Attributes::parse("attributes", &json).unwrap_err().to_string();
+            assert!(message.contains(limit) && message.len() < 300, "{message}");
+        }
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, field};
 
+use super::memory::AnswerMemory;
 use crate::code::Code;
 use crate::mount::{MountError, Mounted, Mounter, VolumeChange};
 use crate::plan::target_path;
@@ -100,7 +101,12 @@ impl CsiDriverProvider for Provider {
         let mut told = Told { metrics: &self.metrics, span: span.clone(), start, done: false };
         let mounted = self.answered(request.into_inner(), deadline).instrument(span).await;
         told.tell(&mounted);
-        mounted.map(|mounted| Response::new(mounted.response)).map_err(|error| status(&error))
+        let Mounted { response, memory, .. } = mounted.map_err(|error| status(&error))?;
+        let mut response = Response::new(response);
+        if let Some(memory) = memory {
+            response.extensions_mut().insert(AnswerMemory::from(memory));
+        }
+        Ok(response)
     }
 }
 

@@ -23,6 +23,7 @@ mod docs;
 mod driver;
 mod encodings;
 mod entra_codes;
+mod fairness;
 mod forced;
 mod generated;
 mod go_flags;

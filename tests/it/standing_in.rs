@@ -207,7 +207,7 @@ async fn an_optional_object_may_be_missing_or_disabled_but_not_denied() {
         assert_eq!(response.object_version.len(), 1);
     }
     let log = world.provider.log_with("mounted", 2);
-    assert_eq!(log.matches("it is optional, and left out").count(), 1, "once per class: {log}");
+    assert_eq!(log.matches("optional objects are missing or disabled").count(), 1, "once per class: {log}");
     metric(&world, "keyvault_csi_objects_left_out_total 2").await;
 
     world.emulator.set_enabled("myKeyVault", "api-key", false).unwrap();
