@@ -2,6 +2,7 @@
 
 mod authority;
 mod callers;
+mod connections;
 mod http;
 mod memory;
 mod presence;
@@ -9,6 +10,7 @@ mod provider;
 pub mod socket;
 
 use std::future::pending;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,12 +44,16 @@ pub struct Listen {
     pub takeover: bool,
     /// The port of the health path and of `/readyz`; 0 for none.
     pub health_port: u16,
+    /// Where the health path is served; on all addresses if there is none.
+    pub health_address: Option<IpAddr>,
     /// The path of the health check.
     pub health_path: String,
     /// How long a health check may take.
     pub health_timeout: Duration,
     /// The port of `/metrics`; 0 for none.
     pub metrics_port: u16,
+    /// Where metrics are served; on all addresses if there is none.
+    pub metrics_address: Option<IpAddr>,
     /// How long running mounts may take to finish after SIGTERM.
     pub drain_timeout: Duration,
 }
@@ -59,8 +65,16 @@ pub struct Listen {
 /// If a socket or port cannot be bound, or a listener fails.
 pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> anyhow::Result<()> {
     // Ports first: whoever cannot be probed must not take the socket from one who can.
-    let health_listener = bind_port(listen.health_port, "--healthz-port")?;
-    let metrics_listener = bind_port(listen.metrics_port, "--prometheus-port")?;
+    let health_listener = bind_port(
+        listen.health_address,
+        listen.health_port,
+        &Flags { address: "--healthz-address", port: "--healthz-port" },
+    )?;
+    let metrics_listener = bind_port(
+        listen.metrics_address,
+        listen.metrics_port,
+        &Flags { address: "--metrics-address", port: "--prometheus-port" },
+    )?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let bound = socket::bind(&listen.socket, listen.takeover).await?;
@@ -124,13 +138,22 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
 /// Before the end of a drain, the time that answers have to reach the driver.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-fn bind_port(port: u16, flag: &str) -> anyhow::Result<Option<TcpListener>> {
+fn bind_port(address: Option<IpAddr>, port: u16, flags: &Flags) -> anyhow::Result<Option<TcpListener>> {
     if port == 0 {
         return Ok(None);
     }
-    http::listen(port)
-        .map(Some)
-        .with_context(|| format!("cannot listen on {flag}={port}; is another process there?"))
+    let listener = http::listen(address, port);
+    let Flags { address: address_flag, port: port_flag } = flags;
+    let said = address.map(|address| format!(" and {address_flag}={address}")).unwrap_or_default();
+    listener.map(Some).with_context(|| {
+        format!("cannot listen on {port_flag}={port}{said}; is another process there, and is the address this node's?")
+    })
+}
+
+/// The flags that say where to listen.
+struct Flags {
+    address: &'static str,
+    port: &'static str,
 }
 
 /// A pause after a failed accept: it fails again at once while the process is out of descriptors.

@@ -96,9 +96,11 @@ impl Settings {
                 socket: socket::path(&args.endpoint)?,
                 takeover: args.takeover,
                 health_port: args.healthz_port,
+                health_address: args.healthz_address,
                 health_path: args.healthz_path.clone(),
                 health_timeout: args.healthz_timeout.into(),
                 metrics_port: args.prometheus_port,
+                metrics_address: args.metrics_address,
                 drain_timeout: args.drain_timeout.into(),
             },
             pipeline: Pipeline {

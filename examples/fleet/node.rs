@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt};
 use keyvault_csi_provider::cache::{Cache, Freshness};
+use keyvault_csi_provider::fair::Party;
 use keyvault_csi_provider::identity::{
     Identities, IdentityKey, KeySource, Login, ServiceAccountKeys, ServiceAccounts,
 };
-use keyvault_csi_provider::fair::Party;
 use keyvault_csi_provider::lanes::{Caller, Lanes, Late};
 use keyvault_csi_provider::plan::{ClientCredential, ClientId, Identity, ServicePrincipal, TenantId};
 use keyvault_csi_provider::retry::Deadline;

@@ -178,9 +178,9 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
             let entry = self.kept.get(&key);
             let is_needed = entry.is_some_and(|entry| {
                 let others = entry.holders.iter().filter(|holder| holder.tenant != tenant);
-                others.into_iter().any(|holder| {
-                    self.tenants.get(&holder.tenant).is_some_and(|other| other.charge <= share)
-                })
+                others
+                    .into_iter()
+                    .any(|holder| self.tenants.get(&holder.tenant).is_some_and(|other| other.charge <= share))
             });
             if is_needed {
                 self.release(&key, &tenant);

@@ -2,6 +2,7 @@
 
 mod compatible;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,9 @@ pub struct ServeArgs {
     /// Port of the health check and of /readyz; 0 for none
     #[arg(long, default_value_t = 8989, value_parser = parse_port)]
     pub healthz_port: u16,
+    /// Address that the health check and /readyz listen on, such as 127.0.0.1; all addresses by default
+    #[arg(long, value_name = "ADDRESS")]
+    pub healthz_address: Option<IpAddr>,
     /// Path of the health check
     #[arg(long, default_value = "/healthz")]
     pub healthz_path: String,
@@ -40,6 +44,9 @@ pub struct ServeArgs {
     /// Port of /metrics; 0 for none
     #[arg(long, default_value_t = 8898, value_parser = parse_port)]
     pub prometheus_port: u16,
+    /// Address that /metrics listens on, such as 127.0.0.1; all addresses by default
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_address: Option<IpAddr>,
     /// How long running mounts may take to finish after SIGTERM
     #[arg(long, default_value = "30s")]
     pub drain_timeout: humantime::Duration,

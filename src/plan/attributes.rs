@@ -266,7 +266,9 @@ mod tests {
             Value::Object(keys.collect()).to_string()
         };
         assert!(Attributes::parse("attributes", &map(MOST, 1)).is_ok());
-        for (json, limit) in [(map(MOST + 1, 1), "512"), (map(1, LARGEST), "196608"), (map(100_000, 1), "196608")] {
+        for (json, limit) in
+            [(map(MOST + 1, 1), "512"), (map(1, LARGEST), "196608"), (map(100_000, 1), "196608")]
+        {
             let message = Attributes::parse("attributes", &json).unwrap_err().to_string();
             assert!(message.contains(limit) && message.len() < 300, "{message}");
         }

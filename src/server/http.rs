@@ -1,10 +1,10 @@
 //! Health, readiness and metrics over HTTP.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,13 +17,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::ACCEPT_PAUSE;
+use super::connections::Connections;
 use super::provider::RUNTIME_NAME;
 use super::socket;
 use crate::telemetry::Metrics;
@@ -35,8 +35,12 @@ pub(super) struct Health {
     pub(super) timeout: Duration,
 }
 
-/// Listens on a port of all addresses. `SO_REUSEPORT` lets a process and its successor overlap.
-pub(super) fn listen(port: u16) -> io::Result<TcpListener> {
+/// Listens on a port of `address`, or of all addresses. `SO_REUSEPORT` lets a process and its successor overlap.
+pub(super) fn listen(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
+    if let Some(address) = address {
+        let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+        return TcpListener::from_std(bound(domain, SocketAddr::from((address, port)))?.into());
+    }
     let six = bound(Domain::IPV6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     let socket = match six {
         // A kernel without IPv6.
@@ -63,43 +67,39 @@ fn bound(domain: Domain, address: SocketAddr) -> io::Result<Socket> {
 
 /// A client must have sent its request within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Probes and scrapers are few. Whoever else can reach the port must not use up the descriptors that
-/// the driver's socket needs.
-const CONNECTIONS: usize = 32;
+/// A connection ends after this time, whatever its client does.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(15);
 
 /// Serves `router` until it is aborted.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
-    let mut connections: VecDeque<AbortOnDrop> = VecDeque::new();
+    let mut connections = Connections::default();
     loop {
-        let connection = match listener.accept().await {
-            Ok((connection, _)) => connection,
+        let (connection, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a probe's connection was not accepted");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        connections.retain(|connection| !connection.0.is_finished());
-        if connections.len() >= CONNECTIONS {
-            // The oldest has had more time than any probe needs.
-            connections.pop_front();
-        }
+        let own = connection.local_addr().is_ok_and(|local| local.ip() == peer.ip());
+        let Some(asked) = connections.admit(peer.ip(), own) else { continue };
         let service = TowerToHyperService::new(router.clone());
+        let service = hyper::service::service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            hyper::service::Service::call(&service, request)
+        });
         let serving = server.serve_connection(TokioIo::new(connection), service);
-        connections.push_back(AbortOnDrop(tokio::spawn(async move {
-            // A client that breaks off is no concern of the server's.
-            let _ = serving.await;
-        })));
-    }
-}
-
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+        connections.add(
+            peer.ip(),
+            own,
+            tokio::spawn(async move {
+                // A client that breaks off is no concern of the server's.
+                let _ = tokio::time::timeout(LONGEST_CONNECTION, serving).await;
+            }),
+        );
     }
 }
 

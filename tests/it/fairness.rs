@@ -25,9 +25,8 @@ async fn a_tenant_whose_endpoint_fails_opens_no_breaker_for_the_others() {
             let rule = Rule::new(Target::Entra, fault.clone()).path(BAD_TENANT);
             world.emulator.inject_rule(rule).unwrap();
             let attack = Attack { namespaces: attackers, volumes: 20 };
-            let claims = attack.claims(&world, |claim| {
-                claim.set("tenantID", BAD_TENANT).timeout(Duration::from_secs(4))
-            });
+            let claims = attack
+                .claims(&world, |claim| claim.set("tenantID", BAD_TENANT).timeout(Duration::from_secs(4)));
             world.all_fail(&claims).await;
             world.victims_mount(&format!("{fault:?} by {attackers}")).await;
         }
@@ -41,9 +40,8 @@ async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_holds_up_onl
         world.emulator.inject(Target::Imds, Fault::Hang);
         world.emulator.inject_rule(Rule::new(Target::Entra, Fault::Hang).path(BAD_TENANT)).unwrap();
         let attack = Attack { namespaces: attackers, volumes: 150 };
-        let hanging = attack.claims(&world, |claim| {
-            claim.set("tenantID", BAD_TENANT).set("objects", &objects(&["one"]))
-        });
+        let hanging = attack
+            .claims(&world, |claim| claim.set("tenantID", BAD_TENANT).set("objects", &objects(&["one"])));
         let node = attack.claims(&world, |claim| {
             claim.without("clientID").set("useVMManagedIdentity", "true").set("objects", &objects(&["one"]))
         });
@@ -144,7 +142,8 @@ async fn large_volumes_with_slow_objects_do_not_keep_large_volumes_of_others_wai
 #[tokio::test]
 async fn a_thousand_missing_optional_objects_are_one_short_line_of_the_log() {
     let world = FairWorld::start(&[]).await;
-    let list = (0..900).map(|index| format!("- {{objectName: none-{index}, objectType: secret, optional: true}}\n"));
+    let list =
+        (0..900).map(|index| format!("- {{objectName: none-{index}, objectType: secret, optional: true}}\n"));
     let list = list.collect::<String>();
     let attack = Attack { namespaces: 1, volumes: 3 };
     world.all_mount(&attack.claims(&world, |claim| claim.set("objects", &list))).await;

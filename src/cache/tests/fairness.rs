@@ -127,9 +127,10 @@ impl TestEntries {
         prop_assert!(self.bytes <= self.max_bytes);
         prop_assert_eq!(self.bytes, self.kept.values().map(Entry::bytes).sum::<usize>());
         for (tenant, holdings) in &self.tenants {
-            let held = self.kept.iter().filter(|(_, entry)| {
-                entry.holders.iter().any(|holder| holder.tenant == *tenant)
-            });
+            let held = self
+                .kept
+                .iter()
+                .filter(|(_, entry)| entry.holders.iter().any(|holder| holder.tenant == *tenant));
             let (mut keys, mut charge) = (0, 0);
             for (key, entry) in held {
                 prop_assert!(holdings.keys.contains(key));

@@ -50,7 +50,8 @@ fn client_id(kind: u8, index: usize) -> String {
 }
 
 fn seed() -> Seed {
-    let mut shared = Vault::new(SHARED).secret(Secret::new("value", VALUE)).secret(Secret::new("broken", "x"));
+    let mut shared =
+        Vault::new(SHARED).secret(Secret::new("value", VALUE)).secret(Secret::new("broken", "x"));
     let mut attacked = Vault::new(ATTACKED).secret(Secret::new("one", "1")).secret(Secret::new("slow", "s"));
     for index in 0..LARGE_OBJECTS {
         let large = || Secret::new(format!("large-{index}"), "x".repeat(20_000));
