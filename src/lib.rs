@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod mount;
 pub mod plan;
 pub mod policy;
+pub mod process;
 pub mod proto;
 mod quoted;
 pub mod render;

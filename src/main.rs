@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    keyvault_csi_provider::process::harden();
     keyvault_csi_provider::cli::run(std::env::args_os())
 }

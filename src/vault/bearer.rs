@@ -38,10 +38,12 @@ impl Bearer {
 #[async_trait]
 impl Policy for Bearer {
     async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        // The address of a listing's next page is the server's to say. No other host is contacted, with a token or without.
+        if request.url().authority() != self.vault.authority() || request.url().scheme() != "https" {
+            let message = "the vault's answer leads to another host, which is not contacted";
+            return Err(azure_core::Error::with_message(ErrorKind::DataConversion, message));
+        }
         if let Some(RequestToken(token)) = ctx.value() {
-            if request.url().authority() != self.vault.authority() {
-                return Err(azure_core::Error::with_message(ErrorKind::Other, "the request left its vault"));
-            }
             request.insert_header(AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
         let response = transport::send(ctx, request, next).await?;
@@ -68,5 +70,52 @@ impl TokenCredential for NoCredential {
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
         Err(azure_core::Error::with_message(ErrorKind::Credential, "tokens travel with their requests"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use azure_core::http::headers::Headers;
+    use azure_core::http::{Method, Url};
+
+    use super::*;
+    use crate::plan::VaultSuffix;
+
+    /// A transport that counts what reaches it.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    #[async_trait]
+    impl Policy for Counting {
+        async fn send(&self, _: &Context, _: &mut Request, _: &[Arc<dyn Policy>]) -> PolicyResult {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(AsyncRawResponse::from_bytes(StatusCode::Ok, Headers::new(), ""))
+        }
+    }
+
+    #[tokio::test]
+    async fn no_host_but_the_vaults_own_is_contacted_with_a_token_or_without() {
+        let suffix = VaultSuffix::parse("vault.azure.net").unwrap();
+        let bearer = Bearer::new(VaultUrl::parse("https://a.vault.azure.net/", &[&suffix]).unwrap());
+        let tokens =
+            [Context::new(), Context::new().with_value(RequestToken(SecretText::new("t".to_owned())))];
+        for (url, reaches) in [
+            ("https://a.vault.azure.net/secrets/s/versions?$skiptoken=x", 1),
+            ("https://b.vault.azure.net/secrets", 0),
+            ("https://a.vault.azure.net.example/secrets", 0),
+            ("https://a.vault.azure.net:8443/secrets", 0),
+            ("https://a.vault.azure.net@example/secrets", 0),
+            ("http://a.vault.azure.net/secrets", 0),
+        ] {
+            for context in &tokens {
+                let counting = Arc::new(Counting::default());
+                let mut request = Request::new(Url::parse(url).unwrap(), Method::Get);
+                let sent = bearer.send(context, &mut request, &[counting.clone() as Arc<dyn Policy>]).await;
+                assert_eq!(counting.0.load(Ordering::Relaxed), reaches, "{url}");
+                assert_eq!(sent.is_ok(), reaches == 1, "{url}");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, select};
 use keyvault_emulator::{Fault, RequestKind, Rule, Target};
 
-use world::{Attack, BAD_TENANT, FairWorld, ROTATED, SHARED};
+use world::{Attack, BAD_TENANT, FairWorld, ROTATED, SHARED, made_up_client};
 
 use crate::harness::objects;
 
@@ -42,9 +42,8 @@ async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_holds_up_onl
         let attack = Attack { namespaces: attackers, volumes: 150 };
         let hanging = attack
             .claims(&world, |claim| claim.set("tenantID", BAD_TENANT).set("objects", &objects(&["one"])));
-        let node = attack.claims(&world, |claim| {
-            claim.without("clientID").set("useVMManagedIdentity", "true").set("objects", &objects(&["one"]))
-        });
+        let node =
+            attack.claims(&world, |claim| claim.without("clientID").set("useVMManagedIdentity", "true"));
         let attack = async { tokio::join!(world.mount_all(&hanging), world.mount_all(&node)) };
         world.victims_mount_while(&format!("by {attackers}"), attack).await;
     }

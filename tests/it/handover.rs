@@ -177,6 +177,40 @@ async fn a_folder_that_somebody_removes_is_back_with_the_socket() {
 }
 
 #[tokio::test]
+async fn a_socket_is_back_after_something_else_was_in_its_place_for_a_moment() {
+    let world = World::start(&[]).await;
+    let socket = &world.provider.socket;
+    for (time, obstacle) in ["folder", "file", "link"].into_iter().enumerate() {
+        std::fs::remove_file(socket).unwrap();
+        match obstacle {
+            "folder" => std::fs::create_dir(socket).unwrap(),
+            "file" => std::fs::write(socket, "").unwrap(),
+            _ => std::os::unix::fs::symlink("/nowhere", socket).unwrap(),
+        }
+        world.provider.log_with("is no socket; remove it", time + 1);
+        if obstacle == "folder" {
+            std::fs::remove_dir(socket).unwrap();
+        } else {
+            std::fs::remove_file(socket).unwrap();
+        }
+        world.provider.log_with("it is back", time + 1);
+        world.mount(&world.claim()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_is_replaced_by_another_gets_the_socket() {
+    let world = World::start(&[]).await;
+    let run = world.provider.socket.parent().unwrap();
+    std::fs::rename(run, run.with_file_name("away")).unwrap();
+    std::fs::create_dir(run).unwrap();
+    world.provider.log_with("it is back", 1);
+    world.mount(&world.claim()).await.unwrap();
+    removed_and_back(&world.provider.socket).await;
+    world.mount(&world.claim()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_socket_that_is_removed_before_a_drain_stays_away() {
     let world = World::start(&[]).await;
     // Longer than it takes until the socket would be back.
@@ -202,7 +236,7 @@ async fn a_process_that_was_succeeded_leaves_the_name_to_its_successor() {
     world.provider.log_with("another process has put a socket in place", 1);
     removed_and_back(&successor.socket).await;
     successor.log_with("it is back", 1);
-    assert!(!world.provider.log().contains("somebody removed"), "{}", world.provider.log());
+    assert!(!world.provider.log().contains("the socket was removed"), "{}", world.provider.log());
     world.provider.signal(Signal::SIGTERM);
     world.provider.ended().await;
     successor.mount(&Claim::new("").without("objects")).await.expect_err("but it answers");
@@ -215,7 +249,7 @@ async fn a_socket_that_is_removed_and_replaced_at_once_is_the_successors() {
     std::fs::remove_file(&world.provider.socket).unwrap();
     let successor = Provider::start(&world.emulator, world.folder.path(), &[]);
     world.provider.log_with("another process has put a socket in place", 1);
-    assert!(!world.provider.log().contains("somebody removed"), "{}", world.provider.log());
+    assert!(!world.provider.log().contains("the socket was removed"), "{}", world.provider.log());
     world.provider.signal(Signal::SIGTERM);
     let World { emulator: _emulator, provider, folder: _folder } = world;
     provider.ended().await;

@@ -49,6 +49,11 @@ fn client_id(kind: u8, index: usize) -> String {
     format!("{kind}0000000-0000-4000-8000-{index:012}")
 }
 
+/// The id of a client that does not exist.
+pub fn made_up_client(index: usize) -> String {
+    client_id(9, index)
+}
+
 fn seed() -> Seed {
     let mut shared =
         Vault::new(SHARED).secret(Secret::new("value", VALUE)).secret(Secret::new("broken", "x"));
