@@ -28,7 +28,9 @@ async fn a_tenant_whose_endpoint_fails_opens_no_breaker_for_the_others() {
             let claims = attack
                 .claims(&world, |claim| claim.set("tenantID", BAD_TENANT).timeout(Duration::from_secs(4)));
             world.all_fail(&claims).await;
-            world.victims_mount(&format!("{fault:?} by {attackers}")).await;
+            // A breaker would stay open for four seconds at least.
+            let said = format!("{fault:?} by {attackers}");
+            world.victims_mount_within(&said, Duration::from_millis(4500)).await;
         }
     }
 }
@@ -40,8 +42,11 @@ async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_holds_up_onl
         world.emulator.inject(Target::Imds, Fault::Hang);
         world.emulator.inject_rule(Rule::new(Target::Entra, Fault::Hang).path(BAD_TENANT)).unwrap();
         let attack = Attack { namespaces: attackers, volumes: 150 };
-        let hanging = attack
-            .claims(&world, |claim| claim.set("tenantID", BAD_TENANT).set("objects", &objects(&["one"])));
+        // An exchange for each volume: no two have the same client id.
+        let hanging =
+            attack.claims(&world, |claim| claim.set("tenantID", BAD_TENANT)).into_iter().enumerate();
+        let hanging = hanging.map(|(index, claim)| claim.set("clientID", &made_up_client(index)));
+        let hanging = hanging.collect::<Vec<_>>();
         let node =
             attack.claims(&world, |claim| claim.without("clientID").set("useVMManagedIdentity", "true"));
         let attack = async { tokio::join!(world.mount_all(&hanging), world.mount_all(&node)) };
@@ -92,7 +97,7 @@ async fn vaults_that_never_answer_hold_up_little_else() {
     for attackers in ATTACKERS {
         // Without the cluster's keys every first token is unproven.
         let world = FairWorld::start_without_keys().await;
-        let vaults = (0..40).map(|index| format!("silent-{index}")).collect::<Vec<_>>();
+        let vaults = (0..world::SILENT_VAULTS).map(|index| format!("silent-{index}")).collect::<Vec<_>>();
         for vault in &vaults {
             world.emulator.inject(Target::Vault(vault.clone()), Fault::Hang);
         }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use keyvault_csi_provider::proto::MountResponse;
@@ -24,6 +25,9 @@ pub const ROTATED: &str = "value after";
 pub const BAD_TENANT: &str = "00000000-0000-4000-8000-00000000bad0";
 /// Objects of 20 kB in the attackers' vault and in the victims'.
 pub const LARGE_OBJECTS: usize = 12;
+
+/// Vaults named `silent-0` and so on.
+pub const SILENT_VAULTS: usize = 40;
 
 const VICTIMS: usize = 20;
 const MOST_ATTACKERS: usize = 10;
@@ -76,7 +80,8 @@ fn seed() -> Seed {
         attacked = attacked.access(name.clone(), &[SecretPermission::Get]);
         seed = seed.identity(Identity::new(name.clone(), client_id(2, index)).federated(&name, "sa"));
     }
-    seed.vault(shared).vault(attacked)
+    let silent = (0..SILENT_VAULTS).map(|index| Vault::new(format!("silent-{index}")));
+    silent.fold(seed.vault(shared).vault(attacked), Seed::vault)
 }
 
 /// A pod that no test has used before.
@@ -125,7 +130,11 @@ impl FairWorld {
 
     /// Each victim mounts for the first time, and all succeed at the first attempt.
     pub async fn victims_mount(&self, said: &str) {
-        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(PATIENCE)).collect::<Vec<_>>();
+        self.victims_mount_within(said, PATIENCE).await;
+    }
+
+    pub async fn victims_mount_within(&self, said: &str, patience: Duration) {
+        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(patience)).collect::<Vec<_>>();
         for mounted in join_all(claims.iter().map(|claim| self.mount(claim))).await {
             let mounted = mounted.unwrap_or_else(|status| panic!("{said}: {status:?}"));
             assert_eq!(mounted.files.len(), 1, "{said}");
@@ -145,7 +154,7 @@ impl FairWorld {
     pub async fn victims_mount_while(&self, said: &str, attack: impl Future) {
         let victims = async {
             // The attack's first requests are on their way.
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
             self.victims_mount(said).await;
         };
         match select(pin!(victims), pin!(attack)).await {
