@@ -76,7 +76,7 @@ func compare(pair *pair, request *request, tally *tally) error {
 	if err != nil {
 		return err
 	}
-	tally.add(theirs, ours, rule, fmt.Sprintf("%s\nthe Go provider %s\n\nthis provider %s", shrunk, theirs, ours))
+	tally.add(theirs, ours, rule, fmt.Sprintf("%s\nthe Go provider %s\n\nthis provider %s\n\nKIND %s", shrunk, theirs, ours, differ(theirs, ours)))
 	return nil
 }
 
