@@ -101,7 +101,7 @@ func (g *generator) vault(r *request) {
 }
 
 func (g *generator) tenant(r *request) {
-	value := g.padded(weighted(g, tenant, tenant, strings.ToUpper(tenant), "00000000-0000-4000-8000-00000000000f", "contoso.com", "not a tenant", "", "a/b"))
+	value := g.padded(weighted(g, tenant, tenant, strings.ToUpper(tenant), "00000000-0000-4000-8000-00000000000f", "not a tenant", "", "a/b"))
 	switch g.IntN(5) {
 	case 0:
 		r.parameters["tenantId"] = value
