@@ -7,10 +7,10 @@ mod budget;
 mod go_text;
 mod merge;
 mod resolution;
-mod tabs;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 
 use std::collections::HashMap;
 
@@ -169,9 +169,9 @@ impl Node {
 /// # Errors
 /// [`YamlError`], if it is not YAML, or deeper or larger than `budget` allows.
 pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
-    tabs::tolerating(text, 1, budget, |text, budget| {
+    tolerance::tolerating(text, 1, tolerance::IN_OBJECTS, budget, |text, budget| {
         let GoText { text, lines } = GoText::of(text);
-        Reader { lines, ..Reader::new(&text, 1, budget)? }.document()
+        Reader { lines, ..Reader::new(&text, 1, budget)? }.first_document()
     })
 }
 
@@ -181,7 +181,9 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError>
 /// # Errors
 /// [`YamlError`], also if something follows the document.
 pub fn parse_only(text: &str, first_line: usize, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
-    tabs::tolerating(text, first_line, budget, |text, budget| only_document(text, first_line, budget))
+    tolerance::tolerating(text, first_line, tolerance::ANYWHERE, budget, |text, budget| {
+        only_document(text, first_line, budget)
+    })
 }
 
 fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
@@ -258,6 +260,20 @@ impl<'text, 'budget> Reader<'text, 'budget> {
                 _ => {}
             }
         }
+    }
+
+    /// A document that ends where it seems to.
+    fn first_document(&mut self) -> Result<Option<Node>, YamlError> {
+        let document = self.document()?;
+        if document.is_some() {
+            self.next()?;
+            // Without `---` the parser takes for another document what cannot belong to this one.
+            if let Ok((Event::DocumentStart(false), span)) = self.next() {
+                let mend = "correct the brackets or quotes before it";
+                return Err(wrong(self.position(span), "something follows the end of the document", mend));
+            }
+        }
+        Ok(document)
     }
 
     fn next(&mut self) -> Result<(Event<'text>, Span), YamlError> {

@@ -173,6 +173,49 @@ fn tabs_may_separate_a_value_from_its_colon() {
 }
 
 #[test]
+fn a_comment_may_follow_a_quote_or_bracket_at_once() {
+    let node = read("a: \"b\"#c\nd: [e]#f\ng: {h: 'i'}#j").unwrap().unwrap();
+    assert_eq!(without_positions(&node), ["a", "b", "d", "e", "g", "h", "i"]);
+    assert_eq!(node.at(&["d"]).unwrap().position, Position { line: 2, column: 4 });
+    assert_eq!(texts(&read("a: b#c\n").unwrap().unwrap()), [("a", "b#c")]);
+    assert!(parse_only("a: \"b\"#c\n", 1, &mut Budget::default()).is_err());
+}
+
+#[test]
+fn lines_of_a_quoted_text_need_no_indentation() {
+    for (text, value) in [
+        ("a: \"b\nc\"\nd: e\n", "b c"),
+        ("a: 'b\n\n c''s'\nd: e\n", "b\nc's"),
+        ("a: \"\\\nb \\\" c\"\nd: e\n", "b \" c"),
+        ("- a: \"b\nc\n  d\"\n  d: e\n", "b c d"),
+    ] {
+        let node = read(text).unwrap().unwrap();
+        let mapping = node.items().first().unwrap_or(&node);
+        assert_eq!(texts(mapping), [("a", value), ("d", "e")], "{text:?}");
+    }
+    for refused in ["a: \"b\n--- c\"\n", "a: \"b\n... c\"\n", "a: \"b\nc\n", "a: 'b\nc\" d\n"] {
+        assert!(read(refused).is_err(), "{refused:?}");
+    }
+    assert!(parse_only("a: \"b\nc\"\n", 1, &mut Budget::default()).is_err());
+}
+
+#[test]
+fn what_is_read_again_is_paid_for() {
+    let text = "a: \"b\nc\"\n".repeat(2000).replace("a:", "- a:");
+    assert!(read(&text).unwrap_err().problem.contains("too large"));
+}
+
+#[test]
+fn a_document_ends_where_it_seems_to() {
+    for refused in ["{a: b}? c\n", "{a: b} c\n", "[a] b\n", "\"a\" b\n"] {
+        assert!(read(refused).is_err(), "{refused:?}");
+    }
+    for text in ["{a: b} # c\n", "{a: b}\n---\n\tc: d: e\n", "{a: b}\n--- [\n"] {
+        assert_eq!(texts(&read(text).unwrap().unwrap()), [("a", "b")], "{text:?}");
+    }
+}
+
+#[test]
 fn a_tab_elsewhere_is_what_it_was() {
     for refused in ["a:\n\tb: c\n", "a:\tb: c\n", "a:\t- b\n"] {
         assert!(parse(refused, &mut Budget::default()).is_err(), "{refused:?}");
@@ -324,7 +367,7 @@ proptest! {
 
     #[test]
     fn any_text_of_tags_merges_and_line_breaks_is_parsed_or_refused(
-        text in "(<<|!!binary |!!merge |! |&a |\\*a|\\[|\\]|\\{|\\}|: |, |a|YQ==|\n|\u{85}|\u{2028}|  |- |\\.\\.\\. |\t){0,60}"
+        text in "(<<|!!binary |!!merge |! |&a |#|\"|'|\\*a|\\[|\\]|\\{|\\}|: |, |a|YQ==|\n|\u{85}|\u{2028}|  |- |\\.\\.\\. |\t){0,60}"
     ) {
         let _ = read(&text);
         let _ = parse_only(&text, 1, &mut Budget::default());
