@@ -266,12 +266,9 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     fn first_document(&mut self) -> Result<Option<Node>, YamlError> {
         let document = self.document()?;
         if document.is_some() {
+            // Its end, and the start of the next one: the parser refuses what belongs to neither.
             self.next()?;
-            // Without `---` the parser takes for another document what cannot belong to this one.
-            if let Ok((Event::DocumentStart(false), span)) = self.next() {
-                let mend = "correct the brackets or quotes before it";
-                return Err(wrong(self.position(span), "something follows the end of the document", mend));
-            }
+            self.next()?;
         }
         Ok(document)
     }

@@ -46,11 +46,13 @@ fn is_old_break(character: char) -> bool {
     matches!(character, '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The text without what stands on the line of a `...` and after it: `saphyr-parser` would refuse some of that.
+/// The text without what follows a `...`: `saphyr-parser` would refuse some of that.
 fn up_to_document_end(text: &str) -> &str {
     let mut start = 0;
     for line in text.split_inclusive(|character| character == '\n' || is_old_break(character)) {
-        let is_marker = line.strip_prefix("...").is_some_and(|rest| rest.starts_with([' ', '\t']));
+        let is_marker = line
+            .strip_prefix("...")
+            .is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n']) || rest.starts_with(is_old_break));
         if is_marker && start > 0 {
             return text.get(..start + "...".len()).unwrap_or(text);
         }
