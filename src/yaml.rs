@@ -171,7 +171,7 @@ impl Node {
 pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
     tolerance::tolerating(text, 1, tolerance::IN_OBJECTS, budget, |text, budget| {
         let GoText { text, lines } = GoText::of(text);
-        Reader { lines, ..Reader::new(&text, 1, budget)? }.first_document()
+        Reader { lines, ..Reader::new(&text, 1, budget)? }.document()
     })
 }
 
@@ -260,17 +260,6 @@ impl<'text, 'budget> Reader<'text, 'budget> {
                 _ => {}
             }
         }
-    }
-
-    /// A document that ends where it seems to.
-    fn first_document(&mut self) -> Result<Option<Node>, YamlError> {
-        let document = self.document()?;
-        if document.is_some() {
-            // Its end, and the start of the next one: the parser refuses what belongs to neither.
-            self.next()?;
-            self.next()?;
-        }
-        Ok(document)
     }
 
     fn next(&mut self) -> Result<(Event<'text>, Span), YamlError> {

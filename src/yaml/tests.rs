@@ -206,13 +206,21 @@ fn what_is_read_again_is_paid_for() {
 }
 
 #[test]
-fn a_document_ends_where_it_seems_to() {
-    for refused in ["{a: b}? c\n", "{a: b} c\n", "[a] b\n", "\"a\" b\n"] {
-        assert!(read(refused).is_err(), "{refused:?}");
-    }
-    for text in ["{a: b} # c\n", "{a: b}\n---\n\tc: d: e\n", "{a: b}\n--- [\n"] {
+fn what_belongs_to_no_document_is_not_read() {
+    for text in [
+        "{a: b}}\n",
+        "{a: b} c\n",
+        "{a: b}...\n",
+        "{a: b} # c\n",
+        "{a: b}\n---\n\tc: d: e\n",
+        "{a: b}\n--- [\n",
+    ] {
         assert_eq!(texts(&read(text).unwrap().unwrap()), [("a", "b")], "{text:?}");
     }
+    for text in ["{a: b}}\n", "{a: b} c\n"] {
+        assert!(parse_only(text, 1, &mut Budget::default()).is_err(), "{text:?}");
+    }
+    assert!(read("a: [b]]\n").is_err());
 }
 
 #[test]

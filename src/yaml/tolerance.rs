@@ -15,7 +15,8 @@ pub(super) type Tolerance = fn(&str, usize) -> Option<Change>;
 pub(super) const ANYWHERE: &[Tolerance] = &[tabs_after_colon];
 
 /// What is tolerated in `objects`. The last one may move what follows on the line of a closing quote.
-pub(super) const IN_OBJECTS: &[Tolerance] = &[tabs_after_colon, comment_at_once, shallow_quotation];
+pub(super) const IN_OBJECTS: &[Tolerance] =
+    &[tabs_after_colon, comment_at_once, bracket_too_many, shallow_quotation];
 
 /// Reads `text`, whose first line has the number `first_line`. Each reading is paid for from the budget.
 pub(super) fn tolerating<T>(
@@ -67,6 +68,13 @@ fn comment_at_once(text: &str, at: usize) -> Option<Change> {
     }
     let comment = rest.split(['\r', '\n', '\u{85}', '\u{2028}', '\u{2029}']).next()?;
     Some((at..at + comment.len(), String::new()))
+}
+
+/// A closing bracket behind the last one of a document that is all in brackets. Nothing after it is read.
+fn bracket_too_many(text: &str, at: usize) -> Option<Change> {
+    let is_closed = text.get(..at)?.trim_end().ends_with(['}', ']']);
+    let is_flow = text.trim_start().starts_with(['{', '[']);
+    (is_flow && is_closed && text.get(at..)?.starts_with(['}', ']'])).then(|| (at..text.len(), String::new()))
 }
 
 /// A text in quotes whose further lines are indented no deeper than the mapping around it. White space at the start of
