@@ -47,7 +47,7 @@ func (g *generator) fields() []field {
 	}
 	if g.IntN(4) == 0 {
 		version := one(g, "", "", one(g, chosen.versions...))
-		fields = append(fields, field{"objectVersion", weighted(g, version, "latest", "LATEST", strings.ToUpper(one(g, chosen.versions...)), strings.Repeat("f", 32), "1", "null", "a b"), false})
+		fields = append(fields, field{"objectVersion", weighted(g, version, "latest", "LATEST", strings.ToUpper(one(g, chosen.versions...)), versionID(11), strings.Repeat("f", 32), "1", "null", "a b"), false})
 	}
 	if len(chosen.versions) > 1 && g.IntN(2) == 0 || g.IntN(12) == 0 || g.odd() {
 		fields = append(fields, field{"objectVersionHistory", g.history(), true})

@@ -196,6 +196,11 @@ func certificates(t *testing.T) []any {
 		one["cer"] = leaf
 		renewed = append(renewed, one)
 	}
+	for number, name := range []string{"pfx-no-certificate", "pfx-no-key"} {
+		one := version(1, "pfx", base64.StdEncoding.EncodeToString(without(t, number, fixture(t, "pfx/rsa-3des.pfx"))))
+		one["cer"] = leaf
+		all = append(all, map[string]any{"name": name, "versions": []any{one}})
+	}
 	return append(all,
 		map[string]any{"name": "pem-no-key", "versions": []any{version(1, "pem", leaf+string(fixture(t, "chain/rsa-root.pem")))}},
 		map[string]any{"name": "rotated-pem", "versions": []any{
@@ -258,6 +263,7 @@ func catalogue(t *testing.T) map[string][]object {
 	backed := []object{{"", "bundle-pkcs8", one, false}, {"", "bundle-pkcs1", one, false},
 		{"", "pem-no-key", one, false}, {"", "rotated-pem", []string{versionID(2), versionID(1)}, false},
 		{"", "rotated-pfx", []string{versionID(4), versionID(3), versionID(2)}, true}}
+	backed = append(backed, object{"", "pfx-no-certificate", one, true}, object{"", "pfx-no-key", one, true})
 	for _, name := range pfxFiles(t) {
 		backed = append(backed, object{"", "pfx-" + name, one, !readable[name]})
 	}
