@@ -209,6 +209,7 @@ fn what_is_read_again_is_paid_for() {
 fn what_belongs_to_no_document_is_not_read() {
     for text in [
         "{a: b}}\n",
+        "--- !!map {a: b} ]\n",
         "{a: b} c\n",
         "{a: b}...\n",
         "{a: b} # c\n",

@@ -73,7 +73,8 @@ fn comment_at_once(text: &str, at: usize) -> Option<Change> {
 /// A closing bracket behind the last one of a document that is all in brackets. Nothing after it is read.
 fn bracket_too_many(text: &str, at: usize) -> Option<Change> {
     let is_closed = text.get(..at)?.trim_end().ends_with(['}', ']']);
-    let is_flow = text.trim_start().starts_with(['{', '[']);
+    let mut words = text.split_whitespace().filter(|word| *word != "---" && !word.starts_with(['!', '&']));
+    let is_flow = words.next().is_some_and(|word| word.starts_with(['{', '[']));
     (is_flow && is_closed && text.get(at..)?.starts_with(['}', ']'])).then(|| (at..text.len(), String::new()))
 }
 

@@ -20,7 +20,7 @@ type generator struct {
 // request makes request number index.
 func (g *generator) request(seed, index uint64) *request {
 	g.Rand = rand.New(rand.NewPCG(seed, index))
-	g.oddity = []float64{0, 0, 0, 0, 0, 0.01, 0.01, 0.02, 0.05, 0.2}[g.IntN(10)]
+	g.oddity = []float64{0, 0, 0, 0, 0, 0, 0.005, 0.01, 0.03, 0.15}[g.IntN(10)]
 	g.variety = []float64{0, 0.05, 0.1, 0.2, 0.5}[g.IntN(5)]
 	r := &request{
 		seed: seed, index: index,
@@ -101,7 +101,7 @@ func (g *generator) vault(r *request) {
 }
 
 func (g *generator) tenant(r *request) {
-	value := g.padded(weighted(g, tenant, tenant, strings.ToUpper(tenant), "00000000-0000-4000-8000-00000000000f", "not a tenant", "", "a/b"))
+	value := g.padded(weighted(g, tenant, tenant, strings.ToUpper(tenant), stranger, "not a tenant", "", "a/b"))
 	switch g.IntN(5) {
 	case 0:
 		r.parameters["tenantId"] = value
@@ -173,6 +173,11 @@ func (g *generator) cloud(r *request) {
 			"AzureCloud", "AzurePublicCloud", "AzureUSGovernmentCloud", "AzureUSGovernment", "AzureChinaCloud", "AzureStackCloud")))
 	}
 	if strings.EqualFold(strings.TrimSpace(r.parameters["cloudName"]), "AzureStackCloud") {
+		if strings.Contains(r.parameters["tenantID"], stranger) || strings.Contains(r.parameters["tenantId"], stranger) {
+			// The emulator's private cloud tells the endpoints of its own tenant to those who ask for another one's.
+			delete(r.parameters, "cloudName")
+			return
+		}
 		r.parameters["cloudEnvFileName"] = g.padded(g.cloudFile)
 	}
 }

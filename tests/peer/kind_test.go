@@ -14,6 +14,7 @@ var (
 	ourObject   = regexp.MustCompile(`, (secret|key|cert) [-A-Za-z0-9]+(:| )`)
 	ourParts    = regexp.MustCompile(`(?:^|\.? )\(\d+\) `)
 	ourCount    = regexp.MustCompile(`^\d+ (mistakes|objects failed):`)
+	misspelt    = regexp.MustCompile("^(?:[^ ]+: (?:line \\d+, column \\d+: )?\"(?:\\\\.|[^\"\\\\])*\" is unknown; did you mean [^?]*\\? )+")
 	numbers     = regexp.MustCompile(`\d+`)
 	space       = regexp.MustCompile(`\s+`)
 )
@@ -21,13 +22,14 @@ var (
 // faults are what this provider says is wrong, each with its help. What it only warns of is not among them.
 func (a answer) faults() []string {
 	code, text, _ := strings.Cut(a.failure, ": ")
+	text = warned(text)
 	if !ourCount.MatchString(text) {
-		return []string{code + ": " + warned(text)}
+		return []string{code + ": " + text}
 	}
 	faults := []string{}
 	for _, part := range ourParts.Split(text, -1)[1:] {
 		if !strings.Contains(part, "is unknown; did you mean") {
-			faults = append(faults, code+": "+warned(part))
+			faults = append(faults, code+": "+part)
 		}
 	}
 	return faults
@@ -36,14 +38,8 @@ func (a answer) faults() []string {
 // warned is the text without the warnings around it.
 func warned(text string) string {
 	text, _, _ = strings.Cut(text, "; warning: ")
-	for {
-		// A name that is probably misspelt comes first.
-		first, rest, found := strings.Cut(text, "`? ")
-		if !found || !strings.Contains(first, "is unknown; did you mean") {
-			return text
-		}
-		text = rest
-	}
+	// A name that is probably misspelt comes first.
+	return misspelt.ReplaceAllString(text, "")
 }
 
 // kinds are what a failure is about; a mount has none.

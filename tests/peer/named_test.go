@@ -56,7 +56,7 @@ var rules = []*rule{
 		name: "yaml-1.2",
 		theirs: regexp.MustCompile(`error: yaml: (line \d+: )?(found a tab character (that violates indentation|where an indentation space is expected)|` +
 			`found character that cannot start any token|found unknown directive name|found incompatible YAML document|` +
-			`did not find expected node content|mapping keys are not allowed in this context)`),
+			`did not find expected node content)`),
 		of:      is12,
 		example: parameter("objects", "array:\n-\t|\n  objectName: db-password\n  objectType: secret\n"),
 	},
@@ -127,6 +127,11 @@ var rules = []*rule{
 		example: objectsOf("objectName: db-password", "objectType: secret", "labels: {a: b, a: c}"),
 	},
 	{
+		name:    "byte-order-marks",
+		ours:    regexp.MustCompile(`^InvalidArgument: objects(\[\d+\])?: line \d+, column \d+: not YAML: a byte order mark must not`),
+		example: objectsOf("objectName: db-password", "objectType: secret", "x: \ufeffy"),
+	},
+	{
 		name:    "limit-of-objects",
 		ours:    regexp.MustCompile(`^InvalidArgument: objects: the list has \d+ objects`),
 		example: parameter("objects", "array: ["+strings.TrimSuffix(strings.Repeat(`"{objectName: db-password, objectType: secret}",`, 1001), ",")+"]"),
@@ -170,12 +175,11 @@ func node(r *request) {
 	r.parameters["useVMManagedIdentity"] = "true"
 }
 
-// is12 is whether the text has what YAML 1.2 allows and Go's parser does not: a tab where it wants spaces, or a directive,
-// or something after a document.
+// is12 is whether the text has what YAML 1.2 allows and Go's parser does not: a tab where it wants spaces, a directive, a
+// plain text that starts with an indicator, or the end of a document before it.
 func is12(r *request) bool {
 	objects := r.objects()
-	return strings.ContainsAny(objects, "\t%") || strings.Contains(objects, `\t`) || strings.HasPrefix(objects, "...") ||
-		strings.Contains(objects, "}?") || strings.Contains(objects, "]?")
+	return strings.ContainsAny(objects, "\t%|>") || strings.Contains(objects, `\t`) || strings.HasPrefix(objects, "...")
 }
 
 // withoutOneMore takes away the version that the Go provider writes beyond the number that was asked for.
