@@ -85,6 +85,7 @@ var rules = []*rule{
 	{
 		name:    "curve-p-256k",
 		theirs:  regexp.MustCompile(`curve P-256K is not supported`),
+		of:      has(func(o types.KeyVaultObject) bool { return o.ObjectType == "key" }),
 		example: objectsOf("objectName: p-256k", "objectType: key"),
 	},
 	{
@@ -101,8 +102,12 @@ var rules = []*rule{
 	},
 	// What the Go provider mounts, and this one refuses.
 	{
-		name:    "file-permission",
-		ours:    regexp.MustCompile(`^InvalidArgument: objects\[\d+\]\.filePermission: `),
+		name: "file-permission",
+		ours: regexp.MustCompile(`^InvalidArgument: objects\[\d+\]\.filePermission: `),
+		of: has(func(o types.KeyVaultObject) bool {
+			mode, err := o.GetFilePermission(0)
+			return err != nil || mode < 0 || mode > 0o777 || strings.HasPrefix(o.FilePermission, "-")
+		}),
 		example: objectsOf("objectName: db-password", "objectType: secret", "filePermission: rw"),
 	},
 	{
@@ -118,6 +123,7 @@ var rules = []*rule{
 	},
 	{
 		name:    "pkcs12-incomplete",
+		of:      has(func(o types.KeyVaultObject) bool { return strings.HasPrefix(strings.ToLower(o.ObjectName), "pfx-no-") }),
 		ours:    regexp.MustCompile(`^InvalidArgument: objects\[\d+\], secret \S+: .*it holds no (private key|certificate)`),
 		example: objectsOf("objectName: pfx-no-key", "objectType: secret"),
 	},
