@@ -200,6 +200,25 @@ fn lines_of_a_quoted_text_need_no_indentation() {
 }
 
 #[test]
+fn lines_in_brackets_need_no_indentation() {
+    for text in [
+        "a: [\n b,\n c\n ]\n",
+        "a: [\nb,\nc\n]\n",
+        "a: [\n  b\n, c]",
+        "a: [b,\n\n# d\nc # e\n]\n",
+        "a:\n  [\nb, c\n]",
+    ] {
+        let node = read(text).unwrap().unwrap();
+        assert_eq!(without_positions(&node), ["a", "b", "c"], "{text:?}");
+    }
+    let nested = read("a:\n  - b: {\n  c: d,\ne: 'f'\n}\n    g: h\n").unwrap().unwrap();
+    assert_eq!(without_positions(&nested), ["a", "b", "c", "d", "e", "f", "g", "h"]);
+    for refused in ["a: [\nb,\nc\n", "a: b\n]\n", "a: [\nb: c: d\n]\n"] {
+        assert!(read(refused).is_err(), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_is_read_again_is_paid_for() {
     let text = "a: \"b\nc\"\n".repeat(2000).replace("a:", "- a:");
     assert!(read(&text).unwrap_err().problem.contains("too large"));

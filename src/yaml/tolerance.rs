@@ -8,15 +8,22 @@ use super::{Budget, Position, YamlError};
 /// A change of a text: what comes in the place of which bytes.
 type Change = (Range<usize>, String);
 
-/// What the parser stopped at, if it is of a kind that can be changed: the text, and the bytes there.
-pub(super) type Tolerance = fn(&str, usize) -> Option<Change>;
+/// Where and why the parser stopped.
+pub(super) struct Stop<'a> {
+    /// The byte of the text.
+    at: usize,
+    problem: &'a str,
+}
+
+/// What a text must have instead of what the parser stopped at, if that is of this kind.
+pub(super) type Tolerance = fn(&str, &Stop<'_>) -> Option<Change>;
 
 /// What is tolerated in every text.
 pub(super) const ANYWHERE: &[Tolerance] = &[tabs_after_colon];
 
-/// What is tolerated in `objects`. The last one may move what follows on the line of a closing quote.
+/// What is tolerated in `objects`. The last two may move what stands on the changed lines.
 pub(super) const IN_OBJECTS: &[Tolerance] =
-    &[tabs_after_colon, comment_at_once, bracket_too_many, shallow_quotation];
+    &[tabs_after_colon, comment_at_once, bracket_too_many, shallow_brackets, shallow_quotation];
 
 /// Reads `text`, whose first line has the number `first_line`. Each reading is paid for from the budget.
 pub(super) fn tolerating<T>(
@@ -33,8 +40,10 @@ pub(super) fn tolerating<T>(
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let change = at(text, first_line, error.position)
-            .and_then(|at| tolerances.iter().find_map(|tolerance| tolerance(text, at)));
+        let change = at(text, first_line, error.position).and_then(|at| {
+            let stop = Stop { at, problem: &error.problem };
+            tolerances.iter().find_map(|tolerance| tolerance(text, &stop))
+        });
         let Some((range, with)) = change else { return Err(error) };
         let mut next = text.to_owned();
         next.replace_range(range, &with);
@@ -52,7 +61,7 @@ fn at(text: &str, first_line: usize, position: Position) -> Option<usize> {
 
 /// YAML 1.2 allows tabs between a key's colon and its value (production `s-separate-in-line`); the parser refuses a tab
 /// there if a letter or a hyphen follows (its `fetch_value`). As many spaces do not move anything.
-fn tabs_after_colon(text: &str, at: usize) -> Option<Change> {
+fn tabs_after_colon(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     let line = text.get(..at)?.rsplit('\n').next()?;
     let key = line.trim_end_matches([' ', '\t']);
     let blank = line.get(key.len()..)?;
@@ -61,7 +70,7 @@ fn tabs_after_colon(text: &str, at: usize) -> Option<Change> {
 }
 
 /// A comment that follows a quote or a bracket at once. Nothing is moved without it, either.
-fn comment_at_once(text: &str, at: usize) -> Option<Change> {
+fn comment_at_once(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     let (before, rest) = text.split_at_checked(at)?;
     if !rest.starts_with('#') || !before.ends_with(['"', '\'', ']', '}', '[', '{', ',']) {
         return None;
@@ -71,16 +80,29 @@ fn comment_at_once(text: &str, at: usize) -> Option<Change> {
 }
 
 /// A closing bracket behind the last one of a document that is all in brackets. Nothing after it is read.
-fn bracket_too_many(text: &str, at: usize) -> Option<Change> {
+fn bracket_too_many(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     let is_closed = text.get(..at)?.trim_end().ends_with(['}', ']']);
     let mut words = text.split_whitespace().filter(|word| *word != "---" && !word.starts_with(['!', '&']));
     let is_flow = words.next().is_some_and(|word| word.starts_with(['{', '[']));
     (is_flow && is_closed && text.get(at..)?.starts_with(['}', ']'])).then(|| (at..text.len(), String::new()))
 }
 
+/// Deeper than mappings are.
+const DEEP: usize = 64;
+
+/// A line inside of brackets that is indented no deeper than the mapping around them. Elsewhere more indentation would
+/// mean something else, and only the parser's own words tell where it stopped.
+fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
+    let indentation = text.get(..stop.at)?.rsplit('\n').next()?;
+    let is_first = indentation.len() < DEEP && indentation.bytes().all(|byte| byte == b' ');
+    let is_inside = stop.problem.ends_with("invalid indentation")
+        || stop.problem.ends_with("invalid indentation in flow construct");
+    (is_first && is_inside).then(|| (stop.at..stop.at, " ".repeat(DEEP)))
+}
+
 /// A text in quotes whose further lines are indented no deeper than the mapping around it. White space at the start of
 /// such a line is none of the text's.
-fn shallow_quotation(text: &str, at: usize) -> Option<Change> {
+fn shallow_quotation(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     let quotation = quotation(text.get(at..)?)?;
     let column = text.get(..at)?.rsplit('\n').next()?.chars().count();
     let mut lines = quotation.split_inclusive('\n');

@@ -64,7 +64,7 @@ func (g *generator) flowArray(texts []string) string {
 	}
 	separator := one(g, ",", ", ", ",\n  ", weighted(g, " ,", ",,", ", # c\n", ",\t"))
 	list := strings.Join(items, separator) + weighted(g, "", ",", ", ")
-	return fmt.Sprintf(one(g, "{\"array\":[%s]}\n", "array: [%s]\n", "array: [\n  %s\n  ]\n",
+	return fmt.Sprintf(one(g, "{\"array\":[%s]}\n", "array: [%s]\n", "array: [\n  %s\n  ]\n", "array: [\n  %s\n]\n",
 		weighted(g, "{array: [%s]}\n", "array:\n  [%s]\n", "{\"array\": [%s],}\n", "{array : [\n%s\n]}\n", "{array:[%s]}\n", "array: [\n%s\n]\n", "array: [\n\t%s\n\t]\n")), list)
 }
 

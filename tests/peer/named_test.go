@@ -113,7 +113,7 @@ var rules = []*rule{
 	{
 		name:    "history-without-its-version",
 		ours:    regexp.MustCompile(`^InvalidArgument: objects\[\d+\]\.objectVersion: |^NotFound: `),
-		of:      has(func(o types.KeyVaultObject) bool { return o.ObjectVersionHistory > 1 && o.ObjectVersion != "" }),
+		of:      has(func(o types.KeyVaultObject) bool { return o.ObjectVersionHistory > 1 }),
 		example: parameter("objects", "array:\n- |\n  objectName: rotated\n  objectType: secret\n  objectVersionHistory: 2\n  objectVersion: "+strings.Repeat("f", 32)+"\n- |\n  objectName: db-password\n  objectType: secret\n"),
 	},
 	{
