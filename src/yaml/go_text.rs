@@ -42,7 +42,8 @@ impl Lines {
     }
 }
 
-fn is_old_break(character: char) -> bool {
+/// Whether it ends a line in YAML 1.1, and not in 1.2.
+pub(super) fn is_old_break(character: char) -> bool {
     matches!(character, '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 

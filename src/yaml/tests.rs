@@ -211,6 +211,8 @@ fn lines_in_brackets_need_no_indentation() {
         let node = read(text).unwrap().unwrap();
         assert_eq!(without_positions(&node), ["a", "b", "c"], "{text:?}");
     }
+    assert_eq!(without_positions(&read("a: [\u{85}b\u{2028}]").unwrap().unwrap()), ["a", "b"]);
+    assert_eq!(texts(&read("a: \"b\u{85}c\"").unwrap().unwrap()), [("a", "b c")]);
     let nested = read("a:\n  - b: {\n  c: d,\ne: 'f'\n}\n    g: h\n").unwrap().unwrap();
     assert_eq!(without_positions(&nested), ["a", "b", "c", "d", "e", "f", "g", "h"]);
     for refused in ["a: [\nb,\nc\n", "a: b\n]\n", "a: [\nb: c: d\n]\n"] {

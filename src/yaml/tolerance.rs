@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::go_text::is_old_break;
 use super::{Budget, Position, YamlError};
 
 /// A change of a text: what comes in the place of which bytes.
@@ -51,6 +52,10 @@ pub(super) fn tolerating<T>(
     }
 }
 
+fn is_line_end(character: char) -> bool {
+    character == '\n' || is_old_break(character)
+}
+
 /// The byte at a position.
 fn at(text: &str, first_line: usize, position: Position) -> Option<usize> {
     let line = text.split_inclusive('\n').nth(position.line.checked_sub(first_line)?)?;
@@ -62,7 +67,7 @@ fn at(text: &str, first_line: usize, position: Position) -> Option<usize> {
 /// YAML 1.2 allows tabs between a key's colon and its value (production `s-separate-in-line`); the parser refuses a tab
 /// there if a letter or a hyphen follows (its `fetch_value`). As many spaces do not move anything.
 fn tabs_after_colon(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
-    let line = text.get(..at)?.rsplit('\n').next()?;
+    let line = text.get(..at)?.rsplit(is_line_end).next()?;
     let key = line.trim_end_matches([' ', '\t']);
     let blank = line.get(key.len()..)?;
     let is_separated = key.ends_with(':') && blank.contains('\t');
@@ -75,7 +80,7 @@ fn comment_at_once(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     if !rest.starts_with('#') || !before.ends_with(['"', '\'', ']', '}', '[', '{', ',']) {
         return None;
     }
-    let comment = rest.split(['\r', '\n', '\u{85}', '\u{2028}', '\u{2029}']).next()?;
+    let comment = rest.split(|character| character == '\r' || is_line_end(character)).next()?;
     Some((at..at + comment.len(), String::new()))
 }
 
@@ -93,7 +98,7 @@ const DEEP: usize = 64;
 /// A line inside of brackets that is indented no deeper than the mapping around them. Elsewhere more indentation would
 /// mean something else, and only the parser's own words tell where it stopped.
 fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
-    let indentation = text.get(..stop.at)?.rsplit('\n').next()?;
+    let indentation = text.get(..stop.at)?.rsplit(is_line_end).next()?;
     let is_first = indentation.len() < DEEP && indentation.bytes().all(|byte| byte == b' ');
     let is_inside = stop.problem.ends_with("invalid indentation")
         || stop.problem.ends_with("invalid indentation in flow construct");
@@ -104,8 +109,8 @@ fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
 /// such a line is none of the text's.
 fn shallow_quotation(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     let quotation = quotation(text.get(at..)?)?;
-    let column = text.get(..at)?.rsplit('\n').next()?.chars().count();
-    let mut lines = quotation.split_inclusive('\n');
+    let column = text.get(..at)?.rsplit(is_line_end).next()?.chars().count();
+    let mut lines = quotation.split_inclusive(is_line_end);
     let mut deeper = lines.next()?.to_owned();
     for line in lines {
         let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
