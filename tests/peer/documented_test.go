@@ -2,6 +2,7 @@ package peer
 
 import (
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"testing"
@@ -23,6 +24,28 @@ func TestEveryRuleIsDocumented(t *testing.T) {
 	}
 	if again := slices.Compact(slices.Sorted(slices.Values(named))); len(again) != len(named) {
 		t.Errorf("a rule is there twice: %q", named)
+	}
+}
+
+// TestTheSameSeedGivesTheSameRequests wants a reported request to be there again.
+func TestTheSameSeedGivesTheSameRequests(t *testing.T) {
+	catalogue := catalogue(t)
+	different := 0
+	for index := range uint64(300) {
+		requests := []*request{}
+		for _, seed := range []uint64{1, 1, 2} {
+			generator := &generator{catalogue: catalogue, cloudFile: "cloud.json"}
+			requests = append(requests, generator.request(seed, index))
+		}
+		if !reflect.DeepEqual(requests[0], requests[1]) {
+			t.Fatalf("request %d is another one at the second time:\n%s\n%s", index, requests[0], requests[1])
+		}
+		if requests[0].objects() != requests[2].objects() {
+			different++
+		}
+	}
+	if different < 200 {
+		t.Errorf("another seed gives the same objects in %d of 300 requests", 300-different)
 	}
 }
 

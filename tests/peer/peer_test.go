@@ -128,9 +128,13 @@ func (c *tally) report(t *testing.T) {
 		named += c.rules[rule]
 		rules = append(rules, fmt.Sprintf("%s %d", rule, c.rules[rule]))
 	}
+	share := 100 * c.bothMount / max(c.requests, 1)
+	if share < 50 && *only < 0 {
+		t.Errorf("only %d %% of the requests mount on both sides: what fails on both says little", share)
+	}
 	if len(c.unexplained) > 0 {
 		t.Errorf("%d differences are unexplained", len(c.unexplained))
 	}
-	fmt.Printf("peer: %d requests of seed %d: the Go provider mounts %d, both mount %d, both fail %d; "+
-		"%d differences by %d named rules (%s), %d unexplained\n", c.requests, *first, c.theyMount, c.bothMount, c.bothFail, named, len(c.rules), strings.Join(rules, ", "), len(c.unexplained))
+	fmt.Printf("peer: %d requests of seed %d: the Go provider mounts %d, both mount %d (%d %%), both fail %d; "+
+		"%d differences by %d named rules (%s), %d unexplained\n", c.requests, *first, c.theyMount, c.bothMount, share, c.bothFail, named, len(c.rules), strings.Join(rules, ", "), len(c.unexplained))
 }
