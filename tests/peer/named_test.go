@@ -198,7 +198,8 @@ func withoutOneMore(r *request, theirs, ours answer) (found bool) {
 		id := fmt.Sprintf("%s/%s/%d", object.ObjectType, object.ObjectName, object.ObjectVersionHistory)
 		for _, path := range []string{file, file + ".crt", file + ".key"} {
 			if _, both := ours.files[path]; !both {
-				found = found || theirs.files[path] != file0
+				_, extra := theirs.files[path]
+				found = found || extra
 				delete(theirs.files, path)
 			}
 		}
@@ -208,9 +209,6 @@ func withoutOneMore(r *request, theirs, ours answer) (found bool) {
 	}
 	return found
 }
-
-// file0 is no file.
-var file0 file
 
 // fromDisabled is a history that starts at a version that is disabled.
 func fromDisabled(o types.KeyVaultObject) bool {
@@ -226,7 +224,8 @@ func withoutOlder(r *request, theirs, ours answer) (found bool) {
 		for index := range object.ObjectVersionHistory {
 			file := path.Join(object.GetFileName(), fmt.Sprint(index))
 			if _, both := theirs.files[file]; !both {
-				found = found || ours.files[file] != file0
+				_, extra := ours.files[file]
+				found = found || extra
 				delete(ours.files, file)
 			}
 			id := fmt.Sprintf("%s/%s/%d", object.ObjectType, object.ObjectName, index)

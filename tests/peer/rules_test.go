@@ -103,17 +103,19 @@ func has(is func(types.KeyVaultObject) bool) func(*request) bool {
 	}
 }
 
+// parameter is an example whose class has this parameter.
 func parameter(name, value string) func(*request) {
 	return func(r *request) {
 		r.parameters[name] = value
 	}
 }
 
-// object is an example whose class has this one object.
+// objectsOf is an example whose class has one object, with these fields.
 func objectsOf(lines ...string) func(*request) {
 	return parameter("objects", "array:\n- |\n  "+strings.Join(lines, "\n  ")+"\n")
 }
 
+// all makes several changes one.
 func all(changes ...func(*request)) func(*request) {
 	return func(r *request) {
 		for _, change := range changes {
