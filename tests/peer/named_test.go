@@ -83,6 +83,14 @@ var rules = []*rule{
 		example: objectsOf("objectName: db-password", "objectType: secret", "objectAlias: a..b"),
 	},
 	{
+		name:   "encoding-utf-8-of-keys",
+		theirs: regexp.MustCompile(`objectEncoding only supported for objectType: secret`),
+		of: has(func(o types.KeyVaultObject) bool {
+			return o.ObjectType != "secret" && strings.EqualFold(strings.TrimSpace(o.ObjectEncoding), "utf-8")
+		}),
+		example: objectsOf("objectName: p-256", "objectType: key", "objectEncoding: utf-8"),
+	},
+	{
 		name:    "curve-p-256k",
 		theirs:  regexp.MustCompile(`curve P-256K is not supported`),
 		of:      has(func(o types.KeyVaultObject) bool { return o.ObjectType == "key" }),
