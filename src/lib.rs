@@ -12,6 +12,7 @@
 //! [`server`], which end the process; below, each layer has one error type, and each error knows
 //! its [`code::Code`].
 
+mod base64;
 mod bounded;
 pub mod breaker;
 pub mod cache;

@@ -11,6 +11,7 @@ pub use error::RenderError;
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::base64;
 use crate::deliver::File;
 use crate::plan::{Format, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
@@ -134,7 +135,7 @@ fn pem_of_pfx(
     options: Options,
     warnings: &mut Vec<String>,
 ) -> Result<SecretBytes, Problem> {
-    let bundle = pfx::open(encoding::base64(text)?.expose())?;
+    let bundle = pfx::open(base64::decode(text.expose()).ok_or(Problem::NotBase64)?.expose())?;
     let mut certificates = bundle.certificates;
     if certificates.len() > MOST_CERTIFICATES {
         return Err(Problem::TooManyCertificates);

@@ -4,19 +4,26 @@
 //! that makes numbers of scalars has lost what they meant. JSON is read as the YAML that it is.
 
 mod budget;
+mod go_text;
+mod merge;
 mod resolution;
-mod tabs;
+mod tags;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 pub use budget::Budget;
 pub use resolution::integer;
 pub use saphyr_parser::ScalarStyle;
 use saphyr_parser::{Event, Marker, Parser, Span, StrInput};
 
-use crate::quoted::quoted;
+use go_text::{GoText, Lines};
+use merge::Entries;
+
+/// The key of what a mapping takes over from others.
+const MERGE: &str = "<<";
 
 /// Where something is in a text. Columns are counted in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,12 +164,15 @@ impl Node {
     }
 }
 
-/// Reads the first document of `text`; `None` if there is none. What aliases repeat is written out.
+/// Reads the first document of `text` as Go's parser does; `None` if there is none. What aliases repeat is written out.
 ///
 /// # Errors
 /// [`YamlError`], if it is not YAML, or deeper or larger than `budget` allows.
 pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
-    tabs::tolerating(text, 1, budget, |text, budget| Reader::new(text, 1, budget)?.document())
+    tolerance::tolerating(text, 1, tolerance::IN_OBJECTS, budget, |text, budget| {
+        let GoText { text, lines } = GoText::of(text);
+        Reader { lines, ..Reader::new(&text, 1, budget)? }.document()
+    })
 }
 
 /// As [`parse`], of a part of a file that starts in `first_line`, and must hold nothing else.
@@ -171,7 +181,9 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError>
 /// # Errors
 /// [`YamlError`], also if something follows the document.
 pub fn parse_only(text: &str, first_line: usize, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
-    tabs::tolerating(text, first_line, budget, |text, budget| only_document(text, first_line, budget))
+    tolerance::tolerating(text, first_line, tolerance::ANYWHERE, budget, |text, budget| {
+        only_document(text, first_line, budget)
+    })
 }
 
 fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
@@ -192,6 +204,7 @@ fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<O
 struct Reader<'text, 'budget> {
     parser: Parser<'text, StrInput<'text>>,
     first_line: usize,
+    lines: Lines,
     /// Characters of the text.
     length: usize,
     /// Where that ends which was read last.
@@ -206,7 +219,8 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         budget.spend(1, text.len(), start)?;
         let parser = Parser::new_from_str(text);
         let length = text.chars().count();
-        Ok(Self { parser, first_line, length, end: start, anchors: HashMap::new(), budget })
+        let lines = Lines::default();
+        Ok(Self { parser, first_line, lines, length, end: start, anchors: HashMap::new(), budget })
     }
 
     fn position(&self, span: Span) -> Position {
@@ -214,7 +228,8 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     }
 
     fn position_of(&self, marker: Marker) -> Position {
-        Position { line: marker.line().max(1) + self.first_line - 1, column: marker.col() + 1 }
+        let position = self.lines.position(marker);
+        Position { line: position.line + self.first_line - 1, ..position }
     }
 
     /// Where an event ends; `None` for one that takes no place.
@@ -273,9 +288,11 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let start = text_start(&text, style, span, position);
-                let tagged = tag.is_some() && style == ScalarStyle::Plain;
-                let style = if tagged { ScalarStyle::DoubleQuoted } else { style };
+                let (start, length) = (text_start(&text, style, span, position), text.len());
+                let (text, style) = tags::applied(text, style, tag.as_deref())
+                    .map_err(|wrongly| wrong(position, wrongly.problem, wrongly.mend))?;
+                // What is decoded is shorter, and stands nowhere.
+                let start = start.filter(|_| text.len() == length);
                 (Value::Scalar(Scalar { source: text.into_owned(), style, start }), anchor)
             }
             Event::SequenceStart(anchor, _) => (self.sequence(depth)?, anchor),
@@ -313,16 +330,14 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     }
 
     fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut seen = HashSet::new();
-        let mut merged = Vec::new();
+        let mut entries = Entries::default();
         loop {
             let (event, span) = match self.next()? {
-                (Event::MappingEnd, _) => break,
+                (Event::MappingEnd, _) => return Ok(Value::Mapping(entries.merged())),
                 next => next,
             };
             let position = self.position(span);
-            let Value::Scalar(Scalar { source: key, .. }) = self.node(event, span, depth + 1)?.value else {
+            let Value::Scalar(key) = self.node(event, span, depth + 1)?.value else {
                 return Err(wrong(position, "a key that is not text", "write a field's name"));
             };
             let (event, value_span) = self.next()?;
@@ -330,20 +345,8 @@ impl<'text, 'budget> Reader<'text, 'budget> {
             let left_out = value_span.is_empty() && matches!(event, Event::Scalar(..));
             let value_span = if left_out { span } else { value_span };
             let value = self.node(event, value_span, depth + 1)?;
-            if key == "<<" {
-                let Value::Mapping(more) = value.value else {
-                    let problem = "`<<` merges something that is no mapping";
-                    return Err(wrong(value.position, problem, "give a mapping"));
-                };
-                merged.extend(more);
-            } else if seen.insert(key.clone()) {
-                entries.push(Entry { key, position, value });
-            } else {
-                return Err(wrong(position, format!("{} is there twice", quoted(&key)), "keep one of them"));
-            }
+            entries.add(key, position, value)?;
         }
-        entries.extend(merged.into_iter().filter(|entry| seen.insert(entry.key.clone())));
-        Ok(Value::Mapping(entries))
     }
 }
 

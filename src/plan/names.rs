@@ -193,11 +193,10 @@ impl fmt::Display for RelativePath {
 pub struct FileMode(u16);
 
 impl FileMode {
-    /// Reads octal text such as `0644`.
+    /// Reads octal text such as `0644`; a plus sign may precede it, as in Go.
     pub fn parse_octal(text: &str) -> Result<Self, Fault> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match u16::from_str_radix(text, 8) {
-            Ok(bits) if digits && bits <= 0o777 => Ok(Self(bits)),
+            Ok(bits) if bits <= 0o777 && !text.starts_with('-') => Ok(Self(bits)),
             _ => Err(Fault::new(
                 format!("{} is not an octal file mode", quoted(text)),
                 "write one from \"0000\" to \"0777\"",
@@ -360,7 +359,10 @@ mod tests {
         assert_eq!(FileMode::parse_octal("0644").unwrap().bits(), 0o644);
         assert_eq!(FileMode::parse_octal("600").unwrap().bits(), 0o600);
         assert_eq!(FileMode::parse_octal("0").unwrap().bits(), 0);
-        for bad in ["", "0888", "1000", "rw-r--r--", "-1", "+644", "0o644", "99999999999"] {
+        assert_eq!(FileMode::parse_octal("+00644").unwrap().bits(), 0o644);
+        for bad in
+            ["", "+", "++1", "0888", "1000", "rw-r--r--", "-1", "-0", "0o644", "0_644", " 644", "99999999999"]
+        {
             assert!(FileMode::parse_octal(bad).is_err(), "{bad}");
         }
         assert_eq!(FileMode::parse_decimal("420").unwrap().bits(), 0o644);

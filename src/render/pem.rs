@@ -4,7 +4,7 @@
 
 use data_encoding::BASE64;
 
-use super::encoding::PERMISSIVE_BASE64;
+use crate::base64;
 use crate::secret::SecretBytes;
 
 /// The label of a certificate.
@@ -161,8 +161,7 @@ fn decoded(body: &[u8]) -> Option<(SecretBytes, bool)> {
             text.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
         }
     }
-    let base64 = SecretBytes::new(text);
-    let der = PERMISSIVE_BASE64.decode(base64.expose()).map(SecretBytes::new).ok()?;
+    let der = base64::decode(SecretBytes::new(text).expose())?;
     (!der.is_empty()).then_some((der, has_headers))
 }
 

@@ -22,13 +22,21 @@ impl Scalar {
 }
 
 /// The integer that a plain scalar is, in the spellings of YAML 1.1 and 1.2: decimal, octal (`010`, `0o10`), hexadecimal
-/// and binary, with a sign and underscores.
+/// and binary, with a sign and underscores. As Go's parser does it for an integer, a decimal fraction is cut (`2.9` is 2,
+/// and so is `2e0`), and digits that are no octal number are decimal (`08` is 8).
 pub fn integer(text: &str) -> Option<i64> {
-    let text = text.replace('_', "");
+    if text.starts_with('_') {
+        return None;
+    }
+    whole(&text.replace('_', ""))
+        .or_else(|| if text.starts_with('.') { cut(text) } else { cut(&text.replace('_', "")) })
+}
+
+fn whole(text: &str) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix(['+', '-']) {
         Some(digits) if text.starts_with('-') => ("-", digits),
         Some(digits) => ("", digits),
-        None => ("", text.as_str()),
+        None => ("", text),
     };
     let prefixed = |prefixes: [&str; 2]| prefixes.iter().find_map(|prefix| digits.strip_prefix(*prefix));
     let (digits, radix) = if let Some(digits) = prefixed(["0x", "0X"]) {
@@ -47,6 +55,22 @@ pub fn integer(text: &str) -> Option<i64> {
         return None;
     }
     i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
+}
+
+/// The whole part of a decimal number.
+fn cut(text: &str) -> Option<i64> {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let some = !whole.is_empty() || !fraction.is_empty();
+    if !some || !digits(whole) || !digits(fraction) || exponent.is_empty() || !digits(exponent) {
+        return None;
+    }
+    let number = text.parse::<f64>().ok().filter(|number| number.abs() < 9e18)?;
+    // Cut, as by a conversion, but without one.
+    format!("{:.0}", number.trunc()).parse().ok()
 }
 
 fn is_number(text: &str) -> bool {
@@ -97,10 +121,45 @@ mod tests {
             ("-0x1f", -31),
             ("0b101", 5),
             ("00", 0),
+            ("08", 8),
+            ("-09", -9),
+            ("2.0", 2),
+            ("2.9", 2),
+            ("-2.9", -2),
+            ("-0.5", 0),
+            (".5", 0),
+            ("1.", 1),
+            ("2e0", 2),
+            ("1E1", 10),
+            ("+.5e1", 5),
+            ("1__0", 10),
+            ("1_0.5", 10),
         ] {
             assert_eq!(super::integer(text), Some(value), "{text}");
         }
-        for text in ["", "x", "1.5", "0x", "0o8", "09", "--1", "+-1", "0x-1", "9223372036854775808", "1 2"] {
+        for text in [
+            "",
+            "x",
+            "_1",
+            ".",
+            ".5_0",
+            "1e",
+            "e1",
+            "1e400",
+            "1e19",
+            ".inf",
+            ".nan",
+            "0x",
+            "0o8",
+            "0b2",
+            "--1",
+            "+-1",
+            "0x-1",
+            "0x1.8",
+            "9223372036854775808",
+            "1 2",
+            "2001-01-01",
+        ] {
             assert_eq!(super::integer(text), None, "{text}");
         }
     }

@@ -173,6 +173,79 @@ fn tabs_may_separate_a_value_from_its_colon() {
 }
 
 #[test]
+fn a_comment_may_follow_a_quote_or_bracket_at_once() {
+    let node = read("a: \"b\"#c\nd: [e]#f\ng: {h: 'i'}#j").unwrap().unwrap();
+    assert_eq!(without_positions(&node), ["a", "b", "d", "e", "g", "h", "i"]);
+    assert_eq!(node.at(&["d"]).unwrap().position, Position { line: 2, column: 4 });
+    assert_eq!(texts(&read("a: b#c\n").unwrap().unwrap()), [("a", "b#c")]);
+    assert!(parse_only("a: \"b\"#c\n", 1, &mut Budget::default()).is_err());
+}
+
+#[test]
+fn lines_of_a_quoted_text_need_no_indentation() {
+    for (text, value) in [
+        ("a: \"b\nc\"\nd: e\n", "b c"),
+        ("a: 'b\n\n c''s'\nd: e\n", "b\nc's"),
+        ("a: \"\\\nb \\\" c\"\nd: e\n", "b \" c"),
+        ("- a: \"b\nc\n  d\"\n  d: e\n", "b c d"),
+    ] {
+        let node = read(text).unwrap().unwrap();
+        let mapping = node.items().first().unwrap_or(&node);
+        assert_eq!(texts(mapping), [("a", value), ("d", "e")], "{text:?}");
+    }
+    for refused in ["a: \"b\n--- c\"\n", "a: \"b\n... c\"\n", "a: \"b\nc\n", "a: 'b\nc\" d\n"] {
+        assert!(read(refused).is_err(), "{refused:?}");
+    }
+    assert!(parse_only("a: \"b\nc\"\n", 1, &mut Budget::default()).is_err());
+}
+
+#[test]
+fn lines_in_brackets_need_no_indentation() {
+    for text in [
+        "a: [\n b,\n c\n ]\n",
+        "a: [\nb,\nc\n]\n",
+        "a: [\n  b\n, c]",
+        "a: [b,\n\n# d\nc # e\n]\n",
+        "a:\n  [\nb, c\n]",
+    ] {
+        let node = read(text).unwrap().unwrap();
+        assert_eq!(without_positions(&node), ["a", "b", "c"], "{text:?}");
+    }
+    assert_eq!(without_positions(&read("a: [\u{85}b\u{2028}]").unwrap().unwrap()), ["a", "b"]);
+    assert_eq!(texts(&read("a: \"b\u{85}c\"").unwrap().unwrap()), [("a", "b c")]);
+    let nested = read("a:\n  - b: {\n  c: d,\ne: 'f'\n}\n    g: h\n").unwrap().unwrap();
+    assert_eq!(without_positions(&nested), ["a", "b", "c", "d", "e", "f", "g", "h"]);
+    for refused in ["a: [\nb,\nc\n", "a: b\n]\n", "a: [\nb: c: d\n]\n"] {
+        assert!(read(refused).is_err(), "{refused:?}");
+    }
+}
+
+#[test]
+fn what_is_read_again_is_paid_for() {
+    let text = "a: \"b\nc\"\n".repeat(2000).replace("a:", "- a:");
+    assert!(read(&text).unwrap_err().problem.contains("too large"));
+}
+
+#[test]
+fn what_belongs_to_no_document_is_not_read() {
+    for text in [
+        "{a: b}}\n",
+        "--- !!map {a: b} ]\n",
+        "{a: b} c\n",
+        "{a: b}...\n",
+        "{a: b} # c\n",
+        "{a: b}\n---\n\tc: d: e\n",
+        "{a: b}\n--- [\n",
+    ] {
+        assert_eq!(texts(&read(text).unwrap().unwrap()), [("a", "b")], "{text:?}");
+    }
+    for text in ["{a: b}}\n", "{a: b} c\n"] {
+        assert!(parse_only(text, 1, &mut Budget::default()).is_err(), "{text:?}");
+    }
+    assert!(read("a: [b]]\n").is_err());
+}
+
+#[test]
 fn a_tab_elsewhere_is_what_it_was() {
     for refused in ["a:\n\tb: c\n", "a:\tb: c\n", "a:\t- b\n"] {
         assert!(parse(refused, &mut Budget::default()).is_err(), "{refused:?}");
@@ -192,5 +265,141 @@ fn without_positions(node: &Node) -> Vec<String> {
             .iter()
             .flat_map(|entry| [vec![entry.key.clone()], without_positions(&entry.value)].concat())
             .collect(),
+    }
+}
+
+#[test]
+fn a_merge_takes_a_mapping_or_a_list_of_them() {
+    for (text, expected) in [
+        ("{<<: [{x: 1, y: 2}, {x: 3, z: 4}], y: 5}", vec![("y", "5"), ("x", "1"), ("z", "4")]),
+        ("{<<: [], x: 1}", vec![("x", "1")]),
+        ("{<<: {<<: [{x: 1}], y: 2}}", vec![("y", "2"), ("x", "1")]),
+        ("{!!merge <<: {x: 1}}", vec![("x", "1")]),
+        ("{! <<: {x: 1}}", vec![("x", "1")]),
+        ("{'<<': x}", vec![("<<", "x")]),
+        ("{!!str <<: x}", vec![("<<", "x")]),
+    ] {
+        assert_eq!(texts(&read(text).unwrap().unwrap()), expected, "{text}");
+    }
+    for (text, problem) in [
+        ("<<: x", "`<<` merges something that is no mapping"),
+        ("<<: ~", "`<<` merges something that is no mapping"),
+        ("<<: [{a: b}, x]", "`<<` merges a list with something in it that is no mapping"),
+        ("<<: [[{a: b}]]", "`<<` merges a list with something in it that is no mapping"),
+        ("<<: {a: b}\n<<: {c: d}", "\"<<\" is there twice"),
+    ] {
+        assert_eq!(read(text).unwrap_err().problem, problem, "{text}");
+    }
+}
+
+#[test]
+fn merges_of_merges_are_paid_for() {
+    let mut bomb = String::from("a0: &a0 {x: 1}\n");
+    for level in 1..40 {
+        writeln!(
+            bomb,
+            "a{level}: &a{level} {{<<: [{}], y{level}: 1}}",
+            vec![format!("*a{}", level - 1); 10].join(", ")
+        )
+        .unwrap();
+    }
+    assert!(read(&bomb).is_ok());
+    let lists = (0..30).fold(String::from("a: &a0 {x: 1}\n"), |text, level| {
+        let previous = vec![format!("*a{level}"); 10].join(", ");
+        format!("{text}b{level}: &a{} [{previous}]\n", level + 1)
+    });
+    assert!(read(&lists).unwrap_err().problem.contains("too large"));
+}
+
+#[test]
+fn binary_is_decoded() {
+    let node = read("{!!binary b2JqZWN0TmFtZQ==: !!binary ZGI=, x: !!binary \"fg==\"}").unwrap().unwrap();
+    assert_eq!(texts(&node), [("objectName", "db"), ("x", "~")]);
+    let block = read("a: !!binary |\n  ZG\n  I=\n").unwrap().unwrap();
+    assert_eq!(texts(&block), [("a", "db")]);
+    for (text, problem) in [
+        ("a: !!binary '%'", "`!!binary` is not base64"),
+        ("a: !!binary ZGI", "`!!binary` is not base64"),
+        ("a: !!binary /w==", "`!!binary` is base64 of bytes that are not UTF-8 text"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert_eq!((error.problem.as_str(), error.position.column), (problem, 4), "{text}");
+    }
+}
+
+#[test]
+fn a_tag_settles_what_a_scalar_is() {
+    for (text, expected) in [
+        ("!!str ~", "~"),
+        ("! ~", ""),
+        ("!!null ''", ""),
+        ("!!null null", ""),
+        ("!!null x", "x"),
+        ("! '~'", "~"),
+    ] {
+        assert_eq!(read(text).unwrap().unwrap().text(), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn lines_end_as_in_yaml_1_1() {
+    let text = "a: 1\nb: |\n  2\n  3\nc:\n- 'd'\n";
+    let expected = without_positions(&read(text).unwrap().unwrap());
+    for line_break in ['\u{85}', '\u{2028}', '\u{2029}'] {
+        let text = text.replace('\n', &line_break.to_string());
+        assert_eq!(without_positions(&read(&text).unwrap().unwrap()), expected, "{text:?}");
+        // A file's lines are those that editors show.
+        assert!(parse_only(&text, 1, &mut Budget::default()).is_err());
+    }
+}
+
+#[test]
+fn positions_are_those_of_the_text_as_it_was_written() {
+    let node = read("x: é\u{85}a: 1\r\nb: \u{2028} c\n").unwrap().unwrap();
+    let position = |key: &str| node.at(&[key]).unwrap().position;
+    assert_eq!(position("a"), Position { line: 1, column: 9 });
+    assert_eq!(position("b"), Position { line: 2, column: 6 });
+    let error = read("a: b\u{85}a: c\n").unwrap_err();
+    assert_eq!(error.position, Position { line: 1, column: 6 });
+}
+
+#[test]
+fn nothing_is_read_behind_the_end_of_a_document() {
+    for text in ["a: b\n... x: [", "a: b\n...\t'\n", "a: b\n...\n---\n[\n", "a: b\u{2028}... c"] {
+        assert_eq!(texts(&read(text).unwrap().unwrap()), [("a", "b")], "{text:?}");
+    }
+    let node = read("a: |\n  b\n  ... c\nd: ...e\n").unwrap().unwrap();
+    assert_eq!(texts(&node), [("a", "b\n... c\n"), ("d", "...e")]);
+    assert!(parse_only("a: b\n... c\n", 1, &mut Budget::default()).is_err());
+}
+
+proptest! {
+    /// What is written in another way of YAML 1.1 is read as the same.
+    #[test]
+    fn other_spellings_are_read_as_the_same(
+        keys in proptest::collection::btree_map("[a-z]{1,6}", "[a-zA-Z0-9-]{1,10}", 1..6),
+        line_break in "[\u{85}\u{2028}\u{2029}\n]",
+        in_list: bool,
+    ) {
+        let plain = keys.iter().fold(String::new(), |text, (key, value)| format!("{text}{key}: \"{value}\"\n"));
+        let base64 = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+        let binary = keys.iter().fold(String::new(), |text, (key, value)| {
+            format!("{text}!!binary {}: !!binary {}\n", base64(key), base64(value))
+        });
+        let merged = keys.iter().map(|(key, value)| format!("{{{key}: \"{value}\"}}")).collect::<Vec<_>>().join(", ");
+        let merged = if in_list { format!("<<: [{merged}]\n") } else { format!("<<: [{merged}, {{}}]\n") };
+        let expected = read(&plain).unwrap().unwrap();
+        for other in [binary, merged, plain.replace('\n', &line_break), plain.clone() + "... [\n"] {
+            let found = read(&other).unwrap().unwrap();
+            prop_assert_eq!(texts(&found), texts(&expected), "{}", other);
+        }
+    }
+
+    #[test]
+    fn any_text_of_tags_merges_and_line_breaks_is_parsed_or_refused(
+        text in "(<<|!!binary |!!merge |! |&a |#|\"|'|\\*a|\\[|\\]|\\{|\\}|: |, |a|YQ==|\n|\u{85}|\u{2028}|  |- |\\.\\.\\. |\t){0,60}"
+    ) {
+        let _ = read(&text);
+        let _ = parse_only(&text, 1, &mut Budget::default());
     }
 }

@@ -65,6 +65,11 @@ func judge(response *v1alpha1.MountResponse) answer {
 	return mounted
 }
 
+// clone is a copy that may be changed.
+func (a answer) clone() answer {
+	return answer{a.failure, maps.Clone(a.files), maps.Clone(a.versions)}
+}
+
 func (a answer) mounts() bool {
 	return a.failure == ""
 }

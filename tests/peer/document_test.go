@@ -25,11 +25,17 @@ func (g *generator) objects() (text string, found bool) {
 	} else {
 		text = g.blockArray(texts)
 	}
-	if g.odd() {
+	switch {
+	case g.odd():
+		text = g.mangledDocument(text)
+	case g.vary():
 		text = g.framed(text)
 	}
-	if g.odd() {
-		text = strings.ReplaceAll(text, "\n", one(g, "\r\n", "\r\n", "\r", "\n\n", " \n", " # c\n", "\t\n", "\u0085", "\u2028"))
+	switch {
+	case g.odd():
+		text = strings.ReplaceAll(text, "\n", one(g, "\r", "\n\n", " \n", " # c\n", "\t\n", "\u2029"))
+	case g.vary() && g.IntN(4) == 0:
+		text = strings.ReplaceAll(text, "\n", one(g, "\r\n", "\r\n", "\u0085", "\u2028"))
 	}
 	return text, true
 }
@@ -37,12 +43,16 @@ func (g *generator) objects() (text string, found bool) {
 // framed is the document with something around it.
 func (g *generator) framed(text string) string {
 	return one(g,
-		"---\n"+text, "--- # objects\n"+text, "%YAML 1.2\n---\n"+text, "%YAML 1.1\n---\n"+text, text+"...\n",
-		text+"---\nother: document\n", text+"---\n\tnot: yaml: at all\n", "# a comment\n"+text, "\ufeff"+text, text+"# the end",
-		strings.TrimSuffix(text, "\n"), "\n\n"+text, "x: 1\n"+text, text+"x: [1, {a: b}]\n", text+"array: []\n", "\t"+text, text+"\t\n",
-		"--- !!map\n"+text, "common: &c {objectType: secret}\n"+text, text+"\n... trailing", "<<: {x: y}\n"+text, "%TAG ! tag:peer.test,2000:\n---\n"+text,
-		"%FOO bar\n---\n"+text, "? x\n: y\n"+text, text+"? x\n", "~: x\n"+text, "[a]: x\n"+text, "!!str x: y\n"+text, "&k x: y\n"+text, "'<<': x\n"+text,
-		"--- "+text, "---\n---\n"+text, "...\n"+text, "# a\n---\n# b\n"+text)
+		"---\n"+text, "--- # objects\n"+text, "%YAML 1.1\n---\n"+text, text+"...\n", text+"---\nother: document\n", "# a comment\n"+text, text+"# the end",
+		strings.TrimSuffix(text, "\n"), "\n\n"+text, "x: 1\n"+text, text+"x: [1, {a: b}]\n", "common: &c {objectType: secret}\n"+text, "? x\n: y\n"+text, text+"? x\n",
+		"!!str x: y\n"+text, "&k x: y\n"+text, "# a\n---\n# b\n"+text, "<<: {x: y}\n"+text, "a: &a {x: y}\n<<: [*a]\n"+text, text+"\n  \n", "'<<': x\n"+text)
+}
+
+// mangledDocument is the document with something around it that may keep it from being read.
+func (g *generator) mangledDocument(text string) string {
+	return one(g,
+		"%YAML 1.2\n---\n"+text, text+"---\n\tnot: yaml: at all\n", "\ufeff"+text, text+"array: []\n", "\t"+text, text+"\t\n", "--- !!map\n"+text, text+"\n... trailing",
+		"%TAG ! tag:peer.test,2000:\n---\n"+text, "%FOO bar\n---\n"+text, "~: x\n"+text, "[a]: x\n"+text, "--- "+text, "---\n---\n"+text, "...\n"+text)
 }
 
 // flowArray is the array in brackets, as JSON or nearly so.
@@ -54,28 +64,32 @@ func (g *generator) flowArray(texts []string) string {
 	}
 	separator := one(g, ",", ", ", ",\n  ", weighted(g, " ,", ",,", ", # c\n", ",\t"))
 	list := strings.Join(items, separator) + weighted(g, "", ",", ", ")
-	return fmt.Sprintf(one(g, `{"array":[%s]}`, "array: [%s]\n", "array: [\n  %s\n  ]\n",
-		weighted(g, "{array: [%s]}", "array:\n  [%s]\n", "{\"array\": [%s],}", "{array : [\n%s\n]}", "{array:[%s]}", "array: [\n%s\n]\n", "array: [\n\t%s\n\t]\n")), list)
+	return fmt.Sprintf(one(g, "{\"array\":[%s]}\n", "array: [%s]\n", "array: [\n  %s\n  ]\n", "array: [\n  %s\n]\n",
+		weighted(g, "{array: [%s]}\n", "array:\n  [%s]\n", "{\"array\": [%s],}\n", "{array : [\n%s\n]}\n", "{array:[%s]}\n", "array: [\n%s\n]\n", "array: [\n\t%s\n\t]\n")), list)
 }
 
 // blockArray is the array as a list with dashes.
 func (g *generator) blockArray(texts []string) string {
 	indent := strings.Repeat(" ", one(g, 0, 2, 2, 2, 4))
 	var text strings.Builder
-	text.WriteString(weighted(g, "array:", "array: ", "array:  # the objects", `"array":`, "'array':", "array :", "Array:", "array: !!seq",
-		"array: &all", "arrays:", "? array\n:", "array:\t", "array:\t# c", "!!str array:", "&k array:") + "\n")
+	text.WriteString(weighted(g, varied(g, "array:", "array: ", "array:  # the objects", `"array":`, "'array':", "array :", "array: !!seq", "array: &all", "!!str array:", "&k array:"),
+		"Array:", "arrays:", "? array\n:", "array:\t", "array:\t# c") + "\n")
+	anchored := false
 	for number, inner := range texts {
-		if g.odd() {
-			text.WriteString(one(g, "\n", "# comment\n", indent+"# comment\n", "\t\n", " \t # comment\n", indent+"- "+g.nothing()+"\n"))
+		switch {
+		case g.vary():
+			text.WriteString(one(g, "\n", "# comment\n", indent+"# comment\n", indent+"-\n", indent+"- ~\n", indent+"- null\n"))
+		case g.odd():
+			text.WriteString(one(g, "\t\n", " \t # comment\n", indent+"- "+g.nothing()+"\n"))
 		}
 		item := g.item(inner, indent)
 		switch {
-		case g.odd() && number > 0:
+		case g.vary() && anchored:
 			item = "*first"
-		case number == 0 && len(texts) > 1 && g.odd():
-			item = "&first " + item
+		case number == 0 && len(texts) > 1 && g.vary():
+			item, anchored = "&first "+item, true
 		}
-		text.WriteString(indent + weighted(g, "- ", "-   ", "-\t", "- \t", "-\n"+indent+"  ", "-", "- # c\n"+indent+"  ") + item + "\n")
+		text.WriteString(indent + weighted(g, varied(g, "- ", "-   "), "-\t", "- \t", "-\n"+indent+"  ", "-", "- # c\n"+indent+"  ") + item + "\n")
 	}
 	return text.String()
 }
@@ -94,7 +108,9 @@ func (g *generator) item(text, indent string) string {
 	}
 	quoted, _ := json.Marshal(text)
 	if !g.odd() {
-		return one(g, block("|", ""), block("|", ""), block("|", ""), block("|-", ""), string(quoted))
+		usual := one(g, block("|", ""), block("|", ""), block("|", ""), block("|-", ""), string(quoted))
+		return varied(g, usual, block("|+", ""), block("| # comment", ""), block("!!str |", ""), block("! |", ""), string(quoted)+" # comment",
+			"'"+strings.ReplaceAll(strings.Join(lines, "\n"+deeper), "'", "''")+"'", `"`+strings.ReplaceAll(string(quoted)[1:len(quoted)-1], `\n`, `\n\`+deeper)+`"`, block("|", "")+"\n\n")
 	}
 	return one(g,
 		block("|+", ""), block("| # comment", ""), block("|2", ""), block("|2-", ""), block("|1", ""), block("|-2", ""), block("|\t", ""), block("!!str |", ""), block("! |", ""),

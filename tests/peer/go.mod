@@ -4,10 +4,11 @@ go 1.25.11
 
 tool github.com/Azure/secrets-store-csi-driver-provider-azure/cmd
 
-require github.com/Azure/secrets-store-csi-driver-provider-azure v1.8.2 // indirect
-
 require (
+	github.com/Azure/secrets-store-csi-driver-provider-azure v1.8.2
 	google.golang.org/grpc v1.79.3
+	gopkg.in/yaml.v3 v3.0.1
+	k8s.io/klog/v2 v2.130.1
 	sigs.k8s.io/secrets-store-csi-driver v1.5.4
 )
 
@@ -73,10 +74,8 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20251202230838-ff82c1b0f217 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
-	gopkg.in/yaml.v3 v3.0.1 // indirect
 	k8s.io/apimachinery v0.34.2 // indirect
 	k8s.io/component-base v0.34.2 // indirect
-	k8s.io/klog/v2 v2.130.1 // indirect
 	k8s.io/utils v0.0.0-20250604170112-4c0f3b243397 // indirect
 	sigs.k8s.io/json v0.0.0-20241014173422-cfa47c3a1cc8 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect

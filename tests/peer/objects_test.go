@@ -1,6 +1,8 @@
 package peer
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"strings"
 )
 
@@ -14,7 +16,18 @@ type field struct {
 // chosen is the object that the vault is asked for: mostly one that it holds.
 func (g *generator) chosen() object {
 	kind := one(g, "secret", "secret", "secret", "secret", "cert", "key")
-	return one(g, g.catalogue[kind]...)
+	usual, rare := []object{}, []object{}
+	for _, object := range g.catalogue[kind] {
+		if object.rare {
+			rare = append(rare, object)
+		} else {
+			usual = append(usual, object)
+		}
+	}
+	if len(rare) > 0 && g.IntN(30) == 0 {
+		return one(g, rare...)
+	}
+	return one(g, usual...)
 }
 
 // fields are what a person writes of an object.
@@ -33,8 +46,8 @@ func (g *generator) fields() []field {
 		fields = append(fields, field{"objectAlias", g.alias(), false})
 	}
 	if g.IntN(4) == 0 {
-		version := one(g, "", "", "latest", one(g, chosen.versions...))
-		fields = append(fields, field{"objectVersion", weighted(g, version, "LATEST", strings.ToUpper(version), strings.Repeat("f", 32), "1", "null", "a b"), false})
+		version := one(g, "", "", one(g, chosen.versions...))
+		fields = append(fields, field{"objectVersion", weighted(g, version, "latest", "LATEST", strings.ToUpper(one(g, chosen.versions...)), versionID(11), strings.Repeat("f", 32), "1", "null", "a b"), false})
 	}
 	if len(chosen.versions) > 1 && g.IntN(2) == 0 || g.IntN(12) == 0 || g.odd() {
 		fields = append(fields, field{"objectVersionHistory", g.history(), true})
@@ -48,9 +61,9 @@ func (g *generator) fields() []field {
 	}
 	usual := ""
 	switch {
-	case strings.HasPrefix(chosen.name, "b64"):
+	case strings.HasPrefix(chosen.name, "b64") && (decodes(base64.StdEncoding.DecodeString, chosen.name) || g.odd()):
 		usual = "base64"
-	case strings.HasPrefix(chosen.name, "hex"):
+	case strings.HasPrefix(chosen.name, "hex") && (decodes(hex.DecodeString, chosen.name) || g.odd()):
 		usual = "hex"
 	}
 	if usual != "" && g.IntN(3) > 0 || g.odd() {
@@ -59,7 +72,7 @@ func (g *generator) fields() []field {
 	if g.IntN(4) == 0 {
 		fields = append(fields, field{"filePermission", g.permission(), false})
 	}
-	if g.odd() {
+	if g.vary() {
 		name := one(g, "objectname", "alias", "permission", "objectVersionhistory", "ObjectAlias", "x")
 		fields = append(fields, field{name, one(g, "x", "", "0644"), false})
 	}
@@ -72,6 +85,12 @@ func (g *generator) fields() []field {
 	}
 	g.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
 	return fields
+}
+
+// decodes is whether the text of a secret is what the encoding says.
+func decodes(decode func(string) ([]byte, error), name string) bool {
+	_, err := decode(texts[name])
+	return err == nil
 }
 
 func (g *generator) alias() string {

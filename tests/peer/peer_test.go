@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 var (
@@ -27,7 +26,7 @@ var flagSets = []flags{{true, false}, {true, true}, {false, false}, {false, true
 func TestWhatTheGoProviderMountsIsMountedTheSame(t *testing.T) {
 	azure := startAzure(t)
 	catalogue := catalogue(t)
-	tally := &tally{started: time.Now(), rules: map[string]int{}}
+	tally := &tally{rules: map[string]int{}, unexplained: map[uint64]string{}}
 	var workers sync.WaitGroup
 	for _, flags := range flagSets {
 		pair := startPair(t, azure, flags)
@@ -65,7 +64,7 @@ func compare(pair *pair, request *request, tally *tally) error {
 		fmt.Printf("%s\nthe Go provider %s\n\nthis provider %s\n\nrule: %q\n", request, theirs, ours, rule)
 	}
 	if rule != unexplained {
-		tally.add(theirs, ours, rule, "")
+		tally.add(request.index, theirs, ours, rule, "")
 		return nil
 	}
 	shrunk, err := shrink(pair, request)
@@ -76,21 +75,20 @@ func compare(pair *pair, request *request, tally *tally) error {
 	if err != nil {
 		return err
 	}
-	tally.add(theirs, ours, rule, fmt.Sprintf("%s\nthe Go provider %s\n\nthis provider %s", shrunk, theirs, ours))
+	tally.add(request.index, theirs, ours, rule, fmt.Sprintf("%s\nthe Go provider %s\n\nthis provider %s\n\nThe kind: %s", shrunk, theirs, ours, differ(theirs, ours)))
 	return nil
 }
 
 // tally counts what came of the requests.
 type tally struct {
 	mutex                                   sync.Mutex
-	started                                 time.Time
 	requests, bothMount, bothFail, oneFails int
 	theyMount                               int
 	rules                                   map[string]int
-	unexplained                             []string
+	unexplained                             map[uint64]string
 }
 
-func (c *tally) add(theirs, ours answer, rule, report string) {
+func (c *tally) add(index uint64, theirs, ours answer, rule, report string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.requests++
@@ -108,17 +106,21 @@ func (c *tally) add(theirs, ours answer, rule, report string) {
 	switch rule {
 	case same:
 	case unexplained:
-		c.unexplained = append(c.unexplained, report)
+		c.unexplained[index] = report
 	default:
-		c.rules[rule]++
+		for name := range strings.SplitSeq(rule, " + ") {
+			c.rules[name]++
+		}
 	}
 }
 
 // report says what came of it, and fails if anything is unexplained.
 func (c *tally) report(t *testing.T) {
 	t.Helper()
-	for _, report := range c.unexplained[:min(len(c.unexplained), *reported)] {
-		t.Errorf("unexplained difference:\n%s\n", report)
+	for shown, index := range slices.Sorted(maps.Keys(c.unexplained)) {
+		if shown < *reported {
+			t.Errorf("unexplained difference:\n%s\n", c.unexplained[index])
+		}
 	}
 	named := 0
 	var rules []string
@@ -126,10 +128,13 @@ func (c *tally) report(t *testing.T) {
 		named += c.rules[rule]
 		rules = append(rules, fmt.Sprintf("%s %d", rule, c.rules[rule]))
 	}
+	share := 100 * c.bothMount / max(c.requests, 1)
+	if share < 50 && *only < 0 {
+		t.Errorf("only %d %% of the requests mount on both sides: what fails on both says little", share)
+	}
 	if len(c.unexplained) > 0 {
 		t.Errorf("%d differences are unexplained", len(c.unexplained))
 	}
-	fmt.Printf("peer: %d requests of seed %d in %.0f s: the Go provider mounts %d, both mount %d, both fail %d; "+
-		"%d differences by %d named rules (%s), %d unexplained\n", c.requests, *first, time.Since(c.started).Seconds(),
-		c.theyMount, c.bothMount, c.bothFail, named, len(c.rules), strings.Join(rules, ", "), len(c.unexplained))
+	fmt.Printf("peer: %d requests of seed %d: the Go provider mounts %d, both mount %d (%d %%), both fail %d; "+
+		"%d differences by %d named rules (%s), %d unexplained\n", c.requests, *first, c.theyMount, c.bothMount, share, c.bothFail, named, len(c.rules), strings.Join(rules, ", "), len(c.unexplained))
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,18 +39,26 @@ func binary(t *testing.T, variable string) string {
 	return path
 }
 
-// start runs the program with this environment and no other.
+// start runs the program with this environment and no other. It ends with the test, even if that is killed: the kernel
+// kills it when the thread that started it is gone, which waits for it here.
 func start(name, path string, environment []string, arguments ...string) (*program, error) {
 	p := &program{name: name, command: exec.Command(path, arguments...), ended: make(chan struct{})}
 	p.command.Env = environment
 	p.command.Stdout, p.command.Stderr = &p.output, &p.output
-	if err := p.command.Start(); err != nil {
+	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer close(p.ended)
+		err := p.command.Start()
+		started <- err
+		if err == nil {
+			_ = p.command.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("%s does not start: %w", name, err)
 	}
-	go func() {
-		_ = p.command.Wait()
-		close(p.ended)
-	}()
 	return p, nil
 }
 

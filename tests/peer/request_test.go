@@ -69,7 +69,12 @@ func (r *request) String() string {
 	fmt.Fprintf(&text, "-seed %d -only %d; construct-pem-chain=%t, write-cert-and-key-in-separate-files=%t, permission %s\n",
 		r.seed, r.index, r.flags.constructChain, r.flags.separateFiles, r.permission)
 	for _, key := range slices.Sorted(maps.Keys(r.parameters)) {
-		if key != "objects" {
+		switch key {
+		case "objects":
+		case "cloudEnvFileName":
+			// Its folder is another one in each run.
+			fmt.Fprintf(&text, "%s: a file of a private cloud\n", key)
+		default:
 			fmt.Fprintf(&text, "%s: %q\n", key, r.parameters[key])
 		}
 	}

@@ -15,13 +15,14 @@ func shrink(pair *pair, r *request) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	theyMount, weMount, left := theirs.mounts(), ours.mounts(), attempts
+	theyMount, weMount := theirs.mounts(), ours.mounts()
+	kind, left := differ(theirs, ours), attempts
 	remains := func(candidate *request) (bool, error) {
 		if left--; left < 0 {
 			return false, nil
 		}
 		theirs, ours, err := pair.mount(candidate)
-		return theirs.mounts() == theyMount && ours.mounts() == weMount &&
+		return differ(theirs, ours).within(kind) && theirs.mounts() == theyMount && ours.mounts() == weMount &&
 			explain(candidate, theirs, ours) == unexplained, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.parameters)) {

@@ -12,6 +12,7 @@ import (
 
 const (
 	tenant    = "00000000-0000-4000-8000-000000000001"
+	stranger  = "00000000-0000-4000-8000-00000000000f"
 	vault     = "peer-vault"
 	podClient = "11111111-1111-4111-8111-111111111111"
 	appClient = "55555555-5555-4555-8555-555555555555"
@@ -19,10 +20,12 @@ const (
 	appSecret = "x~4=not-a-real-secret"
 )
 
-// object is one that the vault holds, and how many enabled versions it has, newest first.
+// object is one that the vault holds, with its enabled versions, newest first.
 type object struct {
 	kind, name string
 	versions   []string
+	// rare is an object that few vaults hold, or that the Go provider cannot write.
+	rare bool
 }
 
 // Texts of plain secrets, by name. Each may be asked for in every encoding.
@@ -194,6 +197,11 @@ func certificates(t *testing.T) []any {
 		one["cer"] = leaf
 		renewed = append(renewed, one)
 	}
+	for number, name := range []string{"pfx-no-certificate", "pfx-no-key"} {
+		one := version(1, "pfx", base64.StdEncoding.EncodeToString(without(t, number, fixture(t, "pfx/rsa-3des.pfx"))))
+		one["cer"] = leaf
+		all = append(all, map[string]any{"name": name, "versions": []any{one}})
+	}
 	return append(all,
 		map[string]any{"name": "pem-no-key", "versions": []any{version(1, "pem", leaf+string(fixture(t, "chain/rsa-root.pem")))}},
 		map[string]any{"name": "rotated-pem", "versions": []any{
@@ -216,12 +224,25 @@ func fixture(t *testing.T, name string) []byte {
 	return read(t, filepath.Join("..", "data", name))
 }
 
+// rare is the names of objects that the generator asks for now and then: most of them are in no vault or cannot be
+// written, and a request has one answer for all of its objects.
+var rare = map[string]bool{
+	"disabled": true, "missing": true, "says-pkcs12": true, "pem-no-blocks": true, "pem-broken": true, "pfx-no-base64": true,
+	"backs-text": true, "p-256k": true, "large": true,
+}
+
+// readable is the PKCS#12 files of tests/data that Go's golang.org/x/crypto/pkcs12 opens.
+var readable = map[string]bool{
+	"ec-3des": true, "ec-rc2-40": true, "rsa-3des": true, "rsa-rc2-40": true, "rsa-windows": true,
+}
+
 // catalogue is what the generator chooses from, by type. Names in capitals are asked for as well.
 func catalogue(t *testing.T) map[string][]object {
 	t.Helper()
+	one := []string{versionID(1)}
 	secrets, keys, certificates := []object{}, []object{}, []object{}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		secrets = append(secrets, object{"secret", name, []string{versionID(1)}})
+		secrets = append(secrets, object{"secret", name, one, rare[name]})
 	}
 	rotated := []string{}
 	for number := 12; number > 0; number-- {
@@ -229,26 +250,27 @@ func catalogue(t *testing.T) map[string][]object {
 			rotated = append(rotated, versionID(number))
 		}
 	}
-	secrets = append(secrets, object{"secret", "rotated", rotated})
+	secrets = append(secrets, object{"secret", "rotated", rotated, false})
 	for _, name := range []string{
 		"disabled", "missing", "says-pkcs12", "says-text", "pem-key-alone", "pem-no-blocks", "pem-broken", "pem-crlf",
 		"pem-headers", "pem-no-last-line-end", "pem-glued", "pem-long-lines", "pem-parameters", "pfx-no-base64", "backs-text",
 	} {
-		secrets = append(secrets, object{"secret", name, []string{versionID(1)}})
+		secrets = append(secrets, object{"secret", name, one, rare[name]})
 	}
 	for _, name := range []string{"rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521", "p-256k", "missing"} {
-		keys = append(keys, object{"key", name, []string{versionID(1)}})
+		keys = append(keys, object{"key", name, one, rare[name]})
 	}
-	keys = append(keys, object{"key", "rotated-key", []string{versionID(3), versionID(2), versionID(1)}})
-	backed := []object{{"", "bundle-pkcs8", []string{versionID(1)}}, {"", "bundle-pkcs1", []string{versionID(1)}},
-		{"", "pem-no-key", []string{versionID(1)}}, {"", "rotated-pem", []string{versionID(2), versionID(1)}},
-		{"", "rotated-pfx", []string{versionID(4), versionID(3), versionID(2)}}}
+	keys = append(keys, object{"key", "rotated-key", []string{versionID(3), versionID(2), versionID(1)}, false})
+	backed := []object{{"", "bundle-pkcs8", one, false}, {"", "bundle-pkcs1", one, false},
+		{"", "pem-no-key", one, false}, {"", "rotated-pem", []string{versionID(2), versionID(1)}, false},
+		{"", "rotated-pfx", []string{versionID(4), versionID(3), versionID(2)}, true}}
+	backed = append(backed, object{"", "pfx-no-certificate", one, true}, object{"", "pfx-no-key", one, true})
 	for _, name := range pfxFiles(t) {
-		backed = append(backed, object{"", "pfx-" + name, []string{versionID(1)}})
+		backed = append(backed, object{"", "pfx-" + name, one, !readable[name]})
 	}
-	for _, one := range backed {
-		secrets = append(secrets, object{"secret", one.name, one.versions})
-		certificates = append(certificates, object{"cert", one.name, one.versions})
+	for _, from := range backed {
+		secrets = append(secrets, object{"secret", from.name, from.versions, from.rare})
+		certificates = append(certificates, object{"cert", from.name, from.versions, false})
 	}
 	return map[string][]object{"secret": secrets, "key": keys, "cert": certificates}
 }

@@ -1,0 +1,63 @@
+//! Text as Go's YAML parser takes it, where `saphyr-parser` takes it otherwise.
+//!
+//! Go's parser reads YAML 1.1, in which NEL, LS and PS (U+0085, U+2028, U+2029) end a line, and it reads nothing behind
+//! the marker that ends the first document.
+
+use std::borrow::Cow;
+
+use saphyr_parser::Marker;
+
+use super::Position;
+
+/// A text with line feeds for the line breaks of YAML 1.1, character by character, and where its lines were.
+pub(super) struct GoText<'text> {
+    pub(super) text: Cow<'text, str>,
+    pub(super) lines: Lines,
+}
+
+/// Where the lines of the text as it was written start, in characters; empty if the parser sees the same lines.
+#[derive(Default)]
+pub(super) struct Lines(Vec<usize>);
+
+impl<'text> GoText<'text> {
+    pub(super) fn of(text: &'text str) -> Self {
+        let text = up_to_document_end(text);
+        if !text.contains(is_old_break) {
+            return Self { text: Cow::Borrowed(text), lines: Lines::default() };
+        }
+        let ends = text.chars().enumerate().filter(|(_, character)| *character == '\n').map(|(at, _)| at + 1);
+        let lines = Lines([0].into_iter().chain(ends).collect());
+        Self { text: Cow::Owned(text.replace(is_old_break, "\n")), lines }
+    }
+}
+
+impl Lines {
+    /// Where a marker of the parser is in the text as it was written.
+    pub(super) fn position(&self, marker: Marker) -> Position {
+        let before = self.0.partition_point(|start| *start <= marker.index());
+        match before.checked_sub(1).and_then(|line| self.0.get(line)) {
+            Some(start) => Position { line: before, column: marker.index() - start + 1 },
+            None => Position { line: marker.line().max(1), column: marker.col() + 1 },
+        }
+    }
+}
+
+/// Whether it ends a line in YAML 1.1, and not in 1.2.
+pub(super) fn is_old_break(character: char) -> bool {
+    matches!(character, '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// The text without what follows a `...`: `saphyr-parser` would refuse some of that.
+fn up_to_document_end(text: &str) -> &str {
+    let mut start = 0;
+    for line in text.split_inclusive(|character| character == '\n' || is_old_break(character)) {
+        let is_marker = line
+            .strip_prefix("...")
+            .is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n']) || rest.starts_with(is_old_break));
+        if is_marker && start > 0 {
+            return text.get(..start + "...".len()).unwrap_or(text);
+        }
+        start += line.len();
+    }
+    text
+}

@@ -1,0 +1,63 @@
+//! The entries of a mapping, with what `<<` merges into them.
+
+use std::collections::HashSet;
+
+use saphyr_parser::ScalarStyle;
+
+use super::{Entry, MERGE, Node, Position, Scalar, Value, YamlError, wrong};
+use crate::quoted::quoted;
+
+/// Entries in the making.
+#[derive(Default)]
+pub(super) struct Entries {
+    own: Vec<Entry>,
+    seen: HashSet<String>,
+    /// What `<<` merges; `None` without one.
+    others: Option<Vec<Entry>>,
+}
+
+impl Entries {
+    /// Adds an entry, which may be a merge. In quotes `<<` is a key as any other.
+    pub(super) fn add(&mut self, key: Scalar, position: Position, value: Node) -> Result<(), YamlError> {
+        let Scalar { source: key, style, .. } = key;
+        let is_merge = key == MERGE && style == ScalarStyle::Plain;
+        if is_merge && self.others.is_none() {
+            self.others = Some(others(value)?);
+        } else if !is_merge && self.seen.insert(key.clone()) {
+            self.own.push(Entry { key, position, value });
+        } else {
+            return Err(wrong(position, format!("{} is there twice", quoted(&key)), "keep one of them"));
+        }
+        Ok(())
+    }
+
+    /// All entries. The mapping's own come first and win; of those merged, the first of a name wins.
+    pub(super) fn merged(self) -> Vec<Entry> {
+        let Self { mut own, mut seen, others } = self;
+        let others = others.into_iter().flatten();
+        own.extend(others.filter(|entry| seen.insert(entry.key.clone())));
+        own
+    }
+}
+
+/// The entries of what is merged: a mapping, or a list of mappings.
+fn others(value: Node) -> Result<Vec<Entry>, YamlError> {
+    let position = value.position;
+    let (is_list, nodes) = match value.value {
+        Value::Sequence(items) => (true, items),
+        _ => (false, vec![value]),
+    };
+    let mut entries = Vec::new();
+    for node in nodes {
+        let Value::Mapping(more) = node.value else {
+            let problem = if is_list {
+                "`<<` merges a list with something in it that is no mapping"
+            } else {
+                "`<<` merges something that is no mapping"
+            };
+            return Err(wrong(position, problem, "give a mapping, or a list of mappings"));
+        };
+        entries.extend(more);
+    }
+    Ok(entries)
+}

@@ -1,0 +1,144 @@
+//! What `saphyr-parser` 0.3 refuses and Go's parser reads. Where the parser stops at one of these, the text is changed so
+//! that it means the same, and read again.
+
+use std::ops::Range;
+
+use super::go_text::is_old_break;
+use super::{Budget, Position, YamlError};
+
+/// A change of a text: what comes in the place of which bytes.
+type Change = (Range<usize>, String);
+
+/// Where and why the parser stopped.
+pub(super) struct Stop<'a> {
+    /// The byte of the text.
+    at: usize,
+    problem: &'a str,
+}
+
+/// What a text must have instead of what the parser stopped at, if that is of this kind.
+pub(super) type Tolerance = fn(&str, &Stop<'_>) -> Option<Change>;
+
+/// What is tolerated in every text.
+pub(super) const ANYWHERE: &[Tolerance] = &[tabs_after_colon];
+
+/// What is tolerated in `objects`. The last two may move what stands on the changed lines.
+pub(super) const IN_OBJECTS: &[Tolerance] =
+    &[tabs_after_colon, comment_at_once, bracket_too_many, shallow_brackets, shallow_quotation];
+
+/// Reads `text`, whose first line has the number `first_line`. Each reading is paid for from the budget.
+pub(super) fn tolerating<T>(
+    text: &str,
+    first_line: usize,
+    tolerances: &[Tolerance],
+    budget: &mut Budget,
+    read: impl Fn(&str, &mut Budget) -> Result<T, YamlError>,
+) -> Result<T, YamlError> {
+    let mut changed = None;
+    loop {
+        let text = changed.as_deref().unwrap_or(text);
+        let error = match read(text, budget) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let change = at(text, first_line, error.position).and_then(|at| {
+            let stop = Stop { at, problem: &error.problem };
+            tolerances.iter().find_map(|tolerance| tolerance(text, &stop))
+        });
+        let Some((range, with)) = change else { return Err(error) };
+        let mut next = text.to_owned();
+        next.replace_range(range, &with);
+        changed = Some(next);
+    }
+}
+
+fn is_line_end(character: char) -> bool {
+    character == '\n' || is_old_break(character)
+}
+
+/// The byte at a position.
+fn at(text: &str, first_line: usize, position: Position) -> Option<usize> {
+    let line = text.split_inclusive('\n').nth(position.line.checked_sub(first_line)?)?;
+    let start = line.as_ptr().addr() - text.as_ptr().addr();
+    let before = line.char_indices().nth(position.column - 1).map_or(line.len(), |(at, _)| at);
+    Some(start + before)
+}
+
+/// YAML 1.2 allows tabs between a key's colon and its value (production `s-separate-in-line`); the parser refuses a tab
+/// there if a letter or a hyphen follows (its `fetch_value`). As many spaces do not move anything.
+fn tabs_after_colon(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+    let line = text.get(..at)?.rsplit(is_line_end).next()?;
+    let key = line.trim_end_matches([' ', '\t']);
+    let blank = line.get(key.len()..)?;
+    let is_separated = key.ends_with(':') && blank.contains('\t');
+    is_separated.then(|| (at - blank.len()..at, " ".repeat(blank.len())))
+}
+
+/// A comment that follows a quote or a bracket at once. Nothing is moved without it, either.
+fn comment_at_once(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+    let (before, rest) = text.split_at_checked(at)?;
+    if !rest.starts_with('#') || !before.ends_with(['"', '\'', ']', '}', '[', '{', ',']) {
+        return None;
+    }
+    let comment = rest.split(|character| character == '\r' || is_line_end(character)).next()?;
+    Some((at..at + comment.len(), String::new()))
+}
+
+/// A closing bracket behind the last one of a document that is all in brackets. Nothing after it is read.
+fn bracket_too_many(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+    let is_closed = text.get(..at)?.trim_end().ends_with(['}', ']']);
+    let mut words = text.split_whitespace().filter(|word| *word != "---" && !word.starts_with(['!', '&']));
+    let is_flow = words.next().is_some_and(|word| word.starts_with(['{', '[']));
+    (is_flow && is_closed && text.get(at..)?.starts_with(['}', ']'])).then(|| (at..text.len(), String::new()))
+}
+
+/// Deeper than mappings are.
+const DEEP: usize = 64;
+
+/// A line inside of brackets that is indented no deeper than the mapping around them. Elsewhere more indentation would
+/// mean something else, and only the parser's own words tell where it stopped.
+fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
+    let indentation = text.get(..stop.at)?.rsplit(is_line_end).next()?;
+    let is_first = indentation.len() < DEEP && indentation.bytes().all(|byte| byte == b' ');
+    let is_inside = stop.problem.ends_with("invalid indentation")
+        || stop.problem.ends_with("invalid indentation in flow construct");
+    (is_first && is_inside).then(|| (stop.at..stop.at, " ".repeat(DEEP)))
+}
+
+/// A text in quotes whose further lines are indented no deeper than the mapping around it. White space at the start of
+/// such a line is none of the text's.
+fn shallow_quotation(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+    let quotation = quotation(text.get(at..)?)?;
+    let column = text.get(..at)?.rsplit(is_line_end).next()?.chars().count();
+    let mut lines = quotation.split_inclusive(is_line_end);
+    let mut deeper = lines.next()?.to_owned();
+    for line in lines {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        let is_marker = ["---", "..."].iter().any(|marker| line.starts_with(marker));
+        if is_marker {
+            return None;
+        }
+        if indentation < column {
+            deeper.push_str(&" ".repeat(column));
+        }
+        deeper.push_str(line);
+    }
+    (deeper != quotation).then(|| (at..at + quotation.len(), deeper))
+}
+
+/// The quoted text that starts here, with its quotes.
+fn quotation(text: &str) -> Option<&str> {
+    let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' if quote == '"' => _ = characters.next(),
+            '\'' if quote == '\'' && characters.peek().is_some_and(|(_, next)| *next == '\'') => {
+                _ = characters.next();
+            }
+            _ if character == quote => return text.get(..=at),
+            _ => {}
+        }
+    }
+    None
+}
