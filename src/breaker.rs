@@ -343,7 +343,9 @@ mod tests {
         fail(&breaker, "one", FAILURES).await;
         advance(SHORTEST).await;
         let probe = breaker.attempt(&tenant("one")).unwrap();
-        late.into_iter().for_each(|attempt| attempt.end(Evidence::Unavailable));
+        for attempt in late {
+            attempt.end(Evidence::Unavailable);
+        }
         probe.end(Evidence::Answered);
         assert!(!is_open(&breaker, "one"));
     }

@@ -213,9 +213,10 @@ impl Identities {
         deadline: Deadline,
     ) -> Result<Arc<AccessToken>, IdentityError> {
         // An unproven credential may have been proven since.
-        if !login.trust.may_share_values()
-            && !(login.trust.can_be_proven() && self.tokens.has_proof(&login.identity, &login.key))
-        {
+        let proven_since =
+            || login.trust.can_be_proven() && self.tokens.has_proof(&login.identity, &login.key);
+        let is_proven = login.trust.may_share_values() || proven_since();
+        if !is_proven {
             return self.exchange(login, scope, (deadline.left(), deadline)).await;
         }
         let login = Login { trust: Trust::Proven, ..login.clone() };

@@ -42,7 +42,7 @@ pub struct Limit {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// To one service.
-    pub service: Limit,
+    pub each: Limit,
     /// To all services.
     pub all: Limit,
     /// To all services that have not answered recently.
@@ -55,7 +55,7 @@ pub struct Lanes<K: Hash + Eq> {
     limits: Limits,
     all: FairQueue,
     silent: FairQueue,
-    lanes: Mutex<LruCache<K, Arc<Lane>>>,
+    by_service: Mutex<LruCache<K, Arc<Lane>>>,
 }
 
 /// The requests to one service.
@@ -119,9 +119,9 @@ pub struct Health<K> {
 /// A request's place among those under way, until it is dropped.
 #[derive(Debug)]
 struct Place {
-    _of_service: Permit,
-    _of_silent: Option<Permit>,
-    _of_all: Permit,
+    _service: Permit,
+    _silent: Option<Permit>,
+    _all: Permit,
 }
 
 impl Limit {
@@ -134,19 +134,24 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     /// Lanes within these limits.
     pub fn new(limits: Limits) -> Self {
         let Limits { all, silent, .. } = limits;
-        Self { limits, all: all.queue(), silent: silent.queue(), lanes: Mutex::new(LruCache::unbounded()) }
+        Self {
+            limits,
+            all: all.queue(),
+            silent: silent.queue(),
+            by_service: Mutex::new(LruCache::unbounded()),
+        }
     }
 
-    /// Sends `request` to the service, and again while that makes sense, each time in its turn. `late` makes an error
+    /// Sends `request` to the service, and again while that makes sense, each time in its turn. `error_of` makes an error
     /// of a request that was not sent or not answered.
     ///
     /// # Errors
-    /// The last answer, or what `late` makes of its lack.
+    /// The last answer, or what `error_of` makes of its lack.
     pub async fn send<T, E: Transient, F: Future<Output = Result<T, E>>>(
         &self,
         service: &K,
         caller: Caller<'_>,
-        late: impl Fn(Late) -> E,
+        error_of: impl Fn(Late) -> E,
         request: impl Fn() -> F,
     ) -> Result<T, E> {
         let (lane, deadline) = (self.lane(service), caller.deadline);
@@ -156,17 +161,17 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
             let entered = deadline.limit(self.enter(&lane, caller)).await;
             let place = match entered.unwrap_or(Err(Late::Queued)) {
                 Ok(place) => place,
-                Err(reason) => return Err(retries.last_error().unwrap_or_else(|| late(reason))),
+                Err(reason) => return Err(retries.last_error().unwrap_or_else(|| error_of(reason))),
             };
             let begun = Instant::now();
-            let answer = match lane.attempt(caller, &late, request(), patience).await {
+            let answer = match lane.attempt(caller, &error_of, request(), patience).await {
                 Attempted::Answered(answer) => answer,
                 Attempted::Open(wait) => {
                     drop(place);
                     let left = patience.min(deadline.left());
                     // Something else can be served, or kubelet retries the mount.
                     if wait >= left {
-                        return Err(late(Late::Open(wait)));
+                        return Err(error_of(Late::Open(wait)));
                     }
                     lane.breaker.wait_for_change(wait.min(left)).await;
                     patience = patience.saturating_sub(begun.elapsed());
@@ -203,7 +208,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
             return Arc::clone(lane);
         }
         let lane = Arc::new(Lane {
-            requests: self.limits.service.queue(),
+            requests: self.limits.each.queue(),
             breaker: Breaker::default(),
             pause: Pause::default(),
             answers: Mutex::default(),
@@ -230,13 +235,13 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
             let of_all = self.all.acquire(party, 1).await;
             // The service may have begun to throttle meanwhile.
             if lane.pause.left().is_none() {
-                return Ok(Place { _of_service: of_service, _of_silent: of_silent, _of_all: of_all });
+                return Ok(Place { _service: of_service, _silent: of_silent, _all: of_all });
             }
         }
     }
 
     fn lanes(&self) -> MutexGuard<'_, LruCache<K, Arc<Lane>>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -261,7 +266,7 @@ impl Lane {
     async fn attempt<T, E: Transient>(
         &self,
         caller: Caller<'_>,
-        late: &impl Fn(Late) -> E,
+        error_of: &impl Fn(Late) -> E,
         request: impl Future<Output = Result<T, E>>,
         patience: Duration,
     ) -> Attempted<Result<T, E>> {
@@ -278,8 +283,8 @@ impl Lane {
                 (Err(error), evidence)
             }
             // The caller had too little time to tell anything about the service.
-            Err(_) if begun.elapsed() < SLOW => (Err(late(Late::Unanswered)), Evidence::Nothing),
-            Err(_) => (Err(late(Late::Unanswered)), Evidence::Unavailable),
+            Err(_) if begun.elapsed() < SLOW => (Err(error_of(Late::Unanswered)), Evidence::Nothing),
+            Err(_) => (Err(error_of(Late::Unanswered)), Evidence::Unavailable),
         };
         if evidence == Evidence::Answered {
             self.answers().last = Some(Instant::now());

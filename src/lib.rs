@@ -4,13 +4,22 @@
 //!
 //! ```text
 //! cli → server → mount → plan, policy, identity, vault, render, deliver
-//!                          policy → plan     vault → cache
+//!                        identity, vault → lanes → fair, breaker
+//!                        mount, identity, vault, cache → flight
 //! ```
 //!
-//! [`plan`] and [`render`] know no network and no clock. [`lint`] reads a [`manifest`] and says what
-//! [`plan`] would; what both are read with is [`yaml`]. `anyhow` is for [`cli`], [`settings`] and
-//! [`server`], which end the process; below, each layer has one error type, and each error knows
-//! its [`code::Code`].
+//! The core is four rules, each in one place (`docs/architecture.md` has a page on them):
+//!
+//! - **Trust**, in [`trust`]: what a request may share.
+//! - **Fairness**, in [`fair`] and [`cache`]: every limited resource is shared out by [`tenant`].
+//! - **Evidence**, in [`breaker`]: what moves a circuit breaker.
+//! - **Fallback**, in `mount::fallback`: what a mount waits for, and what it may be served instead.
+//!
+//! [`flight`] is the one single flight. [`lanes`] puts turns, pauses and breakers around the requests to a service.
+//!
+//! [`plan`] and [`render`] know no network and no clock. [`lint`] reads a [`manifest`] and reports what
+//! [`plan`] would; both read with [`yaml`]. `anyhow` is for [`cli`], [`settings`] and [`server`], which end the
+//! process; below, each layer has one error type, and each error knows its [`code::Code`].
 
 mod base64;
 mod bounded;

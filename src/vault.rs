@@ -43,7 +43,7 @@ use bearer::{Bearer, NoCredential};
 /// Requests under way, and so connections. Mounts of one vault take turns; four vaults must be slow at once before a
 /// fifth one waits.
 pub const REQUESTS: Limits = Limits {
-    service: Limit { open: 32, reserve: 8 },
+    each: Limit { open: 32, reserve: 8 },
     all: Limit { open: 128, reserve: 32 },
     silent: Limit { open: 24, reserve: 8 },
 };

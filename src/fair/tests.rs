@@ -164,8 +164,8 @@ struct World {
 }
 
 impl World {
-    fn take(&mut self, step: Step) {
-        match step {
+    fn take(&mut self, step: &Step) {
+        match *step {
             Step::Want(tenant, cost) => {
                 let (queue, party) = (self.queue.clone(), party(&tenant.to_string()));
                 let of_future = party.clone();
@@ -251,7 +251,7 @@ proptest! {
     ) {
         let mut world = World { queue: FairQueue::new(open, reserve), waiting: Vec::new(), running: Vec::new() };
         for step in steps {
-            world.take(step);
+            world.take(&step);
             world.check(open, reserve)?;
         }
         // No starvation: when nothing new comes, all work is done.

@@ -164,9 +164,10 @@ impl Transient for IdentityError {
         match self {
             Self::Unreachable { .. } | Self::Failing { is_unavailable: true, .. } => Evidence::Unavailable,
             Self::Refused(_) | Self::Failing { retry_after: Some(_), .. } => Evidence::Answered,
-            // It may be about one tenant or client.
-            Self::Failing { .. } | Self::Intercepted { .. } => Evidence::Nothing,
-            Self::Certificate(_)
+            // It may be about one tenant or client, or nothing was asked.
+            Self::Failing { .. }
+            | Self::Intercepted { .. }
+            | Self::Certificate(_)
             | Self::Busy
             | Self::Queued
             | Self::ServiceAccount { .. }

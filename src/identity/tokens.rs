@@ -31,7 +31,7 @@ type TokenKey = (Arc<IdentityKey>, String);
 /// Token requests under way, and so connections: a storm of pods brings a token each. An authority that hangs for one
 /// kind of identity holds up nothing but its own lane.
 const EXCHANGES: Limits = Limits {
-    service: Limit { open: 16, reserve: 8 },
+    each: Limit { open: 16, reserve: 8 },
     all: Limit { open: 64, reserve: 16 },
     silent: Limit { open: 16, reserve: 8 },
 };

@@ -8,7 +8,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: Limits = Limits {
-    service: Limit { open: 32, reserve: 8 },
+    each: Limit { open: 32, reserve: 8 },
     all: Limit { open: 128, reserve: 32 },
     silent: Limit { open: 24, reserve: 8 },
 };
@@ -169,7 +169,7 @@ async fn throttling_opens_no_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_turn_moves_no_breaker_and_takes_nothing_of_the_patience() {
-    let lanes = Lanes::new(Limits { service: Limit { open: 1, reserve: 0 }, ..LIMITS });
+    let lanes = Lanes::new(Limits { each: Limit { open: 1, reserve: 0 }, ..LIMITS });
     let requests = join_all((0..8).map(|_| async {
         let party = party("one");
         let caller = Caller { patience: 3 * SECOND, ..caller(&party) };

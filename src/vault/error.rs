@@ -235,13 +235,14 @@ impl Transient for VaultError {
             | Failure::Disabled
             | Failure::Invalid(_)
             | Failure::Throttled(_) => Evidence::Answered,
-            // It may be the fault of one object, or of a gateway's rule for it.
+            // It may be the fault of one object, or of a gateway's rule for it; or nothing was asked.
             Failure::Failing(_)
             | Failure::Intercepted(_)
             | Failure::Garbled(_)
             | Failure::TooMuch(_)
-            | Failure::Lured(_) => Evidence::Nothing,
-            Failure::Queued | Failure::Tripped(..) => Evidence::Nothing,
+            | Failure::Lured(_)
+            | Failure::Queued
+            | Failure::Tripped(..) => Evidence::Nothing,
         }
     }
 

@@ -107,7 +107,7 @@ impl FairWorld {
 
     /// A pod of `namespace`, which has never mounted.
     fn pod(&self, namespace: &str, client: &str, pod: usize) -> Claim {
-        let token = self.emulator.token(namespace, "sa").pod(&pod.to_string(), &pod.to_string()).build();
+        let token = self.emulator.token(namespace, "sa").pod(pod.to_string(), pod.to_string()).build();
         Claim::new(&token)
             .pod(pod)
             .set("csi.storage.k8s.io/pod.namespace", namespace)
