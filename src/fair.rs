@@ -5,7 +5,9 @@
 //! reserve admits only tenants below their share. Running work is not preempted.
 //!
 //! A tenant's share is both parts together, divided by the tenants that use or want something and one more, the next
-//! that will come.
+//! that will come. Where one tenant fills the open part and n others use their share, the next tenant still finds room
+//! if n / (n + 2) of both parts is less than the reserve: for ten attackers, if the reserve is about five times the open
+//! part. Even a tenant that is alone may then use half of the whole.
 
 mod party;
 #[cfg(test)]

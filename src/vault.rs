@@ -44,8 +44,8 @@ use bearer::{Bearer, NoCredential};
 /// fifth one waits.
 pub const REQUESTS: Limits = Limits {
     each: Limit { open: 32, reserve: 8 },
-    all: Limit { open: 128, reserve: 32 },
-    silent: Limit { open: 24, reserve: 8 },
+    all: Limit { open: 32, reserve: 160 },
+    silent: Limit { open: 8, reserve: 48 },
 };
 /// More vaults than pods of one node name; a forgotten one is challenged again.
 const VAULTS: usize = 256;

@@ -117,8 +117,8 @@ def test_probes_ask_where_the_provider_answers():
     ports = {one["name"]: one["containerPort"] for one in container(rendered)["ports"]}
     assert ports == {"healthz": 9000, "metrics": 8898}
     liveness, readiness = (container(rendered)[one] for one in ("livenessProbe", "readinessProbe"))
-    assert liveness["httpGet"] == {"path": "/live", "port": "healthz"}
-    assert readiness["httpGet"] == {"path": "/readyz", "port": "healthz"}
+    assert liveness["httpGet"] == {"path": "/live", "port": "healthz", "host": "127.0.0.1"}
+    assert readiness["httpGet"] == {"path": "/readyz", "port": "healthz", "host": "127.0.0.1"}
     assert liveness["timeoutSeconds"] > 20
 
 

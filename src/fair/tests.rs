@@ -49,6 +49,21 @@ async fn a_tenant_that_comes_while_another_uses_everything_is_admitted_at_once()
 }
 
 #[tokio::test(start_paused = true)]
+async fn ten_tenants_that_use_all_they_may_leave_room_for_the_eleventh() {
+    let queue = FairQueue::new(8, 48);
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        for attacker in 0..10 {
+            let party = party(&format!("attacker-{attacker}"));
+            held.extend(tokio::time::timeout(Duration::from_millis(1), queue.acquire(&party, 1)).await);
+        }
+    }
+    let newcomer = party("newcomer");
+    let admitted = tokio::time::timeout(Duration::from_millis(1), queue.acquire(&newcomer, 1)).await;
+    assert!(admitted.is_ok(), "{} permits are held", held.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn tenants_take_turns_however_many_jobs_each_has() {
     let queue = FairQueue::new(4, 0);
     let (_, small, large) =

@@ -31,9 +31,9 @@ type TokenKey = (Arc<IdentityKey>, String);
 /// Token requests under way, and so connections: a storm of pods brings a token each. An authority that hangs for one
 /// kind of identity holds up nothing but its own lane.
 const EXCHANGES: Limits = Limits {
-    each: Limit { open: 16, reserve: 8 },
-    all: Limit { open: 64, reserve: 16 },
-    silent: Limit { open: 16, reserve: 8 },
+    each: Limit { open: 8, reserve: 48 },
+    all: Limit { open: 16, reserve: 80 },
+    silent: Limit { open: 8, reserve: 48 },
 };
 /// All attempts of one exchange end within this time, not counting the time in queues.
 const LONGEST: Duration = Duration::from_secs(20);

@@ -14,8 +14,8 @@ const FREE: u64 = 64 << 10;
 /// chain is not larger.
 const LARGEST_VERSION: u64 = 26 << 10;
 /// Bytes that mounts may hold together beyond what is free, and what is added for tenants below their share.
-const OPEN: u64 = 32 << 20;
-const RESERVE: u64 = 8 << 20;
+const OPEN: u64 = 8 << 20;
+const RESERVE: u64 = 40 << 20;
 /// How many times a mount holds its bytes: as fetched, as files, and in the answer.
 const COPIES: u64 = 3;
 
@@ -23,8 +23,8 @@ const COPIES: u64 = 3;
 const SMALL_REQUEST: usize = 16 << 10;
 /// How many times its own bytes a plan takes.
 const PLAN: u64 = 8;
-const OPEN_REQUESTS: u64 = 12 << 20;
-const RESERVE_REQUESTS: u64 = 4 << 20;
+const OPEN_REQUESTS: u64 = 2 << 20;
+const RESERVE_REQUESTS: u64 = 10 << 20;
 
 /// The memory that all mounts in progress share.
 #[derive(Clone, Debug)]

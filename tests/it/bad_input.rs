@@ -218,7 +218,7 @@ async fn ten_megabytes_are_refused_and_three_are_read() {
     let status = world.refused(&huge).await;
     assert_eq!(status.code(), Code::OutOfRange, "tonic's own limit: {status:?}");
     let many = objects(&["api-key"]).repeat(80_000);
-    invalid(&world, &world.claim().objects(&many), &["too large"]).await;
+    invalid(&world, &world.claim().objects(&many), &["bytes are more than the 196608"]).await;
     let many = objects(&["api-key"]).repeat(1001);
     invalid(&world, &world.claim().objects(&many), &["1000 are allowed"]).await;
     world.mount(&world.claim()).await.unwrap();

@@ -5,9 +5,15 @@
 - {{ printf "--log-format-json=%t" $values.logFormatJSON | quote }}
 - {{ printf "-v=%d" (int $values.logVerbosity) | quote }}
 - {{ printf "--healthz-port=%d" (int $values.linux.healthzPort) | quote }}
+{{- if $values.linux.hostNetwork }}
+- "--healthz-address=127.0.0.1"
+{{- end }}
 - {{ printf "--healthz-path=%s" $values.linux.healthzPath | quote }}
 - {{ printf "--healthz-timeout=%s" $values.linux.healthzTimeout | quote }}
 - {{ printf "--prometheus-port=%s" (include "provider.metricsPort" .) | quote }}
+{{- with $values.metricsAddress }}
+- {{ printf "--metrics-address=%s" . | quote }}
+{{- end }}
 - {{ printf "--construct-pem-chain=%t" $values.constructPEMChain | quote }}
 - {{ printf "--write-cert-and-key-in-separate-files=%t" $values.writeCertAndKeyInSeparateFiles | quote }}
 - {{ printf "--file-writer=%s" $values.fileWriter | quote }}
