@@ -29,6 +29,7 @@ pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod deliver;
+pub mod environment_file;
 pub mod external_secrets;
 pub mod fair;
 pub mod flight;

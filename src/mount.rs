@@ -18,7 +18,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use zeroize::Zeroize;
 
@@ -33,15 +32,15 @@ pub use watched::watch;
 
 use crate::cache::Freshness;
 use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
+use crate::environment_file::EnvironmentFiles;
 use crate::fair::{FairQueue, Party, Permit};
-use crate::plan::{Attributes, Defaults, Endpoints, Fault, MountPlan, Request, quoted};
+use crate::plan::{Attributes, Defaults, MountPlan, Request};
 use crate::policy::PolicyFile;
 use crate::proto::{MountRequest, MountResponse, ObjectVersion};
 use crate::render;
 use crate::retry::Deadline;
 use crate::telemetry::{SourceCounts, milliseconds_since};
 use crate::tenant::Tenant;
-use crate::text;
 use crate::vault::Fetched;
 use budget::MountBudget;
 use contents::{Contents, render_all};
@@ -91,6 +90,8 @@ impl ParsedRequest {
 pub struct Mounter {
     /// What requests leave out.
     pub defaults: Defaults,
+    /// The files that describe private clouds.
+    pub environment_files: EnvironmentFiles,
     /// What may be mounted, if the operator says.
     pub policy: Option<PolicyFile>,
     /// Fetches objects.
@@ -242,7 +243,11 @@ impl Mounter {
     async fn plan_parsed(&self, request: ParsedRequest) -> Result<MountPlan, MountError> {
         let ParsedRequest { attributes, secrets, target_path, permission, .. } = request;
         let environment = match attributes.cloud_environment_file(&self.defaults) {
-            Some(file) => Some(read_environment(&file).await),
+            Some(file) => {
+                let is_operators = self.defaults.environment_file.as_ref() == Some(&file);
+                let target = Path::new(&target_path);
+                Some(self.environment_files.read(&file, target, is_operators).await)
+            }
             None => None,
         };
         let request = Request {
@@ -290,41 +295,4 @@ impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// A private cloud's file is small; what is not, is another file.
-const LARGEST_ENVIRONMENT: u64 = 64 << 10;
-
-async fn read_environment(path: &Path) -> Result<Endpoints, Fault> {
-    let unreadable = |why: String| {
-        let mend = "mount a small file into the provider's container, for example from /etc/kubernetes";
-        Fault::new(format!("{} {why}", quoted(&path.to_string_lossy())), mend)
-    };
-    let resolved = tokio::fs::canonicalize(path)
-        .await
-        .map_err(|error| unreadable(format!("cannot be opened: {error}")))?;
-    // With --file-writer=provider the volumes of pods are in reach, and what lies there is the pods' own.
-    if resolved.to_string_lossy().contains("/volumes/kubernetes.io~") {
-        return Err(unreadable("lies in a pod's volume".to_owned()));
-    }
-    let file = tokio::fs::OpenOptions::new()
-        .read(true)
-        // A named pipe must not hold a thread.
-        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(&resolved)
-        .await
-        .map_err(|error| unreadable(format!("cannot be opened: {error}")))?;
-    let metadata = file.metadata().await.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    if !metadata.is_file() {
-        return Err(unreadable("is not a file".to_owned()));
-    }
-    // Counted, since a file of /proc says that it is empty.
-    let mut json = Vec::new();
-    let read = file.take(LARGEST_ENVIRONMENT + 1).read_to_end(&mut json).await;
-    read.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    if json.len() as u64 > LARGEST_ENVIRONMENT {
-        return Err(unreadable("is too large".to_owned()));
-    }
-    let json = text::decode(json).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    Endpoints::from_environment_file(json.as_bytes())
 }

@@ -1,7 +1,7 @@
 //! Flags and environment, checked, as one value.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -12,6 +12,7 @@ use crate::cli::pipeline::PipelineArgs;
 use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
+use crate::environment_file::EnvironmentFiles;
 use crate::fair::FairQueue;
 use crate::identity::{
     ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
@@ -42,6 +43,8 @@ pub struct Settings {
 pub struct Pipeline {
     /// What requests leave out.
     pub defaults: Defaults,
+    /// The folder of the files that classes may name to describe private clouds; any folder without one.
+    pub cloud_environment_dir: Option<PathBuf>,
     /// The file that says what may be mounted; without one it is for Key Vault alone to say.
     pub policy_file: Option<PathBuf>,
     /// What becomes of certificates.
@@ -110,6 +113,7 @@ impl Settings {
                     stale_if_error: *args.stale_if_error,
                     ..pipeline.defaults
                 },
+                cloud_environment_dir: cloud_environment_dir(args.cloud_environment_dir.as_deref())?,
                 policy_file: args.policy_file.clone(),
                 cache_max_bytes: args.cache_max_bytes,
                 file_writer: args.file_writer,
@@ -146,6 +150,7 @@ impl Pipeline {
                 failover_vaults: failover_vaults(&args.failover_vault)?,
                 ..Defaults::default()
             },
+            cloud_environment_dir: None,
             policy_file: None,
             cache_max_bytes: 0,
             render_options: render::Options {
@@ -212,6 +217,7 @@ impl Pipeline {
         mount::watch(&fetcher, metrics);
         Ok(Mounter {
             defaults: self.defaults,
+            environment_files: EnvironmentFiles::new(self.cloud_environment_dir),
             policy,
             fetcher,
             render_options: self.render_options,
@@ -224,6 +230,13 @@ impl Pipeline {
             volumes: Volumes::default(),
         })
     }
+}
+
+fn cloud_environment_dir(folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(folder) = folder.filter(|folder| !folder.is_absolute()) {
+        bail!("--cloud-environment-dir={folder:?} is not an absolute path such as /etc/kubernetes");
+    }
+    Ok(folder.map(Path::to_owned))
 }
 
 /// `--failover-vault main=replica`, as often as it is there.

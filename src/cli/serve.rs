@@ -47,6 +47,9 @@ pub struct ServeArgs {
     /// Address that /metrics listens on, such as 127.0.0.1; all addresses by default
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_address: Option<IpAddr>,
+    /// Folder that the files named by cloudEnvFileName must lie in; any folder but kubelet's by default
+    #[arg(long, value_name = "DIR")]
+    pub cloud_environment_dir: Option<PathBuf>,
     /// How long running mounts may take to finish after SIGTERM
     #[arg(long, default_value = "30s")]
     pub drain_timeout: humantime::Duration,
