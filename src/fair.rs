@@ -87,8 +87,7 @@ impl FairQueue {
     ///
     /// The permit is charged to the tenant of the party whose turn came first. Dropping the future leaves the queue.
     pub async fn acquire(&self, party: &Party, cost: u64) -> Permit {
-        let (sender, granted) = oneshot::channel();
-        let waiter = {
+        let (waiter, granted) = {
             let mut state = self.state();
             let cost = cost.min(state.open.limit);
             let tenant = party.sole_tenant();
@@ -97,7 +96,8 @@ impl FairQueue {
             {
                 return Permit { queue: self.clone(), tenant, cost, place };
             }
-            Arc::new(Waiter { cost, grant: Mutex::new(Some(sender)) })
+            let (sender, granted) = oneshot::channel();
+            (Arc::new(Waiter { cost, grant: Mutex::new(Some(sender)) }), granted)
         };
         // Leaves the queue when it is dropped.
         let _waiting = party.wait(self, &waiter);

@@ -204,7 +204,7 @@ impl Pipeline {
             Arc::new(exchange),
             clock,
             Arc::clone(metrics),
-            move |refused| kept.evict(|key: &ObjectKey| key.identity.as_ref() == refused),
+            move |refused| kept.evict(|key: &ObjectKey| key.identity() == refused),
         );
         let vaults = Vaults::new(transport::azure(&client), self.application_id, Arc::clone(metrics));
         let fetcher = Fetcher {

@@ -192,7 +192,7 @@ impl<'a> FetchContext<'a> {
         // Looked for only where Entra must be waited for: mostly a token is at hand.
         let dispensable = !identities.has_token(self.login, &scope)
             && self.login.trust().may_share_values()
-            && group.iter().all(|(_, object)| self.stale(object).is_some());
+            && group.iter().all(|(_, object)| self.stale(&self.key(object)).is_some());
         if dispensable && identities.is_down(self.login) {
             return Err(late());
         }
@@ -211,7 +211,7 @@ impl<'a> FetchContext<'a> {
         if !self.login.trust().may_share_values() {
             return None;
         }
-        let stale = group.iter().map(|(index, object)| Some((*index, self.stale(object)?)));
+        let stale = group.iter().map(|(index, object)| Some((*index, self.stale(&self.key(object))?)));
         let stale = stale.collect::<Option<Vec<_>>>()?;
         let answers = stale.into_iter().map(|(index, (value, age))| {
             self.served_stale(age, error);

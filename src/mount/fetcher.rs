@@ -96,13 +96,18 @@ impl FetchContext<'_> {
         self.mount.provenance.served(by);
     }
 
-    /// The value of `object` that the identity fetched earlier, if it may be shown while nothing fresher can be had.
-    pub(super) fn stale(self, object: &ObjectPlan) -> Option<(Arc<Object>, Duration)> {
+    /// The value that the identity fetched earlier, if it may be shown while nothing fresher can be had.
+    pub(super) fn stale(self, key: &ObjectKey) -> Option<(Arc<Object>, Duration)> {
         let longest = self.mount.plan.stale_if_error;
         if longest.is_zero() {
             return None;
         }
-        self.fetcher.cache.stale(&ObjectKey::of(self.login, object), longest, &self.mount.tenant)
+        self.fetcher.cache.stale(key, longest, &self.mount.tenant)
+    }
+
+    /// The key of an object of the plan.
+    pub(super) fn key(self, object: &ObjectPlan) -> ObjectKey {
+        ObjectKey::of(self.login, object)
     }
 
     /// Counts a stale value that is served.

@@ -1,15 +1,17 @@
-//! What is kept of an object, and for whom.
+//! The key of a cached object.
 
 use std::sync::Arc;
 
 use crate::identity::{IdentityKey, Login};
 use crate::plan::{History, ObjectKind, ObjectName, ObjectPlan, ObjectVersion, VaultUrl};
 
-/// An object as one identity sees it.
+/// An object as one identity sees it. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ObjectKey {
-    /// Whose it is.
-    pub identity: Arc<IdentityKey>,
+pub struct ObjectKey(Arc<Parts>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Parts {
+    identity: Arc<IdentityKey>,
     vault: VaultUrl,
     kind: ObjectKind,
     name: ObjectName,
@@ -21,6 +23,11 @@ impl ObjectKey {
     /// The key of `object` for the identity that `login` claims.
     pub(super) fn of(login: &Login, object: &ObjectPlan) -> Self {
         let ObjectPlan { vault, kind, name, version, history, .. } = object.clone();
-        Self { identity: Arc::clone(login.key()), vault, kind, name, version, history }
+        Self(Arc::new(Parts { identity: Arc::clone(login.key()), vault, kind, name, version, history }))
+    }
+
+    /// Whose object it is.
+    pub fn identity(&self) -> &IdentityKey {
+        &self.0.identity
     }
 }

@@ -20,6 +20,9 @@ use crate::telemetry::Served;
 use crate::trust::Trust;
 use crate::vault::{Asking, Failure, VaultError};
 
+/// An object, and its key.
+type Asked<'a> = (&'a ObjectPlan, &'a ObjectKey);
+
 /// Objects of one mount that are fetched at the same time.
 const OBJECTS_AT_ONCE: usize = 16;
 
@@ -66,31 +69,28 @@ impl FetchContext<'_> {
 
     async fn one(self, object: &ObjectPlan, round: Round<'_>) -> Answer {
         let (mount, shares) = (self.mount, round.trust.may_share_values());
-        let cache = &self.fetcher.cache;
-        if shares {
-            let key = ObjectKey::of(self.login, object);
-            if let Some(kept) = cache.fresh(&key, mount.kind.freshness, &mount.tenant) {
-                self.served(Served::Fresh);
-                return Ok(kept);
-            }
+        let key = &self.key(object);
+        if shares && let Some(kept) = self.fetcher.cache.fresh(key, mount.kind.freshness, &mount.tenant) {
+            self.served(Served::Fresh);
+            return Ok(kept);
         }
         let is_open = shares && self.fetcher.vaults.is_down(&object.vault, &mount.tenant);
         let decision = decide(Situation {
             is_first: mount.kind.is_first,
-            has_stale: shares && self.stale(object).is_some(),
+            has_stale: shares && self.stale(key).is_some(),
             has_replica: replica(object, round).is_some(),
             trouble: if is_open { Trouble::Unavailable } else { mount.trouble(&object.vault) },
             left: mount.deadline.left(),
         });
         let answer = match decision.vault {
-            Some(wait) => self.counted(self.ask(object, round, wait).await),
+            Some(wait) => self.counted(self.ask((object, key), round, wait).await),
             None => Err(VaultError::of(object, self.fetcher.vaults.circuit_open(&object.vault))),
         };
         match answer {
             Err(error) if error.is_unavailable() => {
                 mount.met(&object.vault, trouble(&error));
                 // In a box: this is the rare way, and its future is large.
-                Box::pin(self.fall_back(object, round, decision.replica, error)).await
+                Box::pin(self.fall_back((object, key), round, decision.replica, error)).await
             }
             answer => answer,
         }
@@ -99,14 +99,14 @@ impl FetchContext<'_> {
     /// What can be had instead of an object whose vault is unavailable.
     async fn fall_back(
         self,
-        object: &ObjectPlan,
+        (object, key): Asked<'_>,
         round: Round<'_>,
         wait: Option<Wait>,
         mut error: VaultError,
     ) -> Answer {
         if let (Some(wait), Some(replica)) = (wait, replica(object, round)) {
             let asked = ObjectPlan { vault: replica.clone(), failover: None, ..object.clone() };
-            match self.ask(&asked, round, wait).await.0 {
+            match self.ask((&asked, &self.key(&asked)), round, wait).await.0 {
                 Ok(fetched) => {
                     self.served(Served::Failover);
                     self.mount.provenance.fell_back(Duration::ZERO, &error);
@@ -116,19 +116,19 @@ impl FetchContext<'_> {
             }
         }
         // Looked for only now: meanwhile the vault may have refused the object to another request of the identity.
-        let stale = if round.trust.may_share_values() { self.stale(object) } else { None };
+        let stale = if round.trust.may_share_values() { self.stale(key) } else { None };
         let Some((kept, age)) = stale else { return Err(error) };
         self.served_stale(age, &error);
         Ok(kept)
     }
 
     /// Asks the object's vault, or waits for what other requests have asked it.
-    async fn ask(self, object: &ObjectPlan, round: Round<'_>, wait: Wait) -> (Answer, Served) {
+    async fn ask(self, asked: Asked<'_>, round: Round<'_>, wait: Wait) -> (Answer, Served) {
         if round.trust.may_join() {
-            self.shared(object, round, wait).await
+            self.shared(asked, round, wait).await
         } else {
             // In a box, too.
-            (Box::pin(self.alone(object, round, wait)).await, Served::Vault)
+            (Box::pin(self.alone(asked.0, round, wait)).await, Served::Vault)
         }
     }
 
@@ -152,8 +152,7 @@ impl FetchContext<'_> {
         self.fetcher.vaults.fetch(object, asking).await.map(Arc::new)
     }
 
-    async fn shared(self, object: &ObjectPlan, round: Round<'_>, wait: Wait) -> (Answer, Served) {
-        let key = ObjectKey::of(self.login, object);
+    async fn shared(self, (object, key): Asked<'_>, round: Round<'_>, wait: Wait) -> (Answer, Served) {
         // A flight holds its token until it has its answer: until then the address is that token's alone.
         let ticket = if round.same_token { Arc::as_ptr(round.token).addr() } else { 0 };
         let deadline = Deadline::after(wait.longest);
@@ -192,7 +191,7 @@ impl FetchContext<'_> {
             if let (Err(error), Some(object)) = (answer, self.mount.plan.objects.get(*index))
                 && (error.is_final() || matches!(error.failure, Failure::Unauthorized { .. }))
             {
-                let refused = ObjectKey::of(self.login, object);
+                let refused = self.key(object);
                 self.fetcher.cache.evict(|key| *key == refused);
             }
         }
