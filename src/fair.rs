@@ -5,9 +5,9 @@
 //! reserve admits only tenants below their share. Running work is not preempted.
 //!
 //! A tenant's share is both parts together, divided by the tenants that use or want something and one more, the next
-//! that will come. Where one tenant fills the open part and n others use their share, the next tenant still finds room
-//! if n / (n + 2) of both parts is less than the reserve: for ten attackers, if the reserve is about five times the open
-//! part. Even a tenant that is alone may then use half of the whole.
+//! that will come. Tenants that use something already leave one share free, in whatever order they came: a reserve of
+//! several times the open part has room for the next tenant while ten others use all that they may. A tenant that is
+//! alone may use half of the whole.
 
 mod party;
 #[cfg(test)]
@@ -201,10 +201,12 @@ impl State {
             return Some(Place::Open);
         }
         let usage = self.tenants.get(tenant);
-        let active = self.tenants.len() + usize::from(usage.is_none());
-        let share = (self.open.limit + self.reserve.limit) / (active as u64 + 1);
-        let is_below = usage.map_or(0, |usage| usage.used) + cost <= share.max(1);
-        (is_below && self.reserve.has(cost)).then_some(Place::Reserve)
+        let active = (self.tenants.len() + usize::from(usage.is_none())) as u64;
+        let (own, all) = (usage.map_or(0, |usage| usage.used), self.open.limit + self.reserve.limit);
+        let share = all / (active + 1);
+        let is_below = own + cost <= share.max(1);
+        let leaves_room = own == 0 || self.open.used + self.reserve.used + cost <= all - share;
+        (is_below && leaves_room && self.reserve.has(cost)).then_some(Place::Reserve)
     }
 
     fn charge(&mut self, tenant: &Tenant, cost: u64, place: Place) {

@@ -43,7 +43,7 @@ use bearer::{Bearer, NoCredential};
 /// Requests under way, and so connections. Mounts of one vault take turns; four vaults must be slow at once before a
 /// fifth one waits.
 pub const REQUESTS: Limits = Limits {
-    each: Limit { open: 32, reserve: 8 },
+    each: Limit { open: 8, reserve: 56 },
     all: Limit { open: 32, reserve: 160 },
     silent: Limit { open: 8, reserve: 48 },
 };
