@@ -13,13 +13,14 @@ mod party;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 pub use party::Party;
 
+use crate::bounded::FastMap;
 use crate::tenant::Tenant;
 
 /// A limited resource. Cloning gives another handle to the same one.
@@ -31,7 +32,7 @@ struct State {
     open: Part,
     reserve: Part,
     /// Tenants that use or want something; the others are forgotten.
-    tenants: HashMap<Tenant, Usage>,
+    tenants: FastMap<Tenant, Usage>,
     /// Numbers the admissions.
     admissions: u64,
 }
@@ -79,7 +80,7 @@ impl FairQueue {
     pub fn new(open: u64, reserve: u64) -> Self {
         let part = |limit| Part { limit, used: 0 };
         let (open, reserve) = (part(open), part(reserve));
-        Self(Arc::new(Mutex::new(State { open, reserve, tenants: HashMap::new(), admissions: 0 })))
+        Self(Arc::new(Mutex::new(State { open, reserve, tenants: FastMap::default(), admissions: 0 })))
     }
 
     /// Waits until `party` may use `cost` units. A cost beyond the open part counts as all of it: such work runs alone

@@ -2,7 +2,6 @@
 //!
 //! It knows nothing of trust: callers decide who may join, and put into the key whatever must not be shared.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use tokio::time::Instant;
 
+use crate::bounded::FastMap;
 use crate::fair::Party;
 use crate::tenant::Tenant;
 
@@ -24,7 +24,7 @@ pub struct Flights<K, T> {
 }
 
 struct State<K, T> {
-    flights: HashMap<K, Entry<T>>,
+    flights: FastMap<K, Entry<T>>,
     started: u64,
     /// How many of the entries are remembered outcomes.
     remembered: usize,
@@ -60,7 +60,7 @@ impl<K, T> Flights<K, T> {
     /// Flights whose outcomes are the answer to new requests for as long as `remember` says. What failed for the
     /// starter alone (its deadline, its turn in a queue) must not be remembered.
     pub fn remembering(remember: fn(&T) -> Duration) -> Self {
-        let state = State { flights: HashMap::new(), started: 0, remembered: 0 };
+        let state = State { flights: FastMap::default(), started: 0, remembered: 0 };
         Self { state: Arc::new(Mutex::new(state)), remember }
     }
 }

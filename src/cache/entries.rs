@@ -4,7 +4,6 @@
 //! cache divided by the tenants that hold something, so that shares never exceed the cache. When there is no room, the
 //! tenant that is charged most gives way first. An entry stays while one of its holders is within its share.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::{Freshness, Weigh};
+use crate::bounded::FastMap;
 use crate::tenant::Tenant;
 
 /// What an entry takes besides its value: key, and its slot in the map.
@@ -26,9 +26,9 @@ const SPREAD: f64 = 0.1;
 const SWEEP: Duration = Duration::from_secs(60);
 
 pub(super) struct Entries<K, V> {
-    pub(super) kept: HashMap<K, Entry<V>>,
+    pub(super) kept: FastMap<K, Entry<V>>,
     /// Tenants that hold something.
-    pub(super) tenants: HashMap<Tenant, Holdings<K>>,
+    pub(super) tenants: FastMap<Tenant, Holdings<K>>,
     pub(super) bytes: usize,
     pub(super) max_bytes: usize,
     pub(super) max_age: Duration,
@@ -71,7 +71,7 @@ impl<V> Entry<V> {
 
 impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
     pub(super) fn new(max_bytes: usize, max_age: Duration) -> Self {
-        let (kept, tenants) = (HashMap::new(), HashMap::new());
+        let (kept, tenants) = (FastMap::default(), FastMap::default());
         Self { kept, tenants, bytes: 0, max_bytes, max_age, swept: Instant::now() }
     }
 
