@@ -246,7 +246,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
 }
 
 /// Removes the least recently used lane, if possible one that is idle and whose service has given nothing to a trusted
-/// request: names that somebody made up do not push out the lanes of services that are in use.
+/// request: made-up names do not push out the lanes of services that are in use.
 fn make_room<K: Clone + Hash + Eq>(lanes: &mut LruCache<K, Arc<Lane>>) {
     let idle = |lane: &Arc<Lane>| Arc::strong_count(lane) == 1 && lane.answers().succeeded.is_none();
     let made_up = lanes.iter().rev().find(|(_, lane)| idle(lane)).map(|(service, _)| service.clone());
