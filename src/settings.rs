@@ -234,7 +234,7 @@ impl Pipeline {
 
 fn cloud_environment_dir(folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     if let Some(folder) = folder.filter(|folder| !folder.is_absolute()) {
-        bail!("--cloud-environment-dir={folder:?} is not an absolute path such as /etc/kubernetes");
+        bail!("--cloud-environment-dir={} is not an absolute path such as /etc/kubernetes", folder.display());
     }
     Ok(folder.map(Path::to_owned))
 }
