@@ -1,8 +1,8 @@
 //! Who asks Key Vault: from a service account token to an access token.
 //!
 //! A credential is a claim until it is proven, and nothing that was fetched for one pod reaches another without a
-//! proof. Two things prove a credential: the cluster's keys ([`keys`]), or that Entra accepted this very credential
-//! for this very identity ([`proofs`]). [`Trust`] says what follows from that.
+//! proof. Two things prove a credential: the cluster's keys (`keys`), or that Entra accepted this very credential
+//! for this very identity (`proofs`). [`Trust`] says what follows from that.
 
 mod accounts;
 mod answer;
