@@ -45,7 +45,7 @@ use crate::vault::Fetched;
 use budget::MountBudget;
 use contents::{Contents, render_all};
 use fetch::FetchedObjects;
-use fetcher::{Mount, MountKind};
+use fetcher::{Mount, MountKind, VolumeLimit};
 use provenance::Provenance;
 
 /// A mount that succeeded.
@@ -145,7 +145,7 @@ impl Mounter {
         deadline: Deadline,
     ) -> Result<Mounted, MountError> {
         let (tenant, largest) = (party.starter().clone(), self.largest_volume());
-        let budget = &MountBudget::new(&self.memory, party, &plan.objects, largest);
+        let budget = &MountBudget::new(&self.memory, party, &plan.objects, largest.bytes);
         let provenance = &Provenance::default();
         let troubles = Mutex::default();
         let mount = Mount { plan, kind, tenant, deadline, budget, provenance, troubles, largest };
@@ -218,11 +218,14 @@ impl Mounter {
         }
     }
 
-    /// The most bytes of objects that a mount may fetch; what is encoded may be twice as large as what is delivered.
-    fn largest_volume(&self) -> usize {
+    /// The most bytes of objects that a mount may fetch; what is stored may be twice as large as what is delivered.
+    fn largest_volume(&self) -> VolumeLimit {
         match self.file_writer {
-            FileWriter::Driver => self.max_response_bytes.saturating_mul(2),
-            FileWriter::Provider => LARGEST_VOLUME,
+            FileWriter::Driver => VolumeLimit {
+                bytes: self.max_response_bytes.saturating_mul(2),
+                response: Some(self.max_response_bytes),
+            },
+            FileWriter::Provider => VolumeLimit { bytes: LARGEST_VOLUME, response: None },
         }
     }
 

@@ -10,6 +10,7 @@ use super::fetch_history::FetchHistory;
 use super::object_key::ObjectKey;
 use super::provenance::Provenance;
 use crate::cache::{Cache, Freshness};
+use crate::deliver::DeliverError;
 use crate::fair::Party;
 use crate::identity::{Identities, Login};
 use crate::plan::{MountPlan, ObjectPlan, VaultUrl};
@@ -55,8 +56,28 @@ pub(super) struct Mount<'a> {
     pub(super) provenance: &'a Provenance,
     /// What this mount has met at each vault.
     pub(super) troubles: Mutex<BTreeMap<VaultUrl, Trouble>>,
-    /// The most bytes that can be delivered.
-    pub(super) largest: usize,
+    /// The most that can be delivered.
+    pub(super) largest: VolumeLimit,
+}
+
+/// The most bytes of objects that a mount may fetch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct VolumeLimit {
+    pub(super) bytes: usize,
+    /// The largest response, if the driver writes the files.
+    pub(super) response: Option<usize>,
+}
+
+impl VolumeLimit {
+    /// # Errors
+    /// If objects of `bytes` are too many to be delivered.
+    pub(super) fn check(self, bytes: usize) -> Result<(), DeliverError> {
+        match self.response {
+            _ if bytes <= self.bytes => Ok(()),
+            Some(limit) => Err(DeliverError::TooLarge { size: bytes, limit }),
+            None => Err(DeliverError::TooMuch { limit: self.bytes }),
+        }
+    }
 }
 
 /// What the steps of one mount's fetching need.

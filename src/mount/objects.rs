@@ -12,7 +12,6 @@ use super::fetcher::{Answer, FetchContext};
 use super::object_key::ObjectKey;
 use crate::breaker::Evidence;
 use crate::cache::{Verdict, Weigh};
-use crate::deliver::DeliverError;
 use crate::identity::AccessToken;
 use crate::plan::{ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
@@ -60,9 +59,7 @@ impl FetchContext<'_> {
                 });
             }
             let Some((index, answer, bytes)) = under_way.next().await else { return Ok(answers) };
-            if bytes > self.mount.largest {
-                return Err(DeliverError::TooMuch { limit: self.mount.largest }.into());
-            }
+            self.mount.largest.check(bytes)?;
             answers.push((index, answer));
         }
     }
