@@ -90,6 +90,9 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut members = self.party.members();
         members.waiting.retain(|(_, waiter)| !Arc::ptr_eq(waiter, self.waiter));
-        self.queue.leave(members.tenants.iter(), self.waiter);
+        // A granted waiter has left the queue of the tenant that it is charged to, and stands in no other.
+        if members.tenants.len() > 1 || !self.waiter.is_granted() {
+            self.queue.leave(members.tenants.iter(), self.waiter);
+        }
     }
 }

@@ -206,10 +206,12 @@ impl World {
         self.poll();
     }
 
-    /// Polls everything that waits, until nothing more is granted.
+    /// Polls everything that waits, until nothing more is granted. Polling can grant a permit to work that was polled
+    /// before, and so two rounds without one are the end.
     fn poll(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
-        loop {
+        let mut idle = 0;
+        while idle < 2 {
             let running = self.running.len();
             let mut still = Vec::new();
             for mut waiting in self.waiting.drain(..) {
@@ -219,9 +221,7 @@ impl World {
                 }
             }
             self.waiting = still;
-            if running == self.running.len() {
-                return;
-            }
+            idle = if running == self.running.len() { idle + 1 } else { 0 };
         }
     }
 

@@ -160,8 +160,11 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     !fits || entries.kept.len() == count + usize::from(!replaces),
                     "nothing gives way while there is room"
                 );
-                // What a tenant puts may cost it something else.
-                for (tenant, keys) in before.into_iter().filter(|(tenant, _)| !tenants.contains(tenant)) {
+                // What a tenant puts, or holds and is replaced by a larger value, may cost it something else.
+                for (tenant, keys) in before {
+                    if tenants.contains(&tenant) || keys.contains(&key) {
+                        continue;
+                    }
                     for held in keys.into_iter().filter(|held| *held != key) {
                         prop_assert!(entries.kept.contains_key(&held), "{tenant} lost {held}");
                     }
