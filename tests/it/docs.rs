@@ -60,6 +60,29 @@ fn every_link_of_the_documentation_leads_somewhere() {
 }
 
 #[test]
+fn every_test_that_the_documentation_names_exists() {
+    let sources =
+        ["src", "tests/it", "tests/emulator"].map(|folder| page::below(&repository().join(folder), "rs"));
+    let sources =
+        sources.concat().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect::<Vec<_>>();
+    let mut named = 0;
+    for page in Page::all() {
+        for test in &page.tests {
+            named += 1;
+            let (module, last) = test.rsplit_once("::").unwrap();
+            let module = module.rsplit("::").next().unwrap();
+            // A whole module, or one test.
+            let declaration = match last {
+                "" | "*" | "tests" => format!("mod {module};"),
+                name => format!("fn {name}("),
+            };
+            assert!(sources.iter().any(|source| source.contains(&declaration)), "{}: {test}", page.name);
+        }
+    }
+    assert!(named > 40, "{named}");
+}
+
+#[test]
 fn troubleshooting_is_keyed_by_the_words_of_the_program() {
     let sources = page::sources();
     let quotes = Page::read(&repository().join("docs/troubleshooting.md")).quoted_headings;

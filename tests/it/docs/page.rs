@@ -12,6 +12,8 @@ pub struct Page {
     pub links: Vec<PathBuf>,
     /// Headings that are nothing but a quote of the program.
     pub quoted_headings: Vec<String>,
+    /// Tests and modules of tests that it names, such as `fair::tests`.
+    pub tests: Vec<String>,
 }
 
 /// A fenced block.
@@ -38,6 +40,7 @@ impl Page {
             blocks: Vec::new(),
             links: Vec::new(),
             quoted_headings: Vec::new(),
+            tests: Vec::new(),
         };
         let mut open: Option<Block> = None;
         for (index, line) in text.lines().enumerate() {
@@ -57,6 +60,8 @@ impl Page {
     fn read_line(&mut self, line: &str, folder: &Path) {
         let quoted = line.strip_prefix("### `").and_then(|line| line.strip_suffix('`'));
         self.quoted_headings.extend(quoted.map(str::to_owned));
+        let code = line.split('`').skip(1).step_by(2);
+        self.tests.extend(code.filter(|code| is_test(code)).map(str::to_owned));
         for rest in line.split("](").skip(1) {
             let target = rest.split([')', '#']).next().unwrap();
             if !target.is_empty() && !target.contains("://") {
@@ -79,6 +84,12 @@ impl Block {
         let lines = example.lines().collect::<Vec<_>>();
         !quoted.is_empty() && lines.windows(quoted.len()).any(|window| dedented(window) == dedented(&quoted))
     }
+}
+
+/// Whether it is a path of modules, as a test's name is.
+fn is_test(code: &str) -> bool {
+    let is_path = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_' | ':' | '*');
+    code.contains("::") && code.chars().all(is_path)
 }
 
 fn dedented<'a>(lines: &[&'a str]) -> Vec<&'a str> {
