@@ -97,6 +97,13 @@ def test_who_writes_the_files_itself_sees_mounts_that_are_made_later():
     assert [one["name"] for one in container(objects())["volumeMounts"]] == ["provider-vol"]
 
 
+def test_kubelets_root_is_the_drivers_where_only_that_one_is_set():
+    elsewhere = "--set=secrets-store-csi-driver.linux.kubeletRootDir=/var/snap/kubelet"
+    assert "/var/snap/kubelet" not in str(pod(objects(elsewhere))), "the driver writes the files"
+    mounts = container(objects(elsewhere, "--set=fileWriter=provider"))["volumeMounts"]
+    assert "/var/snap/kubelet/pods" in [one["mountPath"] for one in mounts]
+
+
 def test_the_update_is_by_surge_as_soon_as_ports_are_the_pods_own():
     off = "--set=linux.hostNetwork=false"
     own = "--set=linux.updateStrategy.rollingUpdate.maxUnavailable=2"

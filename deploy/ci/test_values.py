@@ -78,7 +78,11 @@ REFUSED = [
     ("linux.healthzPath=live", 'linux.healthzPath: "live" is not an absolute path'),
     ("linux.providersDir=sockets", 'linux.providersDir: "sockets" is not an absolute path'),
     ("linux.providersDir=/sockets", "linux.providersDir: the driver looks for sockets in"),
-    ("linux.kubeletRootDir=/kubelet", "linux.kubeletRootDir: it is /kubelet here and /var/lib/kubelet in"),
+    (
+        "fileWriter=provider,linux.kubeletRootDir=/kubelet",
+        "linux.kubeletRootDir: it is /kubelet here and /var/lib/kubelet in",
+    ),
+    ("linux.image.tag=v1.8.2", "linux.image.tag: v1.8.2 is a version of the Go provider"),
     ("cloud.name=AzureMarsCloud", 'cloud.name: "AzureMarsCloud" is not a cloud'),
     ("defaultTenantID=a/b", 'defaultTenantID: "a/b" is not a tenant'),
     ("allowedVaultSuffixes={https://vault.example}", "is not a DNS suffix; write one like vault.azure.net"),

@@ -49,6 +49,16 @@ app: {{ include "provider.name" . | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* kubelet's root directory; where only the driver's values name one, it is that. */}}
+{{- define "provider.kubeletRootDir" -}}
+{{- $driver := index .Values "secrets-store-csi-driver" -}}
+{{- if and $driver.install (eq .Values.linux.kubeletRootDir "/var/lib/kubelet") -}}
+{{- $driver.linux.kubeletRootDir -}}
+{{- else -}}
+{{- .Values.linux.kubeletRootDir -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The number of a port that may be written 8898, "8898" or ":8898". */}}
 {{- define "provider.metricsPort" -}}
 {{- trimPrefix ":" (toString .Values.metricsAddr) -}}

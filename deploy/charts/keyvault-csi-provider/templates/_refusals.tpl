@@ -32,6 +32,9 @@ values.schema.json has refused before.
 {{- if and (hasSuffix "secrets-store/provider-azure" $image) (ne (include "provider.goImage" .) "true") -}}
 {{- $found = append $found (printf "linux.image.repository: %s is the Go provider's image; name this provider's" $image) -}}
 {{- end -}}
+{{- if and (not .Values.linux.image.digest) (regexMatch "^v1[.][0-9]+[.][0-9]+" (toString .Values.linux.image.tag)) (ne (include "provider.goImage" .) "true") -}}
+{{- $found = append $found (printf "linux.image.tag: %s is a version of the Go provider, which your values pin; add --set linux.image.tag= (the tag is then %s), or name a tag of this provider's image" (toString .Values.linux.image.tag) .Chart.AppVersion) -}}
+{{- end -}}
 {{- toJson $found -}}
 {{- end -}}
 
@@ -120,7 +123,7 @@ values.schema.json has refused before.
 {{- if not (has .Values.linux.providersDir $folders) -}}
 {{- $found = append $found (printf "linux.providersDir: the driver looks for sockets in %s, not in %s" (join " and " $folders) .Values.linux.providersDir) -}}
 {{- end -}}
-{{- if ne .Values.linux.kubeletRootDir $driver.linux.kubeletRootDir -}}
+{{- if and (eq .Values.fileWriter "provider") (ne (include "provider.kubeletRootDir" .) $driver.linux.kubeletRootDir) -}}
 {{- $found = append $found (printf "linux.kubeletRootDir: it is %s here and %s in secrets-store-csi-driver.linux; kubelet has one" .Values.linux.kubeletRootDir $driver.linux.kubeletRootDir) -}}
 {{- end -}}
 {{- if and $driver.enableSecretRotation (include "provider.oldDriver" .) -}}
