@@ -5,7 +5,7 @@ import copy
 import kubernetes_validate
 import pytest
 import yaml
-from chart import OPERATOR, SETS, VERSION, container, daemonset, named, objects, of_set, pod
+from chart import OPERATOR, SETS, VERSION, container, daemonset, named, objects, of_set, pod, refusal
 
 KUBERNETES = ["1.30", "1.33", "1.35", "1.37"]
 GO_NAME = "csi-secrets-store-provider-azure"
@@ -95,6 +95,23 @@ def test_who_writes_the_files_itself_sees_mounts_that_are_made_later():
         "mountPropagation": "HostToContainer",
     }
     assert [one["name"] for one in container(objects())["volumeMounts"]] == ["provider-vol"]
+
+
+def test_scalars_may_be_strings_as_in_the_go_chart():
+    booleans = ("logFormatJSON", "constructPEMChain", "writeCertAndKeyInSeparateFiles")
+    strings = [f"--set-string={name}={value}" for name, value in zip(booleans, ("true", "True", "FALSE"))]
+    strings += ["--set-string=logVerbosity=5,linux.healthzPort=8990,linux.hostNetwork=false,windows.enabled=false"]
+    rendered = objects(*strings)
+    given = {"--log-format-json=true", "--construct-pem-chain=true", "--write-cert-and-key-in-separate-files=false"}
+    assert given | {"-v=5", "--healthz-port=8990"} <= set(container(rendered)["args"])
+    assert pod(rendered)["hostNetwork"] is False, "a string that says false is not true"
+    off = "linux.enabled=false,rbac.install=false"
+    assert objects(f"--set-string={off}") == objects(f"--set={off}")
+
+
+@pytest.mark.parametrize("value, words", [("linux.healthzPort=70000", "is not a port"), ("logVerbosity=11", "more than 10")])
+def test_strings_have_the_range_of_their_numbers(value, words):
+    assert words in refusal(f"--set-string={value}")
 
 
 def test_kubelets_root_is_the_drivers_where_only_that_one_is_set():

@@ -49,6 +49,12 @@ values.schema.json has refused before.
 {{- else if eq (int $port) (int .Values.linux.healthzPort) -}}
 {{- $found = append $found "metricsAddr and linux.healthzPort: one port cannot serve both" -}}
 {{- end -}}
+{{- if or (lt (int .Values.linux.healthzPort) 1) (gt (int .Values.linux.healthzPort) 65535) -}}
+{{- $found = append $found (printf "linux.healthzPort: %d is not a port; write one such as 8989" (int .Values.linux.healthzPort)) -}}
+{{- end -}}
+{{- if gt (int .Values.logVerbosity) 10 -}}
+{{- $found = append $found (printf "logVerbosity: %d is more than 10, the most that there is" (int .Values.logVerbosity)) -}}
+{{- end -}}
 {{- range $name, $duration := dict
   "linux.healthzTimeout" .Values.linux.healthzTimeout
   "drainTimeout" .Values.drainTimeout
