@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 
 import pytest
 import yaml
@@ -117,6 +118,18 @@ REFUSED = [
 @pytest.mark.parametrize(("values", "sentence"), REFUSED)
 def test_a_wrong_value_is_refused_with_a_sentence(values, sentence):
     assert sentence in refusal(f"--set={values}")
+
+
+def test_every_refusal_is_documented():
+    templates = (CHART / "templates" / "_refusals.tpl").read_text(encoding="utf-8")
+    # What a message begins with, up to its colon; and the names of values that share a message.
+    begins = re.findall(r'append \$found \(?(?:printf )?"([^:]+):', templates)
+    shared = re.findall(r'^ +"([A-Za-z.]+)" \.Values', templates, re.MULTILINE)
+    named = {word for text in [*begins, *shared] for word in text.split() if re.fullmatch(r"[a-z-]+[A-Z.][A-Za-z.-]*", word)}
+    assert len(named) > 25, named
+    page = (CHART.parents[2] / "docs" / "install.md").read_text(encoding="utf-8")
+    documented = page.split("## Values that are refused")[1].split("\n## ")[0]
+    assert {name for name in named if f"`{name}`" not in documented} == set()
 
 
 def test_all_wrong_values_are_named_at_once():
