@@ -15,7 +15,7 @@ const FREE: u64 = 64 << 10;
 const LARGEST_VERSION: u64 = 26 << 10;
 /// Bytes that mounts may hold together beyond what is free, and what is added for tenants below their share.
 const OPEN: u64 = 8 << 20;
-const RESERVE: u64 = 40 << 20;
+const RESERVE: u64 = 24 << 20;
 /// How many times a mount holds its bytes: as fetched, as files, and in the answer.
 const COPIES: u64 = 3;
 
