@@ -109,6 +109,24 @@ impl FairQueue {
         }
     }
 
+    /// A permit for `cost` units, if `tenant` may use them now: nothing waits. A cost beyond what the queue has is
+    /// never admitted.
+    pub fn try_acquire(&self, tenant: &Tenant, cost: u64) -> Option<Permit> {
+        let place = self.state().admit_at_once(tenant, cost)?;
+        Some(Permit { queue: self.clone(), tenant: tenant.clone(), cost, place })
+    }
+
+    /// The units that `tenant` uses.
+    pub fn used_by(&self, tenant: &Tenant) -> u64 {
+        self.state().tenants.get(tenant).map_or(0, |usage| usage.used)
+    }
+
+    /// The units that are used.
+    pub fn used(&self) -> u64 {
+        let state = self.state();
+        state.open.used + state.reserve.used
+    }
+
     /// The tenants that use or want something.
     #[cfg(test)]
     fn active(&self) -> usize {
@@ -210,6 +228,18 @@ impl State {
         (is_below && leaves_room && self.reserve.has(cost)).then_some(Place::Reserve)
     }
 
+    /// Charges `more` units to work that was admitted to `place`, if there is room for them.
+    fn grow(&mut self, tenant: &Tenant, more: u64, place: Place) -> bool {
+        let has_room = match place {
+            Place::Open => self.open.has(more),
+            Place::Reserve => self.place(tenant, more, false).is_some(),
+        };
+        if has_room {
+            self.charge(tenant, more, place);
+        }
+        has_room
+    }
+
     fn charge(&mut self, tenant: &Tenant, cost: u64, place: Place) {
         self.admissions += 1;
         self.part(place).used += cost;
@@ -249,6 +279,22 @@ impl Part {
 impl Waiter {
     fn is_granted(&self) -> bool {
         self.grant.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl Permit {
+    /// Changes the permit to `cost` units, if its tenant may use them. A smaller cost is always granted.
+    pub fn try_resize(&mut self, cost: u64) -> bool {
+        let mut state = self.queue.state();
+        if let Some(less) = self.cost.checked_sub(cost) {
+            state.release(&self.tenant, less, self.place);
+        } else if !state.grow(&self.tenant, cost - self.cost, self.place) {
+            return false;
+        }
+        self.cost = cost;
+        drop(state);
+        self.queue.admit();
+        true
     }
 }
 

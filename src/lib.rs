@@ -21,6 +21,7 @@
 //! [`plan`] would; both read with [`yaml`]. `anyhow` is for [`cli`], [`settings`] and [`server`], which end the
 //! process; below, each layer has one error type, and each error knows its [`code::Code`].
 
+pub mod audit;
 mod base64;
 mod bounded;
 pub mod breaker;

@@ -1,5 +1,6 @@
 //! One mount: plan, policy, identity, vault, render, deliver.
 
+mod audit_trail;
 mod budget;
 mod contents;
 mod error;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 use zeroize::Zeroize;
 
+pub use audit_trail::Audit;
 pub use budget::Memory;
 pub use error::{MountError, ObjectError};
 pub use fetch_history::FetchHistory;
@@ -42,6 +44,7 @@ use crate::retry::Deadline;
 use crate::telemetry::{SourceCounts, milliseconds_since};
 use crate::tenant::Tenant;
 use crate::vault::Fetched;
+use audit_trail::AuditTrail;
 use budget::MountBudget;
 use contents::{Contents, render_all};
 use fetch::FetchedObjects;
@@ -94,6 +97,8 @@ pub struct Mounter {
     pub environment_files: EnvironmentFiles,
     /// What may be mounted, if the operator says.
     pub policy: Option<PolicyFile>,
+    /// The audit log, if the operator wants one.
+    pub audit: Option<Audit>,
     /// Fetches objects.
     pub fetcher: Fetcher,
     /// How certificates become files.
@@ -133,8 +138,24 @@ impl Mounter {
         tracing::debug!(objects, milliseconds, "planned");
         self.warnings.log(&plan.pod, &plan.warnings);
         let kind = self.kind(&plan, rotated, arrived);
-        let mounted = self.mount_planned(&plan, kind, party, deadline).await;
+        let mounted = self.mount_audited(&plan, kind, party, deadline).await;
         mounted.map_err(|error| error.with_warnings(plan.warnings))
+    }
+
+    async fn mount_audited(
+        &self,
+        plan: &MountPlan,
+        kind: MountKind,
+        party: Party,
+        deadline: Deadline,
+    ) -> Result<Mounted, MountError> {
+        let tenant = party.starter().clone();
+        let audit = self.audit.as_ref().map(|audit| audit.begin(plan, tenant, kind.is_first));
+        let mounted = self.mount_planned(plan, kind, party, deadline, audit.as_ref()).await;
+        if let Some(audit) = &audit {
+            audit.finish(mounted.as_ref().err());
+        }
+        mounted
     }
 
     async fn mount_planned(
@@ -143,12 +164,13 @@ impl Mounter {
         kind: MountKind,
         party: Party,
         deadline: Deadline,
+        audit: Option<&AuditTrail<'_>>,
     ) -> Result<Mounted, MountError> {
         let (tenant, largest) = (party.starter().clone(), self.largest_volume());
         let budget = &MountBudget::new(&self.memory, party, &plan.objects, largest.bytes);
         let provenance = &Provenance::default();
         let troubles = Mutex::default();
-        let mount = Mount { plan, kind, tenant, deadline, budget, provenance, troubles, largest };
+        let mount = Mount { plan, kind, tenant, deadline, budget, provenance, audit, troubles, largest };
         let contents = async {
             if let Some(policy) = &self.policy {
                 policy.check(plan).await?;

@@ -30,6 +30,7 @@ pub use provider::{PROTOCOL_VERSION, Provider, RUNTIME_NAME};
 
 use callers::Callers;
 
+use crate::audit::AuditLog;
 use crate::mount::Mounter;
 use crate::proto::csi_driver_provider_server::CsiDriverProviderServer;
 use crate::retry::Deadline;
@@ -90,6 +91,10 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
         }
     }
 
+    let audit = mounter.audit.as_ref().map(|audit| Arc::clone(audit.log()));
+    if let Some(audit) = &audit {
+        probes.spawn(reopen_on_hangup(Arc::clone(audit))?);
+    }
     let (drain, draining) = watch::channel(None);
     let provider = Provider::new(mounter, metrics, draining);
     let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -131,8 +136,21 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     } else {
         tracing::warn!("connections are still open at the end of --drain-timeout, and are cut");
     }
+    if let Some(audit) = &audit {
+        audit.flush(LAST_WORD).await;
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// SIGHUP says that the audit log's file was moved away.
+fn reopen_on_hangup(audit: Arc<AuditLog>) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            audit.reopen();
+        }
+    })
 }
 
 /// Before the end of a drain, the time that answers have to reach the driver.

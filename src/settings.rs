@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use url::Url;
 
+use crate::audit::{AuditLog, Destination};
 use crate::cache::Cache;
 use crate::cli::pipeline::PipelineArgs;
 use crate::cli::serve::ServeArgs;
@@ -17,7 +18,7 @@ use crate::fair::FairQueue;
 use crate::identity::{
     ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
 };
-use crate::mount::{self, FetchHistory, Fetcher, Memory, Mounter, ObjectKey, Volumes, WarningDedup};
+use crate::mount::{self, Audit, FetchHistory, Fetcher, Memory, Mounter, ObjectKey, Volumes, WarningDedup};
 use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
 use crate::policy::PolicyFile;
 use crate::render;
@@ -47,6 +48,8 @@ pub struct Pipeline {
     pub cloud_environment_dir: Option<PathBuf>,
     /// The file that says what may be mounted; without one it is for Key Vault alone to say.
     pub policy_file: Option<PathBuf>,
+    /// Where the audit log goes, if the operator wants one.
+    pub audit_log: Option<Destination>,
     /// What becomes of certificates.
     pub render_options: render::Options,
     /// Who writes files.
@@ -115,6 +118,7 @@ impl Settings {
                 },
                 cloud_environment_dir: cloud_environment_dir(args.cloud_environment_dir.as_deref())?,
                 policy_file: args.policy_file.clone(),
+                audit_log: args.audit_log.as_deref().map(audit_log).transpose()?,
                 cache_max_bytes: args.cache_max_bytes,
                 file_writer: args.file_writer,
                 max_response_bytes: args.max_response_bytes,
@@ -152,6 +156,7 @@ impl Pipeline {
             },
             cloud_environment_dir: None,
             policy_file: None,
+            audit_log: None,
             cache_max_bytes: 0,
             render_options: render::Options {
                 construct_chain: args.construct_pem_chain,
@@ -172,10 +177,13 @@ impl Pipeline {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// If there is no policy in the policy's file, or no trusted CA certificate can be loaded.
+    /// If there is no policy in the policy's file, the audit log cannot be opened, or no trusted CA certificate can be
+    /// loaded.
     pub fn mounter(self, metrics: &Arc<Metrics>) -> anyhow::Result<Mounter> {
         let open = |path| PolicyFile::open(path, Arc::clone(metrics));
         let policy = self.policy_file.map(open).transpose()?;
+        let open = |destination| AuditLog::open(destination, Arc::clone(metrics)).context("--audit-log");
+        let audit = self.audit_log.map(open).transpose()?.map(|log| Audit::new(Arc::new(log)));
         let client =
             transport::client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error))).context(
                 "cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?",
@@ -219,6 +227,7 @@ impl Pipeline {
             defaults: self.defaults,
             environment_files: EnvironmentFiles::new(self.cloud_environment_dir),
             policy,
+            audit,
             fetcher,
             render_options: self.render_options,
             file_writer: self.file_writer,
@@ -230,6 +239,17 @@ impl Pipeline {
             volumes: Volumes::default(),
         })
     }
+}
+
+/// `--audit-log`: the word `stdout`, or an absolute path.
+fn audit_log(text: &Path) -> anyhow::Result<Destination> {
+    if text == Path::new("stdout") {
+        return Ok(Destination::Stdout);
+    }
+    if !text.is_absolute() {
+        bail!("--audit-log={} is neither an absolute path nor the word stdout", text.display());
+    }
+    Ok(Destination::File(text.to_owned()))
 }
 
 fn cloud_environment_dir(folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {

@@ -8,7 +8,7 @@ mod watched;
 
 use tokio::time::Instant;
 
-pub use metrics::Metrics;
+pub use metrics::{LostLine, Metrics};
 pub use served::{Served, SourceCounts};
 pub use watched::{Kind, Labels};
 

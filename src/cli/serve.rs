@@ -72,6 +72,9 @@ pub struct ServeArgs {
     /// A file of rules, YAML, that say which namespaces may mount which objects; what no rule allows is denied
     #[arg(long, value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
+    /// Audit log: one JSON line for each object delivered or refused. A file, opened again on SIGHUP, or stdout
+    #[arg(long, value_name = "FILE|stdout")]
+    pub audit_log: Option<PathBuf>,
     /// How many bytes of fetched objects are kept in memory, at most
     #[arg(long, default_value_t = 32 << 20)]
     pub cache_max_bytes: usize,

@@ -88,6 +88,11 @@ impl MountError {
 }
 
 impl ObjectError {
+    /// Whether the object was fetched, and could not become a file.
+    pub(super) fn is_render(&self) -> bool {
+        matches!(self, Self::Render(_))
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Vault(error) => error.code(),

@@ -9,7 +9,7 @@ use futures_util::future::{Either, join_all, select};
 use super::MountError;
 use super::error::ObjectError;
 use super::fallback::WITH_STALE;
-use super::fetcher::{Answer, FetchContext, Fetcher, Mount};
+use super::fetcher::{Answer, FetchContext, Fetcher, Mount, Obtained};
 use super::objects::Round;
 use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
@@ -35,6 +35,9 @@ impl Fetcher {
         let plan = mount.plan;
         let login = async {
             let identity = self.identities.complete(&plan.identity).await?;
+            if let Some(audit) = mount.audit {
+                audit.identified(&identity);
+            }
             self.identities.login(&identity, &plan.endpoints.authority, &mount.tenant).await
         };
         let login = mount.deadline.limit(login).await.ok_or_else(|| late(plan))??;
@@ -48,8 +51,15 @@ impl Fetcher {
         let mut fetched = FetchedObjects { objects: Vec::with_capacity(answers.len()), left_out: Vec::new() };
         let mut errors = Vec::new();
         for (answer, object) in answers.into_values().zip(&plan.objects) {
+            if let Some(audit) = mount.audit {
+                audit.answered(object, &answer);
+            }
             match answer {
-                Ok(object) => fetched.objects.push(Some(object)),
+                Ok(Obtained { object, source }) => {
+                    self.metrics.object_served(source);
+                    mount.provenance.served(source);
+                    fetched.objects.push(Some(object));
+                }
                 Err(error) if object.optional && error.is_missing() => {
                     let ObjectPlan { place, kind, name, vault, .. } = object;
                     fetched.left_out.push(format!("{place} ({kind} {name} of {vault})"));
@@ -213,10 +223,8 @@ impl<'a> FetchContext<'a> {
         }
         let stale = group.iter().map(|(index, object)| Some((*index, self.stale(&self.key(object))?)));
         let stale = stale.collect::<Option<Vec<_>>>()?;
-        let answers = stale.into_iter().map(|(index, (value, age))| {
-            self.served_stale(age, error);
-            (index, Ok(value))
-        });
+        let answers =
+            stale.into_iter().map(|(index, stale)| (index, Ok(self.obtained_stale(stale, error))));
         Some(answers.collect())
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::audit_trail::AuditTrail;
 use super::budget::MountBudget;
 use super::fallback::Trouble;
 use super::fetch_history::FetchHistory;
@@ -54,6 +55,8 @@ pub(super) struct Mount<'a> {
     pub(super) budget: &'a MountBudget,
     /// Where the objects came from.
     pub(super) provenance: &'a Provenance,
+    /// What the audit log says about the mount, if there is one.
+    pub(super) audit: Option<&'a AuditTrail<'a>>,
     /// What this mount has met at each vault.
     pub(super) troubles: Mutex<BTreeMap<VaultUrl, Trouble>>,
     /// The most that can be delivered.
@@ -88,7 +91,20 @@ pub(super) struct FetchContext<'a> {
     pub(super) login: &'a Login,
 }
 
-pub(super) type Answer = Result<Arc<Object>, VaultError>;
+/// An object, and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Obtained {
+    pub(super) object: Arc<Object>,
+    pub(super) source: Served,
+}
+
+pub(super) type Answer = Result<Obtained, VaultError>;
+
+impl Obtained {
+    pub(super) fn new(object: Arc<Object>, source: Served) -> Self {
+        Self { object, source }
+    }
+}
 
 impl Mount<'_> {
     /// What this mount has met at the vault.
@@ -111,12 +127,6 @@ impl Mount<'_> {
 }
 
 impl FetchContext<'_> {
-    /// Counts an object that came from here, for all and for this mount.
-    pub(super) fn served(self, by: Served) {
-        self.fetcher.metrics.object_served(by);
-        self.mount.provenance.served(by);
-    }
-
     /// The value that the identity fetched earlier, if it may be shown while nothing fresher can be had.
     pub(super) fn stale(self, key: &ObjectKey) -> Option<(Arc<Object>, Duration)> {
         let longest = self.mount.plan.stale_if_error;
@@ -131,10 +141,14 @@ impl FetchContext<'_> {
         ObjectKey::of(self.login, object)
     }
 
-    /// Counts a stale value that is served.
-    pub(super) fn served_stale(self, age: Duration, reason: &dyn ToString) {
-        self.served(Served::Stale);
+    /// A value that was fetched `age` ago and is served for this reason.
+    pub(super) fn obtained_stale(
+        self,
+        (object, age): (Arc<Object>, Duration),
+        reason: &dyn ToString,
+    ) -> Obtained {
         self.fetcher.metrics.stale_age(age);
         self.mount.provenance.fell_back(age, reason);
+        Obtained::new(object, Served::Stale)
     }
 }

@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::MountError;
 use super::fallback::{Situation, Trouble, Wait, decide};
-use super::fetcher::{Answer, FetchContext};
+use super::fetcher::{Answer, FetchContext, Obtained};
 use super::object_key::ObjectKey;
 use crate::breaker::Evidence;
 use crate::cache::{Verdict, Weigh};
@@ -54,7 +54,7 @@ impl FetchContext<'_> {
                 under_way.push(async move {
                     let answer = self.one(object, round).await;
                     // Waits in here, so that the others go on meanwhile, and give back their permits.
-                    let bytes = answer.as_ref().map_or(0, |object| object.weight());
+                    let bytes = answer.as_ref().map_or(0, |obtained| obtained.object.weight());
                     (*index, answer, self.mount.budget.add(bytes).await)
                 });
             }
@@ -68,8 +68,7 @@ impl FetchContext<'_> {
         let (mount, shares) = (self.mount, round.trust.may_share_values());
         let key = &self.key(object);
         if shares && let Some(kept) = self.fetcher.cache.fresh(key, mount.kind.freshness, &mount.tenant) {
-            self.served(Served::Fresh);
-            return Ok(kept);
+            return Ok(Obtained::new(kept, Served::Fresh));
         }
         let is_open = shares && self.fetcher.vaults.is_down(&object.vault, &mount.tenant);
         let decision = decide(Situation {
@@ -80,7 +79,7 @@ impl FetchContext<'_> {
             left: mount.deadline.left(),
         });
         let answer = match decision.vault {
-            Some(wait) => self.counted(self.ask((object, key), round, wait).await),
+            Some(wait) => self.ask((object, key), round, wait).await,
             None => Err(VaultError::of(object, self.fetcher.vaults.circuit_open(&object.vault))),
         };
         match answer {
@@ -103,37 +102,28 @@ impl FetchContext<'_> {
     ) -> Answer {
         if let (Some(wait), Some(replica)) = (wait, replica(object, round)) {
             let asked = ObjectPlan { vault: replica.clone(), failover: None, ..object.clone() };
-            match self.ask((&asked, &self.key(&asked)), round, wait).await.0 {
-                Ok(fetched) => {
-                    self.served(Served::Failover);
+            match self.ask((&asked, &self.key(&asked)), round, wait).await {
+                Ok(obtained) => {
                     self.mount.provenance.fell_back(Duration::ZERO, &error);
-                    return Ok(fetched);
+                    return Ok(Obtained::new(obtained.object, Served::Failover));
                 }
                 Err(refused) => error = error.and_failover(&refused),
             }
         }
         // Looked for only now: meanwhile the vault may have refused the object to another request of the identity.
         let stale = if round.trust.may_share_values() { self.stale(key) } else { None };
-        let Some((kept, age)) = stale else { return Err(error) };
-        self.served_stale(age, &error);
-        Ok(kept)
+        let Some(stale) = stale else { return Err(error) };
+        Ok(self.obtained_stale(stale, &error))
     }
 
     /// Asks the object's vault, or waits for what other requests have asked it.
-    async fn ask(self, asked: Asked<'_>, round: Round<'_>, wait: Wait) -> (Answer, Served) {
+    async fn ask(self, asked: Asked<'_>, round: Round<'_>, wait: Wait) -> Answer {
         if round.trust.may_join() {
             self.shared(asked, round, wait).await
         } else {
             // In a box, too.
-            (Box::pin(self.alone(asked.0, round, wait)).await, Served::Vault)
+            Box::pin(self.alone(asked.0, round, wait)).await
         }
-    }
-
-    fn counted(self, (answer, by): (Answer, Served)) -> Answer {
-        if answer.is_ok() {
-            self.served(by);
-        }
-        answer
     }
 
     async fn alone(self, object: &ObjectPlan, round: Round<'_>, wait: Wait) -> Answer {
@@ -146,10 +136,11 @@ impl FetchContext<'_> {
             deadline: Deadline::after(wait.longest),
             retries: wait.retries,
         };
-        self.fetcher.vaults.fetch(object, asking).await.map(Arc::new)
+        let fetched = self.fetcher.vaults.fetch(object, asking).await;
+        fetched.map(|object| Obtained::new(Arc::new(object), Served::Vault))
     }
 
-    async fn shared(self, (object, key): Asked<'_>, round: Round<'_>, wait: Wait) -> (Answer, Served) {
+    async fn shared(self, (object, key): Asked<'_>, round: Round<'_>, wait: Wait) -> Answer {
         // A flight holds its token until it has its answer: until then the address is that token's alone.
         let ticket = if round.same_token { Arc::as_ptr(round.token).addr() } else { 0 };
         let deadline = Deadline::after(wait.longest);
@@ -174,8 +165,9 @@ impl FetchContext<'_> {
                 // It may have ended at the deadline of the request that started it, or in its tenant's queue.
                 Err(error) if joined && !joined_before && error.is_of_its_mount() => joined_before = true,
                 landed => {
-                    let by = if joined { Served::Flight } else { Served::Vault };
-                    return (landed.map_err(|error| error.at(object)), by);
+                    let source = if joined { Served::Flight } else { Served::Vault };
+                    let obtained = landed.map(|object| Obtained::new(object, source));
+                    return obtained.map_err(|error| error.at(object));
                 }
             }
         }

@@ -71,6 +71,20 @@ struct PolicyLoad {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LostAuditLine {
+    reason: &'static str,
+}
+
+/// Why a line of the audit log was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostLine {
+    /// The namespace's share of the queue is full: the log is written too slowly.
+    QueueFull,
+    /// The log cannot be written.
+    WriteFailed,
+}
+
 /// What is counted as having gone well.
 const OK: &str = "ok";
 
@@ -89,6 +103,7 @@ pub struct Metrics {
     oldest_stale: Arc<Oldest>,
     policy_reload_failed: Gauge,
     policy_loads: Family<PolicyLoad, Counter>,
+    audit_lines_lost: Family<LostAuditLine, Counter>,
 }
 
 impl Default for Metrics {
@@ -106,6 +121,7 @@ impl Default for Metrics {
             oldest_stale: Arc::default(),
             policy_reload_failed: Gauge::default(),
             policy_loads: Family::default(),
+            audit_lines_lost: Family::default(),
         };
         metrics.register();
         metrics
@@ -133,6 +149,8 @@ impl Metrics {
         registry.register("keyvault_csi_policy_reload_failed", help, self.policy_reload_failed.clone());
         let help = "Readings of the policy's file, by their outcome";
         registry.register("keyvault_csi_policy_loads", help, self.policy_loads.clone());
+        let help = "Lines of the audit log that were lost, by reason";
+        registry.register("keyvault_csi_audit_lines_lost", help, self.audit_lines_lost.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("keyvault_csi_build", "The provider", version);
         drop(registry);
@@ -218,6 +236,15 @@ impl Metrics {
         self.policy_reload_failed.set(i64::from(!good));
         let outcome = if good { "ok" } else { "failed" };
         self.policy_loads.get_or_create(&PolicyLoad { outcome }).inc();
+    }
+
+    /// Counts lines of the audit log that were lost.
+    pub fn audit_lines_lost(&self, reason: LostLine, lines: u64) {
+        let reason = match reason {
+            LostLine::QueueFull => "queue_full",
+            LostLine::WriteFailed => "write_failed",
+        };
+        self.audit_lines_lost.get_or_create(&LostAuditLine { reason }).inc_by(lines);
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).

@@ -1,9 +1,9 @@
-//! How objects sources to a mount.
+//! Where the objects of a mount come from.
 
 use std::fmt;
 
-/// How an object sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where an object comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Served {
     /// From its vault, asked for this mount.
     Vault,
@@ -20,7 +20,8 @@ pub enum Served {
 impl Served {
     const ALL: [Self; 5] = [Self::Vault, Self::Flight, Self::Fresh, Self::Stale, Self::Failover];
 
-    pub(super) fn label(self) -> &'static str {
+    /// The word in logs, metrics and the audit log.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Vault => "vault",
             Self::Flight => "flight",
@@ -31,7 +32,7 @@ impl Served {
     }
 }
 
-/// How many objects of a mount sources which way. Shown as `vault:2 fresh:1`.
+/// How many objects of a mount came from each source. Shown as `vault:2 fresh:1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceCounts {
     vault: usize,
@@ -42,7 +43,7 @@ pub struct SourceCounts {
 }
 
 impl SourceCounts {
-    /// One more object sources this way.
+    /// Counts one more object from this source.
     pub fn add(&mut self, by: Served) {
         *match by {
             Served::Vault => &mut self.vault,
@@ -53,7 +54,7 @@ impl SourceCounts {
         } += 1;
     }
 
-    /// How many sources this way.
+    /// The objects from this source.
     pub fn count(&self, by: Served) -> usize {
         match by {
             Served::Vault => self.vault,
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_ways_that_were_taken_are_shown() {
+    fn only_sources_that_were_used_are_shown() {
         let mut sources = SourceCounts::default();
         assert_eq!(sources.to_string(), "");
         for by in [Served::Stale, Served::Vault, Served::Stale] {
