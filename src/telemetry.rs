@@ -3,13 +3,13 @@
 pub mod logs;
 mod metrics;
 mod oldest;
-mod served;
+mod source;
 mod watched;
 
 use tokio::time::Instant;
 
 pub use metrics::{LostLine, Metrics};
-pub use served::{Served, SourceCounts};
+pub use source::{Source, SourceCounts};
 pub use watched::{Kind, Labels};
 
 /// Whole milliseconds since `begun`, for log lines.

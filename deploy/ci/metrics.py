@@ -56,9 +56,9 @@ def values():
     """The values of each label that has a closed set."""
     sets = {label: set(names(row[1])) for row in rows("label") for label in names(row[0])}
     fetched, exchanged = classes("class")
-    (served,) = classes("by")
+    (served,) = classes("source")
     closed = {name: sets[name] for name in ("code", "grpc_code", "grpc_method", "object_type", "mode")}
-    return closed | {"by": served, "error": fetched - {"ok"} | {""}, "outcome": fetched | exchanged}
+    return closed | {"source": served, "error": fetched - {"ok"} | {""}, "outcome": fetched | exchanged}
 
 
 @functools.cache

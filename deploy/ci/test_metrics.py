@@ -32,7 +32,7 @@ def test_closed_sets_are_those_of_the_source():
     fetched, exchanged = classes("class")
     assert fetched == words("vault/error.rs", "class") | {"ok"}
     assert exchanged == words("identity/error.rs", "class") | {"ok"}
-    assert values()["by"] == words("telemetry/served.rs", "label")
+    assert values()["source"] == words("telemetry/source.rs", "label")
     assert values()["mode"] == words("plan/mode.rs", "name")
     assert values()["object_type"] == words("plan/object.rs", "name")
     assert values()["code"] == values()["grpc_code"] == words("server/provider.rs", "go_name") | {"OK", "Canceled"}

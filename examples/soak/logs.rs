@@ -69,7 +69,7 @@ fn read(line: &str, said: &mut HashMap<String, Said>, findings: &Findings) {
         findings.add(format!("the log tells of a defect: {line}"));
     }
     let served = |what| value.get(what).and_then(Value::as_u64).is_some_and(|objects| objects > 0);
-    let now = Said { stale: served("stale"), failover: served("failover") };
+    let now = Said { stale: served("stale"), failover: served("replica") };
     let pod = value.get("span").and_then(|span| span.get("pod")).and_then(Value::as_str);
     if let Some(pod) = pod.filter(|_| now != Said::default()) {
         let before = said.entry(pod.to_owned()).or_default();

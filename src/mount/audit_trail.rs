@@ -13,7 +13,7 @@ use super::fetcher::{Answer, Obtained};
 use crate::audit::{AuditLog, Caller, Identity, Record};
 use crate::code::Code;
 use crate::plan::{MountPlan, ObjectPlan, PlannedIdentity};
-use crate::telemetry::Served;
+use crate::telemetry::Source;
 use crate::tenant::Tenant;
 use crate::vault::{Fetched, Object};
 
@@ -40,7 +40,7 @@ pub(super) struct AuditTrail<'a> {
 
 #[derive(Debug)]
 enum Answered {
-    Fetched(Arc<Object>, Served),
+    Fetched(Arc<Object>, Source),
     LeftOut,
     Failed(Code),
 }
@@ -58,7 +58,7 @@ struct Fate {
     outcome: &'static str,
     /// The step of the mount that failed, and the code.
     failure: Option<(&'static str, Code)>,
-    source: Option<Served>,
+    source: Option<Source>,
 }
 
 impl Audit {
@@ -134,7 +134,7 @@ impl AuditTrail<'_> {
                 object_type: object.kind.name(),
                 object: object.name.as_str(),
                 version,
-                source: fate.source.map(Served::label),
+                source: fate.source.map(Source::label),
             };
             let missing = versions.is_empty().then(|| record(None));
             versions.iter().map(move |fetched| record(Some(fetched.version.as_str()))).chain(missing)

@@ -16,7 +16,7 @@ use crate::fair::Party;
 use crate::identity::{Identities, Login};
 use crate::plan::{MountPlan, ObjectPlan, VaultUrl};
 use crate::retry::Deadline;
-use crate::telemetry::{Metrics, Served};
+use crate::telemetry::{Metrics, Source};
 use crate::tenant::Tenant;
 use crate::vault::{Object, VaultError, Vaults};
 
@@ -95,13 +95,13 @@ pub(super) struct FetchContext<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Obtained {
     pub(super) object: Arc<Object>,
-    pub(super) source: Served,
+    pub(super) source: Source,
 }
 
 pub(super) type Answer = Result<Obtained, VaultError>;
 
 impl Obtained {
-    pub(super) fn new(object: Arc<Object>, source: Served) -> Self {
+    pub(super) fn new(object: Arc<Object>, source: Source) -> Self {
         Self { object, source }
     }
 }
@@ -149,6 +149,6 @@ impl FetchContext<'_> {
     ) -> Obtained {
         self.fetcher.metrics.stale_age(age);
         self.mount.provenance.fell_back(age, reason);
-        Obtained::new(object, Served::Stale)
+        Obtained::new(object, Source::Stale)
     }
 }

@@ -15,7 +15,7 @@ use crate::cache::{Verdict, Weigh};
 use crate::identity::AccessToken;
 use crate::plan::{ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
-use crate::telemetry::Served;
+use crate::telemetry::Source;
 use crate::trust::Trust;
 use crate::vault::{Asking, Failure, VaultError};
 
@@ -68,7 +68,7 @@ impl FetchContext<'_> {
         let (mount, shares) = (self.mount, round.trust.may_share_values());
         let key = &self.key(object);
         if shares && let Some(kept) = self.fetcher.cache.fresh(key, mount.kind.freshness, &mount.tenant) {
-            return Ok(Obtained::new(kept, Served::Fresh));
+            return Ok(Obtained::new(kept, Source::Cached));
         }
         let is_open = shares && self.fetcher.vaults.is_down(&object.vault, &mount.tenant);
         let decision = decide(Situation {
@@ -105,7 +105,7 @@ impl FetchContext<'_> {
             match self.ask((&asked, &self.key(&asked)), round, wait).await {
                 Ok(obtained) => {
                     self.mount.provenance.fell_back(Duration::ZERO, &error);
-                    return Ok(Obtained::new(obtained.object, Served::Failover));
+                    return Ok(Obtained::new(obtained.object, Source::Replica));
                 }
                 Err(refused) => error = error.and_failover(&refused),
             }
@@ -137,7 +137,7 @@ impl FetchContext<'_> {
             retries: wait.retries,
         };
         let fetched = self.fetcher.vaults.fetch(object, asking).await;
-        fetched.map(|object| Obtained::new(Arc::new(object), Served::Vault))
+        fetched.map(|object| Obtained::new(Arc::new(object), Source::Vault))
     }
 
     async fn shared(self, (object, key): Asked<'_>, round: Round<'_>, wait: Wait) -> Answer {
@@ -165,7 +165,7 @@ impl FetchContext<'_> {
                 // It may have ended at the deadline of the request that started it, or in its tenant's queue.
                 Err(error) if joined && !joined_before && error.is_of_its_mount() => joined_before = true,
                 landed => {
-                    let source = if joined { Served::Flight } else { Served::Vault };
+                    let source = if joined { Source::Shared } else { Source::Vault };
                     let obtained = landed.map(|object| Obtained::new(object, source));
                     return obtained.map_err(|error| error.at(object));
                 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::telemetry::{Served, SourceCounts};
+use crate::telemetry::{Source, SourceCounts};
 
 /// Where the objects of one mount came from, and what of it is worth a warning.
 #[derive(Debug, Default)]
@@ -20,8 +20,8 @@ struct State {
 
 impl Provenance {
     /// Notes where an object came from.
-    pub(super) fn served(&self, by: Served) {
-        self.state().sources.add(by);
+    pub(super) fn served(&self, source: Source) {
+        self.state().sources.add(source);
     }
 
     /// Notes why an object came from elsewhere than its vault, and how long ago it was fetched.
@@ -41,10 +41,10 @@ impl Provenance {
     /// Logs the one warning of the mount, if something was served that did not come from its vault.
     pub(super) fn warn(&self) {
         let State { sources, oldest, reason } = self.state().clone();
-        let (stale, failover) = (sources.count(Served::Stale), sources.count(Served::Failover));
-        if stale + failover > 0 {
+        let (stale, replica) = (sources.count(Source::Stale), sources.count(Source::Replica));
+        if stale + replica > 0 {
             let oldest_seconds = oldest.as_secs();
-            tracing::warn!(stale, oldest_seconds, failover, "served from elsewhere than the vault: {reason}");
+            tracing::warn!(stale, oldest_seconds, replica, "served from elsewhere than the vault: {reason}");
         }
     }
 

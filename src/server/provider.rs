@@ -123,13 +123,13 @@ impl Told<'_> {
         self.done = true;
         let milliseconds = self.sample(mounted.as_ref().err().map_or("OK", |error| go_name(error.code())));
         self.span.in_scope(|| match mounted {
-            Ok(Mounted { response, change, sources: came, .. }) => {
+            Ok(Mounted { response, change, sources, .. }) => {
                 let objects = response.object_version.len();
                 match change {
-                    VolumeChange::First => tracing::info!(objects, milliseconds, %came, "mounted"),
-                    VolumeChange::Changed => tracing::info!(objects, milliseconds, %came, "changed"),
+                    VolumeChange::First => tracing::info!(objects, milliseconds, %sources, "mounted"),
+                    VolumeChange::Changed => tracing::info!(objects, milliseconds, %sources, "changed"),
                     // Every pod's volume comes back every minute or so: that would be most of the log.
-                    VolumeChange::Unchanged => tracing::debug!(objects, milliseconds, %came, "unchanged"),
+                    VolumeChange::Unchanged => tracing::debug!(objects, milliseconds, %sources, "unchanged"),
                 }
             }
             Err(error) => {

@@ -16,7 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::oldest::Oldest;
-use super::served::Served;
+use super::source::Source;
 use super::watched::{Kind, Labels, Watched};
 
 /// Seconds, as the Go provider has them.
@@ -57,7 +57,7 @@ struct ObjectFetch {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServedObject {
-    by: &'static str,
+    source: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -139,7 +139,7 @@ impl Metrics {
         registry.register("keyvault_csi_mounts", "Mounts, by the code of their answer", mounts);
         let help = "Objects asked of vaults, with all attempts and versions, by type and what came of it";
         registry.register("keyvault_csi_object_fetches", help, self.object_fetches.clone());
-        let help = "Objects of mounts, by how they came";
+        let help = "Objects of mounts, by their source";
         registry.register("keyvault_csi_objects_served", help, self.objects_served.clone());
         let help = "Optional objects that were missing or disabled";
         registry.register("keyvault_csi_objects_left_out", help, self.objects_left_out.clone());
@@ -221,9 +221,9 @@ impl Metrics {
         self.oldest_stale.note(age);
     }
 
-    /// Counts an object that came this way.
-    pub fn object_served(&self, served: Served) {
-        self.objects_served.get_or_create(&ServedObject { by: served.label() }).inc();
+    /// Counts an object from this source.
+    pub fn object_served(&self, source: Source) {
+        self.objects_served.get_or_create(&ServedObject { source: source.label() }).inc();
     }
 
     /// Counts optional objects that were not there.

@@ -27,7 +27,7 @@ async fn what_is_new_is_told_in_a_line_and_what_is_not_only_when_asked() {
     for (verbosity, unchanged) in [("-v=0", 0), ("-v=1", 0), ("-v=2", 2)] {
         let world = World::start(&["--log-format-json", verbosity]).await;
         let log = day(&world).await;
-        assert_eq!(fields(&log, "mounted", "came"), ["vault:1"], "{log}");
+        assert_eq!(fields(&log, "mounted", "sources"), ["vault:1"], "{log}");
         assert_eq!(fields(&log, "changed", "objects"), [1], "{log}");
         assert_eq!(fields(&log, "unchanged", "objects").len(), unchanged, "{verbosity}: {log}");
     }
@@ -59,5 +59,5 @@ async fn files_that_move_are_a_change_though_their_versions_are_the_same() {
     let moved = "- {objectName: database-password, objectType: secret, objectAlias: elsewhere}";
     world.mount(&world.claim().objects(moved)).await.unwrap();
     let log = world.provider.log_with("changed", 1);
-    assert_eq!(fields(&log, "changed", "came"), ["fresh:1"], "{log}");
+    assert_eq!(fields(&log, "changed", "sources"), ["cached:1"], "{log}");
 }

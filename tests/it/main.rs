@@ -12,6 +12,7 @@
     unreachable_pub
 )]
 
+mod audit;
 mod bad_input;
 mod binding;
 mod block_pages;

@@ -137,7 +137,7 @@ async fn every_number_of_a_scripted_day_is_right() {
         (r#"object_type="secret",outcome="tripped""#, "1"),
     ];
     assert_eq!(samples(&text, "keyvault_csi_object_fetches_total"), fetches);
-    let served = [(r#"by="fresh""#, "4"), (r#"by="stale""#, "3"), (r#"by="vault""#, "6")];
+    let served = [(r#"source="cached""#, "4"), (r#"source="stale""#, "3"), (r#"source="vault""#, "6")];
     assert_eq!(samples(&text, "keyvault_csi_objects_served_total"), served);
     let exchanges = [
         (r#"mode="workload-identity",outcome="ok""#, "2"),

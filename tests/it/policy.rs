@@ -264,7 +264,7 @@ async fn a_denial_takes_nothing_from_whoever_may_mount() {
     world.emulator.inject(Target::AllVaults, Fault::Refuse);
     world.emulator.inject(Target::Entra, Fault::Refuse);
     reads(&world, &world.claim().pod(2)).await;
-    counted(&world, &[r#"keyvault_csi_objects_served_total{by="stale"} 1"#]).await;
+    counted(&world, &[r#"keyvault_csi_objects_served_total{source="stale"} 1"#]).await;
     assert_eq!(world.emulator.count(RequestKind::Token), 1, "the access token is kept, too");
 }
 

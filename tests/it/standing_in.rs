@@ -58,7 +58,7 @@ async fn a_new_pod_gets_what_its_identity_fetched_before_the_vault_went_down() {
         assert_eq!(during.object_version, before.object_version, "{said}: its true version");
         let log = world.provider.log_with("served from elsewhere than the vault", 1);
         assert!(log.contains("stale=1") && !log.contains(VALUE), "{said}: {log}");
-        metric(&world, r#"keyvault_csi_objects_served_total{by="stale"} 1"#).await;
+        metric(&world, r#"keyvault_csi_objects_served_total{source="stale"} 1"#).await;
     }
 }
 
@@ -156,8 +156,8 @@ async fn the_failover_vault_is_asked_on_first_mounts_of_an_unavailable_vault_onl
         world.emulator.inject(main_vault(), Fault::Status(503));
         reads(&world, &claim(1), REPLICA).await;
         reads(&world, &claim(0), VALUE).await;
-        metric(&world, r#"keyvault_csi_objects_served_total{by="failover"} 1"#).await;
-        world.provider.log_with("failover=1", 1);
+        metric(&world, r#"keyvault_csi_objects_served_total{source="replica"} 1"#).await;
+        world.provider.log_with("replica=1", 1);
     }
 }
 

@@ -9,7 +9,7 @@ use lru::LruCache;
 use super::Fate;
 use crate::bounded::{bounded, make_room};
 use crate::plan::{MountPlan, ObjectPlan};
-use crate::telemetry::Served;
+use crate::telemetry::Source;
 use crate::tenant::Tenant;
 use crate::vault::Fetched;
 
@@ -68,7 +68,7 @@ pub(super) fn mark(object: &ObjectPlan, fate: Fate, versions: &[Fetched]) -> u32
     let mut hasher = DefaultHasher::new();
     (object.vault.host(), object.kind, object.name.as_str()).hash(&mut hasher);
     let Fate { outcome, failure, source } = fate;
-    let fallback = source.filter(|source| matches!(source, Served::Stale | Served::Failover));
+    let fallback = source.filter(|source| matches!(source, Source::Stale | Source::Replica));
     (outcome, failure, fallback).hash(&mut hasher);
     for Fetched { version, .. } in versions {
         version.hash(&mut hasher);
