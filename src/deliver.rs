@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 pub use targets::Targets;
+pub(crate) use targets::is_volume;
+pub(crate) use write::write_admitted;
 pub use write::{Outcome, write};
 
 use crate::code::Code;
@@ -86,6 +88,22 @@ pub enum DeliverError {
     /// What was written into is not there any more.
     #[error("the volume at {} was unmounted while it was written; it must be mounted again", .0.display())]
     Gone(PathBuf),
+    /// More memory than the namespace's share.
+    #[error(
+        "the files of this volume take {bytes} bytes of memory, and the other volumes of namespace {namespace} on this node hold {held}: that is more than its share of --volume-memory-bytes={limit}, of which {used} are used; use smaller or fewer volumes, or ask the operator to raise --volume-memory-bytes together with the container's memory limit, or to use --file-writer=driver"
+    )]
+    VolumeMemory {
+        /// The namespace.
+        namespace: String,
+        /// What the volume would hold.
+        bytes: u64,
+        /// What the namespace holds.
+        held: u64,
+        /// What all namespaces hold.
+        used: u64,
+        /// The limit for all.
+        limit: u64,
+    },
     /// More than a volume may hold.
     #[error("the objects have more than {limit} bytes in all; split them into several classes and volumes")]
     TooMuch {
@@ -118,6 +136,7 @@ impl DeliverError {
                 Code::InvalidArgument
             }
             Self::TooLarge { .. }
+            | Self::VolumeMemory { .. }
             | Self::Io { .. }
             | Self::Busy(_)
             | Self::Gone(_)

@@ -116,6 +116,12 @@ impl FairQueue {
         Some(Permit { queue: self.clone(), tenant: tenant.clone(), cost, place })
     }
 
+    /// A permit for `cost` units that `tenant` uses already, whatever the limits are.
+    pub fn charge(&self, tenant: &Tenant, cost: u64) -> Permit {
+        self.state().charge(tenant, cost, Place::Reserve);
+        Permit { queue: self.clone(), tenant: tenant.clone(), cost, place: Place::Reserve }
+    }
+
     /// The units that `tenant` uses.
     pub fn used_by(&self, tenant: &Tenant) -> u64 {
         self.state().tenants.get(tenant).map_or(0, |usage| usage.used)
@@ -283,6 +289,11 @@ impl Waiter {
 }
 
 impl Permit {
+    /// Its units.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
     /// Changes the permit to `cost` units, if its tenant may use them. A smaller cost is always granted.
     pub fn try_resize(&mut self, cost: u64) -> bool {
         let mut state = self.queue.state();

@@ -56,4 +56,5 @@ pub mod text;
 pub mod transport;
 pub mod trust;
 pub mod vault;
+pub mod volume_memory;
 pub mod yaml;

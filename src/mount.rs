@@ -33,7 +33,7 @@ pub use warnings::WarningDedup;
 pub use watched::watch;
 
 use crate::cache::Freshness;
-use crate::deliver::{self, DeliverError, File, FileWriter, Targets};
+use crate::deliver::{self, DeliverError, File, FileWriter, Outcome, Targets};
 use crate::environment_file::EnvironmentFiles;
 use crate::fair::{FairQueue, Party, Permit};
 use crate::plan::{Attributes, Defaults, MountPlan, Request};
@@ -44,6 +44,7 @@ use crate::retry::Deadline;
 use crate::telemetry::{SourceCounts, milliseconds_since};
 use crate::tenant::Tenant;
 use crate::vault::Fetched;
+use crate::volume_memory::VolumeMemory;
 use audit_trail::AuditTrail;
 use budget::MountBudget;
 use contents::{Contents, render_all};
@@ -111,6 +112,8 @@ pub struct Mounter {
     pub heavy_work: FairQueue,
     /// The memory of mounts in progress.
     pub memory: Memory,
+    /// The memory of the volumes that are written here, if it is limited.
+    pub volume_memory: Option<Arc<VolumeMemory>>,
     /// The targets that are being written.
     pub targets: Targets,
     /// Warnings that have been logged.
@@ -183,7 +186,7 @@ impl Mounter {
         };
         let (files, versions) = deadline.limit(contents).await.unwrap_or(Err(MountError::Late))?;
         let mark = volumes::mark(&files, &versions);
-        let response = self.deliver(&plan.target, files, versions, deadline).await?;
+        let response = self.deliver(plan, files, versions, deadline).await?;
         let change = self.volumes.remember(&plan.pod.uid, &plan.target, mark, !kind.is_first);
         Ok(Mounted { response, change, sources: provenance.sources(), memory: budget.permit() })
     }
@@ -226,7 +229,7 @@ impl Mounter {
 
     async fn deliver(
         &self,
-        target: &Path,
+        plan: &MountPlan,
         files: Vec<File>,
         versions: Vec<ObjectVersion>,
         deadline: Deadline,
@@ -234,7 +237,7 @@ impl Mounter {
         match self.file_writer {
             FileWriter::Driver => deliver::respond(files, versions, self.max_response_bytes),
             FileWriter::Provider => {
-                self.write(target, files, deadline).await?;
+                self.write(plan, files, deadline).await?;
                 Ok(MountResponse { object_version: versions, error: None, files: Vec::new() })
             }
         }
@@ -287,17 +290,32 @@ impl Mounter {
 
     /// Writes the files here. The work is joined before this returns; if the caller goes away, it
     /// stops at the next file and lets go of the target.
-    async fn write(&self, target: &Path, files: Vec<File>, deadline: Deadline) -> Result<(), DeliverError> {
+    async fn write(
+        &self,
+        plan: &MountPlan,
+        files: Vec<File>,
+        deadline: Deadline,
+    ) -> Result<(), DeliverError> {
+        let target = plan.target.as_path();
         let (begun, count) = (Instant::now(), files.len());
         let held = deadline.limit(self.targets.lock(target)).await;
         let held = held.ok_or_else(|| DeliverError::Busy(target.to_owned()))?;
         let gone = Arc::new(AtomicBool::new(false));
         let on_drop = SetOnDrop(Arc::clone(&gone));
-        let path = target.to_owned();
+        let (path, memory) = (target.to_owned(), self.volume_memory.clone());
+        let tenant = Tenant::new(&plan.pod.namespace);
         let written = tokio::task::spawn_blocking(move || {
-            // Held until the last descriptor is closed, even if nobody waits any more.
+            // Held until the last descriptor is closed, even if nothing waits any more.
             let _held = held;
-            deliver::write(&path, &files, &|| gone.load(Ordering::Relaxed) || deadline.left().is_zero())
+            let cancelled = || gone.load(Ordering::Relaxed) || deadline.left().is_zero();
+            let charge =
+                || memory.as_ref().map(|memory| memory.charge(&tenant, &path, &files)).transpose();
+            let charged = deliver::write_admitted(&path, &files, &cancelled, charge)?;
+            let outcome = if charged.is_some() { Outcome::Changed } else { Outcome::Unchanged };
+            if let Some(charge) = charged.flatten() {
+                charge.keep(&files);
+            }
+            Ok(outcome)
         })
         .await;
         drop(on_drop);

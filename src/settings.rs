@@ -23,9 +23,10 @@ use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
 use crate::policy::PolicyFile;
 use crate::render;
 use crate::server::{Listen, socket};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Kind, Labels, Metrics};
 use crate::transport;
 use crate::vault::Vaults;
+use crate::volume_memory::VolumeMemory;
 
 /// The variable by which the Go provider finds the environment file of a private cloud.
 const ENVIRONMENT_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
@@ -54,6 +55,8 @@ pub struct Pipeline {
     pub render_options: render::Options,
     /// Who writes files.
     pub file_writer: FileWriter,
+    /// The memory of the volumes that are written here.
+    pub volume_memory: Option<VolumeMemorySettings>,
     /// The largest response.
     pub max_response_bytes: usize,
     /// How many bytes of objects are kept.
@@ -70,6 +73,15 @@ pub struct Pipeline {
     pub default_tenant: Option<TenantId>,
     /// Where the keys are that prove service account tokens.
     pub keys: KeySource,
+}
+
+/// The memory of the volumes that the provider writes.
+#[derive(Clone, Debug)]
+pub struct VolumeMemorySettings {
+    /// The limit for all volumes together.
+    pub bytes: u64,
+    /// The directory of its records, which survives a restart of the container.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Settings {
@@ -121,6 +133,10 @@ impl Settings {
                 audit_log: args.audit_log.as_deref().map(audit_log).transpose()?,
                 cache_max_bytes: args.cache_max_bytes,
                 file_writer: args.file_writer,
+                volume_memory: (args.file_writer == FileWriter::Provider).then(|| VolumeMemorySettings {
+                    bytes: args.volume_memory_bytes,
+                    state_dir: args.state_dir.clone(),
+                }),
                 max_response_bytes: args.max_response_bytes,
                 keys,
                 ..pipeline
@@ -163,6 +179,7 @@ impl Pipeline {
                 separate_files: args.write_cert_and_key_in_separate_files,
             },
             file_writer: FileWriter::Provider,
+            volume_memory: None,
             max_response_bytes: usize::MAX,
             application_id: args.custom_user_agent.clone().filter(|agent| !agent.is_empty()),
             imds: Url::parse(&args.imds_endpoint)
@@ -222,6 +239,8 @@ impl Pipeline {
             history: FetchHistory::default(),
             metrics: Arc::clone(metrics),
         };
+        let volume_memory =
+            self.volume_memory.map(|settings| volume_memory(settings, metrics)).transpose()?;
         mount::watch(&fetcher, metrics);
         Ok(Mounter {
             defaults: self.defaults,
@@ -234,11 +253,28 @@ impl Pipeline {
             max_response_bytes: self.max_response_bytes,
             heavy_work,
             memory: Memory::default(),
+            volume_memory,
             targets: Targets::default(),
             warnings: WarningDedup::default(),
             volumes: Volumes::default(),
         })
     }
+}
+
+fn volume_memory(settings: VolumeMemorySettings, metrics: &Metrics) -> anyhow::Result<Arc<VolumeMemory>> {
+    let VolumeMemorySettings { bytes, state_dir } = settings;
+    let shown = state_dir.as_deref().unwrap_or(Path::new("")).display().to_string();
+    let opened = VolumeMemory::open(bytes, state_dir);
+    let memory = Arc::new(opened.with_context(|| format!("cannot read --state-dir={shown}"))?);
+    let watched = Arc::clone(&memory);
+    metrics.watch(
+        Kind::Gauge,
+        "keyvault_csi_volume_bytes",
+        "Memory that the files of mounted volumes take, with --file-writer=provider",
+        #[allow(clippy::cast_precision_loss, reason = "no node has so much memory")]
+        move || vec![(Labels::new(), watched.bytes() as f64)],
+    );
+    Ok(memory)
 }
 
 /// `--audit-log`: the word `stdout`, or an absolute path.

@@ -56,6 +56,14 @@ pub struct ServeArgs {
     /// Who writes the files: the driver from the response, or this provider into the volume
     #[arg(long, value_enum, default_value = "driver")]
     pub file_writer: FileWriter,
+    /// Memory that the files of all mounted volumes may take, with --file-writer=provider. The container's memory
+    /// limit must be larger by 100 MiB
+    #[arg(long, default_value_t = 128 << 20, value_name = "BYTES")]
+    pub volume_memory_bytes: u64,
+    /// Directory that survives a restart of the container, such as an emptyDir. With --file-writer=provider, the
+    /// memory of mounted volumes is recorded there
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// The largest response, as the driver's --max-call-recv-msg-size has it
     #[arg(long, default_value_t = 4 << 20)]
     pub max_response_bytes: usize,

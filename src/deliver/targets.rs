@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::folder::Folder;
@@ -49,6 +50,11 @@ pub(super) fn open(target: &Path, cancelled: &dyn Fn() -> bool) -> Result<Folder
         std::thread::sleep(LOCK_PAUSE);
     }
     Ok(root)
+}
+
+/// Whether a tmpfs is mounted at `target`. Holds nothing open there: that would make an unmount fail.
+pub(crate) fn is_volume(target: &Path) -> bool {
+    statfs(target).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC)
 }
 
 fn open_tmpfs(target: &Path) -> Result<Folder, DeliverError> {

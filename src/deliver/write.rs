@@ -44,6 +44,21 @@ const GENERATION: &[BorrowedFormatItem<'_>] =
 /// # Errors
 /// [`DeliverError`]; the volume's old files are untouched then.
 pub fn write(target: &Path, files: &[File], cancelled: &dyn Fn() -> bool) -> Result<Outcome, DeliverError> {
+    let written = write_admitted(target, files, cancelled, || Ok(()))?;
+    Ok(if written.is_some() { Outcome::Changed } else { Outcome::Unchanged })
+}
+
+/// Writes as [`write`] does, but calls `admit` before the first byte is written. Returns what that returned, and `None`
+/// for a volume that held these files already.
+///
+/// # Errors
+/// As for [`write`], and the error of `admit`.
+pub(crate) fn write_admitted<A>(
+    target: &Path,
+    files: &[File],
+    cancelled: &dyn Fn() -> bool,
+    admit: impl FnOnce() -> Result<A, DeliverError>,
+) -> Result<Option<A>, DeliverError> {
     let root = targets::open(target, cancelled)?;
     let volume = Volume { target, root, files, cancelled };
     let old = volume.generation().map_err(io(target, "read the old files"))?;
@@ -54,16 +69,17 @@ pub fn write(target: &Path, files: &[File], cancelled: &dyn Fn() -> bool) -> Res
     };
     if unchanged {
         volume.leave(old.as_deref());
-        return volume.still_there(Outcome::Unchanged);
+        return volume.still_there(None);
     }
     volume.sweep(old.as_deref()).map_err(io(target, "remove what an interrupted mount left"))?;
+    let admitted = admit()?;
     let new = volume.write_generation()?;
     if let Err(error) = volume.put_in_place(&new) {
         let _ = volume.root.remove_all(&new);
         return Err(error);
     }
     volume.leave(Some(&new));
-    volume.still_there(Outcome::Changed)
+    volume.still_there(Some(admitted))
 }
 
 struct Volume<'a> {
@@ -211,7 +227,7 @@ impl Volume<'_> {
     }
 
     /// A volume that was unmounted meanwhile, as only a lazy unmount can, has nothing to show to the pod.
-    fn still_there(&self, outcome: Outcome) -> Result<Outcome, DeliverError> {
+    fn still_there<T>(&self, outcome: T) -> Result<T, DeliverError> {
         if self.root.is_at(self.target) {
             Ok(outcome)
         } else {

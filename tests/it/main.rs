@@ -51,5 +51,6 @@ mod refusals;
 mod sharing;
 mod standing_in;
 mod volume;
+mod volume_memory;
 mod watch;
 mod writing;
