@@ -154,7 +154,7 @@ async fn a_log_that_cannot_be_written_delays_no_mount_and_is_counted() {
     loop {
         world.mount(&world.claim().pod(pod)).await.unwrap();
         let (_, text) = Provider::get(world.provider.metrics_port, "/metrics").await;
-        if text.contains("keyvault_csi_audit_lines_lost_total{reason=\"write_failed\"}") {
+        if !text.contains("keyvault_csi_audit_lines_lost_total{reason=\"write_failed\"} 0\n") {
             break;
         }
         pod += 1;
