@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
 use clap::builder::ArgAction;
+use clap::{Args, ValueEnum};
 
 use super::pipeline::{PipelineArgs, parse_bool, parse_port};
 use crate::deliver::FileWriter;
