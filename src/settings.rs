@@ -108,6 +108,7 @@ impl Settings {
             );
         }
         let pipeline = Pipeline::new(&args.pipeline, environment)?;
+        let file_writer = FileWriter::from(args.file_writer);
         let keys = keys(args, pipeline.cluster.as_ref())?;
         Ok(Self {
             listen: Listen {
@@ -132,8 +133,8 @@ impl Settings {
                 policy_file: args.policy_file.clone(),
                 audit_log: args.audit_log.as_deref().map(audit_log).transpose()?,
                 cache_max_bytes: args.cache_max_bytes,
-                file_writer: args.file_writer,
-                volume_memory: (args.file_writer == FileWriter::Provider).then(|| VolumeMemorySettings {
+                file_writer,
+                volume_memory: (file_writer == FileWriter::Provider).then(|| VolumeMemorySettings {
                     bytes: args.volume_memory_bytes,
                     state_dir: args.state_dir.clone(),
                 }),

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
 use clap::builder::ArgAction;
+use clap::{Args, ValueEnum};
 
 use super::pipeline::{PipelineArgs, parse_bool, parse_port};
 use crate::deliver::FileWriter;
@@ -55,7 +55,7 @@ pub struct ServeArgs {
     pub drain_timeout: humantime::Duration,
     /// Who writes the files: the driver from the response, or this provider into the volume
     #[arg(long, value_enum, default_value = "driver")]
-    pub file_writer: FileWriter,
+    pub file_writer: FileWriterArg,
     /// Memory that the files of all mounted volumes may take, with --file-writer=provider. The container's memory
     /// limit must be larger by 100 MiB
     #[arg(long, default_value_t = 128 << 20, value_name = "BYTES")]
@@ -101,6 +101,24 @@ pub struct ServeArgs {
     pub version: bool,
     #[command(flatten)]
     compatible: CompatibleArgs,
+}
+
+/// The values of `--file-writer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileWriterArg {
+    /// The driver, from the response.
+    Driver,
+    /// This process, into the volume's tmpfs.
+    Provider,
+}
+
+impl From<FileWriterArg> for FileWriter {
+    fn from(value: FileWriterArg) -> Self {
+        match value {
+            FileWriterArg::Driver => Self::Driver,
+            FileWriterArg::Provider => Self::Provider,
+        }
+    }
 }
 
 /// Serves until it is told to stop. `ignored` is what follows the flags.

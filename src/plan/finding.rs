@@ -30,12 +30,13 @@ pub struct Finding {
     pub position: Option<Position>,
     /// Whether only the position says where in the place it is.
     by_position: bool,
+    is_misspelling: bool,
 }
 
 impl Finding {
     /// Whether it says which name was probably meant.
     pub fn is_misspelling(&self) -> bool {
-        self.mend.starts_with(DID_YOU_MEAN)
+        self.is_misspelling
     }
 }
 
@@ -71,12 +72,14 @@ pub struct Fault {
     pub mend: String,
     /// Where in the value, if that is a text of many lines.
     pub position: Option<Position>,
+    /// Whether it is a name, and what to do is to write another.
+    is_misspelling: bool,
 }
 
 impl Fault {
     /// A fault from its two sentences.
     pub fn new(problem: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { problem: problem.into(), mend: mend.into(), position: None }
+        Self { problem: problem.into(), mend: mend.into(), position: None, is_misspelling: false }
     }
 
     /// The fault, in a text of many lines.
@@ -154,12 +157,11 @@ impl Findings {
     }
 }
 
-const DID_YOU_MEAN: &str = "did you mean";
-
 fn finding(severity: Severity, place: Place, fault: Fault) -> Finding {
-    let Fault { problem, mend, position } = fault;
+    let Fault { problem, mend, position, is_misspelling } = fault;
     let by_position = position.is_some();
-    Finding { severity, place: place.name, problem, mend, position: position.or(place.position), by_position }
+    let position = position.or(place.position);
+    Finding { severity, place: place.name, problem, mend, position, by_position, is_misspelling }
 }
 
 /// Every mistake of a request.
@@ -220,14 +222,12 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The fault of a name that nobody knows.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> Fault {
-    let mend = if let Some(meant) = synonym(name, known) {
-        format!("{DID_YOU_MEAN} `{meant}`?")
-    } else if let Some(place) = elsewhere(name, known) {
-        format!("{DID_YOU_MEAN} {place}")
-    } else if let Some(meant) = nearest(name, known) {
-        format!("{DID_YOU_MEAN} `{meant}`?")
-    } else {
-        "it is ignored; remove it".to_owned()
-    };
-    Fault::new(format!("{} is unknown", quoted(name)), mend)
+    let meant = synonym(name, known)
+        .map(|meant| format!("`{meant}`?"))
+        .or_else(|| elsewhere(name, known).map(str::to_owned))
+        .or_else(|| nearest(name, known).map(|meant| format!("`{meant}`?")));
+    let mend = meant.as_ref().map(|meant| format!("did you mean {meant}"));
+    let mend = mend.unwrap_or_else(|| "it is ignored; remove it".to_owned());
+    let fault = Fault::new(format!("{} is unknown", quoted(name)), mend);
+    Fault { is_misspelling: meant.is_some(), ..fault }
 }

@@ -31,10 +31,10 @@ pub(crate) struct Fixed {
     pub(crate) text: &'static str,
 }
 
-pub(crate) const P256: &str = include_str!("../../tests/data/keys/p-256.pem");
-pub(crate) const RSA: &str = include_str!("../../tests/data/keys/rsa-2048.pem");
-pub(crate) const PFX: &[u8] = include_bytes!("../../tests/data/pfx/ec-aes-256.pfx");
-pub(crate) const LEAF: &str = include_str!("../../tests/data/chain/ec-leaf.pem");
+pub(crate) const P256: &str = include_str!("../../data/keys/p-256.pem");
+pub(crate) const RSA: &str = include_str!("../../data/keys/rsa-2048.pem");
+pub(crate) const PFX: &[u8] = include_bytes!("../../data/pfx/ec-aes-256.pfx");
+pub(crate) const LEAF: &str = include_str!("../../data/chain/ec-leaf.pem");
 
 pub(crate) static FIXED: [Fixed; 4] = [
     Fixed { kind: "key", name: "signing-p256", text: P256 },
@@ -44,10 +44,10 @@ pub(crate) static FIXED: [Fixed; 4] = [
         kind: "secret",
         name: "web",
         text: concat!(
-            include_str!("../../tests/data/pfx/ec-aes-256.key"),
-            include_str!("../../tests/data/chain/ec-leaf.pem"),
-            include_str!("../../tests/data/chain/ec-intermediate.pem"),
-            include_str!("../../tests/data/chain/ec-root.pem"),
+            include_str!("../../data/pfx/ec-aes-256.key"),
+            include_str!("../../data/chain/ec-leaf.pem"),
+            include_str!("../../data/chain/ec-intermediate.pem"),
+            include_str!("../../data/chain/ec-root.pem"),
         ),
     },
 ];

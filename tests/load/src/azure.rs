@@ -7,10 +7,10 @@ use std::time::Duration;
 use keyvault_emulator::{
     Emulator, Fault, Identity, RequestKind, Rule, Secret, SecretPermission, Seed, Target, Vault,
 };
+use provider_launcher::Environment;
 use serde::Deserialize;
 
 use crate::Result;
-use crate::emulated::Files;
 use crate::options::Options;
 
 const VAULT: &str = "load-vault";
@@ -36,8 +36,8 @@ pub(crate) enum Azure {
 pub(crate) struct Emulated {
     emulator: Emulator,
     tenant: String,
-    files: Files,
-    without_keys: bool,
+    environment: Environment,
+    key_flags: Vec<String>,
 }
 
 pub(crate) struct Given {
@@ -88,18 +88,18 @@ impl Azure {
     }
 
     /// The environment that leads a process here; none if this one's does.
-    pub(crate) fn environment(&self) -> Option<Vec<(&'static str, String)>> {
+    pub(crate) fn environment(&self) -> Option<Environment> {
         match self {
-            Self::Emulated(emulated) => Some(emulated.environment()),
+            Self::Emulated(emulated) => Some(emulated.environment.clone()),
             Self::Given(_) => None,
         }
     }
 
     /// The flags with which this program's own provider knows the cluster's keys.
-    pub(crate) fn key_flags(&self) -> Vec<String> {
+    pub(crate) fn key_flags(&self) -> &[String] {
         match self {
-            Self::Emulated(emulated) => emulated.key_flags(),
-            Self::Given(_) => Vec::new(),
+            Self::Emulated(emulated) => &emulated.key_flags,
+            Self::Given(_) => &[],
         }
     }
 
@@ -139,14 +139,15 @@ impl Emulated {
         for rule in options.fault.iter().cloned().chain(latency) {
             emulator.inject_rule(rule)?;
         }
-        let files = Files::write(&emulator, folder)?;
-        let emulated = Self { emulator, tenant, files, without_keys: options.without_keys };
+        let environment = provider_launcher::environment(&emulator, folder)?;
+        let key_flags = provider_launcher::key_flags(&emulator, folder)?;
+        let key_flags = if options.without_keys { Vec::new() } else { key_flags };
         if let Some(path) = &options.env_file {
-            let lines = emulated.environment().into_iter().map(|(name, value)| format!("{name}={value}\n"));
+            let lines = environment.iter().map(|(name, value)| format!("{name}={value}\n"));
             std::fs::write(path, lines.collect::<String>())
                 .map_err(|error| format!("--env-file: {}: {error}", path.display()))?;
         }
-        Ok(emulated)
+        Ok(Self { emulator, tenant, environment, key_flags })
     }
 
     fn claim(&self, options: &Options, pod: u32) -> Claim {
@@ -165,14 +166,6 @@ impl Emulated {
             parameters: parameters.map(|(key, value)| (key.to_owned(), value)).into(),
             files: usize::try_from(options.objects).ok(),
         }
-    }
-
-    fn environment(&self) -> Vec<(&'static str, String)> {
-        self.files.environment(&self.emulator)
-    }
-
-    fn key_flags(&self) -> Vec<String> {
-        if self.without_keys { Vec::new() } else { self.files.key_flags(&self.emulator) }
     }
 
     fn counts(&self) -> Counts {

@@ -1,7 +1,7 @@
 //! Thousands of nodes against one vault, under simulated time: with the provider's own cache, tokens and
 //! manners under throttling, and without them.
 //!
-//! `cargo run --release --example fleet -- --help`
+//! `cargo run --release -p keyvault-fleet -- --help`
 
 mod azure;
 mod node;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use keyvault_csi_provider::deliver::FileWriter;
-use keyvault_csi_provider::proto::{MountResponse, ObjectVersion};
+use keyvault_csi_provider::proto::{MountRequest, MountResponse, ObjectVersion};
+use provider_launcher::Pod as PodInfo;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
@@ -15,7 +16,6 @@ use crate::azure::{Azure, IDENTITIES, NAMESPACE, STRANGER, Who};
 use crate::judge::{Files, Known, Mount, in_calm};
 use crate::logs::Said;
 use crate::objects::{Asked, FIXED, FIXED_VAULT, SECRETS, VAULTS};
-use crate::request::{PodInfo, mount_request};
 use crate::run::Run;
 
 /// What kubelet gives a volume.
@@ -165,8 +165,13 @@ impl Pod {
 
     async fn mount(&mut self, run: &Run, timeout: Duration) -> Result<Outcome> {
         let Self { info, tokens, parameters, target, versions, .. } = self;
-        let mut request = mount_request(info, tokens, parameters, target, versions)?;
-        request.secrets = Azure::credentials(self.class.who());
+        let request = MountRequest {
+            attributes: serde_json::to_string(&info.attributes(tokens, parameters))?,
+            secrets: Azure::credentials(self.class.who()),
+            target_path: target.display().to_string(),
+            permission: "420".to_owned(),
+            current_object_version: versions.clone(),
+        };
         let (begin, known) = (Instant::now(), self.known);
         let answer = run.driver.clone().mount(&request, timeout).await;
         let end = Instant::now();

@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::Parser;
+use keyvault_csi_provider::cli::serve::FileWriterArg;
 use keyvault_csi_provider::deliver::FileWriter;
 
 /// Mounts, rotates, breaks and restarts at random, and checks that nobody gets what he must not, and that
@@ -19,12 +20,13 @@ pub(crate) struct Options {
     pub(crate) pods: u32,
     /// Who writes the files; the one for half of the time, and then the other, if left out
     #[arg(long, value_enum)]
-    pub(crate) file_writer: Option<FileWriter>,
+    pub(crate) file_writer: Option<FileWriterArg>,
 }
 
 impl Options {
     /// The writers to run with, one after the other.
     pub(crate) fn writers(&self) -> Vec<FileWriter> {
-        self.file_writer.map_or_else(|| vec![FileWriter::Driver, FileWriter::Provider], |only| vec![only])
+        self.file_writer
+            .map_or_else(|| vec![FileWriter::Driver, FileWriter::Provider], |only| vec![only.into()])
     }
 }

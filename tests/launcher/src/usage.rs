@@ -1,41 +1,49 @@
 //! What the kernel says of a process (proc(5)).
 
-use serde::Serialize;
+use std::io;
 
-use crate::Result;
+use serde::Serialize;
 
 /// What a process has used since it began.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Usage {
-    pub(crate) cpu_seconds: f64,
+pub struct Usage {
+    /// Processor time, of the user and of the system.
+    pub cpu_seconds: f64,
     /// The most memory that it ever had at once.
-    pub(crate) peak_rss_kib: u64,
+    pub peak_rss_kib: u64,
     /// The memory that it has now.
-    pub(crate) rss_kib: u64,
+    pub rss_kib: u64,
     /// The descriptors that it has open now.
-    pub(crate) descriptors: usize,
+    pub descriptors: usize,
 }
 
 impl Usage {
-    pub(crate) fn of(pid: i32) -> Result<Self> {
-        let read = |file: &str| {
-            let path = format!("/proc/{pid}/{file}");
-            std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
+    /// Of the process with this id.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        let folder = format!("/proc/{pid}");
+        let unreadable =
+            |file, why| io::Error::new(io::ErrorKind::InvalidData, format!("{folder}/{file}: {why}"));
+        let read = |file| {
+            let text = std::fs::read_to_string(format!("{folder}/{file}"));
+            text.map_err(|error| io::Error::new(error.kind(), format!("{folder}/{file}: {error}")))
         };
-        let ticks = ticks(&read("stat")?).ok_or("/proc has a stat that cannot be read")?;
+        let ticks = ticks(&read("stat")?).ok_or_else(|| unreadable("stat", "no processor times"))?;
         let status = read("status")?;
-        let memory = |field| memory(&status, field).ok_or(format!("/proc has a status without {field}"));
-        let (peak_rss_kib, rss_kib) = (memory("VmHWM")?, memory("VmRSS")?);
-        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+        let peak_rss_kib = memory(&status, "VmHWM").ok_or_else(|| unreadable("status", "no VmHWM"))?;
+        let rss_kib = memory(&status, "VmRSS").ok_or_else(|| unreadable("status", "no VmRSS"))?;
+        let descriptors = std::fs::read_dir(format!("{folder}/fd"))?.count();
         let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?;
-        let per_second = u32::try_from(per_second.ok_or("the system counts no ticks")?)?;
-        let cpu_seconds = f64::from(u32::try_from(ticks)?) / f64::from(per_second);
+        let per_second = per_second.and_then(|ticks| u32::try_from(ticks).ok());
+        let per_second = per_second.ok_or_else(|| io::Error::other("the system counts no ticks"))?;
+        let ticks = u32::try_from(ticks).map_err(io::Error::other)?;
+        let cpu_seconds = f64::from(ticks) / f64::from(per_second);
         Ok(Self { cpu_seconds, peak_rss_kib, rss_kib, descriptors })
     }
 
     /// What has come since `before`.
-    pub(crate) fn since(self, before: &Self) -> Self {
+    #[must_use]
+    pub fn since(self, before: &Self) -> Self {
         Self { cpu_seconds: self.cpu_seconds - before.cpu_seconds, ..self }
     }
 }

@@ -1,20 +1,18 @@
 //! The provider's processes, one after the other.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use fastrand::Rng;
 use keyvault_csi_provider::deliver::FileWriter;
 use nix::sys::signal::Signal;
+use provider_launcher::{Launch, Process, Usage};
 use tokio::time::{Instant, sleep};
 
 use crate::Result;
 use crate::findings::{Findings, lock};
 use crate::objects::{REPLICA, VAULTS};
-use crate::proc::Usage;
-use crate::process::Process;
 use crate::run::Run;
 
 /// How often the process is looked after.
@@ -75,7 +73,7 @@ impl Providers {
     }
 
     pub(crate) fn usage(&self) -> Result<Usage> {
-        Usage::of(self.current.pid())
+        Ok(Usage::of(self.current.pid())?)
     }
 
     /// What its descriptors are.
@@ -151,24 +149,26 @@ async fn check_end(findings: &Findings, process: &mut Process, killed: bool) -> 
 }
 
 async fn start(run: &Run, folder: &Path, number: u32, rng: &mut Rng) -> Result<Process> {
-    let mut command = Command::new(std::env::current_exe()?);
     let writer = match run.writer {
         FileWriter::Driver => "driver",
         FileWriter::Provider => "provider",
     };
-    command
-        .args(["serve", "--healthz-port=0", "--prometheus-port=0", "--log-format-json=true"])
-        .args(["--drain-timeout=10s", &format!("--file-writer={writer}")])
-        .arg(format!("--rotation-max-age={}s", crate::judge::ROTATION_MAX_AGE.as_secs()))
-        .arg(format!("--stale-if-error={}s", crate::judge::STALE_IF_ERROR.as_secs()))
-        .arg(format!("--failover-vault={}={REPLICA}", VAULTS.first().copied().unwrap_or_default()))
-        .arg(format!("--imds-endpoint=http://{}/", run.azure.emulator.imds_address()));
+    let mut launch = Launch::itself()?.without_ports().args([
+        "--log-format-json=true",
+        "--drain-timeout=10s",
+        &format!("--file-writer={writer}"),
+        &format!("--rotation-max-age={}s", crate::judge::ROTATION_MAX_AGE.as_secs()),
+        &format!("--stale-if-error={}s", crate::judge::STALE_IF_ERROR.as_secs()),
+        &format!("--failover-vault={}={REPLICA}", VAULTS.first().copied().unwrap_or_default()),
+        &format!("--imds-endpoint=http://{}/", run.azure.emulator.imds_address()),
+    ]);
     // Without the keys, Entra alone proves who a pod is.
     if rng.u32(..4) > 0 {
-        command.args(run.azure.key_flags());
+        launch = launch.args(&run.azure.key_flags);
     }
     let log = folder.join(format!("provider-{number}.log"));
-    let mut process = Process::start(command, Some(run.azure.environment()), &run.socket, &log)?;
+    let launch = launch.azure(run.azure.environment.clone()).socket(&run.socket).log_file(&log);
+    let mut process = launch.start()?;
     run.logs.add(&log)?;
     process.listens(&run.socket).await?;
     Ok(process)

@@ -2,7 +2,7 @@
 //! restarted, and a judge who knows what each of them may have got.
 //!
 //! ```text
-//! cargo run --release --example soak -- --for 20m
+//! cargo run --release -p keyvault-soak -- --for 20m
 //! ```
 //!
 //! Azure is emulated in this process, and the provider is processes of its own. The seed of all random numbers
@@ -10,23 +10,16 @@
 
 mod azure;
 mod changes;
-#[path = "../../tests/it/driver.rs"]
+// The client of a driver that sees providers restart: the integration tests have the same.
+#[path = "../../it/driver.rs"]
 mod driver;
-#[path = "../load/emulated.rs"]
-mod emulated;
 mod findings;
 mod judge;
 mod logs;
 mod objects;
 mod options;
 mod pods;
-#[path = "../load/proc.rs"]
-mod proc;
-#[path = "../load/process.rs"]
-mod process;
 mod report;
-#[path = "../load/request.rs"]
-mod request;
 mod restarts;
 mod run;
 mod storms;
@@ -47,7 +40,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 fn main() -> ExitCode {
     // The provider runs as a process of its own, as it does on a node. This program is linked with it, so its
     // process is this program again, with the provider's arguments.
-    if std::env::args().nth(1).as_deref() == Some("serve") {
+    if provider_launcher::asked_to_serve() {
         return keyvault_csi_provider::cli::run(std::env::args_os());
     }
     let options = Options::parse();

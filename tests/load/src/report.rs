@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum as _;
 use keyvault_emulator::RequestKind;
+use provider_launcher::Usage;
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,7 +13,6 @@ use crate::azure::Counts;
 use crate::drive::{Driven, Failure};
 use crate::figures::Times;
 use crate::options::Options;
-use crate::proc::Usage;
 
 /// Characters of a message beside a table; JSON has them all.
 const LONGEST_MESSAGE: usize = 300;

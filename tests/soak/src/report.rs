@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keyvault_csi_provider::deliver::FileWriter;
+use provider_launcher::Usage;
 
 use crate::findings::lock;
-use crate::proc::Usage;
 
 /// Mounts by what came of them, and how often the driver asked again within one.
 #[derive(Default)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyvault_csi_provider::proto::{MountRequest, MountResponse, ObjectVersion};
+use provider_launcher::Pod as PodInfo;
 use tokio::time::Instant;
 
 use crate::Result;
 use crate::azure::{Azure, Claim};
 use crate::options::Options;
-use crate::request::{PodInfo, mount_request};
 use crate::server::Server;
 
 /// kubelet asks for a new token when less than a fifth of an hour is left.
@@ -70,8 +70,14 @@ impl Pod {
             self.tokens = (azure.tokens(&self.claim, (name, uid)), Instant::now());
         }
         let Self { info, tokens, claim, versions, .. } = &*self;
-        let request = mount_request(info, &tokens.0, &claim.parameters, &self.target(), versions)?;
-        let mut request = tonic::Request::new(request);
+        let attributes = info.attributes(&tokens.0, &claim.parameters);
+        let mut request = tonic::Request::new(MountRequest {
+            attributes: serde_json::to_string(&attributes)?,
+            secrets: "null".to_owned(),
+            target_path: self.target().display().to_string(),
+            permission: "420".to_owned(),
+            current_object_version: versions.clone(),
+        });
         request.set_timeout(TIMEOUT);
         Ok(request)
     }

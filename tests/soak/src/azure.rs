@@ -8,9 +8,9 @@ use keyvault_emulator::{
     Certificate, CertificateVersion, Emulator, Identity, Key, KeyType, KeyVersion, ManagedIdentity,
     ReadPermission, Secret, SecretPermission, SecretVersion, Seed, Vault,
 };
+use provider_launcher::Environment;
 
 use crate::Result;
-use crate::emulated::Files;
 use crate::findings::lock;
 use crate::objects::{
     FIXED_VAULT, FIXED_VERSION, LEAF, MAYBE, P256, PFX, REPLICA, RSA, SECRETS, VAULTS, value, vault,
@@ -83,7 +83,8 @@ struct Changing {
 pub(crate) struct Azure {
     pub(crate) emulator: Emulator,
     pub(crate) tenant: String,
-    files: Files,
+    pub(crate) environment: Environment,
+    pub(crate) key_flags: Vec<String>,
     secrets: Mutex<HashMap<Place, Changing>>,
     /// Whether [`TOGGLED`] has access.
     access: Mutex<Timeline<bool>>,
@@ -96,21 +97,15 @@ impl Azure {
         let options =
             keyvault_emulator::Options { keep_requests: false, ..keyvault_emulator::Options::default() };
         let emulator = Emulator::start_with(seed, options).await?;
-        let files = Files::write(&emulator, folder)?;
+        let environment = provider_launcher::environment(&emulator, folder)?;
+        let key_flags = provider_launcher::key_flags(&emulator, folder)?;
         let places =
             (0..VAULTS.len()).flat_map(|vault| (0..SECRETS.len()).map(move |secret| (vault, secret)));
         let secrets =
             places.map(|place| (place, Changing { newest: 1, given: Timeline::new(Some(1)) })).collect();
         let access = Mutex::new(Timeline::new(true));
-        Ok(Self { emulator, tenant, files, secrets: Mutex::new(secrets), access })
-    }
-
-    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
-        self.files.environment(&self.emulator)
-    }
-
-    pub(crate) fn key_flags(&self) -> Vec<String> {
-        self.files.key_flags(&self.emulator)
+        let secrets = Mutex::new(secrets);
+        Ok(Self { emulator, tenant, environment, key_flags, secrets, access })
     }
 
     /// Parameters that say who asks.

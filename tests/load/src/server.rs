@@ -1,6 +1,5 @@
 //! The providers: this program's own, other programs, and those that run already.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,14 +8,13 @@ use keyvault_csi_provider::proto::VersionRequest;
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
 use keyvault_csi_provider::server::socket;
 use nix::sys::signal::Signal;
+use provider_launcher::{Launch, Process, Usage, free_port, listener};
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use crate::Result;
 use crate::azure::Azure;
 use crate::options::{Named, Options};
-use crate::proc::Usage;
-use crate::process::{Process, listener};
 
 pub(crate) type Client = CsiDriverProviderClient<Channel>;
 
@@ -36,23 +34,20 @@ pub(crate) struct Server {
 impl Server {
     /// This program's own.
     pub(crate) fn own(options: &Options, azure: &Azure, folder: &Path) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve", "--healthz-port=0", "--prometheus-port=0"]).args(azure.key_flags());
+        let mut launch = Launch::itself()?.without_ports().args(azure.key_flags());
         if options.file_writer {
-            command.arg("--file-writer=provider");
+            launch = launch.args(["--file-writer=provider"]);
         }
-        let mut server = Self::start("own", command, &options.provider_flags, azure, folder)?;
+        let mut server = Self::start("own", launch.args(&options.provider_flags), azure, folder)?;
         server.writes_files = options.file_writer;
         Ok(server)
     }
 
     /// Another program that takes the Go provider's flags.
     pub(crate) fn program(program: &Named<String>, azure: &Azure, folder: &Path) -> Result<Self> {
-        let mut command = Command::new(&program.value);
-        command
-            .arg(format!("--healthz-port={}", free_port()?))
-            .arg(format!("--prometheus-port={}", free_port()?));
-        Self::start(&program.name, command, &[], azure, folder)
+        // Not every provider takes 0 for none.
+        let ports = [format!("--healthz-port={}", free_port()), format!("--prometheus-port={}", free_port())];
+        Self::start(&program.name, Launch::new(Command::new(&program.value)).args(ports), azure, folder)
     }
 
     /// One that listens at `socket`, or will.
@@ -60,18 +55,14 @@ impl Server {
         Self { name: name.to_owned(), socket: socket.to_owned(), pid, writes_files: false, started: None }
     }
 
-    fn start(
-        name: &str,
-        mut command: Command,
-        flags: &[String],
-        azure: &Azure,
-        folder: &Path,
-    ) -> Result<Self> {
+    fn start(name: &str, mut launch: Launch, azure: &Azure, folder: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("server-").tempdir_in(folder)?.keep();
         let (socket, log) = (folder.join("azure.sock"), folder.join("log"));
-        command.args(flags);
-        let process = Process::start(command, azure.environment(), &socket, &log);
-        let process = process.map_err(|error| format!("{name}: {error}"))?;
+        if let Some(environment) = azure.environment() {
+            launch = launch.azure(environment);
+        }
+        let started = launch.socket(&socket).log_file(&log).start();
+        let process = started.map_err(|error| format!("{name}: {error}"))?;
         let mut server = Self::running(name, &socket, Some(process.pid()));
         server.started = Some(process);
         Ok(server)
@@ -114,7 +105,7 @@ impl Server {
     pub(crate) fn usage(&self) -> Result<Usage> {
         let unknown =
             || format!("{0}: its process is not to be found; name it with --pid {0}=PID", self.name);
-        Usage::of(self.pid.ok_or_else(unknown)?)
+        Ok(Usage::of(self.pid.ok_or_else(unknown)?)?)
     }
 
     /// Stops it, if it was started here.
@@ -124,9 +115,4 @@ impl Server {
         process.ended().await.map_err(|error| format!("{}: {error}", self.name))?;
         Ok(())
     }
-}
-
-/// A port that is free now: not every provider takes 0 for none.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -1,7 +1,7 @@
 //! Many pods at once: this program plays the driver, and says how long mounts take and what they cost.
 //!
 //! ```text
-//! cargo run --release --example load -- --pods 250 --objects 20
+//! cargo run --release -p keyvault-load -- --pods 250 --objects 20
 //! ```
 //!
 //! Azure is emulated in this process, and the provider is one of its own, so that its CPU time is its own, too.
@@ -10,16 +10,12 @@
 
 mod azure;
 mod drive;
-mod emulated;
 mod expect;
 mod figures;
 mod options;
 mod pods;
-mod proc;
-mod process;
 mod progress;
 mod report;
-mod request;
 mod server;
 
 use std::error::Error;
@@ -39,7 +35,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 fn main() -> ExitCode {
     // The provider runs as a process of its own, as it does on a node. This program is linked with it, so its
     // process is this program again, with the provider's arguments.
-    if std::env::args().nth(1).as_deref() == Some("serve") {
+    if provider_launcher::asked_to_serve() {
         return keyvault_csi_provider::cli::run(std::env::args_os());
     }
     let options = Options::parse();
