@@ -15,7 +15,9 @@ use crate::fair::FairQueue;
 use crate::identity::{
     ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
 };
-use crate::mount::{self, Audit, FetchHistory, Fetcher, Memory, Mounter, ObjectKey, Volumes, WarningDedup};
+use crate::mount::{
+    self, Audit, Delivery, FetchHistory, Fetcher, Memory, Mounter, ObjectKey, Volumes, WarningDedup,
+};
 use crate::plan::{Defaults, TenantId};
 use crate::policy::PolicyFile;
 use crate::render;
@@ -137,12 +139,14 @@ impl Pipeline {
             audit,
             fetcher,
             render_options: self.render_options,
-            file_writer: self.file_writer,
-            max_response_bytes: self.max_response_bytes,
+            delivery: Delivery {
+                file_writer: self.file_writer,
+                max_response_bytes: self.max_response_bytes,
+                volume_memory,
+                targets: Targets::default(),
+            },
             heavy_work,
             memory: Memory::default(),
-            volume_memory,
-            targets: Targets::default(),
             warnings: WarningDedup::default(),
             volumes: Volumes::default(),
         })

@@ -173,7 +173,7 @@ async fn mount(
         _ = interrupt.recv() => Err(anyhow!(INTERRUPTED)),
         _ = terminate.recv() => Err(anyhow!(INTERRUPTED)),
     };
-    mounter.settle(target.path()).await;
+    mounter.delivery.settle(target.path()).await;
     if done.is_err() {
         target.unmake();
     }
