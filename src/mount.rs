@@ -10,6 +10,7 @@ mod fetch_history;
 mod fetcher;
 mod object_key;
 mod objects;
+mod obtained;
 mod provenance;
 mod volumes;
 mod warnings;
