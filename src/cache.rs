@@ -13,6 +13,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use crate::fair::Party;
@@ -94,7 +95,8 @@ where
     ) -> (Flight<Fetched<V, E>>, bool) {
         let slot = (key, ticket);
         self.flights.join_or_start(slot.clone(), tenant, |party| {
-            let (cache, fetch) = (Arc::clone(self), fetch(party.clone()));
+            // In a box at once: the future is large, and each step that it is wrapped in would move it.
+            let (cache, fetch) = (Arc::clone(self), fetch(party.clone()).boxed());
             async move {
                 let asked = Instant::now();
                 let fetched = fetch.await.map(Arc::new);

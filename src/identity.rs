@@ -23,6 +23,7 @@ mod tests;
 mod token_proxy;
 mod tokens;
 
+use std::hash::RandomState;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub struct Identities {
     tokens: Arc<Tokens>,
     /// Made when it is needed: the first random number costs some fifty milliseconds.
     fingerprints: OnceLock<hmac::Key>,
+    /// Hashes the keys of identities.
+    hasher: RandomState,
 }
 
 impl Identities {
@@ -77,7 +80,7 @@ impl Identities {
         on_refused: impl Fn(&IdentityKey) + Send + Sync + 'static,
     ) -> Self {
         let tokens = Arc::new(Tokens::new(source, clock, metrics, Box::new(on_refused)));
-        Self { keys, accounts, tokens, fingerprints: OnceLock::new() }
+        Self { keys, accounts, tokens, fingerprints: OnceLock::new(), hasher: RandomState::new() }
     }
 
     /// Completes an identity that only the cluster can tell.
@@ -114,7 +117,7 @@ impl Identities {
             Identity::ServicePrincipal(principal) => self.fingerprint(principal.credential.text())?,
             Identity::Workload(_) | Identity::Managed(_) => String::new(),
         };
-        let key = Arc::new(IdentityKey::of(identity, authority, &fingerprint));
+        let key = Arc::new(IdentityKey::of(identity, authority, &fingerprint, &self.hasher));
         let trust = self.trust(identity, &key).await;
         let (IdentityKey { mode, tenant: entra_tenant, .. }, client) =
             (key.as_ref(), identity.shown_client());

@@ -10,7 +10,7 @@ mod durations;
 mod environment_file;
 mod finding;
 mod identity;
-mod meant;
+mod known_names;
 mod mode;
 mod names;
 mod object;
@@ -32,13 +32,13 @@ pub use draft::Draft;
 pub use finding::{Fault, Finding, PlanError, Severity};
 pub(crate) use finding::{nearest, quoted, unknown};
 pub use identity::{
-    AnnotatedIdentity, ClientCredential, Identity, ManagedIdentity, PlannedIdentity, ServicePrincipal,
-    Through, WorkloadIdentity,
+    AnnotatedIdentity, Identity, ManagedIdentity, PlannedIdentity, Through, WorkloadIdentity,
 };
 pub use mode::IdentityMode;
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 pub use objects::WrittenObject;
+pub use principal::{ClientCredential, ServicePrincipal};
 pub use token::{Claims, IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 
 use finding::Findings;

@@ -1,16 +1,13 @@
-//! Flags and environment, checked, as one value.
+//! What an operator decides, and the parts of the process that are made of it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use url::Url;
 
 use crate::audit::{AuditLog, Destination};
 use crate::cache::Cache;
-use crate::cli::pipeline::PipelineArgs;
-use crate::cli::serve::ServeArgs;
 use crate::clock::SystemClock;
 use crate::deliver::{FileWriter, Targets};
 use crate::environment_file::EnvironmentFiles;
@@ -18,18 +15,17 @@ use crate::fair::FairQueue;
 use crate::identity::{
     ClusterApi, Exchange, Identities, KeySource, ServiceAccountKeys, ServiceAccounts, TokenProxy,
 };
-use crate::mount::{self, Audit, FetchHistory, Fetcher, Memory, Mounter, ObjectKey, Volumes, WarningDedup};
-use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
+use crate::mount::{
+    self, Audit, Delivery, FetchHistory, Fetcher, Memory, Mounter, ObjectKey, Volumes, WarningDedup,
+};
+use crate::plan::{Defaults, TenantId};
 use crate::policy::PolicyFile;
 use crate::render;
-use crate::server::{Listen, socket};
+use crate::server::Listen;
 use crate::telemetry::{Kind, Labels, Metrics};
 use crate::transport;
 use crate::vault::Vaults;
 use crate::volume_memory::VolumeMemory;
-
-/// The variable by which the Go provider finds the environment file of a private cloud.
-const ENVIRONMENT_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
 
 /// Everything that an operator decides.
 #[derive(Debug)]
@@ -84,114 +80,7 @@ pub struct VolumeMemorySettings {
     pub state_dir: Option<PathBuf>,
 }
 
-impl Settings {
-    /// Checks the flags, and adds what the environment says: `KUBERNETES_SERVICE_HOST` and
-    /// `KUBERNETES_SERVICE_PORT`, which every pod has, and `AZURE_ENVIRONMENT_FILEPATH`. `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`
-    /// and `SSL_CERT_DIR` are read where connections are made.
-    ///
-    /// # Errors
-    /// A sentence that names the flag.
-    pub fn new(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        if !args.healthz_path.starts_with('/') || args.healthz_path.contains(['{', '}', '*', ' ', '?', '#']) {
-            bail!("--healthz-path={:?} is not a plain path such as /healthz", args.healthz_path);
-        }
-        if !args.metrics_backend.eq_ignore_ascii_case("prometheus") {
-            bail!("--metrics-backend={:?} is not known; the only one is prometheus", args.metrics_backend);
-        }
-        let (rotation_max_age, rotation_max_age_limit) =
-            (*args.rotation_max_age, *args.rotation_max_age_limit);
-        if rotation_max_age > rotation_max_age_limit {
-            bail!(
-                "--rotation-max-age={} is more than --rotation-max-age-limit={}",
-                args.rotation_max_age,
-                args.rotation_max_age_limit
-            );
-        }
-        let pipeline = Pipeline::new(&args.pipeline, environment)?;
-        let file_writer = FileWriter::from(args.file_writer);
-        let keys = keys(args, pipeline.cluster.as_ref())?;
-        Ok(Self {
-            listen: Listen {
-                socket: socket::path(&args.endpoint)?,
-                takeover: args.takeover,
-                health_port: args.healthz_port,
-                health_address: args.healthz_address,
-                health_path: args.healthz_path.clone(),
-                health_timeout: args.healthz_timeout.into(),
-                metrics_port: args.prometheus_port,
-                metrics_address: args.metrics_address,
-                drain_timeout: args.drain_timeout.into(),
-            },
-            pipeline: Pipeline {
-                defaults: Defaults {
-                    rotation_max_age,
-                    rotation_max_age_limit,
-                    stale_if_error: *args.stale_if_error,
-                    ..pipeline.defaults
-                },
-                cloud_environment_dir: cloud_environment_dir(args.cloud_environment_dir.as_deref())?,
-                policy_file: args.policy_file.clone(),
-                audit_log: args.audit_log.as_deref().map(audit_log).transpose()?,
-                cache_max_bytes: args.cache_max_bytes,
-                file_writer,
-                volume_memory: (file_writer == FileWriter::Provider).then(|| VolumeMemorySettings {
-                    bytes: args.volume_memory_bytes,
-                    state_dir: args.state_dir.clone(),
-                }),
-                max_response_bytes: args.max_response_bytes,
-                keys,
-                ..pipeline
-            },
-        })
-    }
-}
-
 impl Pipeline {
-    /// Checks the flags, and adds what the environment says, as [`Settings::new`] does. What is for a
-    /// server to decide is as one mount needs it: nothing is shared, and the files are written here.
-    ///
-    /// # Errors
-    /// A sentence that names the flag.
-    pub fn new(args: &PipelineArgs, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let cloud = args.cloud_name.as_deref().map_or(Ok(Cloud::Public), Cloud::parse);
-        let cloud = cloud.map_err(|fault| flag("--cloud-name", &fault))?;
-        let suffixes = args.allowed_vault_suffix.iter().map(|text| VaultSuffix::parse(text));
-        let allowed_vault_suffixes =
-            suffixes.collect::<Result<_, _>>().map_err(|fault| flag("--allowed-vault-suffix", &fault))?;
-        let default_tenant = args.default_tenant_id.as_deref().map(TenantId::parse).transpose();
-        let default_tenant = default_tenant.map_err(|fault| flag("--default-tenant-id", &fault))?;
-        Ok(Self {
-            defaults: Defaults {
-                cloud,
-                environment_file: environment(ENVIRONMENT_FILE)
-                    .filter(|file| !file.is_empty())
-                    .map(PathBuf::from),
-                tenant: default_tenant.clone(),
-                allowed_vault_suffixes,
-                failover_vaults: failover_vaults(&args.failover_vault)?,
-                ..Defaults::default()
-            },
-            cloud_environment_dir: None,
-            policy_file: None,
-            audit_log: None,
-            cache_max_bytes: 0,
-            render_options: render::Options {
-                construct_chain: args.construct_pem_chain,
-                separate_files: args.write_cert_and_key_in_separate_files,
-            },
-            file_writer: FileWriter::Provider,
-            volume_memory: None,
-            max_response_bytes: usize::MAX,
-            application_id: args.custom_user_agent.clone().filter(|agent| !agent.is_empty()),
-            imds: Url::parse(&args.imds_endpoint)
-                .with_context(|| format!("--imds-endpoint={:?} is not a URL", args.imds_endpoint))?,
-            token_proxy: token_proxy(args)?,
-            keys: KeySource::None,
-            cluster: cluster(args, environment),
-            default_tenant,
-        })
-    }
-
     /// Puts the parts together.
     ///
     /// # Errors
@@ -250,12 +139,14 @@ impl Pipeline {
             audit,
             fetcher,
             render_options: self.render_options,
-            file_writer: self.file_writer,
-            max_response_bytes: self.max_response_bytes,
+            delivery: Delivery {
+                file_writer: self.file_writer,
+                max_response_bytes: self.max_response_bytes,
+                volume_memory,
+                targets: Targets::default(),
+            },
             heavy_work,
             memory: Memory::default(),
-            volume_memory,
-            targets: Targets::default(),
             warnings: WarningDedup::default(),
             volumes: Volumes::default(),
         })
@@ -276,84 +167,4 @@ fn volume_memory(settings: VolumeMemorySettings, metrics: &Metrics) -> anyhow::R
         move || vec![(Labels::new(), watched.bytes() as f64)],
     );
     Ok(memory)
-}
-
-/// `--audit-log`: the word `stdout`, or an absolute path.
-fn audit_log(text: &Path) -> anyhow::Result<Destination> {
-    if text == Path::new("stdout") {
-        return Ok(Destination::Stdout);
-    }
-    if !text.is_absolute() {
-        bail!("--audit-log={} is neither an absolute path nor the word stdout", text.display());
-    }
-    Ok(Destination::File(text.to_owned()))
-}
-
-fn cloud_environment_dir(folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(folder) = folder.filter(|folder| !folder.is_absolute()) {
-        bail!("--cloud-environment-dir={} is not an absolute path such as /etc/kubernetes", folder.display());
-    }
-    Ok(folder.map(Path::to_owned))
-}
-
-/// `--failover-vault main=replica`, as often as it is there.
-fn failover_vaults(texts: &[String]) -> anyhow::Result<BTreeMap<VaultName, VaultName>> {
-    let mut vaults = BTreeMap::new();
-    for text in texts {
-        let (vault, replica) = text
-            .split_once('=')
-            .with_context(|| format!("--failover-vault={text:?} is not VAULT=REPLICA"))?;
-        let name = |name| VaultName::parse(name).map_err(|fault| flag("--failover-vault", &fault));
-        let (vault, replica) = (name(vault)?, name(replica)?);
-        if vault == replica {
-            bail!("--failover-vault={text:?} names one vault twice");
-        }
-        if vaults.insert(vault, replica).is_some() {
-            bail!("--failover-vault={text:?} gives its vault a second replica; one is asked");
-        }
-    }
-    Ok(vaults)
-}
-
-fn token_proxy(args: &PipelineArgs) -> anyhow::Result<TokenProxy> {
-    let given = Some(args.token_proxy_url.as_str()).filter(|url| !url.is_empty());
-    let url = Url::parse(given.unwrap_or(TokenProxy::URL))
-        .ok()
-        .filter(|url| url.scheme() == "https" && url.host_str().is_some());
-    let url =
-        url.with_context(|| format!("--token-proxy-url={:?} is not an https URL", args.token_proxy_url))?;
-    let server_name = args.sni_name.clone().filter(|name| !name.is_empty());
-    Ok(TokenProxy::new(url, server_name, args.service_account_dir.join("ca.crt")))
-}
-
-fn flag(name: &str, fault: &Fault) -> anyhow::Error {
-    anyhow::anyhow!("{name}: {}; {}", fault.problem, fault.mend)
-}
-
-/// Every pod is told where its cluster's API server is.
-fn cluster(args: &PipelineArgs, environment: impl Fn(&str) -> Option<String>) -> Option<ClusterApi> {
-    let host = environment("KUBERNETES_SERVICE_HOST")?;
-    let port = environment("KUBERNETES_SERVICE_PORT")?;
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    Some(ClusterApi {
-        server: format!("https://{host}:{port}"),
-        credentials: args.service_account_dir.clone(),
-    })
-}
-
-fn keys(args: &ServeArgs, cluster: Option<&ClusterApi>) -> anyhow::Result<KeySource> {
-    match (&args.service_account_jwks, &args.service_account_issuer) {
-        (Some(source), Some(issuer)) if source.contains("://") => {
-            let url = Url::parse(source).ok().filter(|url| url.scheme() == "https");
-            let url = url.with_context(|| {
-                format!("--service-account-jwks={source:?} is neither a file nor an https URL")
-            })?;
-            Ok(KeySource::Url(url, issuer.clone()))
-        }
-        (Some(source), Some(issuer)) => Ok(KeySource::File(PathBuf::from(source), issuer.clone())),
-        (None, None) => Ok(cluster.map_or(KeySource::None, |api| KeySource::Cluster(api.clone()))),
-        _ => bail!(
-            "--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"
-        ),
-    }
 }

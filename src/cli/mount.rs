@@ -126,7 +126,7 @@ fn pipeline(
     caller: &Caller,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> anyhow::Result<Pipeline> {
-    let mut pipeline = Pipeline::new(&args.pipeline, environment)?;
+    let mut pipeline = args.pipeline.check(environment)?;
     if pipeline.default_tenant.is_none()
         && let Some(tenant) = environment("AZURE_TENANT_ID")
     {
@@ -173,7 +173,7 @@ async fn mount(
         _ = interrupt.recv() => Err(anyhow!(INTERRUPTED)),
         _ = terminate.recv() => Err(anyhow!(INTERRUPTED)),
     };
-    mounter.settle(target.path()).await;
+    mounter.delivery.settle(target.path()).await;
     if done.is_err() {
         target.unmake();
     }

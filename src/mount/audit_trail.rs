@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use changes::AuditedVolumes;
 
 use super::error::{MountError, ObjectError};
-use super::fetcher::{Answer, Obtained};
+use super::obtained::{Answer, Obtained};
 use crate::audit::{AuditLog, Caller, Identity, Record};
 use crate::code::Code;
 use crate::plan::{MountPlan, ObjectPlan, PlannedIdentity};

@@ -10,25 +10,7 @@ use zeroize::Zeroize;
 use super::Defaults;
 use super::cloud::{Cloud, json_problem};
 use super::finding::{Fault, Findings, PlanError, quoted, unknown};
-
-/// Every parameter of a `SecretProviderClass` that means something.
-pub(super) const PARAMETERS: &[&str] = &[
-    "clientID",
-    "cloudEnvFileName",
-    "cloudName",
-    "failoverKeyvaultName",
-    "keyvaultName",
-    "objects",
-    "rotationMaxAge",
-    "staleIfError",
-    "tenantID",
-    "tenantId",
-    "useAzureTokenProxy",
-    "usePodIdentity",
-    "useVMManagedIdentity",
-    "userAssignedIdentityID",
-    "vaultURL",
-];
+use super::known_names::PARAMETERS;
 
 /// The key of the pod's name.
 pub(crate) const POD_NAME: &str = "csi.storage.k8s.io/pod.name";

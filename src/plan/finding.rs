@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::meant::{elsewhere, synonym};
+use super::known_names::{elsewhere, synonym};
 pub(crate) use crate::quoted::quoted;
 use crate::yaml::Position;
 

@@ -3,9 +3,8 @@
 use super::attributes::{Attributes, POD_ACCOUNT, POD_NAMESPACE, TOKENS};
 use super::finding::{Fault, Findings, quoted};
 use super::names::{ClientId, TenantId};
-use super::principal;
+use super::principal::{self, ServicePrincipal};
 use super::token::{IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
-use crate::secret::SecretText;
 
 /// The identity of a mount, as far as its request tells.
 #[derive(Clone, Debug)]
@@ -81,35 +80,6 @@ pub struct AnnotatedIdentity {
     pub namespace: String,
     /// Its service account, as the token's subject has it.
     pub account: String,
-}
-
-/// What an application proves itself with.
-#[derive(Clone, Debug)]
-pub enum ClientCredential {
-    /// A client secret.
-    Secret(SecretText),
-    /// A client certificate with its private key, PEM or PKCS#12 in base64.
-    Certificate(SecretText),
-}
-
-impl ClientCredential {
-    /// The text, whatever it is.
-    pub fn text(&self) -> &SecretText {
-        match self {
-            Self::Secret(text) | Self::Certificate(text) => text,
-        }
-    }
-}
-
-/// A service principal: an application, and its credential.
-#[derive(Clone, Debug)]
-pub struct ServicePrincipal {
-    /// The Entra tenant.
-    pub tenant: TenantId,
-    /// The application.
-    pub client: ClientId,
-    /// Its credential.
-    pub credential: ClientCredential,
 }
 
 /// A managed identity of the node.

@@ -5,24 +5,12 @@ use std::collections::BTreeMap;
 
 use super::attributes::boolean;
 use super::cloud::{VaultSuffix, VaultUrl};
-use super::finding::{Fault, Findings, Place, nearest, quoted};
+use super::finding::{Fault, Findings, Place, Severity, nearest, quoted};
+use super::known_names::FIELDS;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
-use super::paths;
+use super::paths::{self, PathConflict};
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
-
-pub(super) const FIELDS: &[&str] = &[
-    "filePermission",
-    "keyvaultName",
-    "objectAlias",
-    "objectEncoding",
-    "objectFormat",
-    "objectName",
-    "objectType",
-    "objectVersion",
-    "objectVersionHistory",
-    "optional",
-];
 
 /// What objects inherit from the request.
 pub(super) struct Inherited<'a> {
@@ -60,7 +48,14 @@ pub(super) fn parse(
             objects.push(WrittenObject { plan, fields });
         }
     }
-    paths::check(&objects, findings);
+    for PathConflict { index, severity, fault } in paths::conflicts(objects.iter().map(|object| &object.plan))
+    {
+        let Some(object) = objects.get(index) else { continue };
+        match severity {
+            Severity::Error => findings.error(object.path_place(), fault),
+            Severity::Warning => findings.warning(object.path_place(), fault),
+        }
+    }
     objects
 }
 
@@ -172,7 +167,7 @@ impl WrittenObject {
     }
 
     /// Where its file is named.
-    pub(super) fn path_place(&self) -> Place {
+    fn path_place(&self) -> Place {
         let position = self.position("objectAlias").or(self.position("objectName"));
         Place { name: self.fields.place.clone(), position }
     }

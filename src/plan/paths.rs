@@ -1,39 +1,49 @@
 //! Files whose paths conflict.
 
-use super::finding::{Fault, Findings, quoted};
+use super::finding::{Fault, Severity, quoted};
 use super::names::RelativePath;
 use super::object::{History, ObjectPlan};
-use super::objects::WrittenObject;
+
+/// A conflict of two objects' paths.
+pub(super) struct PathConflict {
+    /// The index of the object that conflicts with an earlier one.
+    pub(super) index: usize,
+    pub(super) severity: Severity,
+    pub(super) fault: Fault,
+}
 
 /// Two objects with one path are a warning, since the driver lets the last one win. A file whose path is a folder of
 /// another file cannot be written at all.
-pub(super) fn check(objects: &[WrittenObject], findings: &mut Findings) {
-    let mut sorted = objects.iter().collect::<Vec<_>>();
+pub(super) fn conflicts<'a>(objects: impl Iterator<Item = &'a ObjectPlan>) -> Vec<PathConflict> {
+    let mut sorted = objects.enumerate().collect::<Vec<_>>();
     // Stable, and with the separator before every other byte: what is inside a folder follows it.
-    sorted.sort_by(|one, other| sort_key(&one.plan.path).cmp(sort_key(&other.plan.path)));
+    sorted.sort_by(|(_, one), (_, other)| sort_key(&one.path).cmp(sort_key(&other.path)));
     // The objects whose path the present one's is, or may be inside of.
-    let mut around: Vec<&WrittenObject> = Vec::new();
-    for object in sorted {
-        let path = &object.plan.path;
+    let mut around: Vec<&ObjectPlan> = Vec::new();
+    let mut conflicts = Vec::new();
+    for (index, object) in sorted {
+        let path = &object.path;
         while around
             .last()
-            .is_some_and(|last| last.plan.path != *path && last.plan.path.rest_of(path.as_str()).is_none())
+            .is_some_and(|last| last.path != *path && last.path.rest_of(path.as_str()).is_none())
         {
             around.pop();
         }
-        match around.iter().rev().find_map(|outer| conflict(&outer.plan, &object.plan)) {
+        match around.iter().rev().find_map(|outer| conflict(outer, object)) {
             Some(Conflict::SamePath(problem)) => {
-                let help = "the last one wins; give each its own objectAlias";
-                findings.warning(object.path_place(), Fault::new(problem, help));
+                let fault = Fault::new(problem, "the last one wins; give each its own objectAlias");
+                conflicts.push(PathConflict { index, severity: Severity::Warning, fault });
             }
             Some(Conflict::FileAsFolder(problem)) => {
-                findings.error(object.path_place(), Fault::new(problem, "change one objectAlias"));
+                let fault = Fault::new(problem, "change one objectAlias");
+                conflicts.push(PathConflict { index, severity: Severity::Error, fault });
                 continue;
             }
             None => {}
         }
         around.push(object);
     }
+    conflicts
 }
 
 enum Conflict {

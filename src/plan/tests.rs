@@ -153,7 +153,7 @@ fn a_class_chooses_its_rotation_up_to_the_operators_limit() {
 
 proptest! {
     #[test]
-    fn any_parameter_is_planned_or_refused(key in prop::sample::select(attributes::PARAMETERS), value in "\\PC{0,80}") {
+    fn any_parameter_is_planned_or_refused(key in prop::sample::select(known_names::PARAMETERS), value in "\\PC{0,80}") {
         if let Ok(plan) = plan(&[(key, &value)]) {
             for object in &plan.objects {
                 prop_assert!(object.vault.host().ends_with(".vault.azure.net"));

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 
-use super::denial::{Denial, NearMiss, Wanted};
+use super::denial::{Asker, Denial, NearMiss, Wanted};
 use super::glob::{NamespaceGlob, ObjectGlob, ServiceAccountGlob, VaultGlob};
 use crate::plan::{IdentityMode, MountPlan, ObjectKind, ObjectName, Pod, VaultUrl};
 
@@ -133,14 +133,6 @@ impl Policy {
         let wanted = denied.iter().map(|demand| Wanted::new(demand.vault, demand.failover, demand.object));
         Err(Box::new(Denial::by_no_rule(asker, wanted.collect(), near)))
     }
-}
-
-/// Who wants to mount.
-#[derive(Clone, Copy)]
-pub(super) struct Asker<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) account: &'a str,
-    pub(super) mode: IdentityMode,
 }
 
 /// What one vault might be asked for.

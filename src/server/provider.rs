@@ -59,7 +59,7 @@ impl Provider {
             () = self.stopping() => MountError::Stopping,
         };
         if let Ok(target) = target {
-            self.mounter.settle(&target).await;
+            self.mounter.delivery.settle(&target).await;
         }
         Err(error)
     }

@@ -82,6 +82,42 @@ fn every_test_that_the_documentation_names_exists() {
     assert!(named > 40, "{named}");
 }
 
+/// The package of a manifest.
+fn package(manifest: &Path) -> String {
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let name = text.lines().find_map(|line| line.strip_prefix("name = "));
+    name.unwrap().trim_matches('"').to_owned()
+}
+
+#[test]
+fn every_cargo_command_that_the_documentation_shows_names_what_exists() {
+    let pages = Page::all().into_iter().map(|page| repository().join(page.name));
+    let texts = pages.chain(page::below(&repository().join("tests"), "md"));
+    let mut manifests = page::below(&repository().join("tests"), "toml");
+    manifests.retain(|file| file.ends_with("Cargo.toml"));
+    manifests.push(repository().join("Cargo.toml"));
+    let packages = manifests.iter().map(|manifest| package(manifest)).collect::<BTreeSet<_>>();
+    let mut named = 0;
+    for path in texts {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| line.contains("cargo ")) {
+            let words = line.split([' ', '`', ',', ')']).filter(|word| !word.is_empty()).collect::<Vec<_>>();
+            for pair in words.windows(2) {
+                let exists = match *pair {
+                    ["-p" | "--package", name] => packages.contains(name),
+                    ["--example", name] => repository().join(format!("examples/{name}/main.rs")).exists(),
+                    ["--bench", name] => repository().join(format!("benches/{name}.rs")).exists(),
+                    ["--test", name] => repository().join(format!("tests/{name}/main.rs")).exists(),
+                    _ => continue,
+                };
+                named += 1;
+                assert!(exists, "{}: {pair:?} in {line:?}", path.display());
+            }
+        }
+    }
+    assert!(named > 8, "{named}");
+}
+
 #[test]
 fn troubleshooting_is_keyed_by_the_words_of_the_program() {
     let sources = page::sources();

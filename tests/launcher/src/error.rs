@@ -31,7 +31,7 @@ pub enum LaunchError {
     Ended {
         /// How it ended.
         status: ExitStatus,
-        /// Its log after a colon, if it has a log file.
+        /// Its log after a colon, if its log file has anything.
         log: String,
     },
     /// The process lives, but does not listen.

@@ -129,6 +129,9 @@ mod tests {
         let launch = shell("echo no such vault >&2; exit 3").log_file(&folder.path().join("log"));
         let error = launch.start().unwrap().listens(&folder.path().join("none.sock")).await.unwrap_err();
         assert_eq!(error.to_string(), "the provider ended with exit status: 3: no such vault");
+        let silent = shell("exit 3").log_file(&folder.path().join("log"));
+        let error = silent.start().unwrap().listens(&folder.path().join("none.sock")).await.unwrap_err();
+        assert_eq!(error.to_string(), "the provider ended with exit status: 3");
     }
 
     #[test]

@@ -45,8 +45,12 @@ impl Process {
         while listener(socket).await != Some(self.pid) {
             if let Some(status) = self.exit_status()? {
                 let log = self.log.as_ref().map(std::fs::read).and_then(Result::ok);
-                let log = log.map(|log| format!(": {}", String::from_utf8_lossy(&log).trim()));
-                return Err(LaunchError::Ended { status, log: log.unwrap_or_default() });
+                let log = log.unwrap_or_default();
+                let log = match String::from_utf8_lossy(&log).trim() {
+                    "" => String::new(),
+                    log => format!(": {log}"),
+                };
+                return Err(LaunchError::Ended { status, log });
             }
             if Instant::now() > patience {
                 return Err(LaunchError::NotListening(socket.to_owned()));

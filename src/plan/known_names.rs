@@ -1,7 +1,37 @@
-//! What an author meant by a name that nothing reads: another spelling, or another place.
+//! The names of parameters and fields, and what an author meant by a name that is unknown.
 
-use super::attributes::PARAMETERS;
-use super::objects::FIELDS;
+/// Every parameter of a `SecretProviderClass` that means something.
+pub(super) const PARAMETERS: &[&str] = &[
+    "clientID",
+    "cloudEnvFileName",
+    "cloudName",
+    "failoverKeyvaultName",
+    "keyvaultName",
+    "objects",
+    "rotationMaxAge",
+    "staleIfError",
+    "tenantID",
+    "tenantId",
+    "useAzureTokenProxy",
+    "usePodIdentity",
+    "useVMManagedIdentity",
+    "userAssignedIdentityID",
+    "vaultURL",
+];
+
+/// The fields of an object.
+pub(super) const FIELDS: &[&str] = &[
+    "filePermission",
+    "keyvaultName",
+    "objectAlias",
+    "objectEncoding",
+    "objectFormat",
+    "objectName",
+    "objectType",
+    "objectVersion",
+    "objectVersionHistory",
+    "optional",
+];
 
 /// Names that people write, and what they mean by them.
 const SYNONYMS: [(&str, &str); 27] = [
