@@ -46,24 +46,24 @@ pub struct Diagnostic {
     /// Where in the file.
     pub position: Position,
     /// What it is about, for example `objects[2].filePermission`; empty for a broken document.
-    pub place: String,
+    pub location: String,
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub mend: String,
+    pub help: String,
 }
 
 impl Diagnostic {
-    fn new(severity: Severity, position: Position, place: impl Into<String>, fault: Fault) -> Self {
-        Self { severity, position, place: place.into(), problem: fault.problem, mend: fault.mend }
+    fn new(severity: Severity, position: Position, location: impl Into<String>, fault: Fault) -> Self {
+        Self { severity, position, location: location.into(), problem: fault.problem, help: fault.help }
     }
 
-    fn error(position: Position, place: impl Into<String>, fault: Fault) -> Self {
-        Self::new(Severity::Error, position, place, fault)
+    fn error(position: Position, location: impl Into<String>, fault: Fault) -> Self {
+        Self::new(Severity::Error, position, location, fault)
     }
 
-    fn warning(position: Position, place: impl Into<String>, fault: Fault) -> Self {
-        Self::new(Severity::Warning, position, place, fault)
+    fn warning(position: Position, location: impl Into<String>, fault: Fault) -> Self {
+        Self::new(Severity::Warning, position, location, fault)
     }
 }
 
@@ -138,6 +138,6 @@ fn linted(object: &Object, mut diagnostics: Vec<Diagnostic>) -> Linted {
 }
 
 fn unreadable(error: ManifestError) -> Linted {
-    let fault = Fault::new(error.problem, error.mend);
+    let fault = Fault::new(error.problem, error.help);
     Linted { class: None, diagnostics: vec![Diagnostic::error(error.position, "", fault)] }
 }

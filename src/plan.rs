@@ -196,8 +196,8 @@ fn endpoints(
         (Some(endpoints), _) => Some(endpoints),
         (None, Some(environment)) => findings.take("cloudEnvFileName", environment),
         (None, None) => {
-            let mend = "name the environment file of the private cloud, as the provider's container sees it, here or for all classes in the provider's AZURE_ENVIRONMENT_FILEPATH";
-            findings.error("cloudEnvFileName", Fault::new("AzureStackCloud needs it", mend));
+            let help = "name the environment file of the private cloud, as the provider's container sees it, here or for all classes in the provider's AZURE_ENVIRONMENT_FILEPATH";
+            findings.error("cloudEnvFileName", Fault::new("AzureStackCloud needs it", help));
             None
         }
     }

@@ -143,9 +143,9 @@ fn pem_of_pfx(
     if options.construct_chain {
         let chain = chain::order(certificates);
         if !chain.complete {
-            let (place, name) = (&object.place, object.name.as_str());
+            let (location, name) = (&object.location, object.name.as_str());
             warnings.push(format!(
-                "{place}: the certificates of {name} make no complete chain and keep the vault's order"
+                "{location}: the certificates of {name} make no complete chain and keep the vault's order"
             ));
         }
         certificates = chain.certificates;

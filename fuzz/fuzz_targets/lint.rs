@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
         let line = diagnostic.position.line;
         assert!((1..=lines).contains(&line), "{diagnostic:?} is in the file");
         let pod = ["csi.storage", "secrets.", "target_path", "permission", "request"];
-        let blamed = pod.iter().any(|place| diagnostic.place.starts_with(place));
+        let blamed = pod.iter().any(|location| diagnostic.location.starts_with(location));
         assert!(!blamed, "with the pod nothing is wrong: {diagnostic:?}");
     }
     let documents = source.documents().map(|document| document.text).collect::<String>();

@@ -62,7 +62,7 @@ pub struct LintArgs {
 }
 
 fn parsed<T>(parsed: Result<T, Fault>) -> Result<T, String> {
-    parsed.map_err(|fault| format!("{}; {}", fault.problem, fault.mend))
+    parsed.map_err(|fault| format!("{}; {}", fault.problem, fault.help))
 }
 
 /// Lints, prints and says how it went.

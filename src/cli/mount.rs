@@ -93,7 +93,7 @@ pub fn run(args: &MountArgs) -> anyhow::Result<()> {
         std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
     let class = Class::read(&args.file, args.name.as_deref())?;
-    tracing::debug!(name = class.name, at = class.place, "class read");
+    tracing::debug!(name = class.name, at = class.location, "class read");
     let caller = Caller::choose(&class, &args.caller, &environment)?;
     tracing::debug!("identity chosen: {caller}");
     let target = Target::find(&args.target)?;
@@ -131,7 +131,7 @@ fn pipeline(
         && let Some(tenant) = environment("AZURE_TENANT_ID")
     {
         let tenant = TenantId::parse(&tenant)
-            .map_err(|fault| anyhow!("AZURE_TENANT_ID: {}; {}", fault.problem, fault.mend))?;
+            .map_err(|fault| anyhow!("AZURE_TENANT_ID: {}; {}", fault.problem, fault.help))?;
         pipeline.defaults.tenant = Some(tenant.clone());
         pipeline.default_tenant = Some(tenant);
     }

@@ -157,7 +157,7 @@ fn token_proxy(args: &PipelineArgs) -> anyhow::Result<TokenProxy> {
 }
 
 fn flag(name: &str, fault: &Fault) -> anyhow::Error {
-    anyhow::anyhow!("{name}: {}; {}", fault.problem, fault.mend)
+    anyhow::anyhow!("{name}: {}; {}", fault.problem, fault.help)
 }
 
 /// Every pod is told where its cluster's API server is.

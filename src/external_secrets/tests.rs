@@ -91,7 +91,7 @@ fn secrets_of_one_name_in_two_namespaces_are_told_apart() {
         1
     );
     let ambiguous =
-        conversion.notes.iter().filter(|note| note.place == "metadata.namespace").collect::<Vec<_>>();
+        conversion.notes.iter().filter(|note| note.location == "metadata.namespace").collect::<Vec<_>>();
     assert!(ambiguous.len() == 1 && ambiguous[0].origin.starts_with("4.yaml:1: Pod p"), "{ambiguous:?}");
 }
 

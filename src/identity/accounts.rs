@@ -69,11 +69,11 @@ impl ServiceAccounts {
         identity: &AnnotatedIdentity,
     ) -> Result<WorkloadIdentity, IdentityError> {
         let AnnotatedIdentity { namespace, account, token, tenant } = identity;
-        let wrong = |problem: String, mend: &str| {
+        let wrong = |problem: String, help: &str| {
             Err(IdentityError::ServiceAccount {
                 account: format!("{namespace}/{account}"),
                 problem,
-                mend: mend.to_owned(),
+                help: help.to_owned(),
             })
         };
         let Some(api) = &self.api else {
@@ -93,10 +93,10 @@ impl ServiceAccounts {
                 });
             }
             Err(error) => {
-                let mend = "grant the provider's ServiceAccount `get` on serviceaccounts (a ClusterRole and its binding), or set clientID and tenantID";
+                let help = "grant the provider's ServiceAccount `get` on serviceaccounts (a ClusterRole and its binding), or set clientID and tenantID";
                 return wrong(
                     format!("no clientID is given, and its annotations cannot be read: {error}"),
-                    mend,
+                    help,
                 );
             }
         };

@@ -223,7 +223,7 @@ impl Tokens {
         let late = |late| match late {
             Late::Unanswered => IdentityError::late(authority),
             Late::Queued | Late::Paused(_) => IdentityError::Queued,
-            Late::Open(_) => IdentityError::tripped(authority),
+            Late::Open(_) => IdentityError::circuit_open(authority),
         };
         let request = || self.source.token(identity, authority, scope, assertion.as_ref());
         self.lanes.send(&login.key.issuer_of_tokens(), caller, late, request).await.map(Arc::new)

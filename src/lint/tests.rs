@@ -53,7 +53,7 @@ proptest! {
         let count = text.lines().count();
         for diagnostic in lint(&text).iter().flat_map(|linted| &linted.diagnostics) {
             prop_assert!((1..=count + 1).contains(&diagnostic.position.line), "{:?} in {}", diagnostic, text);
-            prop_assert!(!diagnostic.place.starts_with("csi."), "{:?}", diagnostic);
+            prop_assert!(!diagnostic.location.starts_with("csi."), "{:?}", diagnostic);
         }
     }
 }

@@ -62,8 +62,8 @@ impl Fetcher {
                     fetched.objects.push(Some(object));
                 }
                 Err(error) if object.optional && error.is_missing() => {
-                    let ObjectPlan { place, kind, name, vault, .. } = object;
-                    fetched.left_out.push(format!("{place} ({kind} {name} of {vault})"));
+                    let ObjectPlan { location, kind, name, vault, .. } = object;
+                    fetched.left_out.push(format!("{location} ({kind} {name} of {vault})"));
                     fetched.objects.push(None);
                 }
                 Err(error) => errors.push(ObjectError::Vault(error)),

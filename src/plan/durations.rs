@@ -51,7 +51,7 @@ fn parse(text: &str) -> Result<Duration, Fault> {
         return Ok(Duration::ZERO);
     }
     humantime::parse_duration(text).map_err(|_| {
-        let mend = "write a number with its unit, such as 90s, 10m, 1h or 1h30m; 0 for none";
-        Fault::new(format!("{} is not a duration", quoted(text)), mend)
+        let help = "write a number with its unit, such as 90s, 10m, 1h or 1h30m; 0 for none";
+        Fault::new(format!("{} is not a duration", quoted(text)), help)
     })
 }

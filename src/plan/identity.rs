@@ -120,8 +120,8 @@ pub(super) fn parse(
             Some(PlannedIdentity::Known(Identity::Managed(ManagedIdentity { client })))
         }
         [POD_IDENTITY] => {
-            let mend = "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity";
-            findings.error(POD_IDENTITY, Fault::new(cannot, mend));
+            let help = "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity";
+            findings.error(POD_IDENTITY, Fault::new(cannot, help));
             None
         }
         [TOKEN_PROXY] => {
@@ -131,8 +131,8 @@ pub(super) fn parse(
                     parse_workload(Through::TokenProxy, tenant, client, attributes, secrets, findings)
                 }
                 None => {
-                    let mend = "set it to the client id of the identity that is bound to the cluster";
-                    findings.error("clientID", Fault::new("it is missing", mend));
+                    let help = "set it to the client id of the identity that is bound to the cluster";
+                    findings.error("clientID", Fault::new("it is missing", help));
                     None
                 }
             }
@@ -210,11 +210,11 @@ fn parse_annotated(
 ) -> Option<PlannedIdentity> {
     let tenant = findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose());
     let token = ServiceAccountToken::find(TOKEN_EXCHANGE_AUDIENCE, secrets, attributes).map_err(|fault| {
-        let mend = format!(
+        let help = format!(
             "set it to the client id of the identity whose federated credential names the pod's service account, or name a Secret with clientid and clientsecret by nodePublishSecretRef; to have it from the service account's annotations, {}",
-            fault.mend
+            fault.help
         );
-        findings.error("clientID", Fault::new(format!("it is missing, and {}", fault.problem), mend));
+        findings.error("clientID", Fault::new(format!("it is missing, and {}", fault.problem), help));
     });
     let token = token.ok()?;
     let subject = token.claims().subject.strip_prefix("system:serviceaccount:");

@@ -119,7 +119,7 @@ impl History {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPlan {
     /// Where the request names it: `objects[2]`.
-    pub place: String,
+    pub location: String,
     /// The vault that holds it.
     pub vault: VaultUrl,
     /// The vault that is asked on a first mount when that one is unavailable.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::attributes::boolean;
 use super::cloud::{VaultSuffix, VaultUrl};
-use super::finding::{Fault, Findings, Place, Severity, nearest, quoted};
+use super::finding::{Fault, Findings, Location, Severity, nearest, quoted};
 use super::known_names::FIELDS;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
@@ -37,13 +37,13 @@ pub(super) fn parse(
     for (index, item) in items.into_iter().enumerate() {
         let name = format!("objects[{index}]");
         let start = item.position;
-        let place = Place { name: name.clone(), position: Some(start) };
+        let location = Location { name: name.clone(), position: Some(start) };
         if is_null(&item) {
-            findings.warning(place, Fault::new("the list item is empty and is skipped", "remove it"));
+            findings.warning(location, Fault::new("the list item is empty and is skipped", "remove it"));
             continue;
         }
-        let Some(entries) = findings.take(place, fields(item, &mut budget)) else { continue };
-        let fields = Fields { place: name, start, entries };
+        let Some(entries) = findings.take(location, fields(item, &mut budget)) else { continue };
+        let fields = Fields { location: name, start, entries };
         if let Some(plan) = fields.object(inherited, findings) {
             objects.push(WrittenObject { plan, fields });
         }
@@ -149,7 +149,7 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
 }
 
 fn fault(error: YamlError) -> Fault {
-    Fault::new(error.problem, error.mend).at(error.position)
+    Fault::new(error.problem, error.help).at(error.position)
 }
 
 /// An object, and where the parameter says so.
@@ -167,15 +167,15 @@ impl WrittenObject {
     }
 
     /// Where its file is named.
-    fn path_place(&self) -> Place {
+    fn path_place(&self) -> Location {
         let position = self.position("objectAlias").or(self.position("objectName"));
-        Place { name: self.fields.place.clone(), position }
+        Location { name: self.fields.location.clone(), position }
     }
 }
 
 #[derive(Debug)]
 struct Fields {
-    place: String,
+    location: String,
     start: Position,
     entries: Vec<Field>,
 }
@@ -197,9 +197,9 @@ impl Fields {
         self.field(key).map_or("", |field| &field.text)
     }
 
-    fn place(&self, key: &str) -> Place {
+    fn location(&self, key: &str) -> Location {
         let position = self.field(key).map_or(self.start, |field| field.position);
-        Place { name: format!("{}.{key}", self.place), position: Some(position) }
+        Location { name: format!("{}.{key}", self.location), position: Some(position) }
     }
 
     /// Parses a field, or reports its fault at its place.
@@ -209,13 +209,13 @@ impl Fields {
         findings: &mut Findings,
         parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Option<T> {
-        parse(self.text(field)).map_err(|fault| findings.error(self.place(field), fault)).ok()
+        parse(self.text(field)).map_err(|fault| findings.error(self.location(field), fault)).ok()
     }
 
     fn object(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<ObjectPlan> {
         for field in self.entries.iter().filter(|field| !FIELDS.contains(&field.key.as_str())) {
-            let place = Place { name: self.place.clone(), position: Some(field.key_position) };
-            findings.unknown(place, &field.key, FIELDS);
+            let location = Location { name: self.location.clone(), position: Some(field.key_position) };
+            findings.unknown(location, &field.key, FIELDS);
         }
         let name = self.name(findings);
         let kind = self.take("objectType", findings, ObjectKind::parse);
@@ -242,7 +242,7 @@ impl Fields {
         let vault = self.vault(inherited, findings);
         let failover = self.failover(vault.as_ref(), inherited, findings);
         Some(ObjectPlan {
-            place: self.place.clone(),
+            location: self.location.clone(),
             failover,
             vault: vault?,
             optional: optional?,
@@ -259,8 +259,10 @@ impl Fields {
 
     fn name(&self, findings: &mut Findings) -> Option<ObjectName> {
         if self.text("objectName").is_empty() {
-            findings
-                .error(self.place("objectName"), Fault::new("it is missing", "name the object in the vault"));
+            findings.error(
+                self.location("objectName"),
+                Fault::new("it is missing", "name the object in the vault"),
+            );
             return None;
         }
         self.take("objectName", findings, ObjectName::parse)
@@ -278,15 +280,15 @@ impl Fields {
             |field: &str| Fault::new(format!("a {kind} has no {field}"), "only secrets have; remove it");
         if kind != ObjectKind::Secret {
             if matches!(encoding, Some(Encoding::Base64 | Encoding::Hex)) {
-                findings.error(self.place("objectEncoding"), only("encoding"));
+                findings.error(self.location("objectEncoding"), only("encoding"));
             }
             // The Go provider refuses this spelling only, and ignores `PFX`, which its documentation has.
             if self.text("objectFormat") == "pfx" {
-                findings.error(self.place("objectFormat"), only("PFX format"));
+                findings.error(self.location("objectFormat"), only("PFX format"));
             } else if format == Some(Format::Pfx) {
                 let problem = format!("it has no effect: a {kind} is always written as PEM");
                 let fault = Fault::new(problem, "remove it, or set objectType: secret for the PKCS#12 file");
-                findings.warning(self.place("objectFormat"), fault);
+                findings.warning(self.location("objectFormat"), fault);
             }
         }
     }
@@ -304,7 +306,7 @@ impl Fields {
         }
         let vault = vault?;
         let replica = inherited.failover_vaults.get(&vault.name()?)?;
-        findings.take(self.place("keyvaultName"), vault.beside(replica))
+        findings.take(self.location("keyvaultName"), vault.beside(replica))
     }
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {
@@ -314,6 +316,6 @@ impl Fields {
         }
         let name = self.take("keyvaultName", findings, VaultName::parse)?;
         // Without a suffix the cloud is wrong, and that has been reported.
-        findings.take(self.place("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
+        findings.take(self.location("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
     }
 }

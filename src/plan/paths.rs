@@ -54,9 +54,9 @@ enum Conflict {
 /// The conflict of an object with one whose path is the same or inside.
 fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
     let path = quoted(inner.path.as_str());
-    let same = |of: &str| Some(Conflict::SamePath(format!("{path} is also {of} of {}", outer.place)));
+    let same = |of: &str| Some(Conflict::SamePath(format!("{path} is also {of} of {}", outer.location)));
     let inside = |file: &str| {
-        let problem = format!("{path} lies inside {}, which is the file of {}", quoted(file), outer.place);
+        let problem = format!("{path} lies inside {}, which is the file of {}", quoted(file), outer.location);
         Some(Conflict::FileAsFolder(problem))
     };
     let is_same = outer.path == inner.path;
@@ -64,7 +64,7 @@ fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
         (None, None) if is_same => same("the file"),
         (Some(_), Some(_)) if is_same => same("the folder"),
         _ if is_same => {
-            let problem = format!("{path} is a file of one and the folder of the other: {}", outer.place);
+            let problem = format!("{path} is a file of one and the folder of the other: {}", outer.location);
             Some(Conflict::FileAsFolder(problem))
         }
         (None, _) => inside(outer.path.as_str()),

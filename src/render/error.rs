@@ -7,9 +7,9 @@ use crate::plan::ObjectPlan;
 
 /// Why an object cannot become files. Names the object, and never its content.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}, {kind} {name}: {problem}")]
+#[error("{location}, {kind} {name}: {problem}")]
 pub struct RenderError {
-    place: String,
+    location: String,
     kind: &'static str,
     name: String,
     problem: Problem,
@@ -17,8 +17,8 @@ pub struct RenderError {
 
 impl RenderError {
     pub(super) fn of(object: &ObjectPlan, problem: Problem) -> Self {
-        let (place, name) = (object.place.clone(), object.name.to_string());
-        Self { place, kind: object.kind.name(), name, problem }
+        let (location, name) = (object.location.clone(), object.name.to_string());
+        Self { location, kind: object.kind.name(), name, problem }
     }
 
     /// The mount's code.

@@ -23,8 +23,8 @@ pub(super) fn context(token: Option<&SecretText>) -> Context<'static> {
 }
 
 /// The error of an answer that is not what was asked for.
-pub(super) fn garbled(object: &ObjectPlan, headers: &Headers, what: &str) -> VaultError {
-    VaultError::of(object, Failure::Garbled(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
+pub(super) fn malformed(object: &ObjectPlan, headers: &Headers, what: &str) -> VaultError {
+    VaultError::of(object, Failure::Malformed(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
 }
 
 /// A disabled object is refused for what it is, also where the vault still gives it, as Key Vault does
@@ -58,7 +58,7 @@ pub(super) fn failed(object: &ObjectPlan, error: &azure_core::Error) -> VaultErr
             VaultError::of(object, refused(object, *status, response)).with_request_id(request_id)
         }
         ErrorKind::DataConversion => {
-            VaultError::of(object, Failure::Garbled("it is not an answer of Key Vault".to_owned()))
+            VaultError::of(object, Failure::Malformed("it is not an answer of Key Vault".to_owned()))
         }
         _ => VaultError::of(object, Failure::Unreachable(transport::root_cause(error))),
     }

@@ -134,7 +134,7 @@ async fn every_number_of_a_scripted_day_is_right() {
         (r#"object_type="secret",outcome="not_found""#, "2"),
         (r#"object_type="secret",outcome="ok""#, "6"),
         (r#"object_type="secret",outcome="throttled""#, "1"),
-        (r#"object_type="secret",outcome="tripped""#, "1"),
+        (r#"object_type="secret",outcome="circuit_open""#, "1"),
     ];
     assert_eq!(samples(&text, "keyvault_csi_object_fetches_total"), fetches);
     let served = [(r#"source="cached""#, "4"), (r#"source="stale""#, "3"), (r#"source="vault""#, "6")];

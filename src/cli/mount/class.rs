@@ -23,7 +23,7 @@ pub(super) struct Class {
     /// Its parameters, as they are written.
     pub(super) parameters: BTreeMap<String, String>,
     /// The file, and the line in which it begins.
-    pub(super) place: String,
+    pub(super) location: String,
 }
 
 impl Class {
@@ -50,7 +50,8 @@ impl Class {
             ([], _) => bail!("{shown} has no {KIND} of this name; it has {all}"),
             (_, None) => bail!("{shown} has several classes: {all}; choose one with --name"),
             (several, Some(name)) => {
-                let places = several.iter().map(|(file, class)| place(file, &class.root)).collect::<Vec<_>>();
+                let places =
+                    several.iter().map(|(file, class)| location(file, &class.root)).collect::<Vec<_>>();
                 bail!("{name} is there more than once, at {}; leave one", places.join(", "))
             }
         }
@@ -59,13 +60,13 @@ impl Class {
     fn of(file: &str, class: &Object) -> anyhow::Result<Self> {
         let provider = class.root.at(&["spec", "provider"]);
         if provider.and_then(Node::text) != Some("azure") {
-            let at = place(file, provider.unwrap_or(&class.root));
+            let at = location(file, provider.unwrap_or(&class.root));
             bail!("{at}: the class is not for this provider; spec.provider must be azure");
         }
         let parameters = class.root.at(&["spec", "parameters"]).map_or(&[][..], Node::entries);
         let mistake = |entry: &Entry| {
-            let Fault { problem, mend, .. } = type_fault(entry)?;
-            Some(format!("{}: parameters.{}: {problem}; {mend}.", place(file, &entry.value), entry.key))
+            let Fault { problem, help, .. } = type_fault(entry)?;
+            Some(format!("{}: parameters.{}: {problem}; {help}.", location(file, &entry.value), entry.key))
         };
         let mistakes = parameters.iter().filter_map(mistake).collect::<Vec<_>>();
         if !mistakes.is_empty() {
@@ -76,7 +77,7 @@ impl Class {
             name: class.name.clone().unwrap_or_default(),
             namespace: class.namespace.clone(),
             parameters: parameters.iter().filter_map(text).collect(),
-            place: place(file, &class.root),
+            location: location(file, &class.root),
         })
     }
 
@@ -90,8 +91,8 @@ impl Class {
     /// # Errors
     /// If it is there and none.
     pub(super) fn says(&self, key: &str) -> anyhow::Result<bool> {
-        boolean(self.text(key).unwrap_or_default()).map_err(|Fault { problem, mend, .. }| {
-            anyhow!("{}: parameters.{key}: {problem}; {mend}", self.place)
+        boolean(self.text(key).unwrap_or_default()).map_err(|Fault { problem, help, .. }| {
+            anyhow!("{}: parameters.{key}: {problem}; {help}", self.location)
         })
     }
 }
@@ -107,7 +108,7 @@ fn classes(source: &Source) -> anyhow::Result<Vec<Object>> {
     Ok(classes)
 }
 
-fn place(file: &str, node: &Node) -> String {
+fn location(file: &str, node: &Node) -> String {
     format!("{file}:{}:{}", node.position.line, node.position.column)
 }
 
@@ -135,7 +136,7 @@ mod tests {
         let (one, two) = (class("one", "    keyvaultName: ' a '\n"), class("two", "    keyvaultName: b\n"));
         let found = read(&format!("{other}{one}"), None).unwrap();
         assert_eq!((found.name.as_str(), found.text("keyvaultName")), ("one", Some("a")));
-        assert!(found.place.ends_with("class.yaml:5:1"), "{}", found.place);
+        assert!(found.location.ends_with("class.yaml:5:1"), "{}", found.location);
         let both = format!("{one}{two}");
         assert_eq!(read(&both, Some("two")).unwrap().text("keyvaultName"), Some("b"));
         for (text, name, words) in [

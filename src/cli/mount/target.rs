@@ -32,7 +32,7 @@ impl Target {
         let shown = directory.display();
         let (path, state) = match directory.canonicalize() {
             Ok(path) => (path, State::Found),
-            Err(error) if error.kind() == ErrorKind::NotFound => (place(directory)?, State::Missing),
+            Err(error) if error.kind() == ErrorKind::NotFound => (location(directory)?, State::Missing),
             Err(error) => return Err(error).with_context(|| format!("--target={shown} cannot be used")),
         };
         let there = if state == State::Missing { path.parent().unwrap_or(&path) } else { &path };
@@ -87,7 +87,7 @@ impl fmt::Display for Target {
 }
 
 /// Where a directory would be that is not there.
-fn place(directory: &Path) -> anyhow::Result<PathBuf> {
+fn location(directory: &Path) -> anyhow::Result<PathBuf> {
     let shown = directory.display();
     let absolute = std::path::absolute(directory)?;
     let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {

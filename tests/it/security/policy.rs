@@ -234,8 +234,8 @@ async fn a_broken_policy_leaves_the_one_before_in_force_and_is_told_once() {
     let failed = |times: usize| format!(r#"keyvault_csi_policy_loads_total{{outcome="failed"}} {times}"#);
     counted(&world, &["keyvault_csi_policy_reload_failed 1", &failed(1)]).await;
     let log = world.provider.log_with("the policy of before stays in force", 1);
-    let place = format!("the policy {}, line 3, column 3: unknown field `vault`", policy.path().display());
-    assert_eq!(log.matches(&place).count(), 1, "{log}");
+    let location = format!("the policy {}, line 3, column 3: unknown field `vault`", policy.path().display());
+    assert_eq!(log.matches(&location).count(), 1, "{log}");
     // A volume that is gone is as bad, and another mistake.
     let data = policy.folder.path().join("..data");
     let kept = std::fs::read_link(&data).unwrap();

@@ -71,7 +71,7 @@ pub(crate) const STRANGER: usize = 4;
 pub(crate) const TOGGLED: (usize, usize) = (1, 2);
 
 /// Where a secret is: its vault's index, and its own.
-pub(crate) type Place = (usize, usize);
+pub(crate) type Location = (usize, usize);
 
 /// A secret that changes.
 struct Changing {
@@ -85,7 +85,7 @@ pub(crate) struct Azure {
     pub(crate) tenant: String,
     pub(crate) environment: Environment,
     pub(crate) key_flags: Vec<String>,
-    secrets: Mutex<HashMap<Place, Changing>>,
+    secrets: Mutex<HashMap<Location, Changing>>,
     /// Whether [`TOGGLED`] has access.
     access: Mutex<Timeline<bool>>,
 }
@@ -101,8 +101,9 @@ impl Azure {
         let key_flags = provider_launcher::key_flags(&emulator, folder)?;
         let places =
             (0..VAULTS.len()).flat_map(|vault| (0..SECRETS.len()).map(move |secret| (vault, secret)));
-        let secrets =
-            places.map(|place| (place, Changing { newest: 1, given: Timeline::new(Some(1)) })).collect();
+        let secrets = places
+            .map(|location| (location, Changing { newest: 1, given: Timeline::new(Some(1)) }))
+            .collect();
         let access = Mutex::new(Timeline::new(true));
         let secrets = Mutex::new(secrets);
         Ok(Self { emulator, tenant, environment, key_flags, secrets, access })
@@ -133,10 +134,10 @@ impl Azure {
     }
 
     /// Writes a new version of a secret.
-    pub(crate) fn write(&self, place: Place) -> Result<()> {
-        let (vault, secret) = (vault(place.0), SECRETS.get(place.1).copied().unwrap_or_default());
+    pub(crate) fn write(&self, location: Location) -> Result<()> {
+        let (vault, secret) = (vault(location.0), SECRETS.get(location.1).copied().unwrap_or_default());
         let mut secrets = lock(&self.secrets);
-        let Changing { newest, given } = secrets.get_mut(&place).ok_or("there is no such secret")?;
+        let Changing { newest, given } = secrets.get_mut(&location).ok_or("there is no such secret")?;
         *newest += 1;
         let version = SecretVersion {
             version: Some(version_id(*newest)),
@@ -150,8 +151,8 @@ impl Azure {
     pub(crate) fn toggle(&self, vault_index: usize, enabled: Option<bool>) -> Result<()> {
         let vault = vault(vault_index);
         let mut secrets = lock(&self.secrets);
-        let place = (vault_index, SECRETS.iter().position(|name| *name == MAYBE).unwrap_or_default());
-        let Changing { newest, given } = secrets.get_mut(&place).ok_or("there is no such secret")?;
+        let location = (vault_index, SECRETS.iter().position(|name| *name == MAYBE).unwrap_or_default());
+        let Changing { newest, given } = secrets.get_mut(&location).ok_or("there is no such secret")?;
         let enabled = enabled.unwrap_or(given.now().flatten().is_none());
         let state = enabled.then_some(*newest);
         given.change(state, || self.emulator.set_enabled(vault, MAYBE, enabled))?;
@@ -169,8 +170,12 @@ impl Azure {
     }
 
     /// The time line of a secret, to be asked.
-    pub(crate) fn secret<T>(&self, place: Place, ask: impl FnOnce(&Timeline<Option<u64>>) -> T) -> Option<T> {
-        lock(&self.secrets).get(&place).map(|secret| ask(&secret.given))
+    pub(crate) fn secret<T>(
+        &self,
+        location: Location,
+        ask: impl FnOnce(&Timeline<Option<u64>>) -> T,
+    ) -> Option<T> {
+        lock(&self.secrets).get(&location).map(|secret| ask(&secret.given))
     }
 
     /// The time line of [`TOGGLED`], to be asked.

@@ -8,7 +8,7 @@ use keyvault_csi_provider::proto::ObjectVersion;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::azure::{IDENTITIES, Place, STRANGER, TOGGLED};
+use crate::azure::{IDENTITIES, Location, STRANGER, TOGGLED};
 use crate::findings::lock;
 use crate::logs::{Said, leak};
 use crate::objects::{Asked, FIXED_VERSION, HISTORY, REPLICA, read, vault, version_id};
@@ -48,7 +48,7 @@ pub(crate) struct Mount<'a> {
 
 /// The last mount of an identity that was told that it may not read a secret: its begin and its end.
 #[derive(Default)]
-pub(crate) struct Denials(Mutex<HashMap<(usize, Place), Span>>);
+pub(crate) struct Denials(Mutex<HashMap<(usize, Location), Span>>);
 
 type Span = (Instant, Instant);
 
@@ -113,7 +113,13 @@ impl Mount<'_> {
     }
 
     /// The ids of the versions of a secret whose values these are, the newest first.
-    fn secret(&self, run: &Run, asked: Asked, place: Place, texts: &[&[u8]]) -> Result<Vec<String>, String> {
+    fn secret(
+        &self,
+        run: &Run,
+        asked: Asked,
+        location: Location,
+        texts: &[&[u8]],
+    ) -> Result<Vec<String>, String> {
         let tolerance = if asked.has_history() { LONGEST_FETCH } else { ON_ITS_WAY };
         let since = before(
             self.begin,
@@ -122,7 +128,7 @@ impl Mount<'_> {
         let since = if self.said.stale {
             let stale = before(self.begin, tolerance + STALE_IF_ERROR).min(since);
             // A no of the vault ends what was kept before it.
-            let denied = run.denials.last((self.class.identity, place), self.begin);
+            let denied = run.denials.last((self.class.identity, location), self.begin);
             let same = |denied: &Instant| !run.restarts.changed(*denied, self.end);
             stale.max(denied.filter(same).map_or(stale, |denied| before(denied, ON_ITS_WAY)))
         } else {
@@ -130,7 +136,7 @@ impl Mount<'_> {
         };
         self.check_access(run, asked, since)?;
         let current =
-            |state| run.azure.secret(place, |line| line.ever(since, self.end, |then| then == state));
+            |state| run.azure.secret(location, |line| line.ever(since, self.end, |then| then == state));
         let values = texts.iter().map(|text| read(text, asked.name()));
         let values = values.collect::<Option<Vec<_>>>().ok_or("it is not a value of its own")?;
         let Some((of, newest)) = values.first().copied() else {
@@ -142,15 +148,15 @@ impl Mount<'_> {
         if !values.iter().copied().eq(expected) {
             return Err(format!("its versions are no history: {values:?}"));
         }
-        let of_replica = of == REPLICA && place.0 == 0;
+        let of_replica = of == REPLICA && location.0 == 0;
         if of_replica && !(self.said.failover && self.known != Known::Mounted && newest == 1) {
             return Err("it is the replica's".to_owned());
         }
-        if !of_replica && of != vault(place.0) {
+        if !of_replica && of != vault(location.0) {
             return Err(format!("it is of vault {of}"));
         }
         if !of_replica && current(Some(newest)) != Some(true) {
-            let now = run.azure.secret(place, crate::timeline::Timeline::now);
+            let now = run.azure.secret(location, crate::timeline::Timeline::now);
             return Err(format!(
                 "it is version {newest}, too old or too new (now it is {now:?}; {:?}, {:?}, {:?})",
                 self.known,
@@ -215,7 +221,7 @@ impl Denials {
     }
 
     /// When the last mount that was denied the secret had begun, if it had ended before `begin`.
-    fn last(&self, key: (usize, Place), begin: Instant) -> Option<Instant> {
+    fn last(&self, key: (usize, Location), begin: Instant) -> Option<Instant> {
         let last = lock(&self.0).get(&key).copied();
         last.filter(|(_, ended)| *ended < begin).map(|(began, _)| began)
     }

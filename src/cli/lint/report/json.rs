@@ -15,9 +15,9 @@ struct Finding<'a> {
     severity: &'static str,
     /// `name` or `namespace/name`; null for a document that cannot be read.
     class: Option<&'a str>,
-    place: &'a str,
+    location: &'a str,
     problem: &'a str,
-    mend: &'a str,
+    help: &'a str,
 }
 
 pub(super) fn start(out: &mut impl Write) -> io::Result<()> {
@@ -35,9 +35,9 @@ pub(super) fn write(out: &mut impl Write, found: &Found<'_>, first: bool) -> io:
             Severity::Warning => "warning",
         },
         class,
-        place: &diagnostic.place,
+        location: &diagnostic.location,
         problem: &diagnostic.problem,
-        mend: &diagnostic.mend,
+        help: &diagnostic.help,
     };
     out.write_all(if first { b"\n" } else { b",\n" })?;
     serde_json::to_writer(out, &finding).map_err(io::Error::from)
