@@ -111,7 +111,7 @@ pub fn sources() -> Vec<String> {
     texts.map(|text| text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()).collect()
 }
 
-/// All files below `folder` whose names end so, in order.
+/// All files below `folder` whose names end so, in order. The charts that a chart depends on are not ours.
 pub fn below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut entries =
@@ -119,6 +119,9 @@ pub fn below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     entries.sort();
     for entry in entries {
         if entry.is_dir() {
+            if entry.ends_with("charts") && entry.with_file_name("Chart.yaml").exists() {
+                continue;
+            }
             found.extend(below(&entry, extension));
         } else if entry.extension().is_some_and(|found| found == extension) {
             found.push(entry);
