@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::oneshot;
 
-pub use record::{Caller, Identity, Record};
+pub use record::{AuditedIdentity, AuditedPod, Record};
 
 use crate::fair::FairQueue;
 use crate::telemetry::{LostLine, Metrics};

@@ -105,7 +105,7 @@ pub enum Late {
 
 /// How a service does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Health<K> {
+pub struct ServiceHealth<K> {
     /// Its key.
     pub service: K,
     /// Whether its circuit breaker is open.
@@ -198,7 +198,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     }
 
     /// How the services do that were asked last, of those that have answered or failed a trusted request.
-    pub fn health(&self) -> Vec<Health<K>> {
+    pub fn health(&self) -> Vec<ServiceHealth<K>> {
         self.lanes().iter().filter_map(|(service, lane)| lane.health(service)).take(SHOWN).collect()
     }
 
@@ -313,8 +313,8 @@ impl Lane {
         self.answers().last.is_some_and(|last| last.elapsed() < RECENT)
     }
 
-    fn health<K: Clone>(&self, service: &K) -> Option<Health<K>> {
-        let health = Health {
+    fn health<K: Clone>(&self, service: &K) -> Option<ServiceHealth<K>> {
+        let health = ServiceHealth {
             service: service.clone(),
             open: self.breaker.is_open_for_some(),
             throttled: self.pause.total(),

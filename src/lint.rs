@@ -14,7 +14,7 @@ mod together;
 
 pub(crate) use parameters::type_fault;
 
-use crate::manifest::{Document, ManifestError, Object, Source};
+use crate::manifest::{Document, ManifestError, ManifestSource, Object};
 use crate::plan::{Defaults, Fault, Severity};
 use crate::yaml::Position;
 use class::Class;
@@ -69,13 +69,13 @@ impl Diagnostic {
 
 impl Linter {
     /// The classes of a file, in their order, which are applied one after the other.
-    pub fn file<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = Linted> + 'a {
+    pub fn file<'a>(&'a self, source: &'a ManifestSource) -> impl Iterator<Item = Linted> + 'a {
         let mut together = Together::default();
         source.documents().flat_map(move |document| self.document(&document, &mut together))
     }
 
     /// What is wrong in a file that a kustomization applies to classes elsewhere, whatever those are.
-    pub fn fragment<'a>(&self, source: &'a Source) -> impl Iterator<Item = Linted> + use<'a> {
+    pub fn fragment<'a>(&self, source: &'a ManifestSource) -> impl Iterator<Item = Linted> + use<'a> {
         let documents = source.documents().filter(mentions_classes);
         documents.flat_map(|document| {
             document.objects().map_or_else(

@@ -10,7 +10,7 @@ mod sources;
 
 pub use documents::{Document, Documents};
 pub use kustomize::Fragments;
-pub use sources::{Source, SourceError, Sources};
+pub use sources::{ManifestSource, ManifestSources, SourceError};
 
 use crate::yaml::{Node, Position, Value};
 

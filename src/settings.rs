@@ -22,7 +22,7 @@ use crate::plan::{Defaults, TenantId};
 use crate::policy::PolicyFile;
 use crate::render;
 use crate::server::Listen;
-use crate::telemetry::{Kind, Labels, Metrics};
+use crate::telemetry::{Labels, MetricKind, Metrics};
 use crate::transport;
 use crate::vault::Vaults;
 use crate::volume_memory::VolumeMemory;
@@ -160,7 +160,7 @@ fn volume_memory(settings: VolumeMemorySettings, metrics: &Metrics) -> anyhow::R
     let memory = Arc::new(opened.with_context(|| format!("cannot read --state-dir={shown}"))?);
     let watched = Arc::clone(&memory);
     metrics.watch(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "keyvault_csi_volume_bytes",
         "Memory that the files of mounted volumes take, with --file-writer=provider",
         #[allow(clippy::cast_precision_loss, reason = "no node has so much memory")]

@@ -23,7 +23,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lru::LruCache;
 use tokio::time::Instant;
 
-pub use error::{Denial, Failure, VaultError};
+pub use error::{AccessDenial, Failure, VaultError};
 pub use fetched::{Content, Fetched, KeyMaterial, Object};
 
 use crate::bounded::bounded;
@@ -31,7 +31,7 @@ use crate::breaker::Evidence;
 use crate::cache::Weigh;
 use crate::fair::Party;
 use crate::flight::Flights;
-use crate::lanes::{Caller, Health, Lanes, Late, Limit, Limits};
+use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
@@ -299,7 +299,7 @@ impl Vaults {
     }
 
     /// How the vaults do that were asked last.
-    pub(crate) fn health(&self) -> Vec<Health<String>> {
+    pub(crate) fn health(&self) -> Vec<ServiceHealth<String>> {
         self.lanes.health()
     }
 

@@ -3,12 +3,12 @@
 #![no_main]
 
 use keyvault_csi_provider::lint::Linter;
-use keyvault_csi_provider::manifest::Source;
+use keyvault_csi_provider::manifest::ManifestSource;
 use keyvault_csi_provider::plan::Defaults;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let source = Source { name: "file".to_owned(), text: text.to_owned() };
+    let source = ManifestSource { name: "file".to_owned(), text: text.to_owned() };
     let linter = Linter { provider: "azure".to_owned(), defaults: Defaults::default() };
     let lines = text.matches(['\n', '\r']).count() + 1;
     for diagnostic in

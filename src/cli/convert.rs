@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::external_secrets::{self, Conversion, Weight};
-use crate::manifest::Sources;
+use crate::manifest::ManifestSources;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -40,7 +40,7 @@ pub struct ConvertArgs {
 /// Converts to standard output; what is to be known goes to standard error.
 pub fn run(args: ConvertArgs) -> ExitCode {
     let (mut sources, mut unread) = (Vec::new(), 0);
-    for source in Sources::new(args.files) {
+    for source in ManifestSources::new(args.files) {
         match source {
             Ok(source) => sources.push(source),
             Err(error) => {

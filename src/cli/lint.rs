@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::lint::Linter;
-use crate::manifest::{Fragments, Sources};
+use crate::manifest::{Fragments, ManifestSources};
 use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultSuffix};
 use report::{Format, Report};
 
@@ -80,7 +80,7 @@ pub fn run(args: LintArgs) -> ExitCode {
     };
     let fragments = Fragments::of(&args.files);
     let mut report = Report::new(args.format);
-    for source in Sources::new(args.files) {
+    for source in ManifestSources::new(args.files) {
         match source {
             Ok(source) if fragments.contains(&source.name) => {
                 report.file(&source.name, linter.fragment(&source));

@@ -34,13 +34,15 @@ spec: {{containers: [], volumes: [{{name: c, secret: {{secretName: credentials}}
 }
 
 fn converted(files: &[&str]) -> Conversion {
-    let source =
-        |(index, text): (usize, &&str)| Source { name: format!("{index}.yaml"), text: (*text).to_owned() };
+    let source = |(index, text): (usize, &&str)| ManifestSource {
+        name: format!("{index}.yaml"),
+        text: (*text).to_owned(),
+    };
     convert(&files.iter().enumerate().map(source).collect::<Vec<_>>())
 }
 
 fn kinds(text: &str) -> Vec<String> {
-    let source = Source { name: "out".to_owned(), text: text.to_owned() };
+    let source = ManifestSource { name: "out".to_owned(), text: text.to_owned() };
     source.documents().flat_map(|document| document.objects().unwrap()).map(|object| object.kind).collect()
 }
 

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::Source;
+use crate::manifest::ManifestSource;
 
 fn lint(text: &str) -> Vec<Linted> {
-    let source = Source { name: "file".to_owned(), text: text.to_owned() };
+    let source = ManifestSource { name: "file".to_owned(), text: text.to_owned() };
     let linter = Linter { provider: "azure".to_owned(), defaults: Defaults::default() };
     linter.file(&source).collect()
 }

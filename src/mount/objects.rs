@@ -12,7 +12,7 @@ use super::fetcher::FetchContext;
 use super::object_key::ObjectKey;
 use super::obtained::{Answer, Obtained};
 use crate::breaker::Evidence;
-use crate::cache::{Verdict, Weigh};
+use crate::cache::{Finality, Weigh};
 use crate::identity::AccessToken;
 use crate::plan::{ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};

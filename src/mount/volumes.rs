@@ -20,10 +20,10 @@ const OF_A_TENANT: usize = 1024;
 /// The volumes that were mounted, by their pod's unique id and their directory, with a mark of what they
 /// hold. Whether a value may be a little old depends on it, and whether there is news to log; nothing else.
 #[derive(Debug)]
-pub struct Volumes(Mutex<LruCache<(String, PathBuf), Mounted>>);
+pub struct Volumes(Mutex<LruCache<(String, PathBuf), MountedVolume>>);
 
 #[derive(Debug)]
-struct Mounted {
+struct MountedVolume {
     tenant: Tenant,
     mark: u64,
 }
@@ -61,7 +61,7 @@ impl Volumes {
             let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let before = volumes.pop(&volume);
             make_room(&mut volumes, OF_A_TENANT, |_, mounted| mounted.tenant == tenant);
-            volumes.put(volume, Mounted { tenant, mark });
+            volumes.put(volume, MountedVolume { tenant, mark });
             before.map(|before| before.mark)
         };
         match before {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::bearer::{CHALLENGE, RequestToken};
 use super::challenge;
-use super::error::{Denial, Failure, Foreign, VaultError};
+use super::error::{AccessDenial, Failure, Foreign, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 use crate::transport;
@@ -93,7 +93,7 @@ fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawRespons
     match status {
         StatusCode::Unauthorized => unauthorized(object, response),
         StatusCode::Forbidden if DISABLED.contains(&inner.as_str()) => Failure::Disabled,
-        StatusCode::Forbidden => Failure::Denied(Denial::from_inner_code(&inner)),
+        StatusCode::Forbidden => Failure::Denied(AccessDenial::from_inner_code(&inner)),
         StatusCode::NotFound => Failure::NotFound,
         StatusCode::TooManyRequests => Failure::Throttled(retry_after),
         status if status.is_client_error() => {

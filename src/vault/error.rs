@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::breaker::Evidence;
-use crate::cache::Verdict;
+use crate::cache::Finality;
 use crate::code::Code;
 use crate::plan::{ObjectKind, ObjectPlan};
 use crate::retry::Transient;
@@ -34,7 +34,7 @@ pub enum Failure {
     /// The challenge asks for a token of a resource to which this vault does not belong.
     Lured(String),
     /// 403.
-    Denied(Denial),
+    Denied(AccessDenial),
     /// 404, from the vault itself.
     NotFound,
     /// The secret is there, but disabled.
@@ -74,7 +74,7 @@ pub struct Foreign {
 
 /// Who denies (Key Vault's inner error codes).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denial {
+pub enum AccessDenial {
     /// `ForbiddenByRbac`: no role.
     Role,
     /// `ForbiddenByPolicy`: no access policy.
@@ -87,7 +87,7 @@ pub enum Denial {
     Other(String),
 }
 
-impl Denial {
+impl AccessDenial {
     pub(super) fn from_inner_code(code: &str) -> Self {
         match code {
             "ForbiddenByRbac" => Self::Role,
@@ -195,7 +195,7 @@ impl Failure {
     }
 }
 
-impl Verdict for VaultError {
+impl Finality for VaultError {
     /// The vault's own word that this identity may not, or not any more, have the object.
     fn is_final(&self) -> bool {
         matches!(self.failure, Failure::Denied(_) | Failure::NotFound | Failure::Disabled)
@@ -300,16 +300,16 @@ impl VaultError {
         }
     }
 
-    fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &Denial) -> fmt::Result {
+    fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &AccessDenial) -> fmt::Result {
         let Self { kind, name, vault, .. } = self;
         let Words { noun, role } = words(*kind);
         match denial {
-            Denial::Role => write!(f, "the identity has no role that may read it; grant it \"{role}\" on the vault, or on its {noun} {name} only"),
-            Denial::AccessPolicy => write!(f, "no access policy of the vault lets the identity read it; add one with the {noun} permission Get (and List, for a history of versions)"),
-            Denial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
-            Denial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
-            Denial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
-            Denial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
+            AccessDenial::Role => write!(f, "the identity has no role that may read it; grant it \"{role}\" on the vault, or on its {noun} {name} only"),
+            AccessDenial::AccessPolicy => write!(f, "no access policy of the vault lets the identity read it; add one with the {noun} permission Get (and List, for a history of versions)"),
+            AccessDenial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
+            AccessDenial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
+            AccessDenial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
+            AccessDenial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
         }
     }
 }

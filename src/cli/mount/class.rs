@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 
 use crate::lint::type_fault;
-use crate::manifest::{Object, Source, Sources};
+use crate::manifest::{ManifestSource, ManifestSources, Object};
 use crate::plan::{Fault, boolean};
 use crate::yaml::{Entry, Node};
 
@@ -32,7 +32,7 @@ impl Class {
     /// # Errors
     /// If there is none or more than one, it is not Azure's, or a parameter is no string, with its line.
     pub(super) fn read(file: &Path, name: Option<&str>) -> anyhow::Result<Self> {
-        let sources = Sources::new(vec![file.to_owned()]).collect::<Result<Vec<_>, _>>()?;
+        let sources = ManifestSources::new(vec![file.to_owned()]).collect::<Result<Vec<_>, _>>()?;
         let mut found = Vec::new();
         for source in &sources {
             found.extend(classes(source)?.into_iter().map(|class| (source.name.as_str(), class)));
@@ -97,7 +97,7 @@ impl Class {
     }
 }
 
-fn classes(source: &Source) -> anyhow::Result<Vec<Object>> {
+fn classes(source: &ManifestSource) -> anyhow::Result<Vec<Object>> {
     let mut classes = Vec::new();
     for document in source.documents().filter(|document| document.mentions(KIND)) {
         let objects = document.objects().map_err(|error| anyhow!(error))?;

@@ -8,7 +8,7 @@ use super::{Found, Tally};
 use crate::plan::Severity;
 
 #[derive(Serialize)]
-struct Finding<'a> {
+struct JsonFinding<'a> {
     file: &'a str,
     line: usize,
     column: usize,
@@ -26,7 +26,7 @@ pub(super) fn start(out: &mut impl Write) -> io::Result<()> {
 
 pub(super) fn write(out: &mut impl Write, found: &Found<'_>, first: bool) -> io::Result<()> {
     let Found { file, class, diagnostic } = *found;
-    let finding = Finding {
+    let finding = JsonFinding {
         file,
         line: diagnostic.position.line,
         column: diagnostic.position.column,
