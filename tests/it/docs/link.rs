@@ -34,13 +34,17 @@ impl Link {
         Self { text: target.to_owned(), file, anchor }
     }
 
+    fn is_to_page(&self) -> bool {
+        self.file.extension().is_some_and(|extension| extension == "md")
+    }
+
     /// What is wrong with the link, if anything is.
     pub fn mistake(&self) -> Option<String> {
         if !self.file.exists() {
             return Some(format!("({}): there is no {}", self.text, self.file.display()));
         }
         let anchor = self.anchor.as_ref()?;
-        if self.file.extension().is_none_or(|extension| extension != "md") {
+        if !self.is_to_page() {
             return Some(format!("({}): only Markdown files have anchors", self.text));
         }
         let anchors = anchors(&std::fs::read_to_string(&self.file).unwrap());
@@ -54,8 +58,8 @@ pub fn named_pages(text: &str, repository: &Path) -> Vec<Link> {
     let is_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-#".contains(letter);
     let paths = text.split("docs/").skip(1).map(|rest| rest.split(|letter| !is_path(letter)).next().unwrap());
     let paths = paths.map(|path| path.trim_end_matches('.'));
-    let pages = paths.filter(|path| path.split('#').next().unwrap().ends_with(".md"));
-    pages.map(|path| Link::parse(&format!("docs/{path}"), repository, "")).collect()
+    let links = paths.map(|path| Link::parse(&format!("docs/{path}"), repository, ""));
+    links.filter(Link::is_to_page).collect()
 }
 
 /// The anchors that GitHub gives to the headings of a page.

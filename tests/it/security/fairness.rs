@@ -50,7 +50,13 @@ async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_holds_up_onl
         let node =
             attack.claims(&world, |claim| claim.without("clientID").set("useVMManagedIdentity", "true"));
         let attack = async { tokio::join!(world.mount_all(&hanging), world.mount_all(&node)) };
-        world.victims_mount_while(&format!("authorities that hang, by {attackers}"), RequestKind::Token, attack).await;
+        world
+            .victims_mount_while(
+                &format!("authorities that hang, by {attackers}"),
+                RequestKind::Token,
+                attack,
+            )
+            .await;
     }
 }
 
@@ -110,7 +116,9 @@ async fn vaults_that_never_answer_hold_up_little_else() {
         });
         let claims = claims.collect::<Vec<_>>();
         let attack = world.mount_all(&claims);
-        world.victims_mount_while(&format!("silent vaults, by {attackers}"), RequestKind::Secret, attack).await;
+        world
+            .victims_mount_while(&format!("silent vaults, by {attackers}"), RequestKind::Secret, attack)
+            .await;
     }
 }
 
