@@ -139,7 +139,12 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
     let field = |Entry { key, position, value }: Entry| {
         let (mut text, mut items) = (String::new(), Vec::new());
         match &value.value {
-            Value::Scalar(scalar) => scalar.text().trim().clone_into(&mut text),
+            Value::Scalar(scalar) => {
+                scalar.text().trim().clone_into(&mut text);
+                if key == JMES_PATH && !text.is_empty() {
+                    return Err(Fault::new(format!("{key} is text, not a list"), JMES_PATH_SHAPE));
+                }
+            }
             Value::Sequence(list) if key == JMES_PATH => items = sub_items(list, &outer)?,
             // An unknown field may be of any shape; it is warned of, not read.
             Value::Sequence(_) | Value::Mapping(_) if !FIELDS.contains(&key.as_str()) => {}

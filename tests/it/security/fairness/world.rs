@@ -149,6 +149,7 @@ impl FairWorld {
     }
 
     /// Mounts every victim at the same time, and prints how long that took them.
+    #[allow(clippy::print_stdout, reason = "`cargo test -- --nocapture` shows it")]
     async fn mount_victims(&self, attack: &str, patience: Duration) -> Vec<MountResponse> {
         let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(patience)).collect::<Vec<_>>();
         let start = Instant::now();
