@@ -46,6 +46,7 @@ mod refusals;
 mod security;
 mod sharing;
 mod standing_in;
+mod templates;
 mod volume;
 mod watch;
 mod writing;
