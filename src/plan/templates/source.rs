@@ -46,7 +46,7 @@ impl TemplateSource {
         }
         let mut objects = Vec::new();
         for code in code(&text) {
-            check(&text, code, &mut objects)?;
+            check(&text, &code, &mut objects)?;
         }
         let environment = Environment::empty();
         let template = environment.template_from_str(&text).map_err(|error| {
@@ -187,7 +187,7 @@ fn constant(text: &str, quote: char) -> (String, usize) {
 }
 
 /// Refuses what a template may not do, and collects the objects that it names.
-fn check(text: &str, code: Code, objects: &mut Vec<(String, usize)>) -> Result<(), Fault> {
+fn check(text: &str, code: &Code, objects: &mut Vec<(String, usize)>) -> Result<(), Fault> {
     let at = |offset: usize| {
         let (line, column) = line_and_column(text, offset);
         format!("line {line}, column {column} of the template")
@@ -220,20 +220,21 @@ fn check(text: &str, code: Code, objects: &mut Vec<(String, usize)>) -> Result<(
                 };
                 return Err(Fault::new(problem, help));
             }
-            (
-                Token::Word(word),
-                [(_, Token::Other('[')), (offset, Token::Text(name)), (_, Token::Other(']')), ..],
-            )
-            | (Token::Word(word), [(_, Token::Other('.')), (offset, Token::Word(name)), ..])
-                if word == "objects" =>
-            {
-                objects.push((name.clone(), *offset));
-            }
+            (Token::Word(word), _) if word == "objects" => objects.extend(member(after)),
             _ => {}
         }
         rest = after;
     }
     Ok(())
+}
+
+/// The constant name in `["name"]` or `.name`, with its offset.
+fn member(tokens: &[(usize, Token)]) -> Option<(String, usize)> {
+    match tokens {
+        [(_, Token::Other('[')), (offset, Token::Text(name)), (_, Token::Other(']')), ..]
+        | [(_, Token::Other('.')), (offset, Token::Word(name)), ..] => Some((name.clone(), *offset)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
