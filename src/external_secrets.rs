@@ -7,17 +7,19 @@
 //! Facts of the operator are from its API types and the documentation of its provider
 //! "Azure Key Vault".
 
-mod annotations;
 mod class;
 mod cluster;
 mod data;
 mod edit;
+mod input;
 mod login;
+mod metadata;
 mod note;
 mod other_operators;
+mod other_workloads;
 mod output;
-mod pieces;
 mod pod_specs;
+mod reloader;
 mod schema;
 mod secret;
 mod store;
@@ -26,15 +28,17 @@ mod template;
 mod templated;
 #[cfg(test)]
 mod tests;
+mod unrendered;
+mod unused_stores;
 mod workload;
 mod workload_edit;
 mod write;
 
 use crate::manifest::{ManifestError, ManifestSource};
 use cluster::Cluster;
-pub use note::{Note, Weight};
-use output::Output;
-use target::Target;
+pub use note::{Note, NoteKind};
+use output::ConversionOutput;
+use target::TargetSecret;
 
 /// What was made of some files.
 #[derive(Debug)]
@@ -49,20 +53,20 @@ pub struct Conversion {
 
 /// Converts files that belong together: what one refers to is looked for in all.
 pub fn convert(sources: &[ManifestSource]) -> Conversion {
-    let (pieces, errors) = pieces::read(sources);
-    let cluster = Cluster::of(&pieces);
-    let mut output = Output::new(&pieces);
-    let mut targets = Target::all(&pieces, &cluster, &mut output);
+    let (documents, errors) = input::read(sources);
+    let cluster = Cluster::of(&documents);
+    let mut output = ConversionOutput::new(&documents);
+    let mut targets = TargetSecret::all(&documents, &cluster, &mut output);
     for target in &mut targets {
-        target.look_for_users(&pieces);
+        target.find_users(&documents);
     }
-    target::name_classes(&mut targets, &pieces);
-    workload_edit::change(&pieces, &mut targets, &mut output);
-    annotations::report(&pieces, &targets, &mut output);
+    target::name_classes(&mut targets, &documents);
+    workload_edit::change(&documents, &mut targets, &mut output);
+    reloader::report(&documents, &targets, &mut output);
     for target in &targets {
         target.write(&cluster, &mut output);
     }
-    output.leave_out_stores(&cluster, &targets);
+    unused_stores::remove(&cluster, &targets, &mut output);
     let (text, notes) = output.finish();
     Conversion { text, notes, errors }
 }

@@ -4,21 +4,22 @@
 //! server would say. What only a pod can tell, such as its token, counts as right.
 
 mod class;
+mod duplicates;
 mod files;
+mod fragment;
 mod parameters;
 mod pod;
 mod synced;
 #[cfg(test)]
 mod tests;
-mod together;
 
 pub(crate) use parameters::type_fault;
 
-use crate::manifest::{Document, ManifestError, ManifestSource, Object};
+use crate::manifest::{Document, ManifestError, ManifestObject, ManifestSource};
 use crate::plan::{Defaults, Fault, Severity};
 use crate::yaml::Position;
-use class::Class;
-use together::Together;
+use class::ClassManifest;
+use duplicates::DuplicateCheck;
 
 /// Finds what is wrong in the classes of one provider.
 #[derive(Clone, Debug)]
@@ -70,8 +71,8 @@ impl Diagnostic {
 impl Linter {
     /// The classes of a file, in their order, which are applied one after the other.
     pub fn file<'a>(&'a self, source: &'a ManifestSource) -> impl Iterator<Item = Linted> + 'a {
-        let mut together = Together::default();
-        source.documents().flat_map(move |document| self.document(&document, &mut together))
+        let mut duplicates = DuplicateCheck::default();
+        source.documents().flat_map(move |document| self.document(&document, &mut duplicates))
     }
 
     /// What is wrong in a file that a kustomization applies to classes elsewhere, whatever those are.
@@ -80,32 +81,32 @@ impl Linter {
         documents.flat_map(|document| {
             document.objects().map_or_else(
                 |error| vec![unreadable(error)],
-                |objects| objects.iter().filter_map(fragment).collect(),
+                |objects| objects.iter().filter_map(lint_fragment).collect(),
             )
         })
     }
 
     /// The classes of a document. One that mentions none is not read.
-    fn document(&self, document: &Document<'_>, together: &mut Together) -> Vec<Linted> {
+    fn document(&self, document: &Document<'_>, duplicates: &mut DuplicateCheck) -> Vec<Linted> {
         if !mentions_classes(document) {
             return Vec::new();
         }
         match document.objects() {
-            Ok(objects) => objects.iter().filter_map(|object| self.object(object, together)).collect(),
+            Ok(objects) => objects.iter().filter_map(|object| self.object(object, duplicates)).collect(),
             Err(error) => vec![unreadable(error)],
         }
     }
 
     /// An object, if it is, or seems to be meant as, a class of the provider.
-    fn object(&self, object: &Object, together: &mut Together) -> Option<Linted> {
+    fn object(&self, object: &ManifestObject, duplicates: &mut DuplicateCheck) -> Option<Linted> {
         let mut diagnostics = Vec::new();
-        match Class::read(object, &self.provider, &mut diagnostics) {
+        match ClassManifest::read(object, &self.provider, &mut diagnostics) {
             Some(class) => {
                 let written = parameters::check(&class, &self.defaults, &mut diagnostics);
                 files::check(&class, &written, &mut diagnostics);
                 synced::check(&class, &written, &mut diagnostics);
-                together.class(object, &mut diagnostics);
-                together.secrets(object, &class, &mut diagnostics);
+                duplicates.class(object, &mut diagnostics);
+                duplicates.secrets(object, &class, &mut diagnostics);
             }
             None if diagnostics.is_empty() => return None,
             None => {}
@@ -119,15 +120,15 @@ fn mentions_classes(document: &Document<'_>) -> bool {
 }
 
 /// A part of a class with which something is wrong.
-fn fragment(object: &Object) -> Option<Linted> {
+fn lint_fragment(object: &ManifestObject) -> Option<Linted> {
     let mut diagnostics = Vec::new();
     if object.kind == class::KIND {
-        class::check_fragment(object, &mut diagnostics);
+        fragment::check(object, &mut diagnostics);
     }
     (!diagnostics.is_empty()).then(|| linted(object, diagnostics))
 }
 
-fn linted(object: &Object, mut diagnostics: Vec<Diagnostic>) -> Linted {
+fn linted(object: &ManifestObject, mut diagnostics: Vec<Diagnostic>) -> Linted {
     diagnostics.sort_by_key(|diagnostic| diagnostic.position);
     let name = object.name.as_deref().unwrap_or("(no name)");
     let class = match &object.namespace {

@@ -16,7 +16,7 @@ use crate::yaml::{Node, Position, Value};
 
 /// One object of the Kubernetes API, as its manifest has it.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct ManifestObject {
     /// `apiVersion`; empty if it is missing.
     pub api_version: String,
     /// `kind`; empty if it is missing.
@@ -44,7 +44,7 @@ pub struct ManifestError {
 }
 
 /// The objects of a document: one, or those of a list such as `kubectl get` prints.
-fn unfold(root: Node, objects: &mut Vec<Object>) {
+fn unfold(root: Node, objects: &mut Vec<ManifestObject>) {
     let text = |keys: &[&str]| root.at(keys).and_then(Node::text).map(str::to_owned);
     let api_version = text(&["apiVersion"]).unwrap_or_default();
     let kind = text(&["kind"]).unwrap_or_default();
@@ -52,7 +52,7 @@ fn unfold(root: Node, objects: &mut Vec<Object>) {
     let listed = kind.strip_suffix("List").filter(|_| root.entry("items").is_some());
     let Some(listed) = listed else {
         if !root.entries().is_empty() {
-            objects.push(Object { api_version, kind, name, namespace, root });
+            objects.push(ManifestObject { api_version, kind, name, namespace, root });
         }
         return;
     };

@@ -19,8 +19,8 @@ pub use resolution::integer;
 pub use saphyr_parser::ScalarStyle;
 use saphyr_parser::{Event, Marker, Parser, Span, StrInput};
 
-use go_text::{GoText, Lines};
-use merge::Entries;
+use go_text::{GoText, LineStarts};
+use merge::MergedEntries;
 
 /// The key of what a mapping takes over from others.
 const MERGE: &str = "<<";
@@ -66,7 +66,7 @@ pub enum Value {
     /// A list.
     Sequence(Vec<Node>),
     /// Keys and values, in their order; no key is there twice.
-    Mapping(Vec<Entry>),
+    Mapping(Vec<MappingEntry>),
 }
 
 /// A scalar as it is written.
@@ -98,7 +98,7 @@ impl Scalar {
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct MappingEntry {
     /// The key.
     pub key: String,
     /// Where the key is.
@@ -126,7 +126,7 @@ impl Node {
     }
 
     /// The keys and values of a mapping; none of anything else.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[MappingEntry] {
         match &self.value {
             Value::Mapping(entries) => entries,
             _ => &[],
@@ -142,7 +142,7 @@ impl Node {
     }
 
     /// The entry of a mapping that has this key.
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
+    pub fn entry(&self, key: &str) -> Option<&MappingEntry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
@@ -204,7 +204,7 @@ fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<O
 struct Reader<'text, 'budget> {
     parser: Parser<'text, StrInput<'text>>,
     first_line: usize,
-    lines: Lines,
+    lines: LineStarts,
     /// Characters of the text.
     length: usize,
     /// Where that ends which was read last.
@@ -219,7 +219,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         budget.spend(1, text.len(), start)?;
         let parser = Parser::new_from_str(text);
         let length = text.chars().count();
-        let lines = Lines::default();
+        let lines = LineStarts::default();
         Ok(Self { parser, first_line, lines, length, end: start, anchors: HashMap::new(), budget })
     }
 
@@ -330,7 +330,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     }
 
     fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
-        let mut entries = Entries::default();
+        let mut entries = MergedEntries::default();
         loop {
             let (event, span) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(Value::Mapping(entries.merged())),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::external_secrets::{self, Conversion, Weight};
+use crate::external_secrets::{self, Conversion, NoteKind};
 use crate::manifest::ManifestSources;
 
 const AFTER_HELP: &str = "\
@@ -56,7 +56,7 @@ pub fn run(args: ConvertArgs) -> ExitCode {
     for note in &notes {
         say(&note.to_string());
     }
-    let lost = notes.iter().filter(|note| note.weight == Weight::NotCarriedOver).count();
+    let lost = notes.iter().filter(|note| note.kind == NoteKind::NotCarriedOver).count();
     let code = match (unread, errors.len(), args.strict && lost > 0) {
         (0, 0, false) => ExitCode::SUCCESS,
         (0, ..) => ExitCode::FAILURE,

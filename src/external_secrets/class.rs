@@ -1,44 +1,45 @@
 //! A `SecretProviderClass`.
 
-use super::data::{Item, Object, Part, Value};
-use super::login::Login;
+use super::data::{CertificatePart, Item, VaultObject, VaultValue};
+use super::login::ClassLogin;
+use super::metadata::Pairs;
 use super::note::Note;
-use super::secret::{ExternalSecret, Pairs};
+use super::secret::ExternalSecret;
 use super::store::{Store, Vault};
-use super::workload::{Shown, View};
+use super::workload::{ShownKey, VolumeView};
 use super::write::{Tree, comment_lines, scalar};
 use crate::plan::{FileMode, RelativePath, quoted};
 use crate::secret_rules::{TLS, TLS_KEYS};
 
 /// A class to be written: one view of the Secret that an `ExternalSecret` made.
 #[derive(Clone, Debug)]
-pub(super) struct Class {
+pub(super) struct ConvertedClass {
     pub name: String,
-    pub view: View,
+    pub view: VolumeView,
     /// Whether the driver makes the Secret, too.
     pub syncs: bool,
 }
 
 /// All that a class is made of.
-pub(super) struct Sources<'a> {
+pub(super) struct ClassSources<'a> {
     pub secret: &'a ExternalSecret,
     pub store: &'a Store,
-    pub login: &'a Login,
+    pub login: &'a ClassLogin,
     /// Of elements that have a store of their own, that store, or why it cannot be had.
-    pub others: &'a dyn Fn(&Object) -> Result<Option<&'a Store>, String>,
+    pub others: &'a dyn Fn(&VaultObject) -> Result<Option<&'a Store>, String>,
 }
 
 /// A class, written.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct WrittenClass {
     pub tree: Tree,
     /// What is not in it, or needs something; all of it is there as comments, too.
     pub notes: Vec<Note>,
 }
 
-impl Class {
-    pub(super) fn write(&self, sources: &Sources<'_>) -> Written {
-        let Sources { secret, store, login, .. } = sources;
+impl ConvertedClass {
+    pub(super) fn write(&self, sources: &ClassSources<'_>) -> WrittenClass {
+        let ClassSources { secret, store, login, .. } = sources;
         let mut notes = Vec::new();
         let objects = self.objects(sources, &mut notes);
         let mut metadata = vec![("name".to_owned(), Tree::text(&self.name))];
@@ -70,11 +71,11 @@ impl Class {
             ("metadata", Tree::Map(metadata)),
             ("spec", Tree::Map(spec)),
         ]);
-        Written { tree, notes }
+        WrittenClass { tree, notes }
     }
 
     /// The parameter `objects`, with what is missing in it as comments.
-    fn objects(&self, sources: &Sources<'_>, notes: &mut Vec<Note>) -> String {
+    fn objects(&self, sources: &ClassSources<'_>, notes: &mut Vec<Note>) -> String {
         let secret = sources.secret;
         let mut out = String::from("array:\n");
         let mut written: Vec<(String, String)> = Vec::new();
@@ -86,7 +87,7 @@ impl Class {
             }
             let mut comments = item.comments.clone();
             let mut lost = item.notes.clone();
-            lost.extend(item.value.as_ref().and_then(|value| value.otherwise.clone()));
+            lost.extend(item.value.as_ref().and_then(|value| value.difference.clone()));
             let mut objects = String::new();
             for file in item.value.iter().flat_map(|value| self.files(value)) {
                 match file.and_then(|file| file.written(sources, self)) {
@@ -125,17 +126,17 @@ impl Class {
     }
 
     /// The files that a key of the Secret is in this view.
-    fn files<'a>(&self, value: &'a Value) -> Vec<Result<File<'a>, Note>> {
+    fn files<'a>(&self, value: &'a VaultValue) -> Vec<Result<ObjectFile<'a>, Note>> {
         let file = |path: &str, mode: Option<FileMode>| {
             let path = RelativePath::parse(path)
                 .map_err(|fault| Note::lost("objectAlias", fault.problem, fault.help))?;
-            Ok(File { object: &value.object, path, mode: mode.or(self.view.mode) })
+            Ok(ObjectFile { object: &value.object, path, mode: mode.or(self.view.mode) })
         };
         match &self.view.items {
             None => vec![file(&value.file(), None)],
             Some(items) => {
                 let items = items.iter().filter(|shown| shown.key == value.key);
-                items.map(|Shown { path, mode, .. }| file(path, *mode)).collect()
+                items.map(|ShownKey { path, mode, .. }| file(path, *mode)).collect()
             }
         }
     }
@@ -143,19 +144,19 @@ impl Class {
     fn secret_object(secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
         let data = secret.items.iter().filter_map(|item| item.value.as_ref());
         // One other key, and the driver makes no Secret of this type.
-        let fills = |value: &&Value| secret.kind != TLS || TLS_KEYS.contains(&value.key.as_str());
+        let fills = |value: &&VaultValue| secret.kind != TLS || TLS_KEYS.contains(&value.key.as_str());
         let data = data.filter(fills).filter(|value| RelativePath::parse(&value.file()).is_ok());
         let data = data.map(|value| {
             Tree::map([("objectName", Tree::text(value.file())), ("key", Tree::text(&value.key))])
         });
         let mut object = vec![
-            ("secretName".to_owned(), Tree::text(&secret.target)),
+            ("secretName".to_owned(), Tree::text(&secret.target_name)),
             ("type".to_owned(), Tree::text(&secret.kind)),
         ];
         object.extend(map_of("labels", &secret.labels));
         object.extend(map_of("annotations", &secret.annotations));
         object.push(("data".to_owned(), Tree::List(data.collect())));
-        let problem = format!("the driver makes Secret {} while a pod mounts this class", secret.target);
+        let problem = format!("the driver makes Secret {} while a pod mounts this class", secret.target_name);
         let mut own =
             vec![Note::remark("secretObjects", problem, "it must be installed with syncSecret.enabled=true")];
         if secret.optional {
@@ -185,25 +186,27 @@ impl Item {
     }
 }
 
-impl Value {
+impl VaultValue {
     /// The file that it is where each key is one of its own.
     fn file(&self) -> String {
         match self.part {
             None => self.key.clone(),
-            Some(Part::Certificates | Part::PrivateKey) => format!("{}.pem", self.object.alias),
+            Some(CertificatePart::Certificates | CertificatePart::PrivateKey) => {
+                format!("{}.pem", self.object.alias)
+            }
         }
     }
 }
 
-struct File<'a> {
-    object: &'a Object,
+struct ObjectFile<'a> {
+    object: &'a VaultObject,
     path: RelativePath,
     mode: Option<FileMode>,
 }
 
-impl File<'_> {
+impl ObjectFile<'_> {
     /// Its path, and the element of `objects`.
-    fn written(&self, sources: &Sources<'_>, class: &Class) -> Result<(String, String), Note> {
+    fn written(&self, sources: &ClassSources<'_>, class: &ConvertedClass) -> Result<(String, String), Note> {
         let Self { object, path, mode } = self;
         let mut fields = vec![
             ("objectName", object.name.as_str().to_owned()),

@@ -15,30 +15,30 @@ pub(super) struct Item {
     pub comments: Vec<String>,
     pub notes: Vec<Note>,
     /// Nothing, if it cannot be said at all.
-    pub value: Option<Value>,
+    pub value: Option<VaultValue>,
 }
 
 /// A key of the Secret, and what is in it.
 #[derive(Clone, Debug)]
-pub(super) struct Value {
+pub(super) struct VaultValue {
     pub key: String,
-    pub object: Object,
+    pub object: VaultObject,
     /// The part of the object that it is, where it is not all of it.
-    pub part: Option<Part>,
+    pub part: Option<CertificatePart>,
     /// How its bytes differ from those that the operator wrote.
-    pub otherwise: Option<Note>,
+    pub difference: Option<Note>,
 }
 
 /// A part of a certificate's secret, which the driver takes out for Secrets of type kubernetes.io/tls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum CertificatePart {
     Certificates,
     PrivateKey,
 }
 
 /// An object of the vault, and how it becomes bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Object {
+pub(super) struct VaultObject {
     /// Where it is named: `spec.data[2]`.
     pub location: String,
     /// Its `secretKey`, a name among those of the same `ExternalSecret`.
@@ -80,7 +80,7 @@ pub(super) fn item(location: &str, node: &Node) -> Item {
     Item { key, comments: Vec::new(), notes, value }
 }
 
-fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<Value> {
+fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<VaultValue> {
     schema::check(location, node, schema::ELEMENT, notes);
     if !is_key(key) {
         let help = "use letters, digits, `-`, `_` and `.`, as the API server demands of a Secret's keys";
@@ -102,16 +102,16 @@ fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Optio
         notes.push(Note::lost(location, "it is missing", "name the object in the vault"));
         return None;
     };
-    let (mut object, otherwise) = object(&location, reference, notes)?;
+    let (mut object, difference) = object(&location, reference, notes)?;
     object.store = source.and_then(|source| source.at(&["storeRef"])).and_then(StoreRef::parse);
     object.pfx = object.decoded || [".pfx", ".p12"].iter().any(|ending| key.to_lowercase().ends_with(ending));
     object.pfx &= object.kind == ObjectKind::Secret;
     (object.location, object.alias) = (element.to_owned(), key.to_owned());
-    Some(Value { key: key.to_owned(), object, part: None, otherwise })
+    Some(VaultValue { key: key.to_owned(), object, part: None, difference })
 }
 
 /// The object that a reference names, and how its bytes differ from those that the operator wrote.
-fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Object, Option<Note>)> {
+fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(VaultObject, Option<Note>)> {
     without_effect(location, reference, notes);
     let field = |name: &str| format!("{location}.{name}");
     let key = text(reference, &["key"]).unwrap_or_default();
@@ -172,7 +172,7 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Ob
         }
     };
     let help = "have the application read the PEM, or keep the ExternalSecret for this key";
-    let otherwise = match kind {
+    let difference = match kind {
         ObjectKind::Secret => None,
         ObjectKind::Key => {
             Some(Note::lost(field("key"), "the public key comes as PEM, and was a JSON Web Key", help))
@@ -182,10 +182,10 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Ob
         }
     };
     let (location, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
-    Some((Object { location, alias, kind, name, version, decoded, pfx: false, store: None }, otherwise))
+    Some((VaultObject { location, alias, kind, name, version, decoded, pfx: false, store: None }, difference))
 }
 
-/// Fields of which most values change nothing here, and a note on one that does.
+/// KnownFields of which most values change nothing here, and a note on one that does.
 fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
     // It is about the names of keys, and `secretKey` gives this one.
     match text(reference, &["conversionStrategy"]) {

@@ -3,22 +3,22 @@
 use std::ops::Range;
 
 use super::write::{Tree, comment_lines};
-use crate::yaml::{Entry, Node, Position, Value};
+use crate::yaml::{MappingEntry, Node, Position, Value};
 
 /// Why a text is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fixed {
+pub(super) enum EditError {
     /// What must change is an alias or a merge of something else, or has an anchor by which others may
     /// repeat it.
-    Shared,
+    Aliased,
     /// It is written in a style that is not changed here.
     Style,
 }
 
-impl Entry {
+impl MappingEntry {
     /// Whether it is written in this mapping, and its value in it: what an alias or a merge repeats
     /// stands before, or inside of another entry.
-    pub(super) fn stands_in(&self, mapping: &Node) -> bool {
+    pub(super) fn is_written_in(&self, mapping: &Node) -> bool {
         let inside = |other: &Self| other.position < self.position && self.position < other.value.end;
         self.position >= mapping.position
             && self.value.position >= self.position
@@ -31,7 +31,9 @@ pub(super) fn shares(node: &Node) -> bool {
     match &node.value {
         Value::Scalar(_) => false,
         Value::Sequence(items) => items.iter().any(|item| item.position < node.position || shares(item)),
-        Value::Mapping(entries) => entries.iter().any(|entry| !entry.stands_in(node) || shares(&entry.value)),
+        Value::Mapping(entries) => {
+            entries.iter().any(|entry| !entry.is_written_in(node) || shares(&entry.value))
+        }
     }
 }
 
@@ -80,7 +82,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Whether it is written in brackets, as JSON is.
-    pub(super) fn is_flow(&self, node: &Node) -> Result<bool, Fixed> {
+    pub(super) fn is_flow(&self, node: &Node) -> Result<bool, EditError> {
         let bracket = match &node.value {
             Value::Mapping(_) => '{',
             // Where a list is not indented below its key, the parser has it start with its first item, which
@@ -98,8 +100,8 @@ impl<'a> Editor<'a> {
             None => text,
         };
         match text.chars().next() {
-            Some('&') => Err(Fixed::Shared),
-            None => Err(Fixed::Style),
+            Some('&') => Err(EditError::Aliased),
+            None => Err(EditError::Style),
             Some(first) => Ok(first == bracket),
         }
     }
@@ -109,10 +111,10 @@ impl<'a> Editor<'a> {
     pub(super) fn replace(
         &mut self,
         mapping: &Node,
-        entry: &Entry,
+        entry: &MappingEntry,
         key: &str,
         mut value: Vec<(String, Tree)>,
-    ) -> Result<(), Fixed> {
+    ) -> Result<(), EditError> {
         let range = self.range(mapping, entry)?;
         let kept = comments(self.text.get(range.clone()).unwrap_or_default());
         if let Some((_, first)) = value.first_mut() {
@@ -122,7 +124,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Sets a key of a mapping.
-    pub(super) fn set(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), Fixed> {
+    pub(super) fn set(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), EditError> {
         match mapping.entry(key) {
             Some(entry) => {
                 let range = self.range(mapping, entry)?;
@@ -133,7 +135,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Appends to the list under a key of a mapping, which need not be there.
-    pub(super) fn append(&mut self, mapping: &Node, key: &str, items: Vec<Tree>) -> Result<(), Fixed> {
+    pub(super) fn append(&mut self, mapping: &Node, key: &str, items: Vec<Tree>) -> Result<(), EditError> {
         let Some(entry) = mapping.entry(key) else { return self.insert(mapping, key, Tree::List(items)) };
         let range = self.range(mapping, entry)?;
         let Some(first) = entry.value.items().first() else {
@@ -148,9 +150,9 @@ impl<'a> Editor<'a> {
             return Ok(());
         }
         if first.position < entry.value.position {
-            return Err(Fixed::Shared);
+            return Err(EditError::Aliased);
         }
-        let indent = self.dash(first).ok_or(Fixed::Style)?;
+        let indent = self.dash(first).ok_or(EditError::Style)?;
         self.insert_lines(entry.value.end, &Tree::List(items).lines(indent));
         Ok(())
     }
@@ -206,9 +208,9 @@ impl<'a> Editor<'a> {
     }
 
     /// Where an entry stands, if it stands in this mapping.
-    fn range(&self, mapping: &Node, entry: &Entry) -> Result<Range<usize>, Fixed> {
-        if !entry.stands_in(mapping) {
-            return Err(Fixed::Shared);
+    fn range(&self, mapping: &Node, entry: &MappingEntry) -> Result<Range<usize>, EditError> {
+        if !entry.is_written_in(mapping) {
+            return Err(EditError::Aliased);
         }
         let start = self.offset(entry.position);
         let mut end = self.offset(entry.value.end);
@@ -223,7 +225,13 @@ impl<'a> Editor<'a> {
         Ok(start..end)
     }
 
-    fn write(&mut self, mapping: &Node, range: Range<usize>, key: &str, value: Tree) -> Result<(), Fixed> {
+    fn write(
+        &mut self,
+        mapping: &Node,
+        range: Range<usize>,
+        key: &str,
+        value: Tree,
+    ) -> Result<(), EditError> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         let text = if self.is_flow(mapping)? {
             inner(&tree)
@@ -237,7 +245,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Puts a new key behind the last one of a mapping.
-    fn insert(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), Fixed> {
+    fn insert(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), EditError> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         if self.is_flow(mapping)? {
             let end = self.offset(mapping.end).saturating_sub(1);
@@ -251,8 +259,8 @@ impl<'a> Editor<'a> {
             self.edits.push((end..end, format!("{comma}{}", inner(&tree))));
             return Ok(());
         }
-        let here = |entry: &&Entry| entry.position >= mapping.position;
-        let indent = mapping.entries().iter().find(here).ok_or(Fixed::Shared)?.position.column - 1;
+        let here = |entry: &&MappingEntry| entry.position >= mapping.position;
+        let indent = mapping.entries().iter().find(here).ok_or(EditError::Aliased)?.position.column - 1;
         self.insert_lines(mapping.end, &tree.lines(indent));
         Ok(())
     }

@@ -2,12 +2,12 @@
 
 use super::cluster::Cluster;
 use super::note::Note;
-use super::store::{Account, Identity, SecretKey, Store};
+use super::store::{AccountRef, SecretKeyRef, Store, StoreIdentity};
 use crate::plan::{ClientId, TenantId};
 
 /// What a class and its pods say of an identity.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Login {
+pub(super) struct ClassLogin {
     /// Parameters of the class.
     pub parameters: Vec<(&'static str, String)>,
     /// The Secret of `nodePublishSecretRef`.
@@ -29,23 +29,23 @@ struct InSecrets {
 pub(super) const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
 const TENANT_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 
-impl Login {
+impl ClassLogin {
     /// Of pods in `namespace`.
     pub(super) fn of(store: &Store, namespace: Option<&str>, cluster: &Cluster<'_>) -> Self {
         let mut login = Self::default();
         match &store.identity {
-            Identity::Workload { account, tenant, tenant_key, client } => {
+            StoreIdentity::Workload { account, tenant, tenant_key, client } => {
                 login.set_tenant(tenant.as_deref());
                 login.workload_secret("clientID", CLIENT_ANNOTATION, client.as_ref());
                 login.workload_secret("tenantID", TENANT_ANNOTATION, tenant_key.as_ref());
                 let in_secrets = InSecrets { client: client.is_some(), tenant: tenant_key.is_some() };
                 login.workload(account.as_ref(), in_secrets, namespace, cluster);
             }
-            Identity::ServicePrincipal { tenant, client, credential, certificate } => {
+            StoreIdentity::ServicePrincipal { tenant, client, credential, certificate } => {
                 login.set_tenant(tenant.as_deref());
                 login.service_principal(client, credential, *certificate, namespace);
             }
-            Identity::Managed { client } => login.managed(client.as_deref()),
+            StoreIdentity::Managed { client } => login.managed(client.as_deref()),
         }
         login
     }
@@ -63,8 +63,8 @@ impl Login {
     }
 
     /// Reports an id that the operator read from a Secret.
-    fn workload_secret(&mut self, parameter: &str, annotation: &str, secret: Option<&SecretKey>) {
-        let Some(SecretKey { name, key, .. }) = secret else { return };
+    fn workload_secret(&mut self, parameter: &str, annotation: &str, secret: Option<&SecretKeyRef>) {
+        let Some(SecretKeyRef { name, key, .. }) = secret else { return };
         let problem =
             format!("its value is in the Secret {name}, key {key}, which the provider does not read");
         let help = format!("set {parameter} here, or the annotation {annotation} of the service account");
@@ -73,7 +73,7 @@ impl Login {
 
     fn workload(
         &mut self,
-        account: Option<&Account>,
+        account: Option<&AccountRef>,
         in_secrets: InSecrets,
         namespace: Option<&str>,
         cluster: &Cluster<'_>,
@@ -144,8 +144,8 @@ impl Login {
 
     fn service_principal(
         &mut self,
-        client: &SecretKey,
-        credential: &SecretKey,
+        client: &SecretKeyRef,
+        credential: &SecretKeyRef,
         certificate: bool,
         namespace: Option<&str>,
     ) {

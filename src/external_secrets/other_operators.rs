@@ -2,10 +2,10 @@
 
 use super::data::text;
 use super::note::Note;
-use crate::manifest::Object;
+use crate::manifest::ManifestObject;
 
 /// A note on an object of another operator.
-pub(super) fn note(object: &Object) -> Option<Note> {
+pub(super) fn note(object: &ManifestObject) -> Option<Note> {
     let group = object.api_version.split_once('/')?.0;
     let root = &object.root;
     let kind = object.kind.as_str();

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::annotations::is_bookkeeping;
 use super::data::{self, Item, StoreRef, text};
+use super::input::InputDocument;
+use super::metadata::{Pairs, is_bookkeeping, pairs};
 use super::note::Note;
-use super::pieces::Piece;
+use super::unrendered::{refuse_template, refuse_templates_below};
 use super::{edit, schema, templated};
-use crate::manifest::Object;
+use crate::manifest::ManifestObject;
 use crate::plan::quoted;
 use crate::secret_rules::{self, SecretType, TLS};
-use crate::yaml::{Node, Position, Value};
+use crate::yaml::{Node, Position};
 
 /// What becomes a `SecretProviderClass`.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub(super) struct ExternalSecret {
     pub name: String,
     pub namespace: Option<String>,
     /// The Secret that it makes.
-    pub target: String,
+    pub target_name: String,
     /// The Secret's type.
     pub kind: String,
     /// Labels and annotations of the Secret.
@@ -38,19 +39,17 @@ pub(super) struct ExternalSecret {
     pub comments: Vec<String>,
 }
 
-pub(super) type Pairs = Vec<(String, String)>;
-
 impl ExternalSecret {
     /// # Errors
     /// Why it must stay what it is.
-    pub(super) fn parse(piece: &Piece<'_>, object: &Object) -> Result<Self, Note> {
+    pub(super) fn parse(document: &InputDocument<'_>, object: &ManifestObject) -> Result<Self, Note> {
         let mut notes = Vec::new();
         let root = &object.root;
         let name = object.name.clone().unwrap_or_default();
         let spec = root.at(&["spec"]).ok_or_else(|| Note::lost("spec", "it is missing", "complete it"))?;
-        rendered("metadata.name", object.name.as_deref())?;
-        rendered("metadata.namespace", object.namespace.as_deref())?;
-        rendered_below("spec", spec)?;
+        refuse_template("metadata.name", object.name.as_deref())?;
+        refuse_template("metadata.namespace", object.namespace.as_deref())?;
+        refuse_templates_below("spec", spec)?;
         schema::check("spec", spec, schema::EXTERNAL_SECRET, &mut notes);
         let target = spec.at(&["target"]);
         target.map_or(Ok(()), stays)?;
@@ -63,7 +62,7 @@ impl ExternalSecret {
                 "name the store of Azure Key Vault that it reads",
             )
         })?;
-        let mut items = items(piece, spec);
+        let mut items = items(document, spec);
         let template = target.and_then(|target| target.at(&["template"]));
         if let Some(template) = template {
             items = templated::items(template, items, &mut notes);
@@ -101,7 +100,7 @@ impl ExternalSecret {
             notes.push(Note::lost("spec.target.template.metadata.finalizers", "the driver sets none", help));
         }
         Ok(Self {
-            target: field(&["name"]).unwrap_or(&name).to_owned(),
+            target_name: field(&["name"]).unwrap_or(&name).to_owned(),
             kind,
             labels,
             annotations,
@@ -110,7 +109,7 @@ impl ExternalSecret {
             store,
             max_age: max_age(spec, &mut notes),
             optional: matches!(field(&["deletionPolicy"]), Some("Delete" | "Merge")),
-            comments: comments(piece, root, spec),
+            comments: comments(document, root, spec),
             items,
             notes,
             namespace: object.namespace.clone(),
@@ -157,32 +156,6 @@ fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs
     pairs
 }
 
-/// Refuses text that a chart has yet to render.
-fn rendered(location: &str, text: Option<&str>) -> Result<(), Note> {
-    match text.filter(|text| text.contains("{{")) {
-        None => Ok(()),
-        Some(text) => {
-            let problem = format!("{} is a template that is not rendered", quoted(text));
-            Err(Note::lost(location, problem, "it stays as it is; render it first, as `helm template` does"))
-        }
-    }
-}
-
-/// The same of all text below a node, but for what the operator renders.
-pub(super) fn rendered_below(location: &str, node: &Node) -> Result<(), Note> {
-    match &node.value {
-        Value::Scalar(scalar) => rendered(location, Some(scalar.text())),
-        Value::Sequence(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, item)| rendered_below(&format!("{location}[{index}]"), item)),
-        Value::Mapping(entries) => entries
-            .iter()
-            .filter(|entry| !["template", "templateFrom", "dataFrom"].contains(&entry.key.as_str()))
-            .try_for_each(|entry| rendered_below(&format!("{location}.{}", entry.key), &entry.value)),
-    }
-}
-
 /// What is not a Secret that the operator makes alone, the driver cannot make either.
 fn stays(target: &Node) -> Result<(), Note> {
     let policy = text(target, &["creationPolicy"]).unwrap_or("Owner");
@@ -220,15 +193,15 @@ fn only_store(spec: &Node) -> Option<StoreRef> {
     Some(first)
 }
 
-fn items(piece: &Piece<'_>, spec: &Node) -> Vec<Item> {
+fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<Item> {
     let mut items = Vec::new();
     if let Some(data) = spec.entry("data") {
-        let editor = piece.editor();
+        let editor = document.editor();
         let mut start = editor.line_end(Position { column: data.position.column + 1, ..data.position });
         for (index, node) in data.value.items().iter().enumerate() {
             let end = editor.line_end(node.end).max(start);
             let mut item = data::item(&format!("spec.data[{index}]"), node);
-            item.comments = edit::comments(piece.text.get(start..end).unwrap_or_default());
+            item.comments = edit::comments(document.text.get(start..end).unwrap_or_default());
             items.push(item);
             start = end;
         }
@@ -263,12 +236,12 @@ fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
 }
 
 /// The comments that belong to no element of `spec.data`.
-fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
-    let editor = piece.editor();
+fn comments(document: &InputDocument<'_>, root: &Node, spec: &Node) -> Vec<String> {
+    let editor = document.editor();
     let (start, end) = (editor.line_start(root.position), editor.line_end(root.end));
     let mut comments = Vec::new();
     let mut take = |start: usize, end: usize| {
-        comments.extend(edit::comments(piece.text.get(start..end).unwrap_or_default()));
+        comments.extend(edit::comments(document.text.get(start..end).unwrap_or_default()));
     };
     match spec.entry("data").filter(|data| !data.value.items().is_empty()) {
         Some(data) => {
@@ -338,9 +311,4 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
             DEFAULT_INTERVAL.to_owned()
         }
     }
-}
-
-fn pairs(node: &Node) -> Pairs {
-    let text = |node: &Node| node.text().unwrap_or_default().to_owned();
-    node.entries().iter().map(|entry| (entry.key.clone(), text(&entry.value))).collect()
 }

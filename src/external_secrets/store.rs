@@ -3,8 +3,8 @@
 use super::data::{StoreRef, text};
 use super::note::Note;
 use super::schema;
-use super::secret::rendered_below;
-use crate::manifest::Object;
+use super::unrendered::refuse_templates_below;
+use crate::manifest::ManifestObject;
 use crate::plan::{Cloud, VaultName, quoted};
 use crate::yaml::Node;
 
@@ -15,7 +15,7 @@ pub(super) struct Store {
     pub vault: Vault,
     /// `cloudName`; nothing where the store says nothing.
     pub cloud: Option<&'static str>,
-    pub identity: Identity,
+    pub identity: StoreIdentity,
     /// What of it cannot be said.
     pub notes: Vec<Note>,
 }
@@ -31,20 +31,20 @@ pub(super) enum Vault {
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum StoreIdentity {
     Workload {
         /// Nothing, where the operator's own asks.
-        account: Option<Account>,
+        account: Option<AccountRef>,
         tenant: Option<String>,
         /// The Secret and the key that hold the tenant's id, where the store does not say it.
-        tenant_key: Option<SecretKey>,
+        tenant_key: Option<SecretKeyRef>,
         /// The Secret and the key that hold the client id, instead of the account's annotation.
-        client: Option<SecretKey>,
+        client: Option<SecretKeyRef>,
     },
     ServicePrincipal {
         tenant: Option<String>,
-        client: SecretKey,
-        credential: SecretKey,
+        client: SecretKeyRef,
+        credential: SecretKeyRef,
         certificate: bool,
     },
     Managed {
@@ -54,7 +54,7 @@ pub(super) enum Identity {
 
 /// A service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct AccountRef {
     pub name: String,
     /// Of a `ClusterSecretStore`; nothing for the namespace of whoever reads.
     pub namespace: Option<String>,
@@ -62,17 +62,17 @@ pub(super) struct Account {
 
 /// A key of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SecretKey {
+pub(super) struct SecretKeyRef {
     pub name: String,
     pub key: String,
-    /// As of an [`Account`].
+    /// As of an [`AccountRef`].
     pub namespace: Option<String>,
 }
 
 impl Store {
     /// # Errors
     /// Why nothing that uses it can be converted.
-    pub(super) fn parse(object: &Object) -> Result<Self, Note> {
+    pub(super) fn parse(object: &ManifestObject) -> Result<Self, Note> {
         let cluster = object.kind == "ClusterSecretStore";
         let reference = StoreRef { cluster, name: object.name.clone().unwrap_or_default() };
         let location = "spec.provider.azurekv";
@@ -85,7 +85,7 @@ impl Store {
                 "it stays as it is",
             ));
         };
-        rendered_below("spec", spec)?;
+        refuse_templates_below("spec", spec)?;
         let mut notes = Vec::new();
         schema::check("spec", spec, schema::STORE, &mut notes);
         if cluster && spec.at(&["conditions"]).is_some_and(|conditions| !conditions.items().is_empty()) {
@@ -125,7 +125,7 @@ impl Store {
             let help = "have the operator allow its suffix with --allowed-vault-suffix";
             notes.push(Note::remark(format!("{location}.vaultUrl"), problem, help));
         }
-        let identity = Identity::parse(location, azure, cluster)?;
+        let identity = StoreIdentity::parse(location, azure, cluster)?;
         without_effect(location, azure, &mut notes);
         audiences(location, azure, &mut notes);
         Ok(Self { reference, vault, cloud: cloud.map(|(name, _)| name), identity, notes })
@@ -201,19 +201,19 @@ impl Vault {
     }
 }
 
-impl Identity {
+impl StoreIdentity {
     fn parse(location: &str, azure: &Node, cluster: bool) -> Result<Self, Note> {
         let tenant = text(azure, &["tenantId"]).map(str::to_owned);
         let namespace = |node: &Node| text(node, &["namespace"]).filter(|_| cluster).map(str::to_owned);
         let secret_key = |field: &str| {
             let node = azure.at(&["authSecretRef", field])?;
             let (name, key) = (text(node, &["name"])?, text(node, &["key"])?);
-            Some(SecretKey { name: name.to_owned(), key: key.to_owned(), namespace: namespace(node) })
+            Some(SecretKeyRef { name: name.to_owned(), key: key.to_owned(), namespace: namespace(node) })
         };
         match auth_type(azure) {
             WORKLOAD_IDENTITY => {
                 let account = azure.at(&["serviceAccountRef"]).and_then(|account| {
-                    Some(Account {
+                    Some(AccountRef {
                         name: text(account, &["name"])?.to_owned(),
                         namespace: namespace(account),
                     })

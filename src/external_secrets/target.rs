@@ -2,32 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use super::annotations::is_found_by_others;
-use super::class::{Class, Sources};
-use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same};
+use super::class::{ClassSources, ConvertedClass};
+use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same_namespace};
 use super::data;
-use super::login::Login;
+use super::input::InputDocument;
+use super::login::ClassLogin;
+use super::metadata::is_found_by_others;
 use super::note::Note;
 use super::other_operators;
-use super::output::Output;
-use super::pieces::Piece;
+use super::output::ConversionOutput;
 use super::secret::ExternalSecret;
 use super::store::Store;
-use super::workload::{View, Volume, Workload, secret_names};
-use crate::manifest::Object;
+use super::workload::{SecretVolume, VolumeView, Workload, secret_names};
+use crate::manifest::ManifestObject;
 
 /// A Secret, and the classes that take its place.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
+pub(super) struct TargetSecret<'a> {
     /// The document of the `ExternalSecret`.
     pub index: usize,
     pub secret: ExternalSecret,
     pub store: &'a Store,
     /// The documents of its stores.
     stores: Vec<usize>,
-    pub login: Login,
+    pub login: ClassLogin,
     /// The first is the one that syncs, if one does.
-    pub classes: Vec<Class>,
+    pub classes: Vec<ConvertedClass>,
     /// The documents that use it.
     users: BTreeSet<usize>,
     /// Whether a workload here mounts the class that syncs.
@@ -36,12 +36,16 @@ pub(super) struct Target<'a> {
     namesake: bool,
 }
 
-impl<'a> Target<'a> {
+impl<'a> TargetSecret<'a> {
     /// Of all `ExternalSecret`s that can be converted; the notes of the others go to `output`.
-    pub(super) fn all(pieces: &[Piece<'_>], cluster: &'a Cluster<'_>, output: &mut Output<'_>) -> Vec<Self> {
+    pub(super) fn all(
+        documents: &[InputDocument<'_>],
+        cluster: &'a Cluster<'_>,
+        output: &mut ConversionOutput<'_>,
+    ) -> Vec<Self> {
         let mut targets: Vec<Self> = Vec::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            let Some(object) = &piece.object else { continue };
+        for (index, document) in documents.iter().enumerate() {
+            let Some(object) = &document.object else { continue };
             if !object.api_version.contains(GROUP) {
                 if let Some(note) = other_operators::note(object) {
                     output.keep(index, note);
@@ -51,7 +55,7 @@ impl<'a> Target<'a> {
             let target = match object.kind.as_str() {
                 _ if is_store(object) => continue,
                 "ExternalSecret" if is_external(object, &object.kind) => {
-                    Self::of(index, piece, object, cluster).and_then(|target| target.alone(&targets))
+                    Self::of(index, document, object, cluster).and_then(|target| target.alone(&targets))
                 }
                 _ => Err(foreign(object)),
             };
@@ -60,15 +64,20 @@ impl<'a> Target<'a> {
                 Err(note) => output.keep(index, note),
             }
         }
-        let names = targets.iter().map(|target| target.secret.target.clone()).collect::<Vec<_>>();
+        let names = targets.iter().map(|target| target.secret.target_name.clone()).collect::<Vec<_>>();
         for target in &mut targets {
-            target.namesake = names.iter().filter(|name| **name == target.secret.target).count() > 1;
+            target.namesake = names.iter().filter(|name| **name == target.secret.target_name).count() > 1;
         }
         targets
     }
 
-    fn of(index: usize, piece: &Piece<'_>, object: &Object, cluster: &'a Cluster<'_>) -> Result<Self, Note> {
-        let secret = ExternalSecret::parse(piece, object)?;
+    fn of(
+        index: usize,
+        document: &InputDocument<'_>,
+        object: &ManifestObject,
+        cluster: &'a Cluster<'_>,
+    ) -> Result<Self, Note> {
+        let secret = ExternalSecret::parse(document, object)?;
         let namespace = secret.namespace.as_deref();
         let reference = &secret.store;
         let location = "spec.secretStoreRef";
@@ -81,7 +90,7 @@ impl<'a> Target<'a> {
                 format!("{} {}: {}: {}", reference.kind(), reference.name, note.location, note.problem);
             Note::lost(location, problem, &note.help)
         })?;
-        let login = Login::of(store, namespace, cluster);
+        let login = ClassLogin::of(store, namespace, cluster);
         let objects = secret.items.iter().filter_map(|item| item.value.as_ref()).map(|value| &value.object);
         let others = objects.filter_map(|object| Some(cluster.store(object.store.as_ref()?, namespace)?.0));
         let stores = std::iter::once(store_index).chain(others).collect();
@@ -101,13 +110,14 @@ impl<'a> Target<'a> {
     /// Two cannot make one Secret.
     fn alone(self, before: &[Self]) -> Result<Self, Note> {
         match before.iter().find(|other| {
-            other.secret.target == self.secret.target && other.secret.namespace == self.secret.namespace
+            other.secret.target_name == self.secret.target_name
+                && other.secret.namespace == self.secret.namespace
         }) {
             None => Ok(self),
             Some(other) => {
                 let problem = format!(
                     "ExternalSecret {} makes Secret {} already",
-                    other.secret.name, self.secret.target
+                    other.secret.name, self.secret.target_name
                 );
                 Err(Note::lost(
                     "spec.target.name",
@@ -119,51 +129,55 @@ impl<'a> Target<'a> {
     }
 
     /// Whether `name`, named in a document of `namespace`, is this Secret.
-    pub(super) fn is(&self, name: &str, object: &Object) -> bool {
+    pub(super) fn is(&self, name: &str, object: &ManifestObject) -> bool {
         // Annotations of Ingresses name a Secret of another namespace so.
         let (other, name) = match name.split_once('/') {
             Some((namespace, name)) => (Some(namespace), name),
             None => (object.namespace.as_deref(), name),
         };
         let own = self.secret.namespace.as_deref();
-        self.secret.target == name && if self.namesake { own == other } else { may_be_same(own, other) }
+        self.secret.target_name == name
+            && if self.namesake { own == other } else { may_be_same_namespace(own, other) }
     }
 
     /// Whether it may be this Secret, or one of the same name in another namespace.
-    pub(super) fn may_be(&self, name: &str, object: &Object) -> bool {
+    pub(super) fn may_be(&self, name: &str, object: &ManifestObject) -> bool {
         let unsaid = object.namespace.is_none() || self.secret.namespace.is_none();
-        self.namesake && self.secret.target == name && unsaid && !self.is(name, object)
+        self.namesake && self.secret.target_name == name && unsaid && !self.is(name, object)
     }
 
     pub(super) fn ambiguous(&self) -> Note {
         let problem = format!(
             "Secret {} is there in several namespaces, and one of its users or makers names none",
-            self.secret.target
+            self.secret.target_name
         );
         Note::lost("metadata.namespace", problem, "name the namespace everywhere, and convert again")
     }
 
     /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the
     /// Secret.
-    pub(super) fn replaces(&self, volume: &Volume<'_>, workload: &Workload<'_>) -> bool {
+    pub(super) fn replaces(&self, volume: &SecretVolume<'_>, workload: &Workload<'_>) -> bool {
         let values = || self.secret.items.iter().filter_map(|item| item.value.as_ref());
         let parts = values().any(|value| value.part.is_some());
         // A class without objects cannot be mounted.
-        let shows = |value: &data::Value| match &volume.view.items {
+        let shows = |value: &data::VaultValue| match &volume.view.items {
             None => true,
             Some(items) => items.iter().any(|shown| shown.key == value.key),
         };
-        !parts && values().any(shows) && workload.holds(volume.node) && volume.entry.stands_in(volume.node)
+        !parts
+            && values().any(shows)
+            && workload.is_inline_item(volume.node)
+            && volume.entry.is_written_in(volume.node)
     }
 
     /// Finds out which classes there must be.
-    pub(super) fn look_for_users(&mut self, pieces: &[Piece<'_>]) {
-        let mut views: Vec<View> = Vec::new();
+    pub(super) fn find_users(&mut self, documents: &[InputDocument<'_>]) {
+        let mut views: Vec<VolumeView> = Vec::new();
         let (mut users, mut syncs) = (BTreeSet::new(), false);
-        for (index, piece) in pieces.iter().enumerate() {
-            let Some(object) = &piece.object else { continue };
+        for (index, document) in documents.iter().enumerate() {
+            let Some(object) = &document.object else { continue };
             let Some(workload) = Workload::parse(object) else {
-                if names_secrets(object) && secret_names(&object.root).any(|name| self.is(name, object)) {
+                if may_use_secrets(object) && secret_names(&object.root).any(|name| self.is(name, object)) {
                     syncs = true;
                     users.insert(index);
                 }
@@ -177,7 +191,7 @@ impl<'a> Target<'a> {
                     views.push(volume.view.clone());
                 }
             }
-            if workload.needs.iter().any(|need| self.is(need.secret, object)) {
+            if workload.secret_uses.iter().any(|need| self.is(need.secret, object)) {
                 users.insert(index);
                 syncs = true;
             }
@@ -190,27 +204,27 @@ impl<'a> Target<'a> {
         let whole = views.iter().position(|view| view.items.is_none());
         match whole {
             Some(whole) => views.swap(0, whole),
-            None if syncs => views.insert(0, View::default()),
+            None if syncs => views.insert(0, VolumeView::default()),
             None => {}
         }
-        let class = |(index, view)| Class { name: String::new(), view, syncs: syncs && index == 0 };
+        let class = |(index, view)| ConvertedClass { name: String::new(), view, syncs: syncs && index == 0 };
         self.classes = views.into_iter().enumerate().map(class).collect();
     }
 
     /// The class of a view.
-    pub(super) fn class(&self, view: &View) -> Option<&Class> {
+    pub(super) fn class(&self, view: &VolumeView) -> Option<&ConvertedClass> {
         self.classes.iter().find(|class| class.view == *view)
     }
 
     /// The class by which the Secret comes to be.
-    pub(super) fn syncing(&self) -> Option<&Class> {
+    pub(super) fn syncing(&self) -> Option<&ConvertedClass> {
         self.classes.first().filter(|class| class.syncs)
     }
 
     /// Writes the classes in the place of the `ExternalSecret`.
-    pub(super) fn write(&self, cluster: &'a Cluster<'_>, output: &mut Output<'_>) {
+    pub(super) fn write(&self, cluster: &'a Cluster<'_>, output: &mut ConversionOutput<'_>) {
         let namespace = self.secret.namespace.as_deref();
-        let others = |object: &data::Object| match object
+        let others = |object: &data::VaultObject| match object
             .store
             .as_ref()
             .filter(|store| **store != self.store.reference)
@@ -232,7 +246,7 @@ impl<'a> Target<'a> {
             },
         };
         let sources =
-            Sources { secret: &self.secret, store: self.store, login: &self.login, others: &others };
+            ClassSources { secret: &self.secret, store: self.store, login: &self.login, others: &others };
         let mut head =
             vec![format!("Converted from ExternalSecret {} and {}.", self.secret.name, self.store.label())];
         head.extend(self.secret.comments.iter().cloned());
@@ -244,7 +258,7 @@ impl<'a> Target<'a> {
             };
             let problem = format!(
                 "Secret {} is there only while a pod mounts class {}, and {users}",
-                self.secret.target, class.name
+                self.secret.target_name, class.name
             );
             let help = "add a volume of the class to a pod that runs as long as the Secret is needed";
             let note = Note::lost("secretObjects", problem, help);
@@ -267,14 +281,14 @@ impl<'a> Target<'a> {
 }
 
 /// Whether names of Secrets in an object are such that they must be there.
-pub(super) fn names_secrets(object: &Object) -> bool {
+pub(super) fn may_use_secrets(object: &ManifestObject) -> bool {
     !object.api_version.contains(GROUP)
         && !object.api_version.starts_with("secrets-store.csi.x-k8s.io/")
         && (object.api_version.as_str(), object.kind.as_str()) != ("v1", "Secret")
 }
 
 /// Something of the operator's that no class can be.
-fn foreign(object: &Object) -> Note {
+fn foreign(object: &ManifestObject) -> Note {
     let known = ["ExternalSecret", "SecretStore", "ClusterSecretStore"].contains(&object.kind.as_str());
     match object.kind.as_str() {
         _ if known => {
@@ -297,8 +311,8 @@ fn foreign(object: &Object) -> Note {
 }
 
 /// Gives every class its name: the `ExternalSecret`'s, and a number where there are several.
-pub(super) fn name_classes(targets: &mut [Target<'_>], pieces: &[Piece<'_>]) {
-    let objects = pieces.iter().filter_map(|piece| piece.object.as_ref());
+pub(super) fn name_classes(targets: &mut [TargetSecret<'_>], documents: &[InputDocument<'_>]) {
+    let objects = documents.iter().filter_map(|document| document.object.as_ref());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");
     let mut taken = classes
         .map(|class| (class.namespace.clone(), class.name.clone().unwrap_or_default()))

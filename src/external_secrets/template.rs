@@ -8,9 +8,9 @@ pub(super) enum Template<'a> {
     /// A value, decoded from base64.
     Decoded(&'a str),
     /// The certificates in a value.
-    Certificates(&'a str, Coding),
+    Certificates(&'a str, CertificateEncoding),
     /// The private key in a value.
-    PrivateKey(&'a str, Coding),
+    PrivateKey(&'a str, CertificateEncoding),
     /// The public key of a JSON Web Key, as PEM.
     PublicKey(&'a str),
     /// Text without any value in it.
@@ -25,7 +25,7 @@ pub(super) enum Template<'a> {
 
 /// What a value with certificates is before they are taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum CertificateEncoding {
     /// PKCS#12, the bytes themselves.
     Binary,
     /// PKCS#12 as text in base64, as Key Vault keeps it.
@@ -75,8 +75,8 @@ impl<'a> Template<'a> {
             Some((&B64DEC, rest)) => (true, rest),
             _ => (false, stages.as_slice()),
         };
-        let pkcs12 = if decoded { Coding::Base64 } else { Coding::Binary };
-        let pem = if decoded { Coding::PemBase64 } else { Coding::Pem };
+        let pkcs12 = if decoded { CertificateEncoding::Base64 } else { CertificateEncoding::Binary };
+        let pem = if decoded { CertificateEncoding::PemBase64 } else { CertificateEncoding::Pem };
         match *stages {
             [] if decoded => Some(Self::Decoded(key)),
             [] => Some(Self::Value(key)),
@@ -211,16 +211,22 @@ mod tests {
     #[test]
     fn certificates_are_taken_apart() {
         for (text, expected) in [
-            ("{{ .tls | b64dec | pkcs12cert }}", Template::Certificates("tls", Coding::Base64)),
-            ("{{ .tls | b64dec | pkcs12key }}", Template::PrivateKey("tls", Coding::Base64)),
-            ("{{ .tls | pkcs12key }}", Template::PrivateKey("tls", Coding::Binary)),
+            ("{{ .tls | b64dec | pkcs12cert }}", Template::Certificates("tls", CertificateEncoding::Base64)),
+            ("{{ .tls | b64dec | pkcs12key }}", Template::PrivateKey("tls", CertificateEncoding::Base64)),
+            ("{{ .tls | pkcs12key }}", Template::PrivateKey("tls", CertificateEncoding::Binary)),
             ("{{ .blob | b64dec }}", Template::Decoded("blob")),
-            ("{{ .pem | filterPEM \"CERTIFICATE\" }}", Template::Certificates("pem", Coding::Pem)),
-            ("{{ .pem | filterPEM `Private Key` }}", Template::PrivateKey("pem", Coding::Pem)),
-            ("{{ .pem | filterPEM \"EC PRIVATE KEY\" }}", Template::PrivateKey("pem", Coding::Pem)),
+            (
+                "{{ .pem | filterPEM \"CERTIFICATE\" }}",
+                Template::Certificates("pem", CertificateEncoding::Pem),
+            ),
+            ("{{ .pem | filterPEM `Private Key` }}", Template::PrivateKey("pem", CertificateEncoding::Pem)),
+            (
+                "{{ .pem | filterPEM \"EC PRIVATE KEY\" }}",
+                Template::PrivateKey("pem", CertificateEncoding::Pem),
+            ),
             (
                 "{{ .pem | b64dec | filterPEM \"CERTIFICATE\" }}",
-                Template::Certificates("pem", Coding::PemBase64),
+                Template::Certificates("pem", CertificateEncoding::PemBase64),
             ),
             ("{{ .key | jwkPublicKeyPem }}", Template::PublicKey("key")),
         ] {

@@ -1,8 +1,8 @@
 //! `spec.target.template`: which keys of the Secret it leaves, and which it makes.
 
-use super::data::{Item, Part, text};
+use super::data::{CertificatePart, Item, text};
 use super::note::Note;
-use super::template::{self, Coding, Template};
+use super::template::{self, CertificateEncoding, Template};
 use crate::plan::{ObjectKind, quoted};
 use crate::secret_rules::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TLS};
 use crate::yaml::Node;
@@ -59,9 +59,9 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
     let lost = |problem: &str, help: &str| Err((problem.to_owned(), help.to_owned()));
     let (name, coding, part) = match Template::parse(template) {
         Template::Value(name) | Template::PublicKey(name) => (name, None, None),
-        Template::Decoded(name) => (name, Some(Coding::Base64), None),
-        Template::Certificates(name, coding) => (name, Some(coding), Some(Part::Certificates)),
-        Template::PrivateKey(name, coding) => (name, Some(coding), Some(Part::PrivateKey)),
+        Template::Decoded(name) => (name, Some(CertificateEncoding::Base64), None),
+        Template::Certificates(name, coding) => (name, Some(coding), Some(CertificatePart::Certificates)),
+        Template::PrivateKey(name, coding) => (name, Some(coding), Some(CertificatePart::PrivateKey)),
         Template::Constant => {
             let problem = "it is a constant, and a class names objects of a vault alone";
             return lost(problem, "put it into a ConfigMap");
@@ -76,11 +76,11 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
     };
     let split = match part {
         None => true,
-        Some(Part::Certificates) => tls && key == CERTIFICATE_KEY,
-        Some(Part::PrivateKey) => tls && key == PRIVATE_KEY_KEY,
+        Some(CertificatePart::Certificates) => tls && key == CERTIFICATE_KEY,
+        Some(CertificatePart::PrivateKey) => tls && key == PRIVATE_KEY_KEY,
     };
     if !split {
-        let pem = matches!(coding, Some(Coding::Pem | Coding::PemBase64));
+        let pem = matches!(coding, Some(CertificateEncoding::Pem | CertificateEncoding::PemBase64));
         return Err(template::advice(if pem { "filterPEM" } else { "pkcs12cert" }));
     }
     let Some(item) = sources.iter().find(|item| item.key.as_deref() == Some(name) && item.value.is_some())
@@ -96,19 +96,21 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
             return Err(template::advice("jwkPublicKeyPem"));
         }
         // PEM is what the provider makes of a key.
-        value.otherwise = None;
+        value.difference = None;
     }
     match (coding, part) {
         (None, _) => {}
         (Some(_), None) if !value.object.decoded => {
             (value.object.decoded, value.object.pfx) = (true, true);
         }
-        (Some(Coding::Pem), Some(_)) => value.object.pfx = false,
-        (Some(Coding::PemBase64), Some(_)) if !value.object.decoded => value.object.decoded = true,
+        (Some(CertificateEncoding::Pem), Some(_)) => value.object.pfx = false,
+        (Some(CertificateEncoding::PemBase64), Some(_)) if !value.object.decoded => {
+            value.object.decoded = true
+        }
         // Undecoded here and decoded there, or the other way round: PKCS#12 either way, and PEM of
         // it is what the provider gives unasked.
-        (Some(coding @ (Coding::Base64 | Coding::Binary)), Some(_))
-            if (coding == Coding::Base64) != value.object.decoded =>
+        (Some(coding @ (CertificateEncoding::Base64 | CertificateEncoding::Binary)), Some(_))
+            if (coding == CertificateEncoding::Base64) != value.object.decoded =>
         {
             (value.object.decoded, value.object.pfx) = (false, false);
         }

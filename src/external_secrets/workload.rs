@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::pod_specs;
-use crate::manifest::Object;
+use crate::manifest::ManifestObject;
 use crate::plan::FileMode;
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::{MappingEntry, Node, Value};
 
 /// The pods of a workload, as far as Secrets are concerned.
 #[derive(Debug)]
@@ -13,19 +13,19 @@ pub(super) struct Workload<'a> {
     /// The pods' spec.
     pub spec: &'a Node,
     /// Whether that stands where it is used, and not behind an alias.
-    pub here: bool,
-    pub volumes: Vec<Volume<'a>>,
-    pub needs: Vec<Need<'a>>,
+    pub is_inline: bool,
+    pub volumes: Vec<SecretVolume<'a>>,
+    pub secret_uses: Vec<SecretUse<'a>>,
 }
 
 /// A volume of a Secret.
 #[derive(Debug)]
-pub(super) struct Volume<'a> {
+pub(super) struct SecretVolume<'a> {
     pub node: &'a Node,
     /// Its key `secret`.
-    pub entry: &'a Entry,
+    pub entry: &'a MappingEntry,
     pub secret: &'a str,
-    pub view: View,
+    pub view: VolumeView,
     /// Whether the pod may start without it.
     pub optional: bool,
     /// Whether a container mounts a single file of it.
@@ -34,16 +34,16 @@ pub(super) struct Volume<'a> {
 
 /// Which keys of a Secret a volume shows, as which files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct View {
+pub(super) struct VolumeView {
     /// Nothing, if each key is a file of its name.
-    pub items: Option<Vec<Shown>>,
+    pub items: Option<Vec<ShownKey>>,
     /// What is not 0644.
     pub mode: Option<FileMode>,
 }
 
 /// A key of a Secret that a volume shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct ShownKey {
     pub key: String,
     pub path: String,
     pub mode: Option<FileMode>,
@@ -51,7 +51,7 @@ pub(super) struct Shown {
 
 /// Something that only a Secret can give: a variable, say.
 #[derive(Debug)]
-pub(super) struct Need<'a> {
+pub(super) struct SecretUse<'a> {
     pub secret: &'a str,
     /// The container that has it, if one has.
     pub container: Option<&'a Node>,
@@ -59,37 +59,38 @@ pub(super) struct Need<'a> {
 
 impl<'a> Workload<'a> {
     /// Nothing, if the object runs no pods.
-    pub(super) fn parse(object: &'a Object) -> Option<Self> {
+    pub(super) fn parse(object: &'a ManifestObject) -> Option<Self> {
         let path = pod_specs::path(object)?;
-        let (mut spec, mut here) = (&object.root, true);
+        let (mut spec, mut is_inline) = (&object.root, true);
         for key in path {
             let entry = spec.entry(key)?;
-            here &= entry.stands_in(spec);
+            is_inline &= entry.is_written_in(spec);
             spec = &entry.value;
         }
         let volumes =
-            items(spec, "volumes").iter().filter_map(|volume| Volume::parse(spec, volume)).collect();
-        let mut needs = Vec::new();
+            items(spec, "volumes").iter().filter_map(|volume| SecretVolume::parse(spec, volume)).collect();
+        let mut secret_uses = Vec::new();
         for entry in spec.entries() {
             match entry.key.as_str() {
                 "containers" | "initContainers" => {
                     for container in entry.value.items() {
                         let names = secret_names(container);
-                        needs.extend(names.map(|secret| Need { secret, container: Some(container) }));
+                        secret_uses
+                            .extend(names.map(|secret| SecretUse { secret, container: Some(container) }));
                     }
                 }
                 "volumes" => {
                     let others = entry.value.items().iter().filter(|volume| volume.entry("secret").is_none());
-                    needs.extend(others.flat_map(secret_names).map(Need::of_pod));
+                    secret_uses.extend(others.flat_map(secret_names).map(SecretUse::of_pod));
                 }
                 _ => {
                     let mut names = Vec::new();
                     collect(&entry.key, "", &entry.value, &mut names);
-                    needs.extend(names.into_iter().map(Need::of_pod));
+                    secret_uses.extend(names.into_iter().map(SecretUse::of_pod));
                 }
             }
         }
-        Some(Self { spec, here, volumes, needs })
+        Some(Self { spec, is_inline, volumes, secret_uses })
     }
 
     /// The service account that its pods run as.
@@ -99,11 +100,11 @@ impl<'a> Workload<'a> {
     }
 
     /// Whether one of its volumes or containers is written there and nowhere else, and not an alias.
-    pub(super) fn holds(&self, item: &Node) -> bool {
-        let lists = self.spec.entries().iter().filter(|entry| entry.stands_in(self.spec));
+    pub(super) fn is_inline_item(&self, item: &Node) -> bool {
+        let lists = self.spec.entries().iter().filter(|entry| entry.is_written_in(self.spec));
         let mut lists =
             lists.filter(|entry| entry.value.items().iter().any(|other| std::ptr::eq(other, item)));
-        self.here
+        self.is_inline
             && lists.any(|list| {
                 let same = list.value.items().iter().filter(|other| other.position == item.position).count();
                 same == 1 && item.position >= list.position
@@ -116,7 +117,7 @@ impl<'a> Workload<'a> {
     }
 }
 
-impl<'a> Need<'a> {
+impl<'a> SecretUse<'a> {
     fn of_pod(secret: &'a str) -> Self {
         Self { secret, container: None }
     }
@@ -126,7 +127,7 @@ fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
     node.entry(key).map(|entry| entry.value.items()).unwrap_or_default()
 }
 
-impl<'a> Volume<'a> {
+impl<'a> SecretVolume<'a> {
     fn parse(spec: &'a Node, node: &'a Node) -> Option<Self> {
         let entry = node.entry("secret")?;
         let text = |key: &str| entry.value.entry(key).and_then(|entry| entry.value.text());
@@ -136,7 +137,7 @@ impl<'a> Volume<'a> {
         };
         let shown = |item: &Node| {
             let text = |key: &str| item.entry(key).and_then(|entry| entry.value.text()).map(str::to_owned);
-            Some(Shown { key: text("key")?, path: text("path")?, mode: mode(item, "mode") })
+            Some(ShownKey { key: text("key")?, path: text("path")?, mode: mode(item, "mode") })
         };
         let items = entry.value.entry("items");
         let items =
@@ -154,7 +155,7 @@ impl<'a> Volume<'a> {
             node,
             entry,
             secret: text("secretName")?,
-            view: View { items, mode: mode(&entry.value, "defaultMode") },
+            view: VolumeView { items, mode: mode(&entry.value, "defaultMode") },
             optional: text("optional") == Some("true"),
             sub_path: mounts.any(mounts_file),
         })
@@ -162,7 +163,7 @@ impl<'a> Volume<'a> {
 }
 
 /// kubelet writes the items in their order, so the last one of a path wins.
-fn last_of_each_path(mut items: Vec<Shown>) -> Vec<Shown> {
+fn last_of_each_path(mut items: Vec<ShownKey>) -> Vec<ShownKey> {
     let mut paths = BTreeSet::new();
     items.reverse();
     items.retain(|item| paths.insert(item.path.clone()));

@@ -2,42 +2,46 @@
 
 use std::collections::BTreeSet;
 
-use super::class::Class;
-use super::edit::{self, Editor, Fixed};
+use super::class::ConvertedClass;
+use super::edit::{self, EditError, Editor};
+use super::input::InputDocument;
 use super::note::Note;
-use super::output::Output;
-use super::pieces::Piece;
-use super::pod_specs;
-use super::target::{Target, names_secrets};
-use super::workload::{Volume, Workload};
+use super::other_workloads;
+use super::output::ConversionOutput;
+use super::target::{TargetSecret, may_use_secrets};
+use super::workload::{SecretVolume, Workload};
 use super::write::Tree;
-use crate::manifest::{Document, Object};
+use crate::manifest::{Document, ManifestObject};
 use crate::plan::FileMode;
 use crate::yaml::{Node, Position};
 
 /// Changes all workloads that use a target.
-pub(super) fn change(pieces: &[Piece<'_>], targets: &mut [Target<'_>], output: &mut Output<'_>) {
-    for (index, piece) in pieces.iter().enumerate() {
-        let Some(object) = &piece.object else { continue };
+pub(super) fn change(
+    documents: &[InputDocument<'_>],
+    targets: &mut [TargetSecret<'_>],
+    output: &mut ConversionOutput<'_>,
+) {
+    for (index, document) in documents.iter().enumerate() {
+        let Some(object) = &document.object else { continue };
         let Some(workload) = Workload::parse(object) else {
-            if names_secrets(object) {
-                pod_specs::report(index, object, targets, output);
+            if may_use_secrets(object) {
+                other_workloads::report(index, object, targets, output);
             }
             continue;
         };
         let names = workload.volumes.iter().map(|volume| volume.secret);
-        let names = names.chain(workload.needs.iter().map(|need| need.secret)).collect::<BTreeSet<_>>();
+        let names = names.chain(workload.secret_uses.iter().map(|need| need.secret)).collect::<BTreeSet<_>>();
         for target in targets.iter().filter(|target| names.iter().any(|name| target.may_be(name, object))) {
             output.keep(index, target.ambiguous());
         }
-        let used = |target: &Target<'_>| {
+        let used = |target: &TargetSecret<'_>| {
             workload.volumes.iter().any(|volume| target.is(volume.secret, object))
-                || workload.needs.iter().any(|need| target.is(need.secret, object))
+                || workload.secret_uses.iter().any(|need| target.is(need.secret, object))
         };
         if !targets.iter().any(used) {
             continue;
         }
-        let mut change = Change::new(piece, object, &workload);
+        let mut change = WorkloadEdit::new(document, object, &workload);
         for target in targets.iter_mut().filter(|target| used(target)) {
             change.use_classes(target);
         }
@@ -45,9 +49,9 @@ pub(super) fn change(pieces: &[Piece<'_>], targets: &mut [Target<'_>], output: &
     }
 }
 
-struct Change<'a> {
-    piece: &'a Piece<'a>,
-    object: &'a Object,
+struct WorkloadEdit<'a> {
+    document: &'a InputDocument<'a>,
+    object: &'a ManifestObject,
     workload: &'a Workload<'a>,
     editor: Editor<'a>,
     /// The names of the pod's volumes.
@@ -61,15 +65,15 @@ struct Change<'a> {
     notes: Vec<(Position, Note)>,
 }
 
-impl<'a> Change<'a> {
-    fn new(piece: &'a Piece<'a>, object: &'a Object, workload: &'a Workload<'a>) -> Self {
+impl<'a> WorkloadEdit<'a> {
+    fn new(document: &'a InputDocument<'a>, object: &'a ManifestObject, workload: &'a Workload<'a>) -> Self {
         let volumes = workload.spec.at(&["volumes"]).map(Node::items).unwrap_or_default();
         let names = volumes.iter().filter_map(|volume| volume.at(&["name"]).and_then(Node::text));
         Self {
-            piece,
+            document,
             object,
             workload,
-            editor: piece.editor(),
+            editor: document.editor(),
             names: names.map(str::to_owned).collect(),
             account: workload.account().map(str::to_owned),
             sets_account: None,
@@ -79,7 +83,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn use_classes(&mut self, target: &mut Target<'_>) {
+    fn use_classes(&mut self, target: &mut TargetSecret<'_>) {
         let (object, workload) = (self.object, self.workload);
         let (mut mounts, mut syncs) = (false, false);
         let mut classes = BTreeSet::new();
@@ -101,7 +105,7 @@ impl<'a> Change<'a> {
                 }
             }
         }
-        let mut needs = workload.needs.iter().filter(|need| target.is(need.secret, object));
+        let mut needs = workload.secret_uses.iter().filter(|need| target.is(need.secret, object));
         let volumes = workload.volumes.iter().filter(|volume| target.is(volume.secret, object));
         let kept = volumes.filter(|volume| !target.replaces(volume, workload)).count() > 0;
         let container = needs.clone().find_map(|need| need.container);
@@ -114,7 +118,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn replace(&mut self, volume: &Volume<'_>, class: &Class, target: &Target<'_>) {
+    fn replace(&mut self, volume: &SecretVolume<'_>, class: &ConvertedClass, target: &TargetSecret<'_>) {
         let at = volume.node.position;
         let location = "volumes";
         if volume.optional {
@@ -158,11 +162,11 @@ impl<'a> Change<'a> {
     }
 
     /// Adds the class that syncs to the pod, and says whether it could.
-    fn mount(&mut self, container: Option<&'a Node>, target: &Target<'_>) -> bool {
+    fn mount(&mut self, container: Option<&'a Node>, target: &TargetSecret<'_>) -> bool {
         let Some(class) = target.syncing() else { return false };
         let container = container.or_else(|| self.workload.spec.at(&["containers"])?.items().first());
-        let Some(container) = container.filter(|container| self.workload.holds(container)) else {
-            self.note(self.workload.spec.position, fixed(Fixed::Shared));
+        let Some(container) = container.filter(|container| self.workload.is_inline_item(container)) else {
+            self.note(self.workload.spec.position, fixed(EditError::Aliased));
             return false;
         };
         let name = self.free_name(&class.name);
@@ -192,7 +196,7 @@ impl<'a> Change<'a> {
     }
 
     /// Has the pods run as the account whose identity asks.
-    fn run_as(&mut self, target: &mut Target<'_>) {
+    fn run_as(&mut self, target: &mut TargetSecret<'_>) {
         let Some(wanted) = target.login.account.clone() else { return };
         match self.account.clone().filter(|account| account != "default") {
             Some(account) if account == wanted => {}
@@ -226,12 +230,12 @@ impl<'a> Change<'a> {
         self.notes.push((at, note));
     }
 
-    fn finish(mut self, index: usize, output: &mut Output<'_>) {
+    fn finish(mut self, index: usize, output: &mut ConversionOutput<'_>) {
         let flow = self.editor.is_flow(&self.object.root) != Ok(false);
         if let Err(reason) = self.add(index, output, flow) {
             self.note(self.workload.spec.position, fixed(reason));
             // Half a change is none.
-            self.editor = self.piece.editor();
+            self.editor = self.document.editor();
         }
         for (at, note) in &self.notes {
             if flow {
@@ -242,20 +246,21 @@ impl<'a> Change<'a> {
             output.note(index, note.clone());
         }
         let Some(text) = self.editor.finish() else { return };
-        let Piece { file, first_line, .. } = *self.piece;
+        let InputDocument { file, first_line, .. } = *self.document;
         let reads = Document { file, first_line, text: &text }.objects();
-        let same = |object: &Object| (&object.kind, &object.name) == (&self.object.kind, &self.object.name);
+        let same =
+            |object: &ManifestObject| (&object.kind, &object.name) == (&self.object.kind, &self.object.name);
         if reads.is_ok_and(|objects| objects.len() == 1 && objects.iter().all(same)) {
             output.edit(index, text);
         } else {
             let shared = edit::shares(&self.object.root);
-            let note = fixed(if shared { Fixed::Shared } else { Fixed::Style });
+            let note = fixed(if shared { EditError::Aliased } else { EditError::Style });
             output.comment(index, note.comment());
             output.note(index, note);
         }
     }
 
-    fn add(&mut self, index: usize, output: &mut Output<'_>, flow: bool) -> Result<(), Fixed> {
+    fn add(&mut self, index: usize, output: &mut ConversionOutput<'_>, flow: bool) -> Result<(), EditError> {
         for (container, mounts) in std::mem::take(&mut self.new_mounts) {
             self.editor.append(container, "volumeMounts", mounts)?;
         }
@@ -276,7 +281,7 @@ impl<'a> Change<'a> {
 }
 
 /// The volume source of a class.
-fn csi(class: &Class, target: &Target<'_>) -> Vec<(String, Tree)> {
+fn csi(class: &ConvertedClass, target: &TargetSecret<'_>) -> Vec<(String, Tree)> {
     let attributes = Tree::map([("secretProviderClass", Tree::text(&class.name))]);
     let mut source = vec![
         ("driver".to_owned(), Tree::text("secrets-store.csi.k8s.io")),
@@ -289,13 +294,13 @@ fn csi(class: &Class, target: &Target<'_>) -> Vec<(String, Tree)> {
     source
 }
 
-fn fixed(reason: Fixed) -> Note {
+fn fixed(reason: EditError) -> Note {
     let (problem, help) = match reason {
-        Fixed::Shared => (
+        EditError::Aliased => (
             "what must change stands behind an anchor or alias",
             "write it out and convert again, or put the class's volume there by hand",
         ),
-        Fixed::Style => (
+        EditError::Style => (
             "what must change is written in a style of YAML that is not changed here",
             "write it in block style and convert again, or put the class's volume there by hand",
         ),

@@ -1,9 +1,9 @@
 //! The parts of a manifest that make it a class.
 
-use super::{Diagnostic, parameters};
-use crate::manifest::Object;
+use super::Diagnostic;
+use crate::manifest::ManifestObject;
 use crate::plan::{Fault, nearest, quoted, unknown};
-use crate::yaml::{Entry, Node, Position};
+use crate::yaml::{MappingEntry, Node, Position};
 
 pub(super) const KIND: &str = "SecretProviderClass";
 pub(super) const GROUP: &str = "secrets-store.csi.x-k8s.io";
@@ -14,20 +14,20 @@ const OLD_VERSION: &str = "secrets-store.csi.x-k8s.io/v1alpha1";
 const SPEC_FIELDS: &[&str] = &["provider", "parameters", "secretObjects"];
 
 /// A class of the provider.
-pub(super) struct Class<'a> {
+pub(super) struct ClassManifest<'a> {
     /// Where `spec.parameters` is.
     pub parameters_position: Position,
     /// `spec.parameters`.
-    pub parameters: &'a [Entry],
+    pub parameters: &'a [MappingEntry],
     /// `spec.secretObjects`: what the driver copies into Secrets.
-    pub secret_objects: Option<&'a Entry>,
+    pub secret_objects: Option<&'a MappingEntry>,
 }
 
-impl<'a> Class<'a> {
+impl<'a> ClassManifest<'a> {
     /// Reads a class. `None` if there is none to read: the object is something else or another
     /// provider's, or `diagnostics` then say why.
     pub(super) fn read(
-        object: &'a Object,
+        object: &'a ManifestObject,
         provider: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
@@ -68,33 +68,22 @@ impl<'a> Class<'a> {
     }
 
     /// A parameter.
-    pub(super) fn parameter(&self, key: &str) -> Option<&'a Entry> {
+    pub(super) fn parameter(&self, key: &str) -> Option<&'a MappingEntry> {
         self.parameters.iter().find(|entry| entry.key == key)
     }
 }
 
-/// A part of a class that a kustomization applies to another: its `spec`, and what is wrong with that
-/// whatever the rest is.
-pub(super) fn check_fragment(object: &Object, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(spec) = object.root.entry("spec") else { return };
-    check_fields(spec, diagnostics);
-    for entry in spec.value.at(&["parameters"]).map(Node::entries).unwrap_or_default() {
-        // Null removes a parameter, and what begins with `$` tells kustomize what to do.
-        if entry.value.text() != Some("") && !entry.key.starts_with('$') {
-            parameters::check_one(entry, diagnostics);
-        }
-    }
-}
-
-fn check_fields(spec: &Entry, diagnostics: &mut Vec<Diagnostic>) {
-    let known = |entry: &&Entry| SPEC_FIELDS.contains(&entry.key.as_str()) || entry.key.starts_with('$');
+/// Warns of fields of `spec` that are unknown.
+pub(super) fn check_fields(spec: &MappingEntry, diagnostics: &mut Vec<Diagnostic>) {
+    let known =
+        |entry: &&MappingEntry| SPEC_FIELDS.contains(&entry.key.as_str()) || entry.key.starts_with('$');
     for entry in spec.value.entries().iter().filter(|entry| !known(entry)) {
         diagnostics.push(Diagnostic::warning(entry.position, "spec", unknown(&entry.key, SPEC_FIELDS)));
     }
 }
 
 /// What is wrong with a kind of the driver's group that is nearly the class's.
-fn misspelt(object: &Object, position: Position) -> Option<Diagnostic> {
+fn misspelt(object: &ManifestObject, position: Position) -> Option<Diagnostic> {
     let group = object.api_version.split('/').next().unwrap_or_default();
     let meant = group == GROUP && object.kind != STATUS_KIND;
     let kind = nearest(&object.kind, &[KIND]).filter(|_| meant)?;
@@ -103,7 +92,7 @@ fn misspelt(object: &Object, position: Position) -> Option<Diagnostic> {
 }
 
 /// Whether the class names this provider; `None` if it names another.
-fn is_provider(spec: &Entry, provider: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<bool> {
+fn is_provider(spec: &MappingEntry, provider: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<bool> {
     let named = spec.value.entry("provider");
     let text = named.and_then(|entry| entry.value.text()).unwrap_or_default();
     if text == provider {

@@ -1,8 +1,8 @@
 //! Who may read and write the files.
 
 use super::Diagnostic;
-use super::class::Class;
-use super::parameters::{self, Written};
+use super::class::ClassManifest;
+use super::parameters::{self, PlannedObjects};
 use crate::plan::{Fault, Format, ObjectKind, ObjectPlan};
 
 const EVERYBODY_WRITES: u16 = 0o002;
@@ -10,7 +10,7 @@ const EVERYBODY_READS: u16 = 0o004;
 
 /// Warns of modes that somebody chose, and that give too much away. The driver's own, 0644, nobody
 /// chose.
-pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnostics: &mut Vec<Diagnostic>) {
     for object in &written.objects {
         let (plan, key) = (&object.plan, "filePermission");
         let Some(position) = object.position(key) else { continue };

@@ -1,14 +1,14 @@
 //! `spec.parameters`: what the server would say of them, and what the API server would.
 
-use super::class::Class;
+use super::class::ClassManifest;
 use super::{Diagnostic, pod};
 use crate::plan::{
     Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, WrittenObject, parameter_fault,
 };
-use crate::yaml::{Entry, Position, Value};
+use crate::yaml::{MappingEntry, Position, Value};
 
 /// What the parameters give.
-pub(super) struct Written {
+pub(super) struct PlannedObjects {
     /// The objects that can be planned.
     pub objects: Vec<WrittenObject>,
     /// Whether these are all of them.
@@ -16,7 +16,11 @@ pub(super) struct Written {
 }
 
 /// Reads the parameters as for a mount.
-pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Vec<Diagnostic>) -> Written {
+pub(super) fn check(
+    class: &ClassManifest<'_>,
+    defaults: &Defaults,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> PlannedObjects {
     for entry in class.parameters {
         check_one(entry, diagnostics);
     }
@@ -45,11 +49,11 @@ pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Ve
     let (draft, findings) = Draft::examine(request, defaults);
     let complete = findings.iter().all(|finding| finding.severity != Severity::Error);
     diagnostics.extend(findings.into_iter().filter_map(|finding| located(class, finding)));
-    Written { objects: draft.objects, complete }
+    PlannedObjects { objects: draft.objects, complete }
 }
 
 /// What is wrong with a parameter, whatever the others are.
-pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check_one(entry: &MappingEntry, diagnostics: &mut Vec<Diagnostic>) {
     let fault = type_fault(entry);
     diagnostics.extend(fault.map(|fault| Diagnostic::error(entry.value.position, &entry.key, fault)));
     if let Some(fault) = parameter_fault(&entry.key) {
@@ -58,7 +62,7 @@ pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// What the API server refuses of a parameter: it takes strings only.
-pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
+pub(crate) fn type_fault(entry: &MappingEntry) -> Option<Fault> {
     let (what, help) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
             "null" => ("null", "give it a value, or remove it"),
@@ -74,7 +78,7 @@ pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
 
 /// Gives a finding its place in the file. `None` if it is about a parameter of a wrong type, of which
 /// that has been said.
-fn located(class: &Class<'_>, finding: Finding) -> Option<Diagnostic> {
+fn located(class: &ClassManifest<'_>, finding: Finding) -> Option<Diagnostic> {
     let key = finding.location.split(['[', '.', ',']).next().unwrap_or_default();
     let spellings: &[&str] = if key == "tenantID" { &["tenantID", "tenantId"] } else { &[key] };
     let mut entries = spellings.iter().filter_map(|key| class.parameter(key));
@@ -93,8 +97,8 @@ fn located(class: &Class<'_>, finding: Finding) -> Option<Diagnostic> {
 
 /// The place in the file of a place in the parameter `objects`: the parameter's own, if its text is
 /// not there as it was written.
-pub(super) fn in_objects(class: &Class<'_>, inner: Position) -> Position {
-    let Some(Entry { position, value, .. }) = class.parameter("objects") else {
+pub(super) fn in_objects(class: &ClassManifest<'_>, inner: Position) -> Position {
+    let Some(MappingEntry { position, value, .. }) = class.parameter("objects") else {
         return class.parameters_position;
     };
     let Value::Scalar(scalar) = &value.value else { return *position };

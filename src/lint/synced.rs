@@ -4,20 +4,20 @@ mod content;
 mod metadata;
 
 use super::Diagnostic;
-use super::class::Class;
-use super::parameters::{Written, type_fault};
+use super::class::ClassManifest;
+use super::parameters::{PlannedObjects, type_fault};
 use crate::plan::{Fault, Severity, nearest, quoted, unknown};
 use crate::secret_rules::{self, OPAQUE, SecretType, TLS, TLS_KEYS, TYPES};
 use crate::yaml::{Node, Position, Value};
-use content::Files;
+use content::MountedFiles;
 
 const FIELDS: &[&str] = &["annotations", "data", "labels", "secretName", "type"];
 const DATA_FIELDS: &[&str] = &["key", "objectName"];
 
 /// Warns of Secrets that the driver will never make, or makes otherwise than they are meant.
-pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnostics: &mut Vec<Diagnostic>) {
     let Some(entry) = class.secret_objects else { return };
-    let mut check = Check { diagnostics, files: Files::new(written) };
+    let mut check = Check { diagnostics, files: MountedFiles::new(written) };
     let list = check.list("secretObjects", &entry.value);
     let mut names: Vec<(&str, usize)> = Vec::new();
     for (index, secret) in list.iter().enumerate() {
@@ -45,7 +45,7 @@ fn field<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Position)> {
 
 struct Check<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
-    files: Files<'a>,
+    files: MountedFiles<'a>,
 }
 
 impl Check<'_> {

@@ -1,6 +1,6 @@
 //! A file's documents.
 
-use super::{ManifestError, Object, unfold};
+use super::{ManifestError, ManifestObject, unfold};
 use crate::yaml::{self, Budget, YamlError};
 
 /// A part of a file, from one `---` to the next. All of them, end to end, are the file.
@@ -25,7 +25,7 @@ impl Document<'_> {
     ///
     /// # Errors
     /// [`ManifestError`], if it is not YAML. The documents after it may be.
-    pub fn objects(&self) -> Result<Vec<Object>, ManifestError> {
+    pub fn objects(&self) -> Result<Vec<ManifestObject>, ManifestError> {
         let mut budget = Budget::of_file(self.text.len());
         let root = yaml::parse_only(self.text, self.first_line, &mut budget);
         let mut objects = Vec::new();
@@ -118,7 +118,8 @@ mod tests {
     }
 
     fn names(text: &str) -> Vec<Result<Vec<String>, String>> {
-        let names = |objects: Vec<Object>| objects.into_iter().filter_map(|object| object.name).collect();
+        let names =
+            |objects: Vec<ManifestObject>| objects.into_iter().filter_map(|object| object.name).collect();
         Documents::new("file", text)
             .map(|document| document.objects().map(names).map_err(|error| error.to_string()))
             .collect()

@@ -10,7 +10,7 @@ use super::known_names::FIELDS;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 use super::paths::{self, PathConflict};
-use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
+use crate::yaml::{self, Budget, MappingEntry, Node, Position, ScalarStyle, Value, YamlError};
 
 /// What objects inherit from the request.
 pub(super) struct Inherited<'a> {
@@ -131,7 +131,7 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
         let problem = format!("it is {kind}, not an object");
         return Err(Fault::new(problem, "write `objectName: …` and `objectType: secret`"));
     };
-    let field = |Entry { key, position, value }: Entry| {
+    let field = |MappingEntry { key, position, value }: MappingEntry| {
         let text = match value.text() {
             Some(text) => text.trim().to_owned(),
             // An unknown field may be of any shape; it is warned of, not read.

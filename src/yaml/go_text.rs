@@ -12,26 +12,26 @@ use super::Position;
 /// A text with line feeds for the line breaks of YAML 1.1, character by character, and where its lines were.
 pub(super) struct GoText<'text> {
     pub(super) text: Cow<'text, str>,
-    pub(super) lines: Lines,
+    pub(super) lines: LineStarts,
 }
 
 /// Where the lines of the text as it was written start, in characters; empty if the parser sees the same lines.
 #[derive(Default)]
-pub(super) struct Lines(Vec<usize>);
+pub(super) struct LineStarts(Vec<usize>);
 
 impl<'text> GoText<'text> {
     pub(super) fn of(text: &'text str) -> Self {
         let text = up_to_document_end(text);
         if !text.contains(is_old_break) {
-            return Self { text: Cow::Borrowed(text), lines: Lines::default() };
+            return Self { text: Cow::Borrowed(text), lines: LineStarts::default() };
         }
         let ends = text.chars().enumerate().filter(|(_, character)| *character == '\n').map(|(at, _)| at + 1);
-        let lines = Lines([0].into_iter().chain(ends).collect());
+        let lines = LineStarts([0].into_iter().chain(ends).collect());
         Self { text: Cow::Owned(text.replace(is_old_break, "\n")), lines }
     }
 }
 
-impl Lines {
+impl LineStarts {
     /// Where a marker of the parser is in the text as it was written.
     pub(super) fn position(&self, marker: Marker) -> Position {
         let before = self.0.partition_point(|start| *start <= marker.index());

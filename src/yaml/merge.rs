@@ -4,19 +4,19 @@ use std::collections::HashSet;
 
 use saphyr_parser::ScalarStyle;
 
-use super::{Entry, MERGE, Node, Position, Scalar, Value, YamlError, wrong};
+use super::{MERGE, MappingEntry, Node, Position, Scalar, Value, YamlError, wrong};
 use crate::quoted::quoted;
 
-/// Entries in the making.
+/// MergedEntries in the making.
 #[derive(Default)]
-pub(super) struct Entries {
-    own: Vec<Entry>,
+pub(super) struct MergedEntries {
+    own: Vec<MappingEntry>,
     seen: HashSet<String>,
     /// What `<<` merges; `None` without one.
-    others: Option<Vec<Entry>>,
+    others: Option<Vec<MappingEntry>>,
 }
 
-impl Entries {
+impl MergedEntries {
     /// Adds an entry, which may be a merge. In quotes `<<` is a key as any other.
     pub(super) fn add(&mut self, key: Scalar, position: Position, value: Node) -> Result<(), YamlError> {
         let Scalar { source: key, style, .. } = key;
@@ -24,7 +24,7 @@ impl Entries {
         if is_merge && self.others.is_none() {
             self.others = Some(others(value)?);
         } else if !is_merge && self.seen.insert(key.clone()) {
-            self.own.push(Entry { key, position, value });
+            self.own.push(MappingEntry { key, position, value });
         } else {
             return Err(wrong(position, format!("{} is there twice", quoted(&key)), "keep one of them"));
         }
@@ -32,7 +32,7 @@ impl Entries {
     }
 
     /// All entries. The mapping's own come first and win; of those merged, the first of a name wins.
-    pub(super) fn merged(self) -> Vec<Entry> {
+    pub(super) fn merged(self) -> Vec<MappingEntry> {
         let Self { mut own, mut seen, others } = self;
         let others = others.into_iter().flatten();
         own.extend(others.filter(|entry| seen.insert(entry.key.clone())));
@@ -41,7 +41,7 @@ impl Entries {
 }
 
 /// The entries of what is merged: a mapping, or a list of mappings.
-fn others(value: Node) -> Result<Vec<Entry>, YamlError> {
+fn others(value: Node) -> Result<Vec<MappingEntry>, YamlError> {
     let position = value.position;
     let (is_list, nodes) = match value.value {
         Value::Sequence(items) => (true, items),

@@ -7,17 +7,17 @@ use super::go_text::is_old_break;
 use super::{Budget, Position, YamlError};
 
 /// A change of a text: what comes in the place of which bytes.
-type Change = (Range<usize>, String);
+type Replacement = (Range<usize>, String);
 
 /// Where and why the parser stopped.
-pub(super) struct Stop<'a> {
+pub(super) struct ParseStop<'a> {
     /// The byte of the text.
     at: usize,
     problem: &'a str,
 }
 
 /// What a text must have instead of what the parser stopped at, if that is of this kind.
-pub(super) type Tolerance = fn(&str, &Stop<'_>) -> Option<Change>;
+pub(super) type Tolerance = fn(&str, &ParseStop<'_>) -> Option<Replacement>;
 
 /// What is tolerated in every text.
 pub(super) const ANYWHERE: &[Tolerance] = &[tabs_after_colon];
@@ -42,7 +42,7 @@ pub(super) fn tolerating<T>(
             Err(error) => error,
         };
         let change = at(text, first_line, error.position).and_then(|at| {
-            let stop = Stop { at, problem: &error.problem };
+            let stop = ParseStop { at, problem: &error.problem };
             tolerances.iter().find_map(|tolerance| tolerance(text, &stop))
         });
         let Some((range, with)) = change else { return Err(error) };
@@ -66,7 +66,7 @@ fn at(text: &str, first_line: usize, position: Position) -> Option<usize> {
 
 /// YAML 1.2 allows tabs between a key's colon and its value (production `s-separate-in-line`); the parser refuses a tab
 /// there if a letter or a hyphen follows (its `fetch_value`). As many spaces do not move anything.
-fn tabs_after_colon(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+fn tabs_after_colon(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let line = text.get(..at)?.rsplit(is_line_end).next()?;
     let key = line.trim_end_matches([' ', '\t']);
     let blank = line.get(key.len()..)?;
@@ -75,7 +75,7 @@ fn tabs_after_colon(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
 }
 
 /// A comment that follows a quote or a bracket at once. Nothing is moved without it, either.
-fn comment_at_once(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+fn comment_at_once(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let (before, rest) = text.split_at_checked(at)?;
     if !rest.starts_with('#') || !before.ends_with(['"', '\'', ']', '}', '[', '{', ',']) {
         return None;
@@ -85,7 +85,7 @@ fn comment_at_once(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
 }
 
 /// A closing bracket behind the last one of a document that is all in brackets. Nothing after it is read.
-fn bracket_too_many(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+fn bracket_too_many(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let is_closed = text.get(..at)?.trim_end().ends_with(['}', ']']);
     let mut words = text.split_whitespace().filter(|word| *word != "---" && !word.starts_with(['!', '&']));
     let is_flow = words.next().is_some_and(|word| word.starts_with(['{', '[']));
@@ -97,7 +97,7 @@ const DEEP: usize = 64;
 
 /// A line inside of brackets that is indented no deeper than the mapping around them. Elsewhere more indentation would
 /// mean something else, and only the parser's own words tell where it stopped.
-fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
+fn shallow_brackets(text: &str, stop: &ParseStop<'_>) -> Option<Replacement> {
     let indentation = text.get(..stop.at)?.rsplit(is_line_end).next()?;
     let is_first = indentation.len() < DEEP && indentation.bytes().all(|byte| byte == b' ');
     let is_inside = stop.problem.ends_with("invalid indentation")
@@ -107,7 +107,7 @@ fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
 
 /// A text in quotes whose further lines are indented no deeper than the mapping around it. White space at the start of
 /// such a line is none of the text's.
-fn shallow_quotation(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+fn shallow_quotation(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let quotation = quotation(text.get(at..)?)?;
     let column = text.get(..at)?.rsplit(is_line_end).next()?.chars().count();
     let mut lines = quotation.split_inclusive(is_line_end);

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 
 use crate::lint::type_fault;
-use crate::manifest::{ManifestSource, ManifestSources, Object};
+use crate::manifest::{ManifestObject, ManifestSource, ManifestSources};
 use crate::plan::{Fault, boolean};
-use crate::yaml::{Entry, Node};
+use crate::yaml::{MappingEntry, Node};
 
 const KIND: &str = "SecretProviderClass";
 const GROUP: &str = "secrets-store.csi.x-k8s.io/";
@@ -57,14 +57,14 @@ impl Class {
         }
     }
 
-    fn of(file: &str, class: &Object) -> anyhow::Result<Self> {
+    fn of(file: &str, class: &ManifestObject) -> anyhow::Result<Self> {
         let provider = class.root.at(&["spec", "provider"]);
         if provider.and_then(Node::text) != Some("azure") {
             let at = location(file, provider.unwrap_or(&class.root));
             bail!("{at}: the class is not for this provider; spec.provider must be azure");
         }
         let parameters = class.root.at(&["spec", "parameters"]).map_or(&[][..], Node::entries);
-        let mistake = |entry: &Entry| {
+        let mistake = |entry: &MappingEntry| {
             let Fault { problem, help, .. } = type_fault(entry)?;
             Some(format!("{}: parameters.{}: {problem}; {help}.", location(file, &entry.value), entry.key))
         };
@@ -72,7 +72,7 @@ impl Class {
         if !mistakes.is_empty() {
             bail!("{}", mistakes.join(" "));
         }
-        let text = |entry: &Entry| Some((entry.key.clone(), entry.value.text()?.to_owned()));
+        let text = |entry: &MappingEntry| Some((entry.key.clone(), entry.value.text()?.to_owned()));
         Ok(Self {
             name: class.name.clone().unwrap_or_default(),
             namespace: class.namespace.clone(),
@@ -97,7 +97,7 @@ impl Class {
     }
 }
 
-fn classes(source: &ManifestSource) -> anyhow::Result<Vec<Object>> {
+fn classes(source: &ManifestSource) -> anyhow::Result<Vec<ManifestObject>> {
     let mut classes = Vec::new();
     for document in source.documents().filter(|document| document.mentions(KIND)) {
         let objects = document.objects().map_err(|error| anyhow!(error))?;

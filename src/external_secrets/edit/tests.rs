@@ -12,7 +12,7 @@ fn read(text: &str) -> Node {
 }
 
 /// `secret` of the first of `volumes` replaced, a mount and a volume appended, an account set.
-fn edited(text: &str) -> Result<String, Fixed> {
+fn edited(text: &str) -> Result<String, EditError> {
     let root = read(text);
     let mut editor = Editor::new(text, 1);
     if let Some(volume) = root.at(&["volumes"]).and_then(|volumes| volumes.items().first()) {
@@ -67,7 +67,7 @@ fn items_in_brackets_are_items_of_a_block_list() {
             let mut editor = Editor::new(text, 1);
             editor.append(&root, "volumes", vec![Tree::map([("name", Tree::text("new"))])])?;
             editor.set(&root, "account", Tree::text("sa"))?;
-            Ok::<_, Fixed>(editor.finish().unwrap())
+            Ok::<_, EditError>(editor.finish().unwrap())
         };
         assert_eq!(edit(volumes).as_deref(), Ok(expected.as_str()), "{volumes}");
         assert!(read(&edit(&text).unwrap()).at(&["volumes"]).unwrap().items().len() == 2, "{text}");
@@ -109,7 +109,7 @@ fn what_stands_elsewhere_is_left_alone() {
         "x: &x {secret: {secretName: s}}\nvolumes:\n- <<: *x\n",
         "x: &x {account: a}\n<<: *x\n",
     ] {
-        assert_eq!(edited(text), Err(Fixed::Shared), "{text}");
+        assert_eq!(edited(text), Err(EditError::Aliased), "{text}");
     }
 }
 

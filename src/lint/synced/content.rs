@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::lint::parameters::Written;
+use crate::lint::parameters::PlannedObjects;
 use crate::plan::{Encoding, Fault, Format, ObjectKind, ObjectPlan, nearest, quoted};
 use crate::secret_rules::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, SecretType, TLS};
 
 /// What is known of a file before it is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
+enum FileContent {
     /// The vault alone knows.
     Unknown,
     /// Certificates without a private key.
@@ -23,34 +23,35 @@ enum Content {
 }
 
 /// The files that the class mounts.
-pub(super) struct Files<'a> {
-    written: &'a Written,
-    paths: BTreeMap<String, File<'a>>,
+pub(super) struct MountedFiles<'a> {
+    written: &'a PlannedObjects,
+    paths: BTreeMap<String, MountedFile<'a>>,
 }
 
-struct File<'a> {
+struct MountedFile<'a> {
     object: &'a ObjectPlan,
-    content: Content,
+    content: FileContent,
 }
 
-impl<'a> Files<'a> {
-    pub(super) fn new(written: &'a Written) -> Self {
+impl<'a> MountedFiles<'a> {
+    pub(super) fn new(written: &'a PlannedObjects) -> Self {
         let mut paths = BTreeMap::new();
         for object in written.objects.iter().map(|object| &object.plan) {
             for path in object.first_paths() {
                 if object.kind == ObjectKind::Secret {
                     // The operator may have certificates split: --write-cert-and-key-in-separate-files.
-                    for (ending, content) in [(".crt", Content::Certificates), (".key", Content::PrivateKey)]
+                    for (ending, content) in
+                        [(".crt", FileContent::Certificates), (".key", FileContent::PrivateKey)]
                     {
                         let path = path.with_ending(ending).as_str().to_owned();
-                        paths.entry(path).or_insert(File { object, content });
+                        paths.entry(path).or_insert(MountedFile { object, content });
                     }
                 }
             }
         }
         // A file that an object names is that object's.
         for object in written.objects.iter().map(|object| &object.plan) {
-            let file = |path: &str| (path.to_owned(), File { object, content: content(object) });
+            let file = |path: &str| (path.to_owned(), MountedFile { object, content: content(object) });
             paths.extend(object.first_paths().iter().map(|path| file(path.as_str())));
         }
         Self { written, paths }
@@ -96,25 +97,25 @@ impl<'a> Files<'a> {
         };
         let json = [".dockerconfigjson", ".dockercfg"].contains(&key) && kind.missing(&[]).contains(&key);
         match (file.content, key) {
-            (Content::Pkcs12Text, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
+            (FileContent::Pkcs12Text, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
                 let help = "remove objectFormat, so that it is PEM, or add objectEncoding: base64";
                 fault("PKCS#12 as base64 text", "PEM or binary PKCS#12", help)
             }
-            (Content::Certificates, PRIVATE_KEY_KEY) if kind.name == TLS => {
+            (FileContent::Certificates, PRIVATE_KEY_KEY) if kind.name == TLS => {
                 fault("a certificate without its private key", "the key", both)
             }
-            (Content::PublicKey, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
+            (FileContent::PublicKey, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
                 fault("a public key", "a certificate and its private key", both)
             }
-            (Content::PrivateKey, CERTIFICATE_KEY) if kind.name == TLS => {
+            (FileContent::PrivateKey, CERTIFICATE_KEY) if kind.name == TLS => {
                 fault("a private key without its certificate", "the certificate", both)
             }
-            (Content::Certificates | Content::PublicKey, "ssh-privatekey")
+            (FileContent::Certificates | FileContent::PublicKey, "ssh-privatekey")
                 if !kind.missing(&[]).is_empty() =>
             {
                 fault("no private key", "one", "name a secret that holds the private key")
             }
-            (content, _) if json && content != Content::Unknown => {
+            (content, _) if json && content != FileContent::Unknown => {
                 fault("no JSON", "JSON", "name a secret that holds the JSON")
             }
             _ if file.object.optional => Some(Fault::new(
@@ -126,12 +127,12 @@ impl<'a> Files<'a> {
     }
 }
 
-fn content(object: &ObjectPlan) -> Content {
+fn content(object: &ObjectPlan) -> FileContent {
     match (object.kind, object.format) {
-        (ObjectKind::Certificate, _) => Content::Certificates,
-        (ObjectKind::Key, _) => Content::PublicKey,
-        (ObjectKind::Secret, Format::Pfx) if object.encoding == Encoding::Utf8 => Content::Pkcs12Text,
-        (ObjectKind::Secret, Format::Pfx) => Content::Pkcs12,
-        (ObjectKind::Secret, _) => Content::Unknown,
+        (ObjectKind::Certificate, _) => FileContent::Certificates,
+        (ObjectKind::Key, _) => FileContent::PublicKey,
+        (ObjectKind::Secret, Format::Pfx) if object.encoding == Encoding::Utf8 => FileContent::Pkcs12Text,
+        (ObjectKind::Secret, Format::Pfx) => FileContent::Pkcs12,
+        (ObjectKind::Secret, _) => FileContent::Unknown,
     }
 }

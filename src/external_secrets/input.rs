@@ -4,22 +4,22 @@ use std::borrow::Cow;
 
 use super::edit::Editor;
 use super::note::Note;
-use crate::manifest::{Document, ManifestError, ManifestSource, Object};
+use crate::manifest::{Document, ManifestError, ManifestObject, ManifestSource};
 use crate::yaml::{self, Budget, Node};
 
 /// A document, and the object in it.
 #[derive(Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct InputDocument<'a> {
     pub file: &'a str,
     pub first_line: usize,
     pub text: Cow<'a, str>,
     /// Nothing, if it cannot be read, or holds none or several.
-    pub object: Option<Object>,
+    pub object: Option<ManifestObject>,
     /// The text of the list that it is taken out of.
     pub list: Option<&'a str>,
 }
 
-impl Piece<'_> {
+impl InputDocument<'_> {
     pub(super) fn editor(&self) -> Editor<'_> {
         Editor::new(&self.text, self.first_line)
     }
@@ -36,24 +36,30 @@ impl Piece<'_> {
     }
 }
 
-/// Reads all files. A document that cannot be read is a piece nevertheless.
-pub(super) fn read(sources: &[ManifestSource]) -> (Vec<Piece<'_>>, Vec<ManifestError>) {
-    let (mut pieces, mut errors) = (Vec::new(), Vec::new());
+/// Reads all files. A document that cannot be read is a document nevertheless.
+pub(super) fn read(sources: &[ManifestSource]) -> (Vec<InputDocument<'_>>, Vec<ManifestError>) {
+    let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for document in sources.iter().flat_map(ManifestSource::documents) {
         let objects = document.objects().unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
         });
         match taken_apart(document, &objects) {
-            Some(items) => pieces.extend(items),
+            Some(items) => documents.extend(items),
             None => {
                 let object = if is_list(document) { None } else { objects.into_iter().next() };
                 let Document { file, first_line, text } = document;
-                pieces.push(Piece { file, first_line, text: Cow::Borrowed(text), object, list: None });
+                documents.push(InputDocument {
+                    file,
+                    first_line,
+                    text: Cow::Borrowed(text),
+                    object,
+                    list: None,
+                });
             }
         }
     }
-    (pieces, errors)
+    (documents, errors)
 }
 
 fn is_list(document: Document<'_>) -> bool {
@@ -66,7 +72,7 @@ fn is_list(document: Document<'_>) -> bool {
 }
 
 /// The items of a list, each a document of its own; nothing, if one of them cannot be.
-fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Piece<'a>>> {
+fn taken_apart<'a>(document: Document<'a>, objects: &[ManifestObject]) -> Option<Vec<InputDocument<'a>>> {
     if !is_list(document) {
         return None;
     }
@@ -74,7 +80,7 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
     // What stands above the list stands above its first item.
     let head = document.text.split_inclusive('\n').take_while(|line| is_head(line));
     let mut head = head.filter(|line| line.starts_with('#')).collect::<String>();
-    let mut pieces = Vec::with_capacity(objects.len());
+    let mut documents = Vec::with_capacity(objects.len());
     for object in objects {
         let Node { position, end, .. } = object.root;
         let mut lines = std::mem::take(&mut head) + "---\n";
@@ -87,10 +93,10 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
         }
         let alone = Document { file: document.file, first_line, text: &lines }.objects().ok()?;
         // A kind that only the list says is not there any more.
-        let [alone] = <[Object; 1]>::try_from(alone).ok()?;
+        let [alone] = <[ManifestObject; 1]>::try_from(alone).ok()?;
         (alone.kind == object.kind).then_some(())?;
         let text = Cow::Owned(lines);
-        pieces.push(Piece {
+        documents.push(InputDocument {
             file: document.file,
             first_line,
             text,
@@ -98,7 +104,7 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
             list: Some(document.text),
         });
     }
-    Some(pieces)
+    Some(documents)
 }
 
 fn is_head(line: &str) -> bool {

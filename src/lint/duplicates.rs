@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use super::Diagnostic;
-use super::class::Class;
-use crate::manifest::Object;
+use super::class::ClassManifest;
+use crate::manifest::ManifestObject;
 use crate::plan::Fault;
 
 /// The classes of a file so far, and the Secrets that they make, each with its line.
 #[derive(Debug, Default)]
-pub(super) struct Together {
+pub(super) struct DuplicateCheck {
     classes: HashMap<Key, usize>,
     secrets: HashMap<Key, (String, usize)>,
 }
@@ -17,9 +17,9 @@ pub(super) struct Together {
 /// Namespace and name.
 type Key = (Option<String>, String);
 
-impl Together {
+impl DuplicateCheck {
     /// Warns of a class that replaces an earlier one.
-    pub(super) fn class(&mut self, object: &Object, diagnostics: &mut Vec<Diagnostic>) {
+    pub(super) fn class(&mut self, object: &ManifestObject, diagnostics: &mut Vec<Diagnostic>) {
         let Some(name) = object.name.clone() else { return };
         let (position, key) = (object.root.position, (object.namespace.clone(), name));
         let metadata = object.root.entry("metadata").map_or(position, |entry| entry.position);
@@ -31,7 +31,12 @@ impl Together {
     }
 
     /// Warns of a Secret that another class makes, too.
-    pub(super) fn secrets(&mut self, object: &Object, class: &Class<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    pub(super) fn secrets(
+        &mut self,
+        object: &ManifestObject,
+        class: &ClassManifest<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         let own = object.name.as_deref().unwrap_or_default();
         for (index, secret) in class.secret_objects().iter().enumerate() {
             let Some(name) = secret.entry("secretName").and_then(|entry| Some((entry, entry.value.text()?)))

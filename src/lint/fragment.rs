@@ -1,0 +1,18 @@
+//! Patches of a kustomization: parts of a class, checked on their own.
+
+use super::{Diagnostic, class, parameters};
+use crate::manifest::ManifestObject;
+use crate::yaml::Node;
+
+/// A part of a class that a kustomization applies to another: its `spec`, and what is wrong with that
+/// whatever the rest is.
+pub(super) fn check(object: &ManifestObject, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(spec) = object.root.entry("spec") else { return };
+    class::check_fields(spec, diagnostics);
+    for entry in spec.value.at(&["parameters"]).map(Node::entries).unwrap_or_default() {
+        // Null removes a parameter, and what begins with `$` tells kustomize what to do.
+        if entry.value.text() != Some("") && !entry.key.starts_with('$') {
+            parameters::check_one(entry, diagnostics);
+        }
+    }
+}
