@@ -193,8 +193,8 @@ fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<O
         match reader.next()? {
             (Event::StreamEnd, _) => return Ok(document),
             (Event::DocumentStart(_), span) => {
-                let help = "put `---` on a line between the two";
-                return Err(wrong(reader.position(span), "another document begins", help));
+                let help = "separate the documents with a line `---`";
+                return Err(wrong(reader.position(span), "another document starts here", help));
             }
             _ => {}
         }
@@ -269,7 +269,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
                 Ok((event, span))
             }
             Some(Err(error)) => {
-                let problem = format!("not YAML: {}", error.info());
+                let problem = format!("invalid YAML: {}", error.info());
                 let help = "correct the indentation, quotes or brackets there";
                 Err(wrong(self.position_of(*error.marker()), problem, help))
             }
@@ -280,11 +280,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     fn node(&mut self, event: Event<'text>, span: Span, depth: usize) -> Result<Node, YamlError> {
         let position = self.position(span);
         if depth > self.budget.depth {
-            return Err(wrong(
-                position,
-                "nested too deeply",
-                "nothing needs this depth; look for a stray bracket",
-            ));
+            return Err(wrong(position, "nested too deeply", "look for an extra opening bracket"));
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -299,7 +295,11 @@ impl<'text, 'budget> Reader<'text, 'budget> {
             Event::MappingStart(anchor, _) => (self.mapping(depth)?, anchor),
             Event::Alias(anchor) => {
                 let Some(anchored) = self.anchors.get(&anchor) else {
-                    return Err(wrong(position, "an alias of something unfinished", "write the value out"));
+                    return Err(wrong(
+                        position,
+                        "the alias is inside of its own anchor",
+                        "write the value instead of the alias",
+                    ));
                 };
                 // Paid for before it is copied: that is what defuses a bomb.
                 let (nodes, bytes) = anchored.weight();
@@ -338,7 +338,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
             };
             let position = self.position(span);
             let Value::Scalar(key) = self.node(event, span, depth + 1)?.value else {
-                return Err(wrong(position, "a key that is not text", "write a field's name"));
+                return Err(wrong(position, "a key is not text", "write the name of a field"));
             };
             let (event, value_span) = self.next()?;
             // What is left out stands nowhere, and some way behind its key.

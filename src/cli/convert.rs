@@ -11,16 +11,16 @@ use crate::manifest::ManifestSources;
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  everything was read and converted, perhaps with notes of what is not carried over
-  1  a document is broken and stays as it is, or with --strict something is not carried over
-  2  wrong usage, or a file that cannot be read; the others are converted all the same
+  0  every file was read and converted; notes name what is not carried over
+  1  a document is broken and left unchanged, or with --strict something is not carried over
+  2  wrong usage, or a file cannot be read; the other files are still converted
 
 Examples:
-  See what a conversion changes:
+  Show what a conversion changes:
     keyvault-csi-provider convert deploy/ | kubectl diff -f -
-  What a chart renders, and only if nothing is lost:
+  Convert the output of a chart, but only if nothing is lost:
     helm template my-release ./chart | keyvault-csi-provider convert --strict - > converted.yaml
-  What a cluster has:
+  Convert the objects of a cluster:
     kubectl get secretstore,externalsecret,serviceaccount,deployment -n shop -o yaml |
       keyvault-csi-provider convert -";
 
@@ -28,11 +28,11 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConvertArgs {
-    /// Files or folders of manifests that belong together: stores, service accounts, `ExternalSecret`s, and what
-    /// uses their Secrets; - is standard input
+    /// Files or directories of manifests that belong together: stores, service accounts, `ExternalSecret`s, and the
+    /// workloads that use their Secrets; - reads standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
-    /// Fail, and write nothing, if something is not carried over
+    /// Fail and write no output if something is not carried over
     #[arg(long)]
     pub strict: bool,
 }
@@ -64,7 +64,7 @@ pub fn run(args: ConvertArgs) -> ExitCode {
     };
     if args.strict && code != ExitCode::SUCCESS {
         let unread = unread + errors.len();
-        say(&format!("error: nothing is written: {lost} not carried over, {unread} not read"));
+        say(&format!("error: no output is written: {lost} not carried over, {unread} not read"));
         return code;
     }
     match io::stdout().lock().write_all(text.as_bytes()) {

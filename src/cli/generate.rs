@@ -10,14 +10,14 @@ use clap_complete::Shell;
 /// Flags of `completion`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionArgs {
-    /// The shell
+    /// Shell to generate the script for
     shell: Shell,
 }
 
 /// Flags of `man`.
 #[derive(Args, Clone, Debug)]
 pub struct ManArgs {
-    /// The command whose page it is; the whole program's if left out
+    /// Command to document [default: the whole program]
     command: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
         None => program,
         Some(name) => program
             .find_subcommand(name)
-            .with_context(|| format!("there is no command {name:?}; --help lists them"))?
+            .with_context(|| format!("unknown command {name:?}; --help lists the commands"))?
             .clone(),
     };
     let mut page = Vec::new();
@@ -54,6 +54,6 @@ pub fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
 fn print(text: &[u8]) -> anyhow::Result<()> {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed.context("cannot print"),
+        printed => printed.context("cannot write to standard output"),
     }
 }

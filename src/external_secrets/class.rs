@@ -99,7 +99,8 @@ impl ConvertedClass {
                         // The two parts of one certificate.
                         Some((_, same)) if *same == text => {}
                         Some(_) => {
-                            let problem = format!("{} is already the file of another key", quoted(&path));
+                            let problem =
+                                format!("the file {} already belongs to another key", quoted(&path));
                             lost.push(Note::lost("objectAlias", problem, "rename one of the two keys"));
                         }
                     },
@@ -114,10 +115,10 @@ impl ConvertedClass {
         for shown in shown.unwrap_or_default() {
             if !secret.items.iter().any(|item| item.is_key(&shown.key)) {
                 let problem = format!(
-                    "the volume shows the key {}, which the ExternalSecret does not have",
+                    "the volume mounts the key {}, which the ExternalSecret does not have",
                     quoted(&shown.key)
                 );
-                let note = Note::lost("objects", problem, "name the object that it is");
+                let note = Note::lost("objects", problem, "add the object for this key");
                 out.push_str(&comment_lines(&[note.comment()], 2));
                 notes.push(note);
             }
@@ -156,16 +157,17 @@ impl ConvertedClass {
         object.extend(map_of("labels", &secret.labels));
         object.extend(map_of("annotations", &secret.annotations));
         object.push(("data".to_owned(), Tree::List(data.collect())));
-        let problem = format!("the driver makes Secret {} while a pod mounts this class", secret.target_name);
+        let problem =
+            format!("the driver creates Secret {} while a pod mounts this class", secret.target_name);
         let mut own =
-            vec![Note::remark("secretObjects", problem, "it must be installed with syncSecret.enabled=true")];
+            vec![Note::remark("secretObjects", problem, "install the driver with syncSecret.enabled=true")];
         if secret.optional {
             let problem =
-                "an object that the vault has no more stops the pods, since the Secret needs all of them";
+                "an object that is missing in the vault stops the pods, because the Secret needs all objects";
             own.push(Note::lost(
                 "spec.target.deletionPolicy",
                 problem,
-                "mount the keys as files instead, which can do without",
+                "mount the keys as files instead, where objects can be optional",
             ));
         }
         let comments = own.iter().map(Note::comment).collect();
@@ -221,14 +223,14 @@ impl ObjectFile<'_> {
         field("optional", (sources.secret.optional && !class.syncs).then(|| "true".to_owned()));
         let split = |problem: String| {
             let location = format!("{}.sourceRef.storeRef", object.location);
-            Note::lost(location, problem, "give the keys of that store an ExternalSecret of their own")
+            Note::lost(location, problem, "move the keys of that store to another ExternalSecret")
         };
         let other = (sources.others)(object).map_err(split)?;
         match other.map(|other| &other.vault) {
             None => {}
             Some(Vault::Name(name)) => field("keyvaultName", Some(name.clone())),
             Some(Vault::Url(url)) => {
-                return Err(split(format!("an object cannot name its vault by URL, {}", quoted(url))));
+                return Err(split(format!("an object cannot set its vault by URL ({})", quoted(url))));
             }
         }
         let lines = fields.into_iter().map(|(key, value)| {

@@ -83,10 +83,10 @@ pub(super) fn item(location: &str, node: &Node) -> Item {
 fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<VaultValue> {
     schema::check(location, node, schema::ELEMENT, notes);
     if !is_key(key) {
-        let help = "use letters, digits, `-`, `_` and `.`, as the API server demands of a Secret's keys";
+        let help = "use only letters, digits, `-`, `_` and `.`";
         notes.push(Note::lost(
             format!("{location}.secretKey"),
-            format!("{} is not a key", quoted(key)),
+            format!("{} is not a valid key of a Secret", quoted(key)),
             help,
         ));
         return None;
@@ -122,7 +122,7 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
         ("key", Some(name)) => (ObjectKind::Key, name),
         ("cert", Some(name)) => (ObjectKind::Certificate, name),
         (other, Some(_)) => {
-            let problem = format!("{} is no type of object", quoted(other));
+            let problem = format!("{} is not an object type", quoted(other));
             notes.push(Note::lost(field("key"), problem, "write secret/, key/ or cert/ before the name"));
             return None;
         }
@@ -137,8 +137,7 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
     match text(reference, &["metadataPolicy"]) {
         None | Some("None") => {}
         Some("Fetch") => {
-            let help =
-                "write what the tags say into a ConfigMap; the provider gives the object's value alone";
+            let help = "put the tags into a ConfigMap; the provider mounts only the object's value";
             notes.push(Note::lost(field("metadataPolicy"), "tags cannot be mounted", help));
             return None;
         }
@@ -149,8 +148,8 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
     }
     if let Some(property) = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate) {
         let problem =
-            format!("{} is one field of the value, and only whole values can be mounted", quoted(property));
-        let help = "give the field a secret of its own in the vault, or let the application read the JSON";
+            format!("{} is one field of the value, and a class mounts only whole values", quoted(property));
+        let help = "store the field as a separate secret in the vault, or parse the JSON in the application";
         notes.push(Note::lost(field("property"), problem, help));
         return None;
     }
@@ -159,27 +158,31 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
         Some("Base64") if kind == ObjectKind::Secret => true,
         Some("Auto") => {
             let problem =
-                "the operator decoded the value where it was base64, and a class says one or the other";
-            let help = "write Base64 or None, whichever the value is";
+                "the operator decodes the value only if it is base64, and a class must state whether it is";
+            let help = "write Base64 if the value is base64, and None otherwise";
             notes.push(Note::lost(field("decodingStrategy"), problem, help));
             return None;
         }
         Some(other) => {
-            let problem = format!("{} of a {kind} cannot be expressed", quoted(other));
-            let help = "store it decoded, or in standard base64 and with decodingStrategy: Base64";
+            let problem = format!("a class cannot apply {} to a {kind}", quoted(other));
+            let help = "store the value decoded, or as standard base64 with decodingStrategy: Base64";
             notes.push(Note::lost(field("decodingStrategy"), problem, help));
             return None;
         }
     };
-    let help = "have the application read the PEM, or keep the ExternalSecret for this key";
+    let help = "read the PEM in the application, or keep the ExternalSecret for this key";
     let difference = match kind {
         ObjectKind::Secret => None,
-        ObjectKind::Key => {
-            Some(Note::lost(field("key"), "the public key comes as PEM, and was a JSON Web Key", help))
-        }
-        ObjectKind::Certificate => {
-            Some(Note::lost(field("key"), "the certificate comes as PEM, and was DER", help))
-        }
+        ObjectKind::Key => Some(Note::lost(
+            field("key"),
+            "the provider writes the public key as PEM, and the operator wrote a JSON Web Key",
+            help,
+        )),
+        ObjectKind::Certificate => Some(Note::lost(
+            field("key"),
+            "the provider writes the certificate as PEM, and the operator wrote DER",
+            help,
+        )),
     };
     let (location, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
     Some((VaultObject { location, alias, kind, name, version, decoded, pfx: false, store: None }, difference))
@@ -195,8 +198,8 @@ fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
     match text(reference, &["nullBytePolicy"]) {
         None | Some("Ignore") => {}
         Some("Fail") => {
-            let problem = "the operator refused a value with a NUL byte, and the provider mounts it";
-            let help = "write Ignore, if the application can do with such a value; otherwise have it check";
+            let problem = "the operator refuses a value with a NUL byte, and the provider mounts it";
+            let help = "write Ignore if the application accepts such a value; otherwise check for it in the application";
             notes.push(Note::lost(format!("{location}.nullBytePolicy"), problem, help));
         }
         Some(other) => notes.push(unknown_value(format!("{location}.nullBytePolicy"), other)),
@@ -204,8 +207,12 @@ fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
 }
 
 fn unknown_value(location: String, value: &str) -> Note {
-    let problem = format!("the value {} is not known here", quoted(value));
-    Note::lost(location, problem, "find out what it did, and whether something depends on it")
+    let problem = format!("the value {} is unknown to convert", quoted(value));
+    Note::lost(
+        location,
+        problem,
+        "check what the operator does with it, and whether your pods depend on that",
+    )
 }
 
 /// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.
@@ -215,22 +222,26 @@ pub(super) fn item_of_all(location: &str, element: &Node) -> Item {
         generated(&format!("{location}.sourceRef"))
     } else if let Some(find) = element.at(&["find"]) {
         let by = if find.entry("tags").is_some() { "tags" } else { "name" };
-        let problem = format!("objects cannot be found by {by}: a class names each");
-        Note::lost(format!("{location}.find"), problem, "write an object for each that is found now")
+        let problem = format!("a class cannot find objects by {by}: it must name each one");
+        Note::lost(
+            format!("{location}.find"),
+            problem,
+            "add an object for each one that the operator finds now",
+        )
     } else if let Some(extract) = element.at(&["extract"]) {
         let key = quoted(text(extract, &["key"]).unwrap_or_default());
-        let problem = format!("the fields of {key} cannot be taken apart: only whole values can be mounted");
-        let help = "give each field a secret of its own in the vault, or let the application read the JSON";
+        let problem = format!("the fields of {key} cannot be separated: a class mounts only whole values");
+        let help = "store each field as a separate secret in the vault, or parse the JSON in the application";
         Note::lost(format!("{location}.extract"), problem, help)
     } else {
-        Note::lost(location, "it is neither find nor extract", "correct it")
+        Note::lost(location, "it has neither find nor extract", "add one of the two")
     };
     Item { notes: vec![note], ..Item::default() }
 }
 
 fn generated(location: &str) -> Note {
-    let help = "keep the ExternalSecret for it, or put the value into the vault";
-    Note::lost(location, "a generator makes the value, and no vault holds it", help)
+    let help = "keep the ExternalSecret for it, or store the value in the vault";
+    Note::lost(location, "a generator creates the value, so it is not in a vault", help)
 }
 
 /// The text under some keys, if there is any.

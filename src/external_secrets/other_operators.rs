@@ -26,12 +26,12 @@ pub(super) fn note(object: &ManifestObject) -> Option<Note> {
     let name = object.name.as_deref().unwrap_or("without a name");
     let problem = format!("{kind} {name} belongs to {operator} and is not converted");
     let objects = match (vault, names.is_empty()) {
-        (Some(vault), false) => format!("of vault {vault} with {}", names.join(", ")),
-        (Some(vault), true) => format!("of vault {vault}"),
-        (None, _) => "of its vault".to_owned(),
+        (Some(vault), false) => format!("for vault {vault} with the objects {}", names.join(", ")),
+        (Some(vault), true) => format!("for vault {vault}"),
+        (None, _) => "for its vault".to_owned(),
     };
     let help = format!(
-        "it stays as it is; write a SecretProviderClass {objects}, or an ExternalSecret of external-secrets.io/v1 and convert that"
+        "it is left unchanged; write a SecretProviderClass {objects}, or write an ExternalSecret of external-secrets.io/v1 and convert that"
     );
     Some(Note::lost("apiVersion", problem, help))
 }

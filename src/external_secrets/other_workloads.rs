@@ -18,7 +18,7 @@ pub(super) fn report(
         let Some(location) = user("", &object.root, &|name| target.is(name, object)) else { continue };
         let group = object.api_version.split_once('/').map_or("core", |(group, _)| group);
         let problem = format!(
-            "its pods use Secret {}, which is there only while a pod mounts class {}, and a {} of {group} is not changed",
+            "its pods use Secret {}, which exists only while a pod mounts class {}, and convert does not edit a {} of {group}",
             target.secret.target_name, target.secret.name, object.kind
         );
         output.keep(index, Note::lost(location, problem, help(group, target)));
@@ -31,7 +31,7 @@ fn help(group: &str, target: &TargetSecret<'_>) -> String {
         format!("add a volume of class {class} (driver secrets-store.csi.k8s.io) to its pods by hand");
     if group == "serving.knative.dev" {
         let flag = "kubernetes.podspec-volumes-csi: enabled in the ConfigMap config-features";
-        format!("{volume}, for which Knative needs {flag}")
+        format!("{volume}; Knative needs {flag} for that")
     } else {
         volume
     }

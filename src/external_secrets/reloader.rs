@@ -26,15 +26,15 @@ pub(super) fn report(
         for target in targets.iter().filter(|target| watches(object, &annotations, target)) {
             let secret = &target.secret.target_name;
             let gone = if target.syncing().is_none() {
-                "no such Secret exists any more"
+                "which no longer exists"
             } else {
-                "its pods mount a class in the place of the Secret"
+                "which its pods no longer mount"
             };
             let class = target.syncing().or(target.classes.first()).map_or("", |class| &class.name);
             let help = format!(
-                "annotate it with secretproviderclass.reloader.stakater.com/reload: {class} instead, and start Reloader with --enable-csi-integration=true"
+                "annotate it with secretproviderclass.reloader.stakater.com/reload: {class}, and start Reloader with --enable-csi-integration=true"
             );
-            let problem = format!("Reloader watched Secret {secret}, and {gone}");
+            let problem = format!("Reloader watched Secret {secret}, {gone}");
             output.keep(index, Note::lost("metadata.annotations", problem, help));
         }
     }

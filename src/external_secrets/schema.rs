@@ -113,8 +113,8 @@ pub(super) fn check(location: &str, node: &Node, known: KnownFields, notes: &mut
             }
             None => notes.push(Note::lost(
                 location,
-                "this field is not known here",
-                "find out what it did, and whether something depends on it",
+                "the field is unknown to convert",
+                "check what the operator does with it, and whether your pods depend on that",
             )),
         }
     }

@@ -46,7 +46,7 @@ impl ExternalSecret {
         let mut notes = Vec::new();
         let root = &object.root;
         let name = object.name.clone().unwrap_or_default();
-        let spec = root.at(&["spec"]).ok_or_else(|| Note::lost("spec", "it is missing", "complete it"))?;
+        let spec = root.at(&["spec"]).ok_or_else(|| Note::lost("spec", "it is missing", "add it"))?;
         refuse_template("metadata.name", object.name.as_deref())?;
         refuse_template("metadata.namespace", object.namespace.as_deref())?;
         refuse_templates_below("spec", spec)?;
@@ -59,7 +59,7 @@ impl ExternalSecret {
             Note::lost(
                 "spec.secretStoreRef",
                 "it names no store",
-                "name the store of Azure Key Vault that it reads",
+                "name the SecretStore or ClusterSecretStore of Azure Key Vault",
             )
         })?;
         let mut items = items(document, spec);
@@ -72,15 +72,16 @@ impl ExternalSecret {
         }
         let kind = kind(templated::kind(template), &items, &mut notes);
         if windows(spec) {
-            let problem = "the operator refreshed the Secret in its windows only, and the driver has none";
-            let help = "turn the driver's rotation off, or let values change at any time";
+            let problem =
+                "the operator refreshes the Secret only in these windows, and the driver has no sync windows";
+            let help = "turn off the driver's rotation, or accept changes at any time";
             notes.push(Note::lost("spec.syncWindows", problem, help));
         }
         if field(&["immutable"]) == Some("true") {
-            let help = "nobody but the driver should write it; restrict that with RBAC";
+            let help = "use RBAC to let only the driver write the Secret";
             notes.push(Note::lost(
                 "spec.target.immutable",
-                "the driver changes its Secrets on rotation",
+                "the driver updates its Secrets on rotation",
                 help,
             ));
         }
@@ -96,8 +97,12 @@ impl ExternalSecret {
         };
         let (labels, annotations) = (copied("labels", &own_labels), copied("annotations", &own_annotations));
         if template.is_some_and(|template| template.at(&["metadata", "finalizers"]).is_some()) {
-            let help = "the driver deletes the Secret with the last pod that mounts the class";
-            notes.push(Note::lost("spec.target.template.metadata.finalizers", "the driver sets none", help));
+            let help = "remove them; the driver deletes the Secret with the last pod that mounts the class";
+            notes.push(Note::lost(
+                "spec.target.template.metadata.finalizers",
+                "the driver sets no finalizers",
+                help,
+            ));
         }
         Ok(Self {
             target_name: field(&["name"]).unwrap_or(&name).to_owned(),
@@ -124,11 +129,11 @@ fn nothing(items: &[Item], notes: &[Note]) -> Note {
     let why =
         why.map(|note| format!("{}: {}; {}", note.location, note.problem, note.help)).collect::<Vec<_>>();
     let problem = if why.is_empty() {
-        "it has no key".to_owned()
+        "it defines no key".to_owned()
     } else {
-        format!("nothing of it can be said ({})", why.join(". "))
+        format!("no key of it can be converted ({})", why.join(". "))
     };
-    Note::lost("spec", problem, "it stays as it is")
+    Note::lost("spec", problem, "it is left unchanged")
 }
 
 /// Whether it says when the Secret may be refreshed.
@@ -144,11 +149,11 @@ fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs
         if !rendered {
             let location = format!("spec.target.template.metadata.{key}.{name}");
             let problem =
-                format!("the operator rendered {}, and the driver copies text as it is", quoted(value));
+                format!("the operator renders {}, and the driver copies the text unchanged", quoted(value));
             notes.push(Note::lost(
                 location,
                 problem,
-                format!("write the value itself into the class's {key}"),
+                format!("write the rendered value into the class's {key}"),
             ));
         }
         rendered
@@ -163,24 +168,28 @@ fn stays(target: &Node) -> Result<(), Note> {
     match policy {
         "Owner" | "Orphan" => {}
         "Merge" => {
-            let problem = "the driver adds nothing to a Secret that somebody else makes";
-            let help = "it stays as it is; to convert it, give it a Secret of its own";
+            let problem = "the driver cannot add keys to a Secret that it did not create";
+            let help = "it is left unchanged; to convert it, let it create its own Secret";
             return Err(Note::lost(location, problem, help));
         }
         "None" => {
             return Err(Note::lost(
                 location,
-                "it makes no Secret",
-                "it stays as it is; remove it if nobody needs it",
+                "it creates no Secret",
+                "it is left unchanged; remove it if it is not needed",
             ));
         }
         other => {
-            return Err(Note::lost(location, format!("{} is unknown", quoted(other)), "it stays as it is"));
+            return Err(Note::lost(
+                location,
+                format!("the policy {} is unknown", quoted(other)),
+                "it is left unchanged",
+            ));
         }
     }
     if target.entry("manifest").is_some() {
-        let problem = "it makes something else than a Secret";
-        return Err(Note::lost("spec.target.manifest", problem, "it stays as it is"));
+        let problem = "it creates an object that is not a Secret";
+        return Err(Note::lost("spec.target.manifest", problem, "it is left unchanged"));
     }
     Ok(())
 }
@@ -226,8 +235,8 @@ fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
             let location = format!("spec.data[{index}].secretKey");
             let key = quoted(item.key.as_deref().unwrap_or_default());
             let problem =
-                format!("the key {key} appears twice, and this one wins, as it did for the operator");
-            item.notes.insert(0, Note::remark(location, problem, "remove the other one"));
+                format!("the key {key} appears twice, and this entry wins, as it does in the operator");
+            item.notes.insert(0, Note::remark(location, problem, "remove the other entry"));
             item.comments.splice(0..0, earlier.comments);
         }
         kept.push(item);
@@ -262,12 +271,12 @@ fn kind(kind: &str, items: &[Item], notes: &mut Vec<Note>) -> String {
     let keys = items.iter().filter_map(|item| item.value.as_ref()).map(|value| value.key.as_str());
     let keys = keys.collect::<Vec<_>>();
     if kind == TLS && keys.iter().any(|key| !secret_rules::TLS_KEYS.contains(key)) {
-        let problem = "in a Secret of this type the driver fills tls.crt and tls.key alone";
-        notes.push(Note::lost(location, problem, "give the other keys an ExternalSecret of their own"));
+        let problem = "in a Secret of this type the driver writes only tls.crt and tls.key";
+        notes.push(Note::lost(location, problem, "move the other keys to another ExternalSecret"));
     }
     if let Some(missing) = known.missing_text(&keys) {
-        let problem = format!("the API server refuses a Secret of type {kind} without {missing}");
-        notes.push(Note::lost(location, problem, "add what is missing, or use type Opaque"));
+        let problem = format!("the API server rejects a Secret of type {kind} without {missing}");
+        notes.push(Note::lost(location, problem, "add the missing keys, or use type Opaque"));
     }
     kind.to_owned()
 }
@@ -281,9 +290,8 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
     let policy = text(spec, &["refreshPolicy"]).unwrap_or("Periodic");
     let interval = text(spec, &["refreshInterval"]).unwrap_or(DEFAULT_INTERVAL);
     let never = |location: &str, notes: &mut Vec<Note>| {
-        let problem =
-            "a value that never changes cannot be said: where the driver rotates, it is read anew once a day";
-        let help = "name the object's version, which pins it, or leave the driver's rotation off";
+        let problem = "a class cannot keep a value forever: if the driver's rotation is on, the value is read once a day";
+        let help = "pin the object's version, or turn off the driver's rotation";
         notes.push(Note::lost(location, problem, help));
         LONGEST.0.to_owned()
     };
@@ -296,17 +304,18 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
         Ok(Duration::ZERO) => never(location, notes),
         Ok(read) if read <= LONGEST.1 => interval.to_owned(),
         Ok(_) => {
-            let problem = format!("{} is more than the provider's limit, {}", quoted(interval), LONGEST.0);
-            let help = "raise --rotation-max-age-limit and then rotationMaxAge, or let it be a day";
+            let problem =
+                format!("{} exceeds the provider's default limit of {}", quoted(interval), LONGEST.0);
+            let help = "raise --rotation-max-age-limit and then rotationMaxAge, or keep one day";
             notes.push(Note::lost(location, problem, help));
             LONGEST.0.to_owned()
         }
         Err(_) => {
-            let problem = format!("{} is no duration that the provider reads", quoted(interval));
+            let problem = format!("{} is not a duration that the provider accepts", quoted(interval));
             notes.push(Note::lost(
                 location,
                 problem,
-                "write whole numbers with a unit, such as 1h30m, into rotationMaxAge",
+                "set rotationMaxAge to whole numbers with units, such as 1h30m",
             ));
             DEFAULT_INTERVAL.to_owned()
         }

@@ -81,17 +81,16 @@ impl Store {
         let (Some(spec), Some(azure)) = (spec, azure) else {
             return Err(Note::lost(
                 location,
-                "it is a store of something else than Azure Key Vault",
-                "it stays as it is",
+                "the store's provider is not Azure Key Vault",
+                "it is left unchanged",
             ));
         };
         refuse_templates_below("spec", spec)?;
         let mut notes = Vec::new();
         schema::check("spec", spec, schema::STORE, &mut notes);
         if cluster && spec.at(&["conditions"]).is_some_and(|conditions| !conditions.items().is_empty()) {
-            let problem = "only namespaces that the store's conditions allow could read the vault";
-            let help =
-                "say so with the provider's --policy-file, or by the federated credentials that you create";
+            let problem = "the store's conditions limited which namespaces could read the vault, and a class has no such limit";
+            let help = "limit the namespaces with the provider's --policy-file, or with the federated credentials that you create";
             notes.push(Note::remark("spec.conditions", problem, help));
         }
         let cloud = match text(azure, &["environmentType"]) {
@@ -102,15 +101,15 @@ impl Store {
             Some("GermanCloud") => Some(("AzureGermanCloud", Cloud::Germany)),
             Some("AzureStackCloud") => Some(("AzureStackCloud", Cloud::Stack)),
             Some(other) => {
-                let problem = format!("{} is no cloud", quoted(other));
-                return Err(Note::lost(format!("{location}.environmentType"), problem, "correct it"));
+                let problem = format!("{} is not a known cloud", quoted(other));
+                return Err(Note::lost(format!("{location}.environmentType"), problem, CLOUDS));
             }
         };
         if azure.entry("customCloudConfig").is_some() {
-            let help = "write its endpoints into a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
+            let help = "write the endpoints to a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
             notes.push(Note::lost(
                 format!("{location}.customCloudConfig"),
-                "a class cannot say a cloud's endpoints",
+                "a class cannot hold the endpoints of a cloud",
                 help,
             ));
         }
@@ -121,8 +120,8 @@ impl Store {
             Note::lost(format!("{location}.vaultUrl"), problem, "write https://<vault>.<suffix>/")
         })?;
         if let Vault::Url(_) = vault {
-            let problem = "the vault's host is not one of the cloud's";
-            let help = "have the operator allow its suffix with --allowed-vault-suffix";
+            let problem = "the vault's host does not have the cloud's suffix";
+            let help = "allow the suffix with the provider's flag --allowed-vault-suffix";
             notes.push(Note::remark(format!("{location}.vaultUrl"), problem, help));
         }
         let identity = StoreIdentity::parse(location, azure, cluster)?;
@@ -136,6 +135,12 @@ impl Store {
         format!("{} {}", self.reference.kind(), self.reference.name)
     }
 }
+
+/// How to correct `environmentType`.
+const CLOUDS: &str = "write PublicCloud, USGovernmentCloud, ChinaCloud, GermanCloud or AzureStackCloud";
+
+/// How to correct `authType`.
+const AUTH_TYPES: &str = "write ServicePrincipal, WorkloadIdentity or ManagedIdentity";
 
 const SERVICE_PRINCIPAL: &str = "ServicePrincipal";
 const WORKLOAD_IDENTITY: &str = "WorkloadIdentity";
@@ -161,9 +166,9 @@ fn without_effect(location: &str, azure: &Node, notes: &mut Vec<Note>) {
         if azure.at(path).is_some() && (!readers.contains(&kind) || overridden) {
             let location = format!("{location}.{}", path.join("."));
             let why =
-                if overridden { "beside tenantId".to_owned() } else { format!("with authType: {kind}") };
-            let problem = format!("the operator did not read it {why}, and it is left out");
-            notes.push(Note::remark(location, problem, "nothing is to be done, if all worked before"));
+                if overridden { "when tenantId is set".to_owned() } else { format!("with authType: {kind}") };
+            let problem = format!("the operator ignores this field {why}, so it is left out");
+            notes.push(Note::remark(location, problem, "no action is needed if the store worked before"));
         }
     }
 }
@@ -175,7 +180,10 @@ fn audiences(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     let audiences = azure.at(&["serviceAccountRef", "audiences"]).map(Node::items).unwrap_or_default();
     let mut others = audiences.iter().filter_map(Node::text).filter(|audience| *audience != AUDIENCE);
     if let Some(other) = others.next().filter(|_| auth_type(azure) == WORKLOAD_IDENTITY) {
-        let problem = format!("tokens had the audience {}, and the provider sends {AUDIENCE}", quoted(other));
+        let problem = format!(
+            "the operator's tokens had the audience {}, and the provider's tokens have {AUDIENCE}",
+            quoted(other)
+        );
         let help = format!("set the audience {AUDIENCE} in the identity's federated credential");
         notes.push(Note::lost(format!("{location}.serviceAccountRef.audiences"), problem, help));
     }
@@ -232,20 +240,24 @@ impl StoreIdentity {
                         Ok(Self::ServicePrincipal { tenant, client, credential, certificate: true })
                     }
                     (Some(_), Some(_), Some(_)) => {
-                        let problem = "it has clientSecret and clientCertificate";
+                        let problem = "it has both clientSecret and clientCertificate";
                         Err(Note::lost(location, problem, "keep one of the two"))
                     }
                     _ => {
                         let problem =
-                            "a service principal needs clientId and clientSecret, or clientCertificate";
-                        Err(Note::lost(location, problem, "name the Secret and its keys, or set authType"))
+                            "a service principal needs clientId, and clientSecret or clientCertificate";
+                        Err(Note::lost(
+                            location,
+                            problem,
+                            "name the Secret and its keys, or set another authType",
+                        ))
                     }
                 }
             }
             MANAGED_IDENTITY => Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) }),
             other => {
-                let problem = format!("{} is no identity", quoted(other));
-                Err(Note::lost(format!("{location}.authType"), problem, "correct it"))
+                let problem = format!("{} is not a known authType", quoted(other));
+                Err(Note::lost(format!("{location}.authType"), problem, AUTH_TYPES))
             }
         }
     }

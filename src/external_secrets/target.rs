@@ -82,8 +82,8 @@ impl<'a> TargetSecret<'a> {
         let reference = &secret.store;
         let location = "spec.secretStoreRef";
         let Some((store_index, store)) = cluster.store(reference, namespace) else {
-            let problem = format!("{} {} is in none of the files", reference.kind(), reference.name);
-            return Err(Note::lost(location, problem, "name the file that has it, too"));
+            let problem = format!("{} {} is not in the files", reference.kind(), reference.name);
+            return Err(Note::lost(location, problem, "add the file that contains it to the command line"));
         };
         let store = store.as_ref().map_err(|note| {
             let problem =
@@ -116,13 +116,13 @@ impl<'a> TargetSecret<'a> {
             None => Ok(self),
             Some(other) => {
                 let problem = format!(
-                    "ExternalSecret {} makes Secret {} already",
+                    "ExternalSecret {} already creates Secret {}",
                     other.secret.name, self.secret.target_name
                 );
                 Err(Note::lost(
                     "spec.target.name",
                     problem,
-                    "it stays as it is; let one of them have another name",
+                    "it is left unchanged; rename one of the two Secrets",
                 ))
             }
         }
@@ -148,10 +148,10 @@ impl<'a> TargetSecret<'a> {
 
     pub(super) fn ambiguous(&self) -> Note {
         let problem = format!(
-            "Secret {} is there in several namespaces, and one of its users or makers names none",
+            "Secret {} exists in several namespaces, and an object that creates or uses it does not set its namespace",
             self.secret.target_name
         );
-        Note::lost("metadata.namespace", problem, "name the namespace everywhere, and convert again")
+        Note::lost("metadata.namespace", problem, "set metadata.namespace everywhere, and convert again")
     }
 
     /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the
@@ -237,12 +237,12 @@ impl<'a> TargetSecret<'a> {
                     Ok(Some(other))
                 }
                 Some((_, Ok(other))) => {
-                    Err(format!("{} has another identity, and a class has one", other.label()))
+                    Err(format!("{} has another identity, and a class has only one", other.label()))
                 }
                 Some((_, Err(note))) => {
                     Err(format!("{} {}: {}", reference.kind(), reference.name, note.problem))
                 }
-                None => Err(format!("{} {} is in none of the files", reference.kind(), reference.name)),
+                None => Err(format!("{} {} is not in the files", reference.kind(), reference.name)),
             },
         };
         let sources =
@@ -252,12 +252,12 @@ impl<'a> TargetSecret<'a> {
         head.extend(self.secret.comments.iter().cloned());
         if let Some(class) = self.syncing().filter(|_| !self.mounted) {
             let users = if self.users.is_empty() {
-                "nothing here uses it".to_owned()
+                "no object in the files uses it".to_owned()
             } else {
-                "no pod here mounts it".to_owned()
+                "no pod in the files mounts the class".to_owned()
             };
             let problem = format!(
-                "Secret {} is there only while a pod mounts class {}, and {users}",
+                "Secret {} exists only while a pod mounts class {}, and {users}",
                 self.secret.target_name, class.name
             );
             let help = "add a volume of the class to a pod that runs as long as the Secret is needed";
@@ -292,21 +292,27 @@ fn foreign(object: &ManifestObject) -> Note {
     let known = ["ExternalSecret", "SecretStore", "ClusterSecretStore"].contains(&object.kind.as_str());
     match object.kind.as_str() {
         _ if known => {
-            let problem = format!("version {} is not understood", object.api_version);
+            let problem = format!("version {} is not supported", object.api_version);
             Note::lost(
                 "apiVersion",
                 problem,
-                "it stays as it is; write it as external-secrets.io/v1 and see what that changes",
+                "it is left unchanged; change the version to external-secrets.io/v1 and check the fields",
             )
         }
-        "PushSecret" => {
-            Note::lost("kind", "the provider only reads", "it stays as it is, and so does the operator")
-        }
+        "PushSecret" => Note::lost(
+            "kind",
+            "the provider cannot write to a vault",
+            "it is left unchanged; keep the operator for it",
+        ),
         "ClusterExternalSecret" => {
-            let help = "it stays as it is; write an ExternalSecret for each namespace, and convert those";
+            let help = "it is left unchanged; write an ExternalSecret for each namespace, and convert those";
             Note::lost("kind", "a class belongs to one namespace", help)
         }
-        _ => Note::lost("kind", "no vault is behind it", "it stays as it is, and so does the operator"),
+        _ => Note::lost(
+            "kind",
+            "it does not read from a vault",
+            "it is left unchanged; keep the operator for it",
+        ),
     }
 }
 

@@ -152,43 +152,43 @@ pub(super) fn advice(function: &str) -> (String, String) {
         ),
         "filterCertChain" => (
             "the provider mounts all certificates of a chain",
-            "have the application select one, or store it in the vault as a secret of its own",
+            "select one in the application, or store it as a separate secret in the vault",
         ),
         "pkcs12cert" | "pkcs12key" => (
-            "the driver takes certificate and key apart only for the keys tls.crt and tls.key of a Secret of type kubernetes.io/tls",
-            "set that type and use these keys, or have the application take the file apart",
+            "the driver separates the certificate and the key only for the keys tls.crt and tls.key of a Secret of type kubernetes.io/tls",
+            "set that type and use these keys, or parse the file in the application",
         ),
         "pkcs12certPass" | "pkcs12keyPass" => (
-            "the provider opens PKCS#12 files without a password only",
-            "import the file as a certificate of the vault, which takes its password (az keyvault certificate import --password), and write b64dec and pkcs12cert or pkcs12key for its secret",
+            "the provider opens only PKCS#12 files without a password",
+            "import the file into the vault as a certificate, with its password (az keyvault certificate import --password), and use b64dec with pkcs12cert or pkcs12key on its secret",
         ),
         "pemToPkcs12" | "fullPemToPkcs12" => (
-            "the provider makes no PKCS#12 file of PEM",
-            "import the PEM file as a certificate of the vault with content type application/x-pkcs12; its secret with b64dec is PKCS#12 without a password",
+            "the provider cannot make a PKCS#12 file from PEM",
+            "import the PEM file into the vault as a certificate with content type application/x-pkcs12; its secret, decoded with b64dec, is PKCS#12 without a password",
         ),
         "pemToPkcs12Pass" | "fullPemToPkcs12Pass" => (
-            "the provider makes no PKCS#12 file with a password",
-            "import the PEM file as a certificate of the vault with content type application/x-pkcs12; its secret with b64dec is PKCS#12 without a password",
+            "the provider cannot make a PKCS#12 file with a password",
+            "import the PEM file into the vault as a certificate with content type application/x-pkcs12; its secret, decoded with b64dec, is PKCS#12 without a password",
         ),
         "jwkPublicKeyPem" => (
-            "the provider makes PEM of a key of the vault alone, not of a secret that holds a JSON Web Key",
+            "the provider converts only keys of the vault to PEM, not secrets that hold a JSON Web Key",
             "import the key into the vault and name it as key/<name>, or store the PEM",
         ),
         "jwkPrivateKeyPem" => (
-            "the vault gives out no private part of a key",
+            "the vault does not return the private part of a key",
             "store the private key as PEM, in a secret or a certificate",
         ),
         "b64enc" => (
-            "the provider decodes base64 and does not encode it",
-            "store the encoded text in the vault, or have the application encode it",
+            "the provider can decode base64 but cannot encode it",
+            "store the encoded text in the vault, or encode it in the application",
         ),
         "fromJson" | "fromYaml" | "get" | "dig" => (
-            "only whole values can be mounted",
-            "store each field as a secret of its own, or have the application read the whole value",
+            "a class mounts only whole values",
+            "store each field as a separate secret in the vault, or parse the value in the application",
         ),
         _ => (
             "a class has no templates",
-            "store the finished text in the vault, or have the application do what the function does",
+            "store the rendered text in the vault, or do the same in the application",
         ),
     };
     (format!("it calls the function {function}: {problem}"), help.to_owned())

@@ -18,13 +18,17 @@ pub(super) fn items(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) 
     let from = template.at(&["templateFrom"]).map(Node::items).unwrap_or_default();
     for (index, from) in from.iter().enumerate() {
         let location = format!("spec.target.template.templateFrom[{index}]");
-        let help = "store the finished text in the vault, or have the application put it together";
-        notes.push(Note::lost(location, format!("a class has no templates, such as {}", origin(from)), help));
+        let help = "store the rendered text in the vault, or build it in the application";
+        notes.push(Note::lost(
+            location,
+            format!("a class has no templates, and this one is {}", origin(from)),
+            help,
+        ));
     }
     if text(template, &["engineVersion"]) == Some("v1") && !data.is_empty() {
         let problem =
-            "the engine v1 has other functions, and prints a value as numbers unless toString follows";
-        let help = "write the templates for the engine v2, and convert again";
+            "template engine v1 has other functions, and prints a value as numbers unless toString follows";
+        let help = "rewrite the templates for engine v2, and convert again";
         notes.push(Note::lost("spec.target.template.engineVersion", problem, help));
     }
     let made = data.iter().map(|entry| {
@@ -48,9 +52,9 @@ pub(super) fn items(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) 
 fn origin(from: &Node) -> String {
     let name = |field: &str| text(from, &[field, "name"]);
     match (name("configMap"), name("secret")) {
-        (Some(name), _) => format!("those of ConfigMap {name}"),
-        (None, Some(name)) => format!("those of Secret {name}"),
-        (None, None) => "literal ones".to_owned(),
+        (Some(name), _) => format!("in ConfigMap {name}"),
+        (None, Some(name)) => format!("in Secret {name}"),
+        (None, None) => "a literal".to_owned(),
     }
 }
 
@@ -63,16 +67,16 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
         Template::Certificates(name, coding) => (name, Some(coding), Some(CertificatePart::Certificates)),
         Template::PrivateKey(name, coding) => (name, Some(coding), Some(CertificatePart::PrivateKey)),
         Template::Constant => {
-            let problem = "it is a constant, and a class names objects of a vault alone";
+            let problem = "it is a constant, and a class can name only objects of a vault";
             return lost(problem, "put it into a ConfigMap");
         }
         Template::Function(name) => return Err(template::advice(name)),
         Template::Joined => {
             let problem = "it joins values with text, and a class has no templates";
-            let help = "store the finished text in the vault, or have the application put it together";
+            let help = "store the rendered text in the vault, or build it in the application";
             return lost(problem, help);
         }
-        Template::Other => return lost("a class has no templates", "store the finished text in the vault"),
+        Template::Other => return lost("a class has no templates", "store the rendered text in the vault"),
     };
     let split = match part {
         None => true,
@@ -85,7 +89,10 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
     }
     let Some(item) = sources.iter().find(|item| item.key.as_deref() == Some(name) && item.value.is_some())
     else {
-        return Err((format!("{} is not carried over", quoted(name)), "carry that over first".to_owned()));
+        return Err((
+            format!("it uses {}, which is not carried over", quoted(name)),
+            "fix that key first".to_owned(),
+        ));
     };
     let mut item = item.clone();
     let Some(value) = &mut item.value else { return Ok(item) };
@@ -114,7 +121,7 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
         {
             (value.object.decoded, value.object.pfx) = (false, false);
         }
-        _ => return lost("it is decoded twice", "store the finished text in the vault"),
+        _ => return lost("it is decoded twice", "store the rendered text in the vault"),
     }
     Ok(item)
 }

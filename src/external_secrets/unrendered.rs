@@ -9,8 +9,12 @@ pub(super) fn refuse_template(location: &str, text: Option<&str>) -> Result<(), 
     match text.filter(|text| text.contains("{{")) {
         None => Ok(()),
         Some(text) => {
-            let problem = format!("{} is a template that is not rendered", quoted(text));
-            Err(Note::lost(location, problem, "it stays as it is; render it first, as `helm template` does"))
+            let problem = format!("{} is a template that was not rendered", quoted(text));
+            Err(Note::lost(
+                location,
+                problem,
+                "it is left unchanged; render it first, for example with `helm template`",
+            ))
         }
     }
 }

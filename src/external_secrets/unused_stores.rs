@@ -21,8 +21,9 @@ pub(super) fn remove(cluster: &Cluster<'_>, targets: &[TargetSecret<'_>], output
         if output.unchanged_objects().any(uses) {
             continue;
         }
-        let problem = format!("{} {name} is left out, since nothing here needs it any more", object.kind);
-        let help = "delete it from the cluster once nothing else does";
+        let problem =
+            format!("{} {name} is removed, because no object in the files uses it any more", object.kind);
+        let help = "delete it from the cluster when nothing else uses it";
         output.remove(index, Note::remark("spec", problem, help));
     }
 }

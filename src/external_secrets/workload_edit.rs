@@ -95,7 +95,7 @@ impl<'a> WorkloadEdit<'a> {
                 self.replace(volume, class, target);
                 if !classes.insert(class.name.clone()) {
                     let problem = format!(
-                        "two volumes of class {} are in one pod, of which the driver refreshes one",
+                        "the pod has two volumes of class {}, and the driver refreshes only one of them",
                         class.name
                     );
                     self.note(
@@ -123,21 +123,21 @@ impl<'a> WorkloadEdit<'a> {
         let location = "volumes";
         if volume.optional {
             let problem =
-                format!("the pod started without Secret {}, and waits for the vault now", volume.secret);
+                format!("the pod could start without Secret {}, and now waits for the vault", volume.secret);
             self.note(
                 at,
-                Note::lost(
-                    location,
-                    problem,
-                    "set optional: \"true\" for the objects that it can do without",
-                ),
+                Note::lost(location, problem, "set optional: true on the objects that the pod does not need"),
             );
         }
         if volume.sub_path {
-            let problem = "a file that is mounted by subPath is never refreshed";
+            let problem = "a file that is mounted with subPath is never refreshed";
             self.note(
                 at,
-                Note::remark(location, problem, "mount the folder, if the application reads the file anew"),
+                Note::remark(
+                    location,
+                    problem,
+                    "mount the whole directory if the application rereads the file",
+                ),
             );
         }
         let closed = |mode: Option<FileMode>| mode.is_some_and(|mode| mode.bits() & 0o004 == 0);
@@ -145,13 +145,13 @@ impl<'a> WorkloadEdit<'a> {
         let closed = items.map(|shown| shown.mode).chain([volume.view.mode]).any(closed);
         if closed && self.workload.has_group() {
             let problem =
-                "fsGroup does not reach files of this volume, and their mode keeps all but root out";
+                "fsGroup does not apply to files of this volume, and their mode lets only root read them";
             self.note(
                 at,
                 Note::lost(
                     "securityContext.fsGroup",
                     problem,
-                    "give the objects a filePermission with which others may read, 0444",
+                    "set the objects' filePermission to a mode that lets others read, such as 0444",
                 ),
             );
         }
@@ -204,13 +204,13 @@ impl<'a> WorkloadEdit<'a> {
                 let login = &mut target.login;
                 login.parameters.append(&mut login.annotated);
                 let problem = format!(
-                    "its pods run as {account}, and the identity of class {} belongs to {wanted}",
+                    "the pods run as {account}, but the identity of class {} belongs to {wanted}",
                     target.secret.name
                 );
                 let given = target.login.parameters.iter().any(|(key, _)| *key == "clientID");
                 let also = if given { "" } else { ", and set clientID in the class" };
                 let help = format!(
-                    "give the identity a federated credential of subject system:serviceaccount:{}:{account}{also}, or let the pods run as {wanted}",
+                    "add a federated credential with the subject system:serviceaccount:{}:{account} to the identity{also}, or run the pods as {wanted}",
                     target.secret.namespace.as_deref().unwrap_or("<namespace>")
                 );
                 let entry = self.workload.spec.entry("serviceAccountName");
@@ -218,8 +218,8 @@ impl<'a> WorkloadEdit<'a> {
                 self.note(at, Note::lost("serviceAccountName", problem, help));
             }
             None => {
-                let problem = format!("its pods run as {wanted} now, whose identity asks the vault");
-                let help = "see that what else the account may do is right for them";
+                let problem = format!("the pods now run as {wanted}, whose identity reads the vault");
+                let help = "check that the account's other permissions suit these pods";
                 self.account = Some(wanted.clone());
                 self.sets_account = Some((wanted, Note::remark("serviceAccountName", problem, help)));
             }
@@ -297,12 +297,12 @@ fn csi(class: &ConvertedClass, target: &TargetSecret<'_>) -> Vec<(String, Tree)>
 fn fixed(reason: EditError) -> Note {
     let (problem, help) = match reason {
         EditError::Aliased => (
-            "what must change stands behind an anchor or alias",
-            "write it out and convert again, or put the class's volume there by hand",
+            "the part to change uses a YAML anchor or alias",
+            "write it without anchors and convert again, or add the class's volume by hand",
         ),
         EditError::Style => (
-            "what must change is written in a style of YAML that is not changed here",
-            "write it in block style and convert again, or put the class's volume there by hand",
+            "the part to change has a YAML style that convert does not edit",
+            "write it in block style and convert again, or add the class's volume by hand",
         ),
     };
     Note::lost("spec", problem, help)

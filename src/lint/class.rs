@@ -36,7 +36,7 @@ impl<'a> ClassManifest<'a> {
         let misspelt = if object.kind == KIND { None } else { Some(misspelt(object, location("kind"))?) };
         let Some(spec) = root.entry("spec") else {
             diagnostics.extend(misspelt);
-            let fault = Fault::new("it is missing", "write provider and parameters there");
+            let fault = Fault::new("it is missing", "add spec, with provider and parameters");
             diagnostics.push(Diagnostic::error(root.position, "spec", fault));
             return None;
         };
@@ -54,7 +54,7 @@ impl<'a> ClassManifest<'a> {
                 secret_objects: spec.value.entry("secretObjects"),
             }),
             None => {
-                let fault = Fault::new("there are none", "name the vault and its objects there");
+                let fault = Fault::new("there are no parameters", "name the vault and its objects");
                 let position = spec.value.entry("parameters").map_or(spec.position, |entry| entry.position);
                 diagnostics.push(Diagnostic::error(position, "spec.parameters", fault));
                 None
@@ -87,7 +87,8 @@ fn misspelt(object: &ManifestObject, position: Position) -> Option<Diagnostic> {
     let group = object.api_version.split('/').next().unwrap_or_default();
     let meant = group == GROUP && object.kind != STATUS_KIND;
     let kind = nearest(&object.kind, &[KIND]).filter(|_| meant)?;
-    let fault = Fault::new(format!("{} is no kind", quoted(&object.kind)), format!("write {kind}"));
+    let fault =
+        Fault::new(format!("{} is not a kind of this API", quoted(&object.kind)), format!("write {kind}"));
     Some(Diagnostic::error(position, "kind", fault))
 }
 
@@ -101,14 +102,14 @@ fn is_provider(spec: &MappingEntry, provider: &str, diagnostics: &mut Vec<Diagno
     let position = named.map_or(spec.position, |entry| entry.value.position);
     if text.is_empty() {
         let help = format!(
-            "write `provider: {provider}` if it is meant for this one; if it is a patch, lint what `kustomize build` prints"
+            "write `provider: {provider}` if the class is for this provider; if it is a patch, lint the output of `kustomize build`"
         );
         diagnostics.push(Diagnostic::error(position, "spec.provider", Fault::new("it is missing", help)));
         return Some(false);
     }
     let meant = nearest(text, &[provider])?;
     let help = format!("did you mean `{meant}`?");
-    let problem = format!("the driver looks for a provider of the name {}", quoted(text));
+    let problem = format!("the driver looks for a provider named {}", quoted(text));
     diagnostics.push(Diagnostic::warning(position, "spec.provider", Fault::new(problem, help)));
     Some(false)
 }

@@ -24,8 +24,8 @@ impl DuplicateCheck {
         let (position, key) = (object.root.position, (object.namespace.clone(), name));
         let metadata = object.root.entry("metadata").map_or(position, |entry| entry.position);
         if let Some(line) = self.classes.insert(key, position.line) {
-            let problem = format!("a class of this name is in line {line}, and this one replaces it");
-            let help = "give one of them another name, or another namespace";
+            let problem = format!("this class replaces the class of the same name in line {line}");
+            let help = "change the name or the namespace of one of them";
             diagnostics.push(Diagnostic::warning(metadata, "metadata.name", Fault::new(problem, help)));
         }
     }
@@ -51,8 +51,8 @@ impl DuplicateCheck {
                 // Said where the class is looked at, or the whole class replaces the other.
                 continue;
             }
-            let problem = format!("class {other} makes the Secret {name}, too, in line {line}");
-            let fault = Fault::new(problem, "the two replace each other's keys; give each its own Secret");
+            let problem = format!("class {other} also creates the Secret {name}, in line {line}");
+            let fault = Fault::new(problem, "each class replaces the other's keys; give each its own Secret");
             let location = format!("secretObjects[{index}].secretName");
             diagnostics.push(Diagnostic::warning(entry.value.position, location, fault));
         }

@@ -15,15 +15,15 @@ pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnos
         let (plan, key) = (&object.plan, "filePermission");
         let Some(position) = object.position(key) else { continue };
         let bits = plan.mode.bits();
-        let (may, help) = if bits & EVERYBODY_WRITES != 0 {
+        let (action, help) = if bits & EVERYBODY_WRITES != 0 {
             ("write the file", format!("write \"{:04o}\"", bits & !EVERYBODY_WRITES))
         } else if bits & EVERYBODY_READS != 0 && holds_private_key(plan) {
-            let help = "write \"0440\", and give the pod an fsGroup, or \"0400\"".to_owned();
+            let help = "write \"0440\" and set the pod's fsGroup, or write \"0400\"".to_owned();
             ("read the private key", help)
         } else {
             continue;
         };
-        let fault = Fault::new(format!("with {} every user in the pod may {may}", plan.mode), help);
+        let fault = Fault::new(format!("the mode {} lets every user in the pod {action}", plan.mode), help);
         let location = format!("{}.{key}", plan.location);
         diagnostics.push(Diagnostic::warning(parameters::in_objects(class, position), location, fault));
     }

@@ -26,7 +26,7 @@ pub(super) fn check(
     }
     // Either spelling works.
     if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
-        let fault = Fault::new("tenantID, which is there too, takes precedence", "remove it");
+        let fault = Fault::new("tenantID is set too, and takes precedence", "remove tenantId");
         diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
     }
     let texts = class.parameters.iter().filter_map(|entry| Some((entry, entry.value.text()?)));
@@ -41,8 +41,8 @@ pub(super) fn check(
             .then(|| private_cloud(class.parameter("vaultURL").and_then(|entry| entry.value.text()))),
     };
     if is_private && class.parameter("cloudEnvFileName").is_none() {
-        let problem = "AzureStackCloud needs an environment file, and the class names none";
-        let help = "name it here, or give the provider one in AZURE_ENVIRONMENT_FILEPATH";
+        let problem = "AzureStackCloud needs an environment file, and the class does not name one";
+        let help = "set cloudEnvFileName, or AZURE_ENVIRONMENT_FILEPATH in the provider's environment";
         let fault = Fault::new(problem, help);
         diagnostics.push(Diagnostic::warning(class.parameters_position, "cloudEnvFileName", fault));
     }
@@ -71,9 +71,9 @@ pub(crate) fn type_fault(entry: &MappingEntry) -> Option<Fault> {
         _ if entry.key == "objects" => {
             (entry.value.kind(), "write `objects: |`, and the list below it as text")
         }
-        _ => (entry.value.kind(), "write text"),
+        _ => (entry.value.kind(), "write a string"),
     };
-    Some(Fault::new(format!("it is {what}, and the API server takes strings only"), help))
+    Some(Fault::new(format!("it is {what}, but the API server accepts only strings"), help))
 }
 
 /// Gives a finding its place in the file. `None` if it is about a parameter of a wrong type, of which

@@ -28,8 +28,8 @@ pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnos
             Some((_, other)) => check.warn(
                 position,
                 format!("{location}.secretName"),
-                format!("secretObjects[{other}] makes the Secret {} already", quoted(name)),
-                "this one replaces its keys; put the data of both into one entry",
+                format!("secretObjects[{other}] already creates the Secret {}", quoted(name)),
+                "this entry replaces its keys; put the data of both into one entry",
             ),
             None => names.push((name, index)),
         }
@@ -56,7 +56,7 @@ impl Check<'_> {
     /// The items of a list; anything else the API server refuses.
     fn list<'n>(&mut self, location: &str, node: &'n Node) -> &'n [Node] {
         if matches!(&node.value, Value::Mapping(_)) || node.text().is_some_and(|text| !text.is_empty()) {
-            let problem = format!("it is {}, and the API server takes a list only", node.kind());
+            let problem = format!("it is {}, but the API server accepts only a list", node.kind());
             let fault = Fault::new(problem, "write a list, with `- ` before each entry");
             self.diagnostics.push(Diagnostic::error(node.position, location, fault));
         }
@@ -78,8 +78,8 @@ impl Check<'_> {
         if let Some((name, position)) =
             field(secret, "secretName").filter(|(name, _)| !secret_rules::is_name(name))
         {
-            let help = "use lower-case letters, digits, `-` and `.`, 253 at most";
-            let problem = format!("the API server refuses {} as the name of a Secret", quoted(name));
+            let help = "use at most 253 lower-case letters, digits, `-` and `.`";
+            let problem = format!("the API server rejects {} as the name of a Secret", quoted(name));
             self.warn(position, format!("{location}.secretName"), problem, help);
         }
         let kind = field(secret, "type").map(|(kind, position)| self.kind(location, kind, position));
@@ -102,7 +102,7 @@ impl Check<'_> {
             return known;
         }
         if let Some(meant) = nearest(kind, &TYPES.map(|known| known.name)) {
-            let problem = format!("{} is not a type of Kubernetes", quoted(kind));
+            let problem = format!("{} is not a Secret type of Kubernetes", quoted(kind));
             self.warn(position, format!("{location}.type"), problem, &format!("did you mean `{meant}`?"));
         }
         OPAQUE
@@ -135,18 +135,18 @@ impl Check<'_> {
         if let Some((key, position)) = key {
             let location = format!("{location}.key");
             if !secret_rules::is_key(key) {
-                let problem = format!("the API server refuses {} as the key of a Secret", quoted(key));
-                self.warn(position, location, problem, "use letters, digits, `-`, `_` and `.`");
+                let problem = format!("the API server rejects {} as the key of a Secret", quoted(key));
+                self.warn(position, location, problem, "use only letters, digits, `-`, `_` and `.`");
             } else if kind.name == TLS && !TLS_KEYS.contains(&key) {
                 let problem = format!(
-                    "in a Secret of type {TLS} the driver takes the keys tls.crt and tls.key alone, not {}",
+                    "in a Secret of type {TLS} the driver writes only the keys tls.crt and tls.key, not {}",
                     quoted(key)
                 );
                 self.warn(
                     position,
                     location,
                     problem,
-                    "move it to an entry of type Opaque; with it, the driver makes no Secret",
+                    "move it to an entry of type Opaque; with it, the driver creates no Secret",
                 );
             }
         }
@@ -165,7 +165,7 @@ impl Check<'_> {
         for (index, item) in data.value.items().iter().enumerate() {
             let Some((key, position)) = field(item, "key") else { return };
             if keys.contains(&key) {
-                let problem = format!("the key {} is there already", quoted(key));
+                let problem = format!("the key {} appears twice", quoted(key));
                 self.warn(
                     position,
                     format!("{location}.data[{index}].key"),
@@ -176,15 +176,15 @@ impl Check<'_> {
             keys.push(key);
         }
         if let Some(missing) = kind.missing_text(&keys) {
-            let problem = format!("the API server refuses a Secret of type {} without {missing}", kind.name);
+            let problem = format!("the API server rejects a Secret of type {} without {missing}", kind.name);
             self.warn(
                 data.position,
                 format!("{location}.data"),
                 problem,
-                "add what is missing, or write type Opaque",
+                "add the missing keys, or write type Opaque",
             );
         }
     }
 }
 
-const NO_SECRET: &str = "without it the driver makes no Secret";
+const NO_SECRET: &str = "add it; without it the driver creates no Secret";

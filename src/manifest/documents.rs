@@ -38,7 +38,11 @@ impl Document<'_> {
     fn error(&self, error: YamlError) -> ManifestError {
         let YamlError { position, problem, help } = error;
         let template = self.mentions("{{");
-        let help = if template { "it is a template: render it first, as `helm template` does" } else { help };
+        let help = if template {
+            "it is a template: render it first, for example with `helm template`"
+        } else {
+            help
+        };
         ManifestError { file: self.file.to_owned(), position, problem, help }
     }
 }
@@ -151,7 +155,7 @@ mod tests {
         let names = names(text);
         assert_eq!((&names[0], &names[2]), (&Ok(vec!["a".to_owned()]), &Ok(vec!["c".to_owned()])));
         let error = names[1].as_ref().unwrap_err();
-        assert!(error.starts_with("file:4:") && error.contains("not YAML"), "{error}");
+        assert!(error.starts_with("file:4:") && error.contains("invalid YAML"), "{error}");
     }
 
     #[test]

@@ -87,13 +87,13 @@ impl Iterator for ManifestSources {
                 match self.open(&path) {
                     Ok(()) => continue,
                     Err(error) => {
-                        return Some(Err(SourceError { name, problem: "the folder cannot be read", error }));
+                        return Some(Err(SourceError { name, problem: "cannot read the directory", error }));
                     }
                 }
             }
             return Some(match File::open(&path) {
                 Ok(file) => read(name, file),
-                Err(error) => Err(SourceError { name, problem: "the file cannot be opened", error }),
+                Err(error) => Err(SourceError { name, problem: "cannot open the file", error }),
             });
         }
     }
@@ -102,13 +102,13 @@ impl Iterator for ManifestSources {
 fn read(name: String, mut file: impl Read) -> Result<ManifestSource, SourceError> {
     let mut bytes = Vec::new();
     if let Err(error) = file.read_to_end(&mut bytes) {
-        return Err(SourceError { name, problem: "it cannot be read", error });
+        return Err(SourceError { name, problem: "cannot read it", error });
     }
     match text::decode(bytes) {
         Ok(text) => Ok(ManifestSource { name, text }),
         Err(error) => {
             let error = io::Error::new(io::ErrorKind::InvalidData, error);
-            Err(SourceError { name, problem: "it is no text that can be read", error })
+            Err(SourceError { name, problem: "it is not a text file", error })
         }
     }
 }

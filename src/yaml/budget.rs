@@ -32,8 +32,8 @@ impl Budget {
                 Ok(())
             }
             _ => {
-                let problem = "it is too large once its aliases are written out".to_owned();
-                Err(YamlError { position: at, problem, help: "make it smaller" })
+                let problem = "the document is too large with its aliases expanded".to_owned();
+                Err(YamlError { position: at, problem, help: "make it smaller, or use fewer aliases" })
             }
         }
     }

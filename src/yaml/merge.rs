@@ -26,7 +26,11 @@ impl MergedEntries {
         } else if !is_merge && self.seen.insert(key.clone()) {
             self.own.push(MappingEntry { key, position, value });
         } else {
-            return Err(wrong(position, format!("{} is there twice", quoted(&key)), "keep one of them"));
+            return Err(wrong(
+                position,
+                format!("the key {} appears twice", quoted(&key)),
+                "keep one of them",
+            ));
         }
         Ok(())
     }
@@ -51,11 +55,11 @@ fn others(value: Node) -> Result<Vec<MappingEntry>, YamlError> {
     for node in nodes {
         let Value::Mapping(more) = node.value else {
             let problem = if is_list {
-                "`<<` merges a list with something in it that is no mapping"
+                "`<<` merges a list with an item that is not a mapping"
             } else {
-                "`<<` merges something that is no mapping"
+                "`<<` merges a value that is not a mapping"
             };
-            return Err(wrong(position, problem, "give a mapping, or a list of mappings"));
+            return Err(wrong(position, problem, "write a mapping, or a list of mappings"));
         };
         entries.extend(more);
     }

@@ -30,9 +30,10 @@ pub(super) fn applied<'text>(
         "tag:yaml.org,2002:binary" => {
             let wrong =
                 |problem| TagError { problem, help: "correct it, or write the text without `!!binary`" };
-            let bytes = base64::decode(text.as_bytes()).ok_or_else(|| wrong("`!!binary` is not base64"))?;
+            let bytes =
+                base64::decode(text.as_bytes()).ok_or_else(|| wrong("the `!!binary` value is not base64"))?;
             let text = String::from_utf8(bytes.into_exposed())
-                .map_err(|_| wrong("`!!binary` is base64 of bytes that are not UTF-8 text"))?;
+                .map_err(|_| wrong("the `!!binary` value does not decode to UTF-8 text"))?;
             Ok((Cow::Owned(text), ScalarStyle::DoubleQuoted))
         }
         _ if is_plain => Ok((text, ScalarStyle::DoubleQuoted)),

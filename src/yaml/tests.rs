@@ -118,7 +118,7 @@ fn what_is_in_a_text_is_located_where_the_text_is_as_it_was_written() {
 fn only_a_file_must_hold_nothing_else() {
     let (text, mut budget) = ("[a]\n---\n[b]\n", Budget::default());
     assert_eq!(read(text).unwrap().unwrap().items().len(), 1);
-    assert_eq!(parse_only(text, 1, &mut budget).unwrap_err().problem, "another document begins");
+    assert_eq!(parse_only(text, 1, &mut budget).unwrap_err().problem, "another document starts here");
 }
 
 #[test]
@@ -282,11 +282,11 @@ fn a_merge_takes_a_mapping_or_a_list_of_them() {
         assert_eq!(texts(&read(text).unwrap().unwrap()), expected, "{text}");
     }
     for (text, problem) in [
-        ("<<: x", "`<<` merges something that is no mapping"),
-        ("<<: ~", "`<<` merges something that is no mapping"),
-        ("<<: [{a: b}, x]", "`<<` merges a list with something in it that is no mapping"),
-        ("<<: [[{a: b}]]", "`<<` merges a list with something in it that is no mapping"),
-        ("<<: {a: b}\n<<: {c: d}", "\"<<\" is there twice"),
+        ("<<: x", "`<<` merges a value that is not a mapping"),
+        ("<<: ~", "`<<` merges a value that is not a mapping"),
+        ("<<: [{a: b}, x]", "`<<` merges a list with an item that is not a mapping"),
+        ("<<: [[{a: b}]]", "`<<` merges a list with an item that is not a mapping"),
+        ("<<: {a: b}\n<<: {c: d}", "the key \"<<\" appears twice"),
     ] {
         assert_eq!(read(text).unwrap_err().problem, problem, "{text}");
     }
@@ -318,9 +318,9 @@ fn binary_is_decoded() {
     let block = read("a: !!binary |\n  ZG\n  I=\n").unwrap().unwrap();
     assert_eq!(texts(&block), [("a", "db")]);
     for (text, problem) in [
-        ("a: !!binary '%'", "`!!binary` is not base64"),
-        ("a: !!binary ZGI", "`!!binary` is not base64"),
-        ("a: !!binary /w==", "`!!binary` is base64 of bytes that are not UTF-8 text"),
+        ("a: !!binary '%'", "the `!!binary` value is not base64"),
+        ("a: !!binary ZGI", "the `!!binary` value is not base64"),
+        ("a: !!binary /w==", "the `!!binary` value does not decode to UTF-8 text"),
     ] {
         let error = read(text).unwrap_err();
         assert_eq!((error.problem.as_str(), error.position.column), (problem, 4), "{text}");

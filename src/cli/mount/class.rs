@@ -159,7 +159,7 @@ mod tests {
         for (line, words) in [
             (
                 7,
-                "parameters.useVMManagedIdentity: it is a boolean, and the API server takes strings only; put it in quotes",
+                "parameters.useVMManagedIdentity: it is a boolean, but the API server accepts only strings; put it in quotes",
             ),
             (8, "parameters.keyvaultName: it is a number"),
             (9, "parameters.tenantID: it is null"),

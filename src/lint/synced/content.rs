@@ -75,13 +75,16 @@ impl<'a> MountedFiles<'a> {
         let help = if let Some(object) = objects.find(|object| object.name.as_str() == name) {
             match object.history {
                 Some(_) => format!("its files are `{0}/0`, `{0}/1` and so on; name one of them", object.path),
-                None => format!("its file is `{}`; write that", object.path),
+                None => format!("write the name of its file, `{}`", object.path),
             }
         } else {
             let paths = self.paths.keys().map(String::as_str).collect::<Vec<_>>();
             match nearest(name, &paths) {
                 Some(path) => format!("did you mean `{path}`?"),
-                None => "name an objectAlias, or an objectName without one, of `objects`".to_owned(),
+                None => {
+                    "write the objectAlias of an object in `objects`, or its objectName if it has no alias"
+                        .to_owned()
+                }
             }
         };
         Some(Fault::new(format!("no file {} is mounted", quoted(name)), help))
@@ -93,12 +96,12 @@ impl<'a> MountedFiles<'a> {
         let name = quoted(name);
         let both = "name an object of objectType: secret, which has the certificate and its key";
         let fault = |what: &str, needs: &str, help: &str| {
-            Some(Fault::new(format!("the file {name} is {what}, and {key} needs {needs}"), help))
+            Some(Fault::new(format!("the file {name} is {what}, but {key} needs {needs}"), help))
         };
         let json = [".dockerconfigjson", ".dockercfg"].contains(&key) && kind.missing(&[]).contains(&key);
         match (file.content, key) {
             (FileContent::Pkcs12Text, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
-                let help = "remove objectFormat, so that it is PEM, or add objectEncoding: base64";
+                let help = "remove objectFormat to get PEM, or add objectEncoding: base64";
                 fault("PKCS#12 as base64 text", "PEM or binary PKCS#12", help)
             }
             (FileContent::Certificates, PRIVATE_KEY_KEY) if kind.name == TLS => {
@@ -113,14 +116,14 @@ impl<'a> MountedFiles<'a> {
             (FileContent::Certificates | FileContent::PublicKey, "ssh-privatekey")
                 if !kind.missing(&[]).is_empty() =>
             {
-                fault("no private key", "one", "name a secret that holds the private key")
+                fault("not a private key", "one", "name a secret that holds the private key")
             }
             (content, _) if json && content != FileContent::Unknown => {
-                fault("no JSON", "JSON", "name a secret that holds the JSON")
+                fault("not JSON", "JSON", "name a secret that holds the JSON")
             }
             _ if file.object.optional => Some(Fault::new(
-                format!("the object of the file {name} is optional, and the Secret needs all of its files"),
-                "remove optional, or leave it out of the Secret: without the object the driver makes no Secret",
+                format!("the object of the file {name} is optional, but the Secret needs all of its files"),
+                "remove `optional`, or remove the file from the Secret; without the object the driver creates no Secret",
             )),
             _ => None,
         }
