@@ -1,11 +1,10 @@
-//! Manifests of the External Secrets Operator in, manifests of the Secrets Store CSI driver out.
+//! Converts manifests of the External Secrets Operator to manifests of the Secrets Store CSI driver.
 //!
-//! An `ExternalSecret` becomes a `SecretProviderClass` of its name in its place; volumes of the Secret
-//! that it made become volumes of the class; whatever else needs the Secret has the driver make it.
-//! What nobody here changes stays as it is written, with its comments and in its order.
+//! A `SecretProviderClass` of the same name replaces each `ExternalSecret`. Volumes of the operator's Secret
+//! become volumes of the class. If anything else uses the Secret, the driver creates it. All other text stays
+//! unchanged, with its comments and in its order.
 //!
-//! Facts of the operator are from its API types and the documentation of its provider
-//! "Azure Key Vault".
+//! Facts about the operator are from its API types and the documentation of its provider for Azure Key Vault.
 
 mod class;
 mod cluster;
@@ -40,18 +39,18 @@ pub use note::{Note, NoteKind};
 use output::ConversionOutput;
 use target::TargetSecret;
 
-/// What was made of some files.
+/// The result of a conversion.
 #[derive(Debug)]
 pub struct Conversion {
     /// The documents, ready to be applied.
     pub text: String,
-    /// What whoever applies them must know. It is in the text, too, as comments.
+    /// What the user must check before applying the documents. The text has the same notes as comments.
     pub notes: Vec<Note>,
-    /// Documents that cannot be read, and are in the text as they are.
+    /// Documents that cannot be read. They are in the text unchanged.
     pub errors: Vec<ManifestError>,
 }
 
-/// Converts files that belong together: what one refers to is looked for in all.
+/// Converts files that belong together: a reference in one file may lead to another file.
 pub fn convert(sources: &[ManifestSource]) -> Conversion {
     let (documents, errors) = input::read(sources);
     let cluster = Cluster::of(&documents);

@@ -1,4 +1,4 @@
-//! `convert`: manifests of the External Secrets Operator into those of the driver.
+//! `convert`: converts manifests of the External Secrets Operator.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ Examples:
     kubectl get secretstore,externalsecret,serviceaccount,deployment -n shop -o yaml |
       keyvault-csi-provider convert -";
 
-/// Flags of the conversion.
+/// Flags of `convert`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConvertArgs {
@@ -37,7 +37,7 @@ pub struct ConvertArgs {
     pub strict: bool,
 }
 
-/// Converts to standard output; what is to be known goes to standard error.
+/// Writes the converted manifests to standard output, and notes and errors to standard error.
 pub fn run(args: ConvertArgs) -> ExitCode {
     let (mut sources, mut unread) = (Vec::new(), 0);
     for source in ManifestSources::new(args.files) {
@@ -45,16 +45,16 @@ pub fn run(args: ConvertArgs) -> ExitCode {
             Ok(source) => sources.push(source),
             Err(error) => {
                 unread += 1;
-                say(&format!("error: {error}"));
+                write_error(&format!("error: {error}"));
             }
         }
     }
     let Conversion { text, notes, errors } = external_secrets::convert(&sources);
     for error in &errors {
-        say(&format!("error: {error}"));
+        write_error(&format!("error: {error}"));
     }
     for note in &notes {
-        say(&note.to_string());
+        write_error(&note.to_string());
     }
     let lost = notes.iter().filter(|note| note.kind == NoteKind::NotCarriedOver).count();
     let code = match (unread, errors.len(), args.strict && lost > 0) {
@@ -64,20 +64,20 @@ pub fn run(args: ConvertArgs) -> ExitCode {
     };
     if args.strict && code != ExitCode::SUCCESS {
         let unread = unread + errors.len();
-        say(&format!("error: no output is written: {lost} not carried over, {unread} not read"));
+        write_error(&format!("error: no output is written: {lost} not carried over, {unread} not read"));
         return code;
     }
     match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever reads only the first lines has seen what he wanted.
+        // A closed pipe is not an error: the reader needs no more lines.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            say(&format!("error: standard output: {error}"));
+            write_error(&format!("error: standard output: {error}"));
             ExitCode::FAILURE
         }
         _ => code,
     }
 }
 
-/// A line on standard error, if anybody is there.
-fn say(line: &str) {
+/// Writes a line to standard error. A failure is ignored: there is no other output for it.
+fn write_error(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

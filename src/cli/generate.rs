@@ -1,5 +1,4 @@
-//! `completion` and `man`: what shells and readers of manual pages are told of this program, made
-//! of the program's own help.
+//! `completion` and `man`: shell completion scripts and manual pages, generated from the help of the program.
 
 use std::io::{self, Write};
 
@@ -24,7 +23,7 @@ pub struct ManArgs {
 /// Prints a completion script.
 ///
 /// # Errors
-/// If it cannot be printed.
+/// If standard output cannot be written.
 pub fn completion(args: &CompletionArgs, mut program: Command) -> anyhow::Result<()> {
     let name = program.get_name().to_owned();
     let mut script = Vec::new();
@@ -35,7 +34,7 @@ pub fn completion(args: &CompletionArgs, mut program: Command) -> anyhow::Result
 /// Prints a manual page.
 ///
 /// # Errors
-/// If there is no such command, or the page cannot be printed.
+/// If there is no such command, or standard output cannot be written.
 pub fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
     program.build();
     let command = match &args.command {
@@ -50,7 +49,7 @@ pub fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
     print(&page)
 }
 
-/// Prints, whoever reads it to the end or not.
+/// Prints a text. A closed pipe is not an error.
 fn print(text: &[u8]) -> anyhow::Result<()> {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,6 +1,6 @@
-//! A `SecretProviderClass`.
+//! Writes a `SecretProviderClass`.
 
-use super::data::{CertificatePart, Item, VaultObject, VaultValue};
+use super::data::{CertificatePart, KeyItem, VaultObject, VaultValue};
 use super::login::ClassLogin;
 use super::metadata::Pairs;
 use super::note::Note;
@@ -11,29 +11,29 @@ use super::write::{Tree, comment_lines, scalar};
 use crate::plan::{FileMode, RelativePath, quoted};
 use crate::secret_rules::{TLS, TLS_KEYS};
 
-/// A class to be written: one view of the Secret that an `ExternalSecret` made.
+/// A class that mounts one view of the Secret of an `ExternalSecret`.
 #[derive(Clone, Debug)]
 pub(super) struct ConvertedClass {
     pub name: String,
     pub view: VolumeView,
-    /// Whether the driver makes the Secret, too.
+    /// Whether the driver also creates the Secret.
     pub syncs: bool,
 }
 
-/// All that a class is made of.
+/// The input for a class.
 pub(super) struct ClassSources<'a> {
     pub secret: &'a ExternalSecret,
     pub store: &'a Store,
     pub login: &'a ClassLogin,
-    /// Of elements that have a store of their own, that store, or why it cannot be had.
-    pub others: &'a dyn Fn(&VaultObject) -> Result<Option<&'a Store>, String>,
+    /// The store of an object whose element names one, or why the class cannot use that store.
+    pub other_store: &'a dyn Fn(&VaultObject) -> Result<Option<&'a Store>, String>,
 }
 
-/// A class, written.
+/// The text of a class.
 #[derive(Debug)]
 pub(super) struct WrittenClass {
     pub tree: Tree,
-    /// What is not in it, or needs something; all of it is there as comments, too.
+    /// What the class lacks or requires. The text has the same notes as comments.
     pub notes: Vec<Note>,
 }
 
@@ -74,14 +74,14 @@ impl ConvertedClass {
         WrittenClass { tree, notes }
     }
 
-    /// The parameter `objects`, with what is missing in it as comments.
+    /// The parameter `objects`, with comments for the keys that it lacks.
     fn objects(&self, sources: &ClassSources<'_>, notes: &mut Vec<Note>) -> String {
         let secret = sources.secret;
         let mut out = String::from("array:\n");
         let mut written: Vec<(String, String)> = Vec::new();
         let shown = self.view.items.as_deref();
         for item in &secret.items {
-            // A volume of chosen keys misses none of the others.
+            // A volume of selected keys does not need the others.
             if shown.is_some_and(|shown| !shown.iter().any(|shown| item.is_key(&shown.key))) {
                 continue;
             }
@@ -126,7 +126,7 @@ impl ConvertedClass {
         out
     }
 
-    /// The files that a key of the Secret is in this view.
+    /// The files of a key of the Secret in this view.
     fn files<'a>(&self, value: &'a VaultValue) -> Vec<Result<ObjectFile<'a>, Note>> {
         let file = |path: &str, mode: Option<FileMode>| {
             let path = RelativePath::parse(path)
@@ -144,7 +144,7 @@ impl ConvertedClass {
 
     fn secret_object(secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
         let data = secret.items.iter().filter_map(|item| item.value.as_ref());
-        // One other key, and the driver makes no Secret of this type.
+        // With any other key the driver creates no Secret of this type.
         let fills = |value: &&VaultValue| secret.kind != TLS || TLS_KEYS.contains(&value.key.as_str());
         let data = data.filter(fills).filter(|value| RelativePath::parse(&value.file()).is_ok());
         let data = data.map(|value| {
@@ -181,15 +181,15 @@ fn map_of(key: &str, pairs: &Pairs) -> Option<(String, Tree)> {
     (!entries.is_empty()).then(|| (key.to_owned(), Tree::Map(entries)))
 }
 
-impl Item {
-    /// Whether it is, or would be, this key of the Secret.
+impl KeyItem {
+    /// Whether it is for this key of the Secret, even if it cannot be converted.
     fn is_key(&self, key: &str) -> bool {
         self.key.as_deref() == Some(key)
     }
 }
 
 impl VaultValue {
-    /// The file that it is where each key is one of its own.
+    /// The name of its file in a view of all keys.
     fn file(&self) -> String {
         match self.part {
             None => self.key.clone(),
@@ -207,7 +207,7 @@ struct ObjectFile<'a> {
 }
 
 impl ObjectFile<'_> {
-    /// Its path, and the element of `objects`.
+    /// The path, and the element of `objects`.
     fn written(&self, sources: &ClassSources<'_>, class: &ConvertedClass) -> Result<(String, String), Note> {
         let Self { object, path, mode } = self;
         let mut fields = vec![
@@ -225,7 +225,7 @@ impl ObjectFile<'_> {
             let location = format!("{}.sourceRef.storeRef", object.location);
             Note::lost(location, problem, "move the keys of that store to another ExternalSecret")
         };
-        let other = (sources.others)(object).map_err(split)?;
+        let other = (sources.other_store)(object).map_err(split)?;
         match other.map(|other| &other.vault) {
             None => {}
             Some(Vault::Name(name)) => field("keyvaultName", Some(name.clone())),

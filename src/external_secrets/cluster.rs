@@ -1,4 +1,4 @@
-//! What the files say of a cluster.
+//! The stores and service accounts in the input files.
 
 use super::data::StoreRef;
 use super::input::InputDocument;
@@ -7,7 +7,7 @@ use super::store::Store;
 use crate::manifest::ManifestObject;
 use crate::yaml::Node;
 
-/// Stores and service accounts, by what refers to them.
+/// The stores and service accounts that an `ExternalSecret` may refer to.
 #[derive(Debug)]
 pub(super) struct Cluster<'a> {
     stores: Vec<(usize, &'a ManifestObject, Result<Store, Note>)>,
@@ -17,13 +17,13 @@ pub(super) struct Cluster<'a> {
 /// The API group of the operator.
 pub(super) const GROUP: &str = "external-secrets.io/";
 
-/// Whether it is of a version that is understood.
+/// Whether an object is of this kind of the operator, in a supported version.
 pub(super) fn is_external(object: &ManifestObject, kind: &str) -> bool {
     let version = object.api_version.strip_prefix(GROUP);
     object.kind == kind && matches!(version, Some("v1" | "v1beta1"))
 }
 
-/// Whether it is a store. All versions of the API have its fields in the same places.
+/// Whether an object is a store. A store has the same fields in all versions of the API.
 pub(super) fn is_store(object: &ManifestObject) -> bool {
     let version = object.api_version.strip_prefix(GROUP);
     ["SecretStore", "ClusterSecretStore"].contains(&object.kind.as_str())
@@ -44,13 +44,13 @@ impl<'a> Cluster<'a> {
         Self { stores, accounts }
     }
 
-    /// The store that something in `namespace` refers to, and the index of its document.
+    /// The store that a reference in `namespace` leads to, and the index of its document.
     pub(super) fn store(
         &self,
         reference: &StoreRef,
         namespace: Option<&str>,
     ) -> Option<(usize, &Result<Store, Note>)> {
-        // Of two with one name, the one that is applied last is there in the end.
+        // If two stores have the same name, the last one replaces the other when the files are applied.
         let named = self.stores.iter().rev().filter(|(_, object, _)| {
             object.kind == reference.kind() && object.name.as_deref() == Some(&reference.name)
         });
@@ -61,7 +61,7 @@ impl<'a> Cluster<'a> {
         Some((best.0, &best.2))
     }
 
-    /// The indices of the documents of stores, with their names.
+    /// All stores, with the indices of their documents.
     pub(super) fn stores(&self) -> impl Iterator<Item = (usize, &ManifestObject)> {
         self.stores.iter().map(|(index, object, _)| (*index, *object))
     }
@@ -82,7 +82,7 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// Whether two objects may be in one namespace: what names none comes to where it is applied.
+/// Whether two objects may be in the same namespace. An object without a namespace may be in any.
 pub(super) fn may_be_same_namespace(one: Option<&str>, other: Option<&str>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one == other,

@@ -1,4 +1,4 @@
-//! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: which value of the vault is which key.
+//! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: the keys of the Secret and their objects in the vault.
 
 use super::note::Note;
 use super::schema;
@@ -6,54 +6,54 @@ use crate::plan::{ObjectKind, ObjectName, ObjectVersion, quoted};
 use crate::secret_rules::is_key;
 use crate::yaml::Node;
 
-/// A key of the Secret, or what stands where it would.
+/// A key of the Secret, or an element that cannot be converted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Item {
-    /// The key, also where its value cannot be expressed; nothing for an element that makes several keys.
+pub(super) struct KeyItem {
+    /// The key, even if its value cannot be converted; `None` for an element that creates several keys.
     pub key: Option<String>,
-    /// What its author wrote beside it.
+    /// The comments of the element.
     pub comments: Vec<String>,
     pub notes: Vec<Note>,
-    /// Nothing, if it cannot be said at all.
+    /// `None` if it cannot be converted.
     pub value: Option<VaultValue>,
 }
 
-/// A key of the Secret, and what is in it.
+/// A key of the Secret, and the source of its value.
 #[derive(Clone, Debug)]
 pub(super) struct VaultValue {
     pub key: String,
     pub object: VaultObject,
-    /// The part of the object that it is, where it is not all of it.
+    /// The part of the object that the value holds; `None` for the whole object.
     pub part: Option<CertificatePart>,
-    /// How its bytes differ from those that the operator wrote.
+    /// How the bytes differ from those that the operator writes.
     pub difference: Option<Note>,
 }
 
-/// A part of a certificate's secret, which the driver takes out for Secrets of type kubernetes.io/tls.
+/// A part of a certificate's secret, which the driver extracts for Secrets of type kubernetes.io/tls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CertificatePart {
     Certificates,
     PrivateKey,
 }
 
-/// An object of the vault, and how it becomes bytes.
+/// An object of the vault, and how the provider writes it.
 #[derive(Clone, Debug)]
 pub(super) struct VaultObject {
-    /// Where it is named: `spec.data[2]`.
+    /// The element that names it, for example `spec.data[2]`.
     pub location: String,
-    /// Its `secretKey`, a name among those of the same `ExternalSecret`.
+    /// The `secretKey`, which is unique in the `ExternalSecret`.
     pub alias: String,
     pub kind: ObjectKind,
     pub name: ObjectName,
     pub version: Option<String>,
     pub decoded: bool,
-    /// PKCS#12 as it is, if it should back a certificate; nothing otherwise.
+    /// Whether a secret that backs a certificate stays PKCS#12.
     pub pfx: bool,
-    /// The store it is in, where that is not the `ExternalSecret`'s own.
+    /// The store of the element, if it names one.
     pub store: Option<StoreRef>,
 }
 
-/// Which store.
+/// A reference to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoreRef {
     pub cluster: bool,
@@ -72,12 +72,12 @@ impl StoreRef {
     }
 }
 
-/// Reads an element of `spec.data`.
-pub(super) fn item(location: &str, node: &Node) -> Item {
+/// Parses an element of `spec.data`.
+pub(super) fn item(location: &str, node: &Node) -> KeyItem {
     let mut notes = Vec::new();
     let key = text(node, &["secretKey"]).map(str::to_owned);
     let value = value(location, node, key.as_deref().unwrap_or_default(), &mut notes);
-    Item { key, comments: Vec::new(), notes, value }
+    KeyItem { key, comments: Vec::new(), notes, value }
 }
 
 fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<VaultValue> {
@@ -110,12 +110,12 @@ fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Optio
     Some(VaultValue { key: key.to_owned(), object, part: None, difference })
 }
 
-/// The object that a reference names, and how its bytes differ from those that the operator wrote.
+/// The object that a reference names, and how its bytes differ from those that the operator writes.
 fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(VaultObject, Option<Note>)> {
-    without_effect(location, reference, notes);
+    check_policies(location, reference, notes);
     let field = |name: &str| format!("{location}.{name}");
     let key = text(reference, &["key"]).unwrap_or_default();
-    // As the operator splits it: what follows a second slash means nothing.
+    // The operator ignores what follows a second slash.
     let mut parts = key.split('/');
     let (kind, name) = match (parts.next().unwrap_or_default(), parts.next()) {
         (name, None) | ("secret", Some(name)) => (ObjectKind::Secret, name),
@@ -188,9 +188,9 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
     Some((VaultObject { location, alias, kind, name, version, decoded, pfx: false, store: None }, difference))
 }
 
-/// KnownFields of which most values change nothing here, and a note on one that does.
-fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
-    // It is about the names of keys, and `secretKey` gives this one.
+/// Reports values that change what the operator does. Most values of these fields have no effect.
+fn check_policies(location: &str, reference: &Node, notes: &mut Vec<Note>) {
+    // It affects the names of keys only, and `secretKey` sets this name.
     match text(reference, &["conversionStrategy"]) {
         None | Some("Default" | "Unicode") => {}
         Some(other) => notes.push(unknown_value(format!("{location}.conversionStrategy"), other)),
@@ -215,8 +215,8 @@ fn unknown_value(location: String, value: &str) -> Note {
     )
 }
 
-/// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.
-pub(super) fn item_of_all(location: &str, element: &Node) -> Item {
+/// Reports an element of `spec.dataFrom`. None can be converted; the help depends on its kind.
+pub(super) fn data_from_item(location: &str, element: &Node) -> KeyItem {
     let is_generated = element.at(&["sourceRef", "generatorRef"]).is_some();
     let note = if is_generated {
         generated(&format!("{location}.sourceRef"))
@@ -236,7 +236,7 @@ pub(super) fn item_of_all(location: &str, element: &Node) -> Item {
     } else {
         Note::lost(location, "it has neither find nor extract", "add one of the two")
     };
-    Item { notes: vec![note], ..Item::default() }
+    KeyItem { notes: vec![note], ..KeyItem::default() }
 }
 
 fn generated(location: &str) -> Note {
@@ -244,7 +244,7 @@ fn generated(location: &str) -> Note {
     Note::lost(location, "a generator creates the value, so it is not in a vault", help)
 }
 
-/// The text under some keys, if there is any.
+/// The text at the end of a path of keys, unless it is empty.
 pub(super) fn text<'a>(node: &'a Node, keys: &[&str]) -> Option<&'a str> {
     node.at(keys).and_then(Node::text).filter(|text| !text.is_empty())
 }

@@ -1,23 +1,22 @@
-//! Changes of a document's text that leave the rest of it as it was.
+//! Edits the text of a document, and leaves the rest of the text unchanged.
 
 use std::ops::Range;
 
 use super::write::{Tree, comment_lines};
 use crate::yaml::{MappingEntry, Node, Position, Value};
 
-/// Why a text is not changed.
+/// Why a text cannot be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EditError {
-    /// What must change is an alias or a merge of something else, or has an anchor by which others may
-    /// repeat it.
+    /// The part to change is an alias or a merge, or has an anchor that aliases may repeat.
     Aliased,
-    /// It is written in a style that is not changed here.
+    /// The part to change has a style that the editor does not support.
     Style,
 }
 
 impl MappingEntry {
-    /// Whether it is written in this mapping, and its value in it: what an alias or a merge repeats
-    /// stands before, or inside of another entry.
+    /// Whether the entry and its value are written in this mapping. The text of an alias or a merge is before the
+    /// mapping, or inside of another entry.
     pub(super) fn is_written_in(&self, mapping: &Node) -> bool {
         let inside = |other: &Self| other.position < self.position && self.position < other.value.end;
         self.position >= mapping.position
@@ -26,18 +25,18 @@ impl MappingEntry {
     }
 }
 
-/// Whether something below a node is an alias, or a merge, of what is written elsewhere.
-pub(super) fn shares(node: &Node) -> bool {
+/// Whether a node below this one is an alias or a merge.
+pub(super) fn has_aliases(node: &Node) -> bool {
     match &node.value {
         Value::Scalar(_) => false,
-        Value::Sequence(items) => items.iter().any(|item| item.position < node.position || shares(item)),
+        Value::Sequence(items) => items.iter().any(|item| item.position < node.position || has_aliases(item)),
         Value::Mapping(entries) => {
-            entries.iter().any(|entry| !entry.is_written_in(node) || shares(&entry.value))
+            entries.iter().any(|entry| !entry.is_written_in(node) || has_aliases(&entry.value))
         }
     }
 }
 
-/// A text and the changes that are to be made.
+/// A text, and the edits to make.
 #[derive(Debug)]
 pub(super) struct Editor<'a> {
     text: &'a str,
@@ -48,7 +47,7 @@ pub(super) struct Editor<'a> {
 }
 
 impl<'a> Editor<'a> {
-    /// Of a text whose nodes count lines from `first_line`.
+    /// `first_line` is the number of the first line of the text in its file.
     pub(super) fn new(text: &'a str, first_line: usize) -> Self {
         let breaks = text.match_indices('\n').map(|(index, _)| index + 1);
         Self { text, first_line, lines: std::iter::once(0).chain(breaks).collect(), edits: Vec::new() }
@@ -71,8 +70,7 @@ impl<'a> Editor<'a> {
         self.lines.get(line).copied().unwrap_or(self.text.len())
     }
 
-    /// The offset behind the line in which something ends; something that ends where a line starts
-    /// takes nothing of it.
+    /// The offset after the line in which a node ends. A node that ends in column 1 does not include that line.
     pub(super) fn line_end(&self, end: Position) -> usize {
         if end.column == 1 && end.line > self.first_line {
             return self.line_start(end);
@@ -81,12 +79,12 @@ impl<'a> Editor<'a> {
         self.lines.get(next).copied().unwrap_or(self.text.len())
     }
 
-    /// Whether it is written in brackets, as JSON is.
+    /// Whether a node has the flow style, as in JSON.
     pub(super) fn is_flow(&self, node: &Node) -> Result<bool, EditError> {
         let bracket = match &node.value {
             Value::Mapping(_) => '{',
-            // Where a list is not indented below its key, the parser has it start with its first item, which
-            // may have brackets of its own.
+            // If a list is not indented below its key, the parser reports the position of its first item, which may
+            // have brackets.
             Value::Sequence(items) if items.first().is_some_and(|first| first.position == node.position) => {
                 return Ok(false);
             }
@@ -94,7 +92,7 @@ impl<'a> Editor<'a> {
             Value::Scalar(_) => return Ok(false),
         };
         let text = self.text.get(self.offset(node.position)..).unwrap_or_default();
-        // A tag says no more than the brackets do.
+        // Skip a tag.
         let text = match text.strip_prefix('!') {
             Some(tag) => tag.trim_start_matches(|c: char| !c.is_whitespace()).trim_start(),
             None => text,
@@ -106,8 +104,7 @@ impl<'a> Editor<'a> {
         }
     }
 
-    /// Puts another key and value in the place of an entry. Comments in it are kept, before the first of
-    /// the new values.
+    /// Replaces an entry with another key and value. Its comments move above the first of the new values.
     pub(super) fn replace(
         &mut self,
         mapping: &Node,
@@ -134,7 +131,7 @@ impl<'a> Editor<'a> {
         }
     }
 
-    /// Appends to the list under a key of a mapping, which need not be there.
+    /// Appends to the list under a key of a mapping; adds the key if it is missing.
     pub(super) fn append(&mut self, mapping: &Node, key: &str, items: Vec<Tree>) -> Result<(), EditError> {
         let Some(entry) = mapping.entry(key) else { return self.insert(mapping, key, Tree::List(items)) };
         let range = self.range(mapping, entry)?;
@@ -157,13 +154,13 @@ impl<'a> Editor<'a> {
         Ok(())
     }
 
-    /// The indentation of the dash before an item.
+    /// The indentation of the dash of an item.
     fn dash(&self, item: &Node) -> Option<usize> {
         let mut before = self.text.get(..self.offset(item.position))?;
         loop {
             let start = before.rfind('\n').map_or(0, |index| index + 1);
             let line = before.get(start..)?;
-            // Only a comment may stand between the dash and its item.
+            // There may be only comments between the dash and its item.
             let bare = line.split_once('#').map_or(line, |(bare, _)| bare).trim_end();
             if let Some(indent) = bare.strip_suffix('-').filter(|indent| indent.trim().is_empty()) {
                 return Some(indent.chars().count());
@@ -175,13 +172,13 @@ impl<'a> Editor<'a> {
         }
     }
 
-    /// Whether a comma stands behind the last item of something in brackets.
+    /// Whether the last item of a flow collection has a trailing comma.
     fn has_comma(&self, last: Position, end: usize) -> bool {
         let rest = self.text.get(self.offset(last)..end).unwrap_or_default();
         rest.lines().any(|line| line.split_once('#').map_or(line, |(bare, _)| bare).contains(','))
     }
 
-    /// Puts comments above the line of something.
+    /// Adds comments above the line of a position.
     pub(super) fn comment(&mut self, at: Position, comments: &[String]) {
         let start = self.line_start(at);
         let line = self.text.get(start..).unwrap_or_default();
@@ -189,12 +186,12 @@ impl<'a> Editor<'a> {
         self.edits.push((start..start, comment_lines(comments, indent)));
     }
 
-    /// The text with all changes made; nothing if there are none.
+    /// The edited text; `None` if there are no edits.
     pub(super) fn finish(mut self) -> Option<String> {
         if self.edits.is_empty() {
             return None;
         }
-        // Stable: what is put to one place comes in the order in which it was put.
+        // The sort is stable: insertions at one place keep their order.
         self.edits.sort_by_key(|(range, _)| (range.start, range.end));
         let windows = self.text.contains("\r\n");
         let (mut out, mut done) = (String::new(), 0);
@@ -207,7 +204,7 @@ impl<'a> Editor<'a> {
         Some(out)
     }
 
-    /// Where an entry stands, if it stands in this mapping.
+    /// The range of an entry that is written in this mapping.
     fn range(&self, mapping: &Node, entry: &MappingEntry) -> Result<Range<usize>, EditError> {
         if !entry.is_written_in(mapping) {
             return Err(EditError::Aliased);
@@ -216,7 +213,7 @@ impl<'a> Editor<'a> {
         let mut end = self.offset(entry.value.end);
         let rest = self.text.get(end..).unwrap_or_default();
         if entry.value.position == entry.position {
-            // What is left out ends with its key; the colon belongs to both.
+            // An empty value ends with its key; the range must include the colon.
             end += rest.find(':').map_or(0, |index| index + 1);
         } else if entry.value.end.column == 1 {
             let text = self.text.get(start..end).unwrap_or_default();
@@ -234,7 +231,7 @@ impl<'a> Editor<'a> {
     ) -> Result<(), EditError> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         let text = if self.is_flow(mapping)? {
-            inner(&tree)
+            entries_as_json(&tree)
         } else {
             let line = self.text.get(..range.start).unwrap_or_default();
             let indent = line.chars().rev().take_while(|c| *c != '\n').count();
@@ -244,7 +241,7 @@ impl<'a> Editor<'a> {
         Ok(())
     }
 
-    /// Puts a new key behind the last one of a mapping.
+    /// Adds a key at the end of a mapping.
     fn insert(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), EditError> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         if self.is_flow(mapping)? {
@@ -256,7 +253,7 @@ impl<'a> Editor<'a> {
                 Some(last) if self.has_comma(last.value.end, end) => " ",
                 Some(_) => ", ",
             };
-            self.edits.push((end..end, format!("{comma}{}", inner(&tree))));
+            self.edits.push((end..end, format!("{comma}{}", entries_as_json(&tree))));
             return Ok(());
         }
         let here = |entry: &&MappingEntry| entry.position >= mapping.position;
@@ -268,24 +265,24 @@ impl<'a> Editor<'a> {
     fn insert_lines(&mut self, end: Position, lines: &str) {
         let at = self.line_end(end);
         let unfinished = !self.text.get(..at).unwrap_or_default().ends_with('\n');
-        // A last line without a line break stays one.
+        // Keep a last line without a line break.
         let text = if unfinished { format!("\n{}", lines.trim_end_matches('\n')) } else { lines.to_owned() };
         self.edits.push((at..at, text));
     }
 }
 
-/// A mapping in JSON without its braces.
-fn inner(tree: &Tree) -> String {
+/// A mapping as JSON, without its braces.
+fn entries_as_json(tree: &Tree) -> String {
     let flow = tree.flow();
     flow.get(1..flow.len() - 1).unwrap_or_default().to_owned()
 }
 
-/// The comments of some lines.
+/// The comments in a text.
 pub(super) fn comments(text: &str) -> Vec<String> {
     text.lines().filter_map(comment).map(str::to_owned).collect()
 }
 
-/// The comment at the end of a line, or in it alone.
+/// The comment of a line.
 fn comment(line: &str) -> Option<&str> {
     let (mut quote, mut before) = (None, ' ');
     for (index, c) in line.char_indices() {

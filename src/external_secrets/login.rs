@@ -1,25 +1,24 @@
-//! Who asks: what a store's identity is in a class, and what its pods must have.
+//! Authentication: the class parameters and pod settings that replace a store's identity.
 
 use super::cluster::Cluster;
 use super::note::Note;
 use super::store::{AccountRef, SecretKeyRef, Store, StoreIdentity};
 use crate::plan::{ClientId, TenantId};
 
-/// What a class and its pods say of an identity.
+/// The settings of a class and its pods that select an identity.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClassLogin {
-    /// Parameters of the class.
     pub parameters: Vec<(&'static str, String)>,
     /// The Secret of `nodePublishSecretRef`.
     pub secret: Option<String>,
-    /// The service account that its pods must run as.
+    /// The service account that the pods must run as.
     pub account: Option<String>,
-    /// Parameters that the class needs as well once a pod runs as another account.
-    pub annotated: Vec<(&'static str, String)>,
+    /// Parameters that the class also needs if a pod runs as another account.
+    pub account_parameters: Vec<(&'static str, String)>,
     pub notes: Vec<Note>,
 }
 
-/// Which ids the operator read from Secrets.
+/// Which ids the operator reads from Secrets.
 #[derive(Clone, Copy)]
 struct InSecrets {
     client: bool,
@@ -30,7 +29,7 @@ pub(super) const CLIENT_ANNOTATION: &str = "azure.workload.identity/client-id";
 const TENANT_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 
 impl ClassLogin {
-    /// Of pods in `namespace`.
+    /// The settings for pods in `namespace`.
     pub(super) fn of(store: &Store, namespace: Option<&str>, cluster: &Cluster<'_>) -> Self {
         let mut login = Self::default();
         match &store.identity {
@@ -62,7 +61,7 @@ impl ClassLogin {
         self.parameters.iter().any(|(key, _)| *key == "tenantID")
     }
 
-    /// Reports an id that the operator read from a Secret.
+    /// Reports an id that the operator reads from a Secret.
     fn workload_secret(&mut self, parameter: &str, annotation: &str, secret: Option<&SecretKeyRef>) {
         let Some(SecretKeyRef { name, key, .. }) = secret else { return };
         let problem =
@@ -144,7 +143,7 @@ impl ClassLogin {
             self.notes.push(Note::remark("clientID", problem, help));
         }
         self.account = Some(account.name.clone());
-        self.annotated = given;
+        self.account_parameters = given;
     }
 
     fn service_principal(

@@ -11,8 +11,7 @@ pub(super) fn pairs(node: &Node) -> Pairs {
     node.entries().iter().map(|entry| (entry.key.clone(), text(&entry.value))).collect()
 }
 
-/// What other tools write for the very object that carries it. A copy would tell them of an object that
-/// they do not have.
+/// Keys under which other tools keep records of one object. On a copy the record would be wrong.
 const BOOKKEEPING: [&str; 9] = [
     "argocd.argoproj.io/installation-id",
     "argocd.argoproj.io/tracking-id",
@@ -25,7 +24,7 @@ const BOOKKEEPING: [&str; 9] = [
     "kustomize.toolkit.fluxcd.io/checksum",
 ];
 
-/// The same, for all keys that begin so.
+/// Prefixes of such keys.
 const BOOKKEEPING_PREFIXES: [&str; 8] = [
     "internal.config.kubernetes.io/",
     "kapp.k14s.io/original",
@@ -37,13 +36,13 @@ const BOOKKEEPING_PREFIXES: [&str; 8] = [
     "reconcile.fluxcd.io/",
 ];
 
-/// Whether a label or annotation is another tool's record of the object itself.
+/// Whether a label or annotation is another tool's record of this object.
 pub(super) fn is_bookkeeping(key: &str) -> bool {
     BOOKKEEPING.contains(&key) || BOOKKEEPING_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// Labels and annotations of a Secret by which another program finds it, whatever pods do.
-const FOUND_BY: [&str; 7] = [
+/// Labels and annotations by which another program finds a Secret without a pod that uses it.
+const READ_BY_OTHERS: [&str; 7] = [
     "argocd.argoproj.io/secret-type",
     "grafana_dashboard",
     "grafana_datasource",
@@ -53,9 +52,9 @@ const FOUND_BY: [&str; 7] = [
     "replicator.v1.mittwald.de/",
 ];
 
-/// Whether another program reads the Secret itself.
-pub(super) fn is_found_by_others(pairs: &Pairs) -> bool {
-    pairs.iter().any(|(key, _)| FOUND_BY.iter().any(|known| key.starts_with(known)))
+/// Whether another program may read the Secret directly.
+pub(super) fn is_read_by_others(pairs: &Pairs) -> bool {
+    pairs.iter().any(|(key, _)| READ_BY_OTHERS.iter().any(|known| key.starts_with(known)))
 }
 
 #[cfg(test)]
@@ -63,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_of_an_object_are_told_from_wishes_of_its_author() {
+    fn keys_that_tools_record_are_distinguished_from_keys_that_users_set() {
         for key in [
             "argocd.argoproj.io/tracking-id",
             "meta.helm.sh/release-name",

@@ -1,10 +1,10 @@
-//! Other operators that bring secrets of Key Vault into a cluster. Their objects are not converted.
+//! Objects of other operators that sync secrets from Key Vault. `convert` reports and does not convert them.
 
 use super::data::text;
 use super::note::Note;
 use crate::manifest::ManifestObject;
 
-/// A note on an object of another operator.
+/// The note on an object of another operator.
 pub(super) fn note(object: &ManifestObject) -> Option<Note> {
     let group = object.api_version.split_once('/')?.0;
     let root = &object.root;

@@ -7,7 +7,7 @@ use super::workload::secret_names;
 use crate::manifest::ManifestObject;
 use crate::yaml::{Node, Value};
 
-/// Names an object of another kind whose pods use a Secret that classes replace.
+/// Reports an object whose pods use a Secret that classes replace.
 pub(super) fn report(
     index: usize,
     object: &ManifestObject,
@@ -15,13 +15,13 @@ pub(super) fn report(
     output: &mut ConversionOutput<'_>,
 ) {
     for target in targets {
-        let Some(location) = user("", &object.root, &|name| target.is(name, object)) else { continue };
+        let Some(location) = user("", &object.root, &|name| target.matches(name, object)) else { continue };
         let group = object.api_version.split_once('/').map_or("core", |(group, _)| group);
         let problem = format!(
             "its pods use Secret {}, which exists only while a pod mounts class {}, and convert does not edit a {} of {group}",
             target.secret.target_name, target.secret.name, object.kind
         );
-        output.keep(index, Note::lost(location, problem, help(group, target)));
+        output.annotate(index, Note::lost(location, problem, help(group, target)));
     }
 }
 
@@ -37,7 +37,7 @@ fn help(group: &str, target: &TargetSecret<'_>) -> String {
     }
 }
 
-/// The place of something that looks like a pod or a container and uses the Secret.
+/// The location of a pod or container that uses the Secret.
 fn user(location: &str, node: &Node, is_secret: &dyn Fn(&str) -> bool) -> Option<String> {
     if looks_like_pod(node) && secret_names(node).any(is_secret) {
         return Some(location.to_owned());
@@ -55,7 +55,7 @@ fn user(location: &str, node: &Node, is_secret: &dyn Fn(&str) -> bool) -> Option
     }
 }
 
-/// Whether a mapping has what only pods and containers have: containers, variables, volumes of Secrets.
+/// Whether a mapping has fields that only pods and containers have: containers, variables, volumes of Secrets.
 fn looks_like_pod(node: &Node) -> bool {
     node.entries().iter().any(|entry| {
         let items = entry.value.items();

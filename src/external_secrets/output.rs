@@ -1,11 +1,11 @@
-//! The documents that come out.
+//! The output: the documents, and the notes on them.
 
 use super::input::InputDocument;
 use super::note::Note;
 use super::write::{Tree, comment_lines};
 use crate::manifest::ManifestObject;
 
-/// What becomes of each document.
+/// The output for each document of the input.
 #[derive(Debug)]
 pub(super) struct ConversionOutput<'a> {
     documents: &'a [InputDocument<'a>],
@@ -15,17 +15,16 @@ pub(super) struct ConversionOutput<'a> {
 
 #[derive(Debug, Default)]
 struct OutputDocument {
-    /// What stands above it.
+    /// Comments above it.
     comments: Vec<String>,
-    becomes: OutputText,
+    content: OutputContent,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-enum OutputText {
+enum OutputContent {
     #[default]
     Unchanged,
     Edited(String),
-    /// Documents in its place.
     Replaced(Vec<String>),
     Removed,
 }
@@ -39,7 +38,7 @@ impl<'a> ConversionOutput<'a> {
         }
     }
 
-    /// A note about a document's object.
+    /// Adds a note on a document's object.
     pub(super) fn note(&mut self, index: usize, note: Note) {
         let note = self.documents.get(index).map_or(note.clone(), |document| document.note(note));
         if !self.notes.iter().any(|(_, known)| *known == note) {
@@ -59,44 +58,44 @@ impl<'a> ConversionOutput<'a> {
         }
     }
 
-    /// A document stays, with the reason above it.
-    pub(super) fn keep(&mut self, index: usize, note: Note) {
+    /// Adds a note, and writes it as a comment above the document.
+    pub(super) fn annotate(&mut self, index: usize, note: Note) {
         self.comment(index, note.comment());
         self.note(index, note);
     }
 
     pub(super) fn edit(&mut self, index: usize, text: String) {
-        self.set_text(index, OutputText::Edited(text));
+        self.set_content(index, OutputContent::Edited(text));
     }
 
-    /// Other documents take the place of one, below comments.
+    /// Replaces a document with others, below comments.
     pub(super) fn replace(&mut self, index: usize, head: &[String], trees: &[Tree]) {
         for comment in head {
             self.comment(index, comment.clone());
         }
-        self.set_text(index, OutputText::Replaced(trees.iter().map(|tree| tree.lines(0)).collect()));
+        self.set_content(index, OutputContent::Replaced(trees.iter().map(|tree| tree.lines(0)).collect()));
     }
 
-    fn set_text(&mut self, index: usize, becomes: OutputText) {
+    fn set_content(&mut self, index: usize, content: OutputContent) {
         if let Some(output) = self.outputs.get_mut(index) {
-            output.becomes = becomes;
+            output.content = content;
         }
     }
 
     /// The objects of the documents that are neither replaced nor edited nor removed.
     pub(super) fn unchanged_objects(&self) -> impl Iterator<Item = &ManifestObject> {
         let unchanged = self.documents.iter().zip(&self.outputs);
-        let unchanged = unchanged.filter(|(_, output)| output.becomes == OutputText::Unchanged);
+        let unchanged = unchanged.filter(|(_, output)| output.content == OutputContent::Unchanged);
         unchanged.filter_map(|(document, _)| document.object.as_ref())
     }
 
     /// Removes a document, and puts the note in its place.
     pub(super) fn remove(&mut self, index: usize, note: Note) {
-        self.keep(index, note);
-        self.set_text(index, OutputText::Removed);
+        self.annotate(index, note);
+        self.set_content(index, OutputContent::Removed);
     }
 
-    /// All documents, and all notes in the order of what they are about.
+    /// The text of all documents, and the notes in the order of the documents.
     pub(super) fn finish(mut self) -> (String, Vec<Note>) {
         let mut out = YamlStream::default();
         let mut list = None;
@@ -104,16 +103,16 @@ impl<'a> ConversionOutput<'a> {
             let Some(text) = document.list else {
                 out.add(
                     &output.text(document),
-                    output.becomes != OutputText::Removed && document.object.is_some(),
+                    output.content != OutputContent::Removed && document.object.is_some(),
                 );
                 continue;
             };
-            // A list nothing of which changes stays one.
+            // A list without changes stays a list.
             let of_list =
                 |other: &InputDocument<'_>| other.list.is_some_and(|other| std::ptr::eq(other, text));
             let mut outputs = self.documents.iter().zip(&self.outputs).filter(|(other, _)| of_list(other));
             if outputs
-                .all(|(_, output)| output.becomes == OutputText::Unchanged && output.comments.is_empty())
+                .all(|(_, output)| output.content == OutputContent::Unchanged && output.comments.is_empty())
             {
                 if list != Some(text.as_ptr()) {
                     out.add(text, true);
@@ -121,7 +120,7 @@ impl<'a> ConversionOutput<'a> {
                 list = Some(text.as_ptr());
                 continue;
             }
-            out.add(&output.text(document), output.becomes != OutputText::Removed);
+            out.add(&output.text(document), output.content != OutputContent::Removed);
         }
         self.notes.sort_by_key(|(index, _)| *index);
         (out.text, self.notes.into_iter().map(|(_, note)| note).collect())
@@ -131,13 +130,13 @@ impl<'a> ConversionOutput<'a> {
 impl OutputDocument {
     fn text(&self, document: &InputDocument<'_>) -> String {
         let comments = comment_lines(&self.comments, 0);
-        let text = match &self.becomes {
-            OutputText::Edited(text) => text.as_str(),
+        let text = match &self.content {
+            OutputContent::Edited(text) => text.as_str(),
             _ => &document.text,
         };
         let editor = super::edit::Editor::new(text, document.first_line);
         let (start, end) = match &document.object {
-            // The first line of an object may be that of its marker.
+            // An object may start in the line of its `---`.
             Some(object) => (editor.offset(object.root.position), editor.line_end(object.root.end)),
             None => (0, text.len()),
         };
@@ -148,17 +147,19 @@ impl OutputDocument {
         if !head.is_empty() && !head.ends_with('\n') && !comments.is_empty() {
             head = format!("{}\n", head.trim_end());
         }
-        // The position of an empty last item is that of its key, so that the item itself is behind the end.
+        // An empty last item has the position of its key, so its dash comes after the end.
         let is_outside =
             |line: &&str| matches!(line.trim(), "" | "...") || line.trim_start().starts_with('#');
         let tail =
             text.get(end..).unwrap_or_default().split_inclusive('\n').filter(is_outside).collect::<String>();
-        match &self.becomes {
-            OutputText::Unchanged | OutputText::Edited(_) => {
+        match &self.content {
+            OutputContent::Unchanged | OutputContent::Edited(_) => {
                 format!("{head}{comments}{}", text.get(start..).unwrap_or_default())
             }
-            OutputText::Replaced(documents) => format!("{head}{comments}{}{tail}", documents.join("---\n")),
-            OutputText::Removed => {
+            OutputContent::Replaced(documents) => {
+                format!("{head}{comments}{}{tail}", documents.join("---\n"))
+            }
+            OutputContent::Removed => {
                 let kept = |text: &str| {
                     let comments =
                         text.split_inclusive('\n').filter(|line| line.trim_start().starts_with('#'));
@@ -170,12 +171,12 @@ impl OutputDocument {
     }
 }
 
-/// Documents, end to end.
+/// A stream of documents.
 #[derive(Debug, Default)]
 struct YamlStream {
     text: String,
-    /// Whether a document is there that another must be kept apart from.
-    open: bool,
+    /// Whether the next document needs a `---`.
+    needs_marker: bool,
 }
 
 impl YamlStream {
@@ -183,15 +184,15 @@ impl YamlStream {
         if !self.text.is_empty() && !self.text.ends_with('\n') {
             self.text.push('\n');
         }
-        if self.open && document && !starts_with_marker(text) {
+        if self.needs_marker && document && !starts_with_marker(text) {
             self.text.push_str("---\n");
         }
-        self.open |= document;
+        self.needs_marker |= document;
         self.text.push_str(text);
     }
 }
 
-/// Whether a document begins with `---`, perhaps below comments.
+/// Whether a document begins with `---`, optionally after comments.
 fn starts_with_marker(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
     let head = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', '%']));

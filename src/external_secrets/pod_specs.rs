@@ -2,9 +2,9 @@
 
 use crate::manifest::ManifestObject;
 
-/// The keys that lead to the pod spec of a kind whose pods can be changed.
+/// The keys that lead to the pod spec; `None` for a kind whose pods `convert` does not change.
 pub(super) fn path(object: &ManifestObject) -> Option<&'static [&'static str]> {
-    // Versions of one group have it in one place.
+    // The location is the same in all versions of a group.
     let group = object.api_version.split_once('/').map_or("", |(group, _)| group);
     match (group, object.kind.as_str()) {
         ("", "Pod") => Some(&["spec"]),

@@ -11,7 +11,7 @@ use crate::yaml::{Node, Value};
 
 const RELOADER: &str = "reloader.stakater.com/";
 
-/// Reports where Reloader watched a Secret that is gone.
+/// Reports the objects whose pods Reloader no longer restarts when the secret changes.
 pub(super) fn report(
     documents: &[InputDocument<'_>],
     targets: &[TargetSecret<'_>],
@@ -35,17 +35,17 @@ pub(super) fn report(
                 "annotate it with secretproviderclass.reloader.stakater.com/reload: {class}, and start Reloader with --enable-csi-integration=true"
             );
             let problem = format!("Reloader watched Secret {secret}, {gone}");
-            output.keep(index, Note::lost("metadata.annotations", problem, help));
+            output.annotate(index, Note::lost("metadata.annotations", problem, help));
         }
     }
 }
 
-/// Whether Reloader restarted the pods of an object when the Secret of `target` changed, and cannot do so
-/// any more.
+/// Whether Reloader restarted the pods of an object when the Secret of `target` changed, and no longer does.
 fn watches(object: &ManifestObject, annotations: &[&Node], target: &TargetSecret<'_>) -> bool {
     let values = |key: &str| annotations.iter().filter_map(|node| text(node, &[key])).collect::<Vec<_>>();
     let named = values("secret.reloader.stakater.com/reload");
-    let named = named.iter().flat_map(|names| names.split(',')).any(|name| target.is(name.trim(), object));
+    let named =
+        named.iter().flat_map(|names| names.split(',')).any(|name| target.matches(name.trim(), object));
     if named && target.syncing().is_none() {
         return true;
     }
@@ -57,14 +57,15 @@ fn watches(object: &ManifestObject, annotations: &[&Node], target: &TargetSecret
     automatic && Workload::parse(object).is_some_and(|workload| !still_uses(&workload, object, target))
 }
 
-/// Whether a workload that used the Secret names it after the conversion, too; true of one that never did.
+/// Whether a workload still names the Secret after the conversion; also true if it never used the Secret.
 fn still_uses(workload: &Workload<'_>, object: &ManifestObject, target: &TargetSecret<'_>) -> bool {
-    let needed = workload.secret_uses.iter().any(|need| target.is(need.secret, object));
-    let mut volumes = workload.volumes.iter().filter(|volume| target.is(volume.secret, object)).peekable();
+    let needed = workload.secret_uses.iter().any(|need| target.matches(need.secret, object));
+    let mut volumes =
+        workload.volumes.iter().filter(|volume| target.matches(volume.secret, object)).peekable();
     needed || volumes.peek().is_none() || volumes.any(|volume| !target.replaces(volume, workload))
 }
 
-/// All `metadata.annotations`, also those of pod templates.
+/// Collects all `metadata.annotations`, including those of pod templates.
 fn collect<'a>(node: &'a Node, found: &mut Vec<&'a Node>) {
     found.extend(node.at(&["metadata", "annotations"]));
     match &node.value {

@@ -1,25 +1,25 @@
-//! The fields of the operator's API, so that a field that this program does not know is always reported.
+//! The fields of the operator's API. `convert` reports every field that is not in this list.
 
 use super::note::Note;
 use crate::yaml::Node;
 
-/// The fields of a mapping, and what is below each.
+/// The fields of a mapping, and the content of each.
 pub(super) type KnownFields = &'static [(&'static str, FieldShape)];
 
-/// What is below a field.
+/// The content of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FieldShape {
-    /// A value, or a structure that is read or reported as a whole.
+    /// A value, or a structure that another module checks.
     Any,
     /// A mapping with these fields.
     Map(KnownFields),
-    /// A list of such mappings.
+    /// A list of mappings with these fields.
     List(KnownFields),
 }
 
 use FieldShape::{Any, List, Map};
 
-/// `spec` of an `ExternalSecret`. The elements of `data` are checked one by one, with [`ELEMENT`].
+/// `spec` of an `ExternalSecret`. Each element of `data` is checked separately, with [`ELEMENT`].
 pub(super) const EXTERNAL_SECRET: KnownFields = &[
     ("secretStoreRef", Map(STORE_REFERENCE)),
     ("target", Map(TARGET)),

@@ -1,8 +1,8 @@
-//! An `ExternalSecret`, as far as it can be said otherwise.
+//! Parses an `ExternalSecret`.
 
 use std::time::Duration;
 
-use super::data::{self, Item, StoreRef, text};
+use super::data::{self, KeyItem, StoreRef, text};
 use super::input::InputDocument;
 use super::metadata::{Pairs, is_bookkeeping, pairs};
 use super::note::Note;
@@ -13,35 +13,35 @@ use crate::plan::quoted;
 use crate::secret_rules::{self, SecretType, TLS};
 use crate::yaml::{Node, Position};
 
-/// What becomes a `SecretProviderClass`.
+/// The parts of an `ExternalSecret` that become a `SecretProviderClass`.
 #[derive(Clone, Debug)]
 pub(super) struct ExternalSecret {
     pub name: String,
     pub namespace: Option<String>,
-    /// The Secret that it makes.
+    /// The name of the Secret that it creates.
     pub target_name: String,
     /// The Secret's type.
     pub kind: String,
     /// Labels and annotations of the Secret.
     pub labels: Pairs,
     pub annotations: Pairs,
-    /// Labels and annotations of its own.
+    /// Labels and annotations of the `ExternalSecret`.
     pub own_labels: Pairs,
     pub own_annotations: Pairs,
     pub store: StoreRef,
     /// `rotationMaxAge`
     pub max_age: String,
-    /// Objects that the vault has no more are no error.
+    /// Whether objects may be missing in the vault.
     pub optional: bool,
-    pub items: Vec<Item>,
-    /// About all of it.
+    pub items: Vec<KeyItem>,
+    /// Notes on the whole `ExternalSecret`.
     pub notes: Vec<Note>,
     pub comments: Vec<String>,
 }
 
 impl ExternalSecret {
     /// # Errors
-    /// Why it must stay what it is.
+    /// The reason why it cannot be converted.
     pub(super) fn parse(document: &InputDocument<'_>, object: &ManifestObject) -> Result<Self, Note> {
         let mut notes = Vec::new();
         let root = &object.root;
@@ -52,7 +52,7 @@ impl ExternalSecret {
         refuse_templates_below("spec", spec)?;
         schema::check("spec", spec, schema::EXTERNAL_SECRET, &mut notes);
         let target = spec.at(&["target"]);
-        target.map_or(Ok(()), stays)?;
+        target.map_or(Ok(()), check_target)?;
         let field = |keys: &[&str]| target.and_then(|target| text(target, keys));
         let store = spec.at(&["secretStoreRef"]).and_then(StoreRef::parse);
         let store = store.or_else(|| only_store(spec)).ok_or_else(|| {
@@ -68,10 +68,10 @@ impl ExternalSecret {
             items = templated::items(template, items, &mut notes);
         }
         if items.iter().all(|item| item.value.is_none()) {
-            return Err(nothing(&items, &notes));
+            return Err(no_convertible_key(&items, &notes));
         }
         let kind = kind(templated::kind(template), &items, &mut notes);
-        if windows(spec) {
+        if has_sync_windows(spec) {
             let problem =
                 "the operator refreshes the Secret only in these windows, and the driver has no sync windows";
             let help = "turn off the driver's rotation, or accept changes at any time";
@@ -90,7 +90,7 @@ impl ExternalSecret {
             (metadata(&["metadata", "labels"]), metadata(&["metadata", "annotations"]));
         own_labels.retain(|(key, _)| !is_bookkeeping(key));
         own_annotations.retain(|(key, _)| !is_bookkeeping(key));
-        // Without a template the operator copies its own.
+        // Without a template the operator copies the labels and annotations of the `ExternalSecret`.
         let mut copied = |key: &str, own: &Pairs| match template {
             Some(template) => template_metadata(template, key, &mut notes),
             None => own.clone(),
@@ -123,8 +123,8 @@ impl ExternalSecret {
     }
 }
 
-/// Why nothing of it is converted.
-fn nothing(items: &[Item], notes: &[Note]) -> Note {
+/// The note on an `ExternalSecret` of which no key can be converted.
+fn no_convertible_key(items: &[KeyItem], notes: &[Note]) -> Note {
     let why = items.iter().flat_map(|item| &item.notes).chain(notes);
     let why =
         why.map(|note| format!("{}: {}; {}", note.location, note.problem, note.help)).collect::<Vec<_>>();
@@ -136,12 +136,12 @@ fn nothing(items: &[Item], notes: &[Note]) -> Note {
     Note::lost("spec", problem, "it is left unchanged")
 }
 
-/// Whether it says when the Secret may be refreshed.
-fn windows(spec: &Node) -> bool {
+/// Whether it limits when the Secret may be refreshed.
+fn has_sync_windows(spec: &Node) -> bool {
     spec.at(&["syncWindows", "windows"]).is_some_and(|windows| !windows.items().is_empty())
 }
 
-/// Labels or annotations that a template gives the Secret; the operator renders their values.
+/// Labels or annotations that a template sets. Values that the operator renders are reported and left out.
 fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs {
     let mut pairs = template.at(&["metadata", key]).map(pairs).unwrap_or_default();
     pairs.retain(|(name, value)| {
@@ -161,8 +161,8 @@ fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs
     pairs
 }
 
-/// What is not a Secret that the operator makes alone, the driver cannot make either.
-fn stays(target: &Node) -> Result<(), Note> {
+/// Refuses a target that is not a Secret which the operator alone writes: the driver cannot create it.
+fn check_target(target: &Node) -> Result<(), Note> {
     let policy = text(target, &["creationPolicy"]).unwrap_or("Owner");
     let location = "spec.target.creationPolicy";
     match policy {
@@ -194,7 +194,7 @@ fn stays(target: &Node) -> Result<(), Note> {
     Ok(())
 }
 
-/// The store of all elements, where only they name one.
+/// The store that the elements name, if `spec` names none.
 fn only_store(spec: &Node) -> Option<StoreRef> {
     let data = spec.at(&["data"]).map(Node::items).unwrap_or_default();
     let mut stores = data.iter().map(|item| item.at(&["sourceRef", "storeRef"]).and_then(StoreRef::parse));
@@ -202,7 +202,7 @@ fn only_store(spec: &Node) -> Option<StoreRef> {
     Some(first)
 }
 
-fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<Item> {
+fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<KeyItem> {
     let mut items = Vec::new();
     if let Some(data) = spec.entry("data") {
         let editor = document.editor();
@@ -220,16 +220,16 @@ fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<Item> {
     items.extend(
         all.iter()
             .enumerate()
-            .map(|(index, node)| data::item_of_all(&format!("spec.dataFrom[{index}]"), node)),
+            .map(|(index, node)| data::data_from_item(&format!("spec.dataFrom[{index}]"), node)),
     );
     items
 }
 
-/// The operator writes the elements in their order, so the last one of a key wins.
-fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
-    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
+/// Keeps the last element of each key, as the operator does.
+fn last_of_each_key(items: Vec<KeyItem>) -> Vec<KeyItem> {
+    let mut kept: Vec<KeyItem> = Vec::with_capacity(items.len());
     for (index, mut item) in items.into_iter().enumerate() {
-        let same = |other: &Item| item.key.is_some() && other.key == item.key;
+        let same = |other: &KeyItem| item.key.is_some() && other.key == item.key;
         if let Some(earlier) = kept.iter().position(same) {
             let earlier = kept.remove(earlier);
             let location = format!("spec.data[{index}].secretKey");
@@ -263,9 +263,8 @@ fn comments(document: &InputDocument<'_>, root: &Node, spec: &Node) -> Vec<Strin
     comments
 }
 
-/// The type of the Secret, with notes on what the driver or the API server would do otherwise. The driver passes on a type
-/// that Kubernetes does not define.
-fn kind(kind: &str, items: &[Item], notes: &mut Vec<Note>) -> String {
+/// Checks the type of the Secret against its keys. The driver passes on a type that Kubernetes does not define.
+fn kind(kind: &str, items: &[KeyItem], notes: &mut Vec<Note>) -> String {
     let location = "spec.target.template.type";
     let Some(known) = SecretType::named(kind) else { return kind.to_owned() };
     let keys = items.iter().filter_map(|item| item.value.as_ref()).map(|value| value.key.as_str());
@@ -281,9 +280,9 @@ fn kind(kind: &str, items: &[Item], notes: &mut Vec<Note>) -> String {
     kind.to_owned()
 }
 
-/// What the operator does where nothing is said.
+/// The default of the operator.
 const DEFAULT_INTERVAL: &str = "1h";
-/// What every provider allows that nobody set up otherwise.
+/// The default of the provider's `--rotation-max-age-limit`.
 const LONGEST: (&str, Duration) = ("24h", Duration::from_secs(24 * 3600));
 
 fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {

@@ -8,37 +8,37 @@ use crate::manifest::ManifestObject;
 use crate::plan::{Cloud, VaultName, quoted};
 use crate::yaml::Node;
 
-/// A store: which vault, and who asks it.
+/// The vault of a store, and the identity that reads it.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub reference: StoreRef,
     pub vault: Vault,
-    /// `cloudName`; nothing where the store says nothing.
+    /// `cloudName`; `None` if the store does not set a cloud.
     pub cloud: Option<&'static str>,
     pub identity: StoreIdentity,
-    /// What of it cannot be said.
+    /// Fields that a class cannot express.
     pub notes: Vec<Note>,
 }
 
-/// Which vault.
+/// The vault, by name or by URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Vault {
     /// `keyvaultName`
     Name(String),
-    /// `vaultURL`, where the host is not one of the cloud's.
+    /// `vaultURL`, for a host without the cloud's suffix.
     Url(String),
 }
 
-/// Who asks.
+/// How the operator authenticates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StoreIdentity {
     Workload {
-        /// Nothing, where the operator's own asks.
+        /// `None` for the operator's own account.
         account: Option<AccountRef>,
         tenant: Option<String>,
-        /// The Secret and the key that hold the tenant's id, where the store does not say it.
+        /// The Secret key that holds the tenant id, if the store does not set it.
         tenant_key: Option<SecretKeyRef>,
-        /// The Secret and the key that hold the client id, instead of the account's annotation.
+        /// The Secret key that holds the client id, instead of the account's annotation.
         client: Option<SecretKeyRef>,
     },
     ServicePrincipal {
@@ -52,26 +52,26 @@ pub(super) enum StoreIdentity {
     },
 }
 
-/// A service account.
+/// A reference to a service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AccountRef {
     pub name: String,
-    /// Of a `ClusterSecretStore`; nothing for the namespace of whoever reads.
+    /// Set only by a `ClusterSecretStore`; `None` means the namespace of the `ExternalSecret`.
     pub namespace: Option<String>,
 }
 
-/// A key of a Secret.
+/// A reference to a key of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SecretKeyRef {
     pub name: String,
     pub key: String,
-    /// As of an [`AccountRef`].
+    /// As in [`AccountRef`].
     pub namespace: Option<String>,
 }
 
 impl Store {
     /// # Errors
-    /// Why nothing that uses it can be converted.
+    /// The reason why no `ExternalSecret` of the store can be converted.
     pub(super) fn parse(object: &ManifestObject) -> Result<Self, Note> {
         let cluster = object.kind == "ClusterSecretStore";
         let reference = StoreRef { cluster, name: object.name.clone().unwrap_or_default() };
@@ -125,12 +125,12 @@ impl Store {
             notes.push(Note::remark(format!("{location}.vaultUrl"), problem, help));
         }
         let identity = StoreIdentity::parse(location, azure, cluster)?;
-        without_effect(location, azure, &mut notes);
-        audiences(location, azure, &mut notes);
+        report_ignored_fields(location, azure, &mut notes);
+        check_audience(location, azure, &mut notes);
         Ok(Self { reference, vault, cloud: cloud.map(|(name, _)| name), identity, notes })
     }
 
-    /// Its kind and name.
+    /// The kind and name, for messages.
     pub(super) fn label(&self) -> String {
         format!("{} {}", self.reference.kind(), self.reference.name)
     }
@@ -146,7 +146,7 @@ const SERVICE_PRINCIPAL: &str = "ServicePrincipal";
 const WORKLOAD_IDENTITY: &str = "WorkloadIdentity";
 const MANAGED_IDENTITY: &str = "ManagedIdentity";
 
-/// The fields of an identity, and the types of authentication that read them.
+/// The fields of an identity, and the authentication types that read them.
 const IDENTITY_FIELDS: [(&[&str], &[&str]); 7] = [
     (&["tenantId"], &[SERVICE_PRINCIPAL, WORKLOAD_IDENTITY]),
     (&["identityId"], &[MANAGED_IDENTITY]),
@@ -157,12 +157,12 @@ const IDENTITY_FIELDS: [(&[&str], &[&str]); 7] = [
     (&["authSecretRef", "clientCertificate"], &[SERVICE_PRINCIPAL]),
 ];
 
-/// Names the fields that the operator did not read.
-fn without_effect(location: &str, azure: &Node, notes: &mut Vec<Note>) {
+/// Reports the fields that the operator ignores.
+fn report_ignored_fields(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     let kind = auth_type(azure);
-    let said = text(azure, &["tenantId"]).is_some();
+    let has_tenant_id = text(azure, &["tenantId"]).is_some();
     for (path, readers) in IDENTITY_FIELDS {
-        let overridden = said && path == ["authSecretRef", "tenantId"];
+        let overridden = has_tenant_id && path == ["authSecretRef", "tenantId"];
         if azure.at(path).is_some() && (!readers.contains(&kind) || overridden) {
             let location = format!("{location}.{}", path.join("."));
             let why =
@@ -173,10 +173,10 @@ fn without_effect(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     }
 }
 
-/// The audience of tokens for Entra.
+/// The audience of the tokens that the provider sends to Entra.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
-fn audiences(location: &str, azure: &Node, notes: &mut Vec<Note>) {
+fn check_audience(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     let audiences = azure.at(&["serviceAccountRef", "audiences"]).map(Node::items).unwrap_or_default();
     let mut others = audiences.iter().filter_map(Node::text).filter(|audience| *audience != AUDIENCE);
     if let Some(other) = others.next().filter(|_| auth_type(azure) == WORKLOAD_IDENTITY) {
@@ -194,7 +194,7 @@ fn auth_type(azure: &Node) -> &str {
 }
 
 impl Vault {
-    /// The name keeps the case in which somebody knows it.
+    /// Parses the URL of a vault. The name keeps its case.
     fn parse(url: &str, cloud: Cloud) -> Option<Self> {
         let parsed = url::Url::parse(url).ok().filter(|parsed| parsed.scheme() == "https")?;
         let host = parsed.host_str()?;
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vault_keeps_its_name_where_the_cloud_has_its_host() {
+    fn a_url_with_the_suffix_of_the_cloud_gives_the_name_of_the_vault() {
         let name = |url, cloud| match Vault::parse(url, cloud) {
             Some(Vault::Name(name)) => name,
             other => format!("{other:?}"),

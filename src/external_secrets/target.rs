@@ -1,4 +1,4 @@
-//! A Secret that an `ExternalSecret` made, and who uses it.
+//! A Secret that an `ExternalSecret` creates, and the objects that use it.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same_namespac
 use super::data;
 use super::input::InputDocument;
 use super::login::ClassLogin;
-use super::metadata::is_found_by_others;
+use super::metadata::is_read_by_others;
 use super::note::Note;
 use super::other_operators;
 use super::output::ConversionOutput;
@@ -16,28 +16,27 @@ use super::store::Store;
 use super::workload::{SecretVolume, VolumeView, Workload, secret_names};
 use crate::manifest::ManifestObject;
 
-/// A Secret, and the classes that take its place.
+/// A Secret, and the classes that replace it.
 #[derive(Debug)]
 pub(super) struct TargetSecret<'a> {
     /// The document of the `ExternalSecret`.
     pub index: usize,
     pub secret: ExternalSecret,
     pub store: &'a Store,
-    /// The documents of its stores.
     stores: Vec<usize>,
     pub login: ClassLogin,
-    /// The first is the one that syncs, if one does.
+    /// If a class syncs the Secret, it is the first.
     pub classes: Vec<ConvertedClass>,
-    /// The documents that use it.
+    /// The indices of the documents that use the Secret.
     users: BTreeSet<usize>,
-    /// Whether a workload here mounts the class that syncs.
+    /// Whether a workload in the files mounts the class that syncs.
     pub mounted: bool,
-    /// Whether another namespace has a Secret of that name.
-    namesake: bool,
+    /// Whether another namespace has a Secret of the same name.
+    is_ambiguous: bool,
 }
 
 impl<'a> TargetSecret<'a> {
-    /// Of all `ExternalSecret`s that can be converted; the notes of the others go to `output`.
+    /// Parses all `ExternalSecret`s, and reports those that cannot be converted.
     pub(super) fn all(
         documents: &[InputDocument<'_>],
         cluster: &'a Cluster<'_>,
@@ -48,30 +47,31 @@ impl<'a> TargetSecret<'a> {
             let Some(object) = &document.object else { continue };
             if !object.api_version.contains(GROUP) {
                 if let Some(note) = other_operators::note(object) {
-                    output.keep(index, note);
+                    output.annotate(index, note);
                 }
                 continue;
             }
             let target = match object.kind.as_str() {
                 _ if is_store(object) => continue,
                 "ExternalSecret" if is_external(object, &object.kind) => {
-                    Self::of(index, document, object, cluster).and_then(|target| target.alone(&targets))
+                    Self::parse(index, document, object, cluster)
+                        .and_then(|target| target.reject_duplicate(&targets))
                 }
-                _ => Err(foreign(object)),
+                _ => Err(unsupported_object(object)),
             };
             match target {
                 Ok(target) => targets.push(target),
-                Err(note) => output.keep(index, note),
+                Err(note) => output.annotate(index, note),
             }
         }
         let names = targets.iter().map(|target| target.secret.target_name.clone()).collect::<Vec<_>>();
         for target in &mut targets {
-            target.namesake = names.iter().filter(|name| **name == target.secret.target_name).count() > 1;
+            target.is_ambiguous = names.iter().filter(|name| **name == target.secret.target_name).count() > 1;
         }
         targets
     }
 
-    fn of(
+    fn parse(
         index: usize,
         document: &InputDocument<'_>,
         object: &ManifestObject,
@@ -103,12 +103,12 @@ impl<'a> TargetSecret<'a> {
             classes: Vec::new(),
             users: BTreeSet::new(),
             mounted: false,
-            namesake: false,
+            is_ambiguous: false,
         })
     }
 
-    /// Two cannot make one Secret.
-    fn alone(self, before: &[Self]) -> Result<Self, Note> {
+    /// Refuses a Secret that an earlier `ExternalSecret` creates.
+    fn reject_duplicate(self, before: &[Self]) -> Result<Self, Note> {
         match before.iter().find(|other| {
             other.secret.target_name == self.secret.target_name
                 && other.secret.namespace == self.secret.namespace
@@ -128,25 +128,29 @@ impl<'a> TargetSecret<'a> {
         }
     }
 
-    /// Whether `name`, named in a document of `namespace`, is this Secret.
-    pub(super) fn is(&self, name: &str, object: &ManifestObject) -> bool {
-        // Annotations of Ingresses name a Secret of another namespace so.
+    /// Whether an object means this Secret by `name`.
+    pub(super) fn matches(&self, name: &str, object: &ManifestObject) -> bool {
+        // Annotations of Ingresses write `namespace/name` for a Secret of another namespace.
         let (other, name) = match name.split_once('/') {
             Some((namespace, name)) => (Some(namespace), name),
             None => (object.namespace.as_deref(), name),
         };
         let own = self.secret.namespace.as_deref();
         self.secret.target_name == name
-            && if self.namesake { own == other } else { may_be_same_namespace(own, other) }
+            && if self.is_ambiguous { own == other } else { may_be_same_namespace(own, other) }
     }
 
-    /// Whether it may be this Secret, or one of the same name in another namespace.
-    pub(super) fn may_be(&self, name: &str, object: &ManifestObject) -> bool {
-        let unsaid = object.namespace.is_none() || self.secret.namespace.is_none();
-        self.namesake && self.secret.target_name == name && unsaid && !self.is(name, object)
+    /// Whether `name` is ambiguous: this Secret, or one of the same name in another namespace.
+    pub(super) fn may_match(&self, name: &str, object: &ManifestObject) -> bool {
+        let without_namespace = object.namespace.is_none() || self.secret.namespace.is_none();
+        self.is_ambiguous
+            && self.secret.target_name == name
+            && without_namespace
+            && !self.matches(name, object)
     }
 
-    pub(super) fn ambiguous(&self) -> Note {
+    /// The note on an object for which [`Self::may_match`] is true.
+    pub(super) fn ambiguity_note(&self) -> Note {
         let problem = format!(
             "Secret {} exists in several namespaces, and an object that creates or uses it does not set its namespace",
             self.secret.target_name
@@ -154,8 +158,8 @@ impl<'a> TargetSecret<'a> {
         Note::lost("metadata.namespace", problem, "set metadata.namespace everywhere, and convert again")
     }
 
-    /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the
-    /// Secret.
+    /// Whether a volume of the class can replace a volume of the Secret. This is not so if the driver separates
+    /// a certificate and its key for the Secret.
     pub(super) fn replaces(&self, volume: &SecretVolume<'_>, workload: &Workload<'_>) -> bool {
         let values = || self.secret.items.iter().filter_map(|item| item.value.as_ref());
         let parts = values().any(|value| value.part.is_some());
@@ -170,20 +174,22 @@ impl<'a> TargetSecret<'a> {
             && volume.entry.is_written_in(volume.node)
     }
 
-    /// Finds out which classes there must be.
+    /// Finds the objects that use the Secret, and derives the classes from them.
     pub(super) fn find_users(&mut self, documents: &[InputDocument<'_>]) {
         let mut views: Vec<VolumeView> = Vec::new();
         let (mut users, mut syncs) = (BTreeSet::new(), false);
         for (index, document) in documents.iter().enumerate() {
             let Some(object) = &document.object else { continue };
             let Some(workload) = Workload::parse(object) else {
-                if may_use_secrets(object) && secret_names(&object.root).any(|name| self.is(name, object)) {
+                if may_use_secrets(object)
+                    && secret_names(&object.root).any(|name| self.matches(name, object))
+                {
                     syncs = true;
                     users.insert(index);
                 }
                 continue;
             };
-            for volume in workload.volumes.iter().filter(|volume| self.is(volume.secret, object)) {
+            for volume in workload.volumes.iter().filter(|volume| self.matches(volume.secret, object)) {
                 users.insert(index);
                 if !self.replaces(volume, &workload) {
                     syncs = true;
@@ -191,16 +197,16 @@ impl<'a> TargetSecret<'a> {
                     views.push(volume.view.clone());
                 }
             }
-            if workload.secret_uses.iter().any(|need| self.is(need.secret, object)) {
+            if workload.secret_uses.iter().any(|need| self.matches(need.secret, object)) {
                 users.insert(index);
                 syncs = true;
             }
         }
         syncs |= users.is_empty()
-            || is_found_by_others(&self.secret.labels)
-            || is_found_by_others(&self.secret.annotations);
+            || is_read_by_others(&self.secret.labels)
+            || is_read_by_others(&self.secret.annotations);
         self.users = users;
-        // Only a view of all keys has the files of the whole Secret.
+        // Only a class of all keys has the files for the whole Secret.
         let whole = views.iter().position(|view| view.items.is_none());
         match whole {
             Some(whole) => views.swap(0, whole),
@@ -211,20 +217,20 @@ impl<'a> TargetSecret<'a> {
         self.classes = views.into_iter().enumerate().map(class).collect();
     }
 
-    /// The class of a view.
+    /// The class for a view.
     pub(super) fn class(&self, view: &VolumeView) -> Option<&ConvertedClass> {
         self.classes.iter().find(|class| class.view == *view)
     }
 
-    /// The class by which the Secret comes to be.
+    /// The class from which the driver creates the Secret, if there is one.
     pub(super) fn syncing(&self) -> Option<&ConvertedClass> {
         self.classes.first().filter(|class| class.syncs)
     }
 
-    /// Writes the classes in the place of the `ExternalSecret`.
+    /// Replaces the `ExternalSecret` with the classes.
     pub(super) fn write(&self, cluster: &'a Cluster<'_>, output: &mut ConversionOutput<'_>) {
         let namespace = self.secret.namespace.as_deref();
-        let others = |object: &data::VaultObject| match object
+        let other_store = |object: &data::VaultObject| match object
             .store
             .as_ref()
             .filter(|store| **store != self.store.reference)
@@ -245,8 +251,12 @@ impl<'a> TargetSecret<'a> {
                 None => Err(format!("{} {} is not in the files", reference.kind(), reference.name)),
             },
         };
-        let sources =
-            ClassSources { secret: &self.secret, store: self.store, login: &self.login, others: &others };
+        let sources = ClassSources {
+            secret: &self.secret,
+            store: self.store,
+            login: &self.login,
+            other_store: &other_store,
+        };
         let mut head =
             vec![format!("Converted from ExternalSecret {} and {}.", self.secret.name, self.store.label())];
         head.extend(self.secret.comments.iter().cloned());
@@ -274,21 +284,21 @@ impl<'a> TargetSecret<'a> {
         output.replace(self.index, &head, &trees);
     }
 
-    /// The documents of the stores that it reads.
+    /// The indices of the documents of its stores.
     pub(super) fn stores(&self) -> &[usize] {
         &self.stores
     }
 }
 
-/// Whether names of Secrets in an object are such that they must be there.
+/// Whether an object may use a Secret that it names.
 pub(super) fn may_use_secrets(object: &ManifestObject) -> bool {
     !object.api_version.contains(GROUP)
         && !object.api_version.starts_with("secrets-store.csi.x-k8s.io/")
         && (object.api_version.as_str(), object.kind.as_str()) != ("v1", "Secret")
 }
 
-/// Something of the operator's that no class can be.
-fn foreign(object: &ManifestObject) -> Note {
+/// The note on a kind or version of the operator that cannot be converted.
+fn unsupported_object(object: &ManifestObject) -> Note {
     let known = ["ExternalSecret", "SecretStore", "ClusterSecretStore"].contains(&object.kind.as_str());
     match object.kind.as_str() {
         _ if known => {
@@ -316,7 +326,7 @@ fn foreign(object: &ManifestObject) -> Note {
     }
 }
 
-/// Gives every class its name: the `ExternalSecret`'s, and a number where there are several.
+/// Names every class after its `ExternalSecret`, with a number if there are several.
 pub(super) fn name_classes(targets: &mut [TargetSecret<'_>], documents: &[InputDocument<'_>]) {
     let objects = documents.iter().filter_map(|document| document.object.as_ref());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");

@@ -1,9 +1,9 @@
-//! Templates that a class can express: those that are another name for a value, or for a part of it.
+//! Templates of the operator. A class can express a template that selects a value, or a part of it.
 
-/// What a template of one key of the Secret stands for.
+/// The meaning of the template of one key of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Template<'a> {
-    /// A value as it is, by its secretKey.
+    /// The unchanged value of a secretKey.
     Value(&'a str),
     /// A value, decoded from base64.
     Decoded(&'a str),
@@ -13,26 +13,26 @@ pub(super) enum Template<'a> {
     PrivateKey(&'a str, CertificateEncoding),
     /// The public key of a JSON Web Key, as PEM.
     PublicKey(&'a str),
-    /// Text without any value in it.
+    /// Text without a template.
     Constant,
-    /// It calls a function that a class cannot express.
+    /// A function that a class cannot express.
     Function(&'a str),
-    /// It joins values and text.
+    /// Values joined with text.
     Joined,
-    /// No template that the operator renders, or none that is read here.
+    /// A template that the operator cannot render, or that this parser does not support.
     Other,
 }
 
-/// What a value with certificates is before they are taken out.
+/// The encoding of a value that holds certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CertificateEncoding {
     /// PKCS#12, the bytes themselves.
     Binary,
-    /// PKCS#12 as text in base64, as Key Vault keeps it.
+    /// PKCS#12 as base64 text, as Key Vault stores it.
     Base64,
     /// PEM.
     Pem,
-    /// PEM as text in base64.
+    /// PEM as base64 text.
     PemBase64,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Template<'a> {
     }
 
     fn parse_action(text: &'a str) -> Option<Self> {
-        // White space around the action would be part of the value.
+        // White space outside of the action would be part of the value.
         let action = text.strip_prefix("{{")?.strip_suffix("}}")?;
         if action.contains("{{") || action.contains("}}") {
             return None;
@@ -98,7 +98,7 @@ fn pem_block(stage: &str) -> Option<&str> {
     unquoted(stage.strip_prefix("filterPEM")?.trim_start())
 }
 
-/// `.key`, or `index . "key"` for keys that are no identifiers.
+/// Parses `.key`, or `index . "key"` for keys that are not identifiers.
 fn parse_key(operand: &str) -> Option<&str> {
     if let Some(key) = operand.strip_prefix('.') {
         let identifier = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -114,13 +114,13 @@ fn unquoted(text: &str) -> Option<&str> {
     quoted('"').or_else(|| quoted('`'))
 }
 
-/// What stands between `{{` and `}}`.
+/// The actions: the text between each `{{` and `}}`.
 fn actions(text: &str) -> Vec<&str> {
     let parts = text.split("{{").skip(1);
     parts.filter_map(|part| part.split_once("}}")).map(|(action, _)| action).collect()
 }
 
-/// The functions and keywords of an action, but for those that change nothing.
+/// The functions and keywords of an action, without those that have no effect.
 fn functions(action: &str) -> Vec<&str> {
     let (mut found, mut rest) = (Vec::new(), action);
     while let Some(first) = rest.chars().next() {
@@ -143,7 +143,7 @@ fn functions(action: &str) -> Vec<&str> {
     found
 }
 
-/// Why a class cannot express a function, and what to do instead.
+/// The reason why a class cannot express a function, and the help.
 pub(super) fn advice(function: &str) -> (String, String) {
     let (problem, help) = match function {
         "filterPEM" => (
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_template_is_another_name() {
+    fn a_plain_template_selects_a_value() {
         for text in ["{{ .password }}", "{{.password}}", "{{- .password -}}", "{{ .password | toString }}"] {
             assert_eq!(Template::parse(text), Template::Value("password"), "{text}");
         }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_taken_apart() {
+    fn templates_that_select_a_part_of_a_certificate_are_recognized() {
         for (text, expected) in [
             ("{{ .tls | b64dec | pkcs12cert }}", Template::Certificates("tls", CertificateEncoding::Base64)),
             ("{{ .tls | b64dec | pkcs12key }}", Template::PrivateKey("tls", CertificateEncoding::Base64)),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_a_class_cannot_express_is_named() {
+    fn a_function_that_a_class_cannot_express_is_reported_by_name() {
         for (text, function) in [
             ("{{ .a | upper }}", "upper"),
             ("{{ printf \"%s lower\" .a }}", "printf"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_name_is_not_guessed_at() {
+    fn any_other_template_is_not_converted() {
         for text in ["{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n", "{{ .a }}{{ .b | b64dec }}"] {
             assert_eq!(Template::parse(text), Template::Joined, "{text}");
         }

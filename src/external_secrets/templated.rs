@@ -1,6 +1,6 @@
-//! `spec.target.template`: which keys of the Secret it leaves, and which it makes.
+//! `spec.target.template`: the keys that it keeps, and the keys that it adds.
 
-use super::data::{CertificatePart, Item, text};
+use super::data::{CertificatePart, KeyItem, text};
 use super::note::Note;
 use super::template::{self, CertificateEncoding, Template};
 use crate::plan::{ObjectKind, quoted};
@@ -12,8 +12,8 @@ pub(super) fn kind(template: Option<&Node>) -> &str {
     template.and_then(|template| text(template, &["type"])).unwrap_or("Opaque")
 }
 
-/// The keys that a template leaves of `sources`, and those that it makes.
-pub(super) fn items(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) -> Vec<Item> {
+/// The keys of `sources` that a template keeps, and the keys that it adds.
+pub(super) fn items(template: &Node, sources: Vec<KeyItem>, notes: &mut Vec<Note>) -> Vec<KeyItem> {
     let data = template.at(&["data"]).map(Node::entries).unwrap_or_default();
     let from = template.at(&["templateFrom"]).map(Node::items).unwrap_or_default();
     for (index, from) in from.iter().enumerate() {
@@ -21,7 +21,7 @@ pub(super) fn items(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) 
         let help = "store the rendered text in the vault, or build it in the application";
         notes.push(Note::lost(
             location,
-            format!("a class has no templates, and this one is {}", origin(from)),
+            format!("a class has no templates, and this one is {}", template_source(from)),
             help,
         ));
     }
@@ -35,21 +35,21 @@ pub(super) fn items(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) 
         let location = format!("spec.target.template.data.{}", entry.key);
         let text = entry.value.text().unwrap_or_default();
         let tls = kind(Some(template)) == TLS;
-        let made = made(&entry.key, text, &sources, tls).unwrap_or_else(|(problem, help)| Item {
+        let made = template_item(&entry.key, text, &sources, tls).unwrap_or_else(|(problem, help)| KeyItem {
             notes: vec![Note::lost(location, problem, help)],
-            ..Item::default()
+            ..KeyItem::default()
         });
-        Item { key: Some(entry.key.clone()), ..made }
+        KeyItem { key: Some(entry.key.clone()), ..made }
     });
     let mut items = made.collect::<Vec<_>>();
     let keeps = (data.is_empty() && from.is_empty()) || text(template, &["mergePolicy"]) == Some("Merge");
-    let replaced = |item: &Item| data.iter().any(|entry| item.key.as_ref() == Some(&entry.key));
+    let replaced = |item: &KeyItem| data.iter().any(|entry| item.key.as_ref() == Some(&entry.key));
     let kept = sources.into_iter().filter(|item| item.value.is_none() || (keeps && !replaced(item)));
     items.splice(0..0, kept);
     items
 }
 
-fn origin(from: &Node) -> String {
+fn template_source(from: &Node) -> String {
     let name = |field: &str| text(from, &[field, "name"]);
     match (name("configMap"), name("secret")) {
         (Some(name), _) => format!("in ConfigMap {name}"),
@@ -58,8 +58,13 @@ fn origin(from: &Node) -> String {
     }
 }
 
-/// What a template makes of one of `sources`, or why a class cannot express it and what to do.
-fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, (String, String)> {
+/// The item that a template makes from one of `sources`; otherwise the problem and the help.
+fn template_item(
+    key: &str,
+    template: &str,
+    sources: &[KeyItem],
+    tls: bool,
+) -> Result<KeyItem, (String, String)> {
     let lost = |problem: &str, help: &str| Err((problem.to_owned(), help.to_owned()));
     let (name, coding, part) = match Template::parse(template) {
         Template::Value(name) | Template::PublicKey(name) => (name, None, None),
@@ -102,7 +107,7 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
         if value.object.kind != ObjectKind::Key {
             return Err(template::advice("jwkPublicKeyPem"));
         }
-        // PEM is what the provider makes of a key.
+        // The provider writes a key as PEM.
         value.difference = None;
     }
     match (coding, part) {
@@ -114,8 +119,8 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
         (Some(CertificateEncoding::PemBase64), Some(_)) if !value.object.decoded => {
             value.object.decoded = true
         }
-        // Undecoded here and decoded there, or the other way round: PKCS#12 either way, and PEM of
-        // it is what the provider gives unasked.
+        // The value is PKCS#12, decoded exactly once by either the element or the template. The provider
+        // converts it to PEM by default.
         (Some(coding @ (CertificateEncoding::Base64 | CertificateEncoding::Binary)), Some(_))
             if (coding == CertificateEncoding::Base64) != value.object.decoded =>
         {

@@ -1,4 +1,4 @@
-//! What a workload does with Secrets.
+//! The Secrets that a workload uses.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,11 @@ use crate::manifest::ManifestObject;
 use crate::plan::FileMode;
 use crate::yaml::{MappingEntry, Node, Value};
 
-/// The pods of a workload, as far as Secrets are concerned.
+/// The pod spec of a workload, and its uses of Secrets.
 #[derive(Debug)]
 pub(super) struct Workload<'a> {
-    /// The pods' spec.
     pub spec: &'a Node,
-    /// Whether that stands where it is used, and not behind an alias.
+    /// Whether the pod spec is written in place, and is not an alias.
     pub is_inline: bool,
     pub volumes: Vec<SecretVolume<'a>>,
     pub secret_uses: Vec<SecretUse<'a>>,
@@ -22,7 +21,7 @@ pub(super) struct Workload<'a> {
 #[derive(Debug)]
 pub(super) struct SecretVolume<'a> {
     pub node: &'a Node,
-    /// Its key `secret`.
+    /// The key `secret` of the volume.
     pub entry: &'a MappingEntry,
     pub secret: &'a str,
     pub view: VolumeView,
@@ -32,16 +31,16 @@ pub(super) struct SecretVolume<'a> {
     pub sub_path: bool,
 }
 
-/// Which keys of a Secret a volume shows, as which files.
+/// The keys of a Secret that a volume mounts, and their files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct VolumeView {
-    /// Nothing, if each key is a file of its name.
+    /// `None` if the volume mounts every key as a file of the same name.
     pub items: Option<Vec<ShownKey>>,
-    /// What is not 0644.
+    /// `None` for the default, 0644.
     pub mode: Option<FileMode>,
 }
 
-/// A key of a Secret that a volume shows.
+/// A key of a Secret that a volume mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ShownKey {
     pub key: String,
@@ -49,16 +48,16 @@ pub(super) struct ShownKey {
     pub mode: Option<FileMode>,
 }
 
-/// Something that only a Secret can give: a variable, say.
+/// A use that needs the Secret itself, for example a variable.
 #[derive(Debug)]
 pub(super) struct SecretUse<'a> {
     pub secret: &'a str,
-    /// The container that has it, if one has.
+    /// The container that uses it; `None` for a use of the whole pod.
     pub container: Option<&'a Node>,
 }
 
 impl<'a> Workload<'a> {
-    /// Nothing, if the object runs no pods.
+    /// `None` if the object runs no pods.
     pub(super) fn parse(object: &'a ManifestObject) -> Option<Self> {
         let path = pod_specs::path(object)?;
         let (mut spec, mut is_inline) = (&object.root, true);
@@ -93,13 +92,13 @@ impl<'a> Workload<'a> {
         Some(Self { spec, is_inline, volumes, secret_uses })
     }
 
-    /// The service account that its pods run as.
+    /// The service account of the pods.
     pub(super) fn account(&self) -> Option<&'a str> {
         let named = ["serviceAccountName", "serviceAccount"].map(|key| self.spec.entry(key)?.value.text());
         named.into_iter().flatten().find(|name| !name.is_empty())
     }
 
-    /// Whether one of its volumes or containers is written there and nowhere else, and not an alias.
+    /// Whether a volume or container is written in place, and is not an alias.
     pub(super) fn is_inline_item(&self, item: &Node) -> bool {
         let lists = self.spec.entries().iter().filter(|entry| entry.is_written_in(self.spec));
         let mut lists =
@@ -111,7 +110,7 @@ impl<'a> Workload<'a> {
             })
     }
 
-    /// Whether the pod's processes get at files by their group.
+    /// Whether the pod sets `fsGroup`.
     pub(super) fn has_group(&self) -> bool {
         self.spec.at(&["securityContext", "fsGroup"]).is_some()
     }
@@ -162,7 +161,7 @@ impl<'a> SecretVolume<'a> {
     }
 }
 
-/// kubelet writes the items in their order, so the last one of a path wins.
+/// Keeps the last item of each path, as kubelet does.
 fn last_of_each_path(mut items: Vec<ShownKey>) -> Vec<ShownKey> {
     let mut paths = BTreeSet::new();
     items.reverse();
@@ -171,7 +170,7 @@ fn last_of_each_path(mut items: Vec<ShownKey>) -> Vec<ShownKey> {
     items
 }
 
-/// A mode as YAML has it: octal with a nought before it, else decimal.
+/// Parses a mode: octal with a leading zero, otherwise decimal.
 fn mode(text: &str) -> Option<FileMode> {
     match text.strip_prefix("0o").or(text.strip_prefix('0').filter(|rest| !rest.is_empty())) {
         Some(octal) => FileMode::parse_octal(octal).ok(),
@@ -179,8 +178,8 @@ fn mode(text: &str) -> Option<FileMode> {
     }
 }
 
-/// The names below a node that are a Secret's: in all of Kubernetes, and where others follow its
-/// ways, they stand in a key that says so, or as the `name` in one.
+/// The names of Secrets below a node. By the conventions of Kubernetes, the key contains "secret", or the name is
+/// the `name` in such a key.
 pub(super) fn secret_names(node: &Node) -> impl Iterator<Item = &str> {
     let mut names = Vec::new();
     collect("", "", node, &mut names);
@@ -200,7 +199,7 @@ fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>)
             }
         }
         Value::Mapping(entries) => {
-            // A reference that says its kind, such as Flux's valuesFrom.
+            // A reference with a kind, such as Flux's valuesFrom.
             let is_secret = node.at(&["kind"]).and_then(Node::text) == Some("Secret");
             for entry in entries {
                 let above = if is_secret && entry.key == "name" { "secret" } else { key };
@@ -211,12 +210,12 @@ fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>)
 }
 
 fn names_secret(key: &str, above: &str) -> bool {
-    let says = |key: &str| key.to_ascii_lowercase().contains("secret") || key == "certificateRefs";
+    let is_secret_key = |key: &str| key.to_ascii_lowercase().contains("secret") || key == "certificateRefs";
     match key {
-        "name" => says(above),
+        "name" => is_secret_key(above),
         "secretProviderClass" => false,
         "credentialName" => true,
-        key => says(key),
+        key => is_secret_key(key),
     }
 }
 
@@ -226,7 +225,7 @@ mod tests {
     use crate::yaml::{self, Budget};
 
     #[test]
-    fn modes_are_octal_with_a_nought_and_decimal_without() {
+    fn modes_are_octal_with_a_leading_zero_and_decimal_without() {
         let bits = |text| mode(text).map(FileMode::bits);
         assert_eq!(bits("420"), Some(0o644));
         assert_eq!(bits("0400"), Some(0o400));
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_wherever_it_is_named() {
+    fn names_of_secrets_are_found_in_all_kinds_of_references() {
         let text = "
 env: [{name: SECRET, value: no, valueFrom: {secretKeyRef: {name: a, key: no}}}]
 envFrom: [{secretRef: {name: b}}, {configMapRef: {name: no}}]

@@ -1,4 +1,4 @@
-//! A workload whose Secrets come from classes now.
+//! Edits workloads so that they mount classes instead of Secrets.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::manifest::{Document, ManifestObject};
 use crate::plan::FileMode;
 use crate::yaml::{Node, Position};
 
-/// Changes all workloads that use a target.
+/// Edits all workloads that use a target.
 pub(super) fn change(
     documents: &[InputDocument<'_>],
     targets: &mut [TargetSecret<'_>],
@@ -31,12 +31,13 @@ pub(super) fn change(
         };
         let names = workload.volumes.iter().map(|volume| volume.secret);
         let names = names.chain(workload.secret_uses.iter().map(|need| need.secret)).collect::<BTreeSet<_>>();
-        for target in targets.iter().filter(|target| names.iter().any(|name| target.may_be(name, object))) {
-            output.keep(index, target.ambiguous());
+        for target in targets.iter().filter(|target| names.iter().any(|name| target.may_match(name, object)))
+        {
+            output.annotate(index, target.ambiguity_note());
         }
         let used = |target: &TargetSecret<'_>| {
-            workload.volumes.iter().any(|volume| target.is(volume.secret, object))
-                || workload.secret_uses.iter().any(|need| target.is(need.secret, object))
+            workload.volumes.iter().any(|volume| target.matches(volume.secret, object))
+                || workload.secret_uses.iter().any(|need| target.matches(need.secret, object))
         };
         if !targets.iter().any(used) {
             continue;
@@ -54,14 +55,14 @@ struct WorkloadEdit<'a> {
     object: &'a ManifestObject,
     workload: &'a Workload<'a>,
     editor: Editor<'a>,
-    /// The names of the pod's volumes.
+    /// The names of the pod's volumes, including new ones.
     names: BTreeSet<String>,
     account: Option<String>,
-    /// The account that is set, and what must be known of that.
+    /// The account to set, and the note on it.
     sets_account: Option<(String, Note)>,
     new_volumes: Vec<Tree>,
     new_mounts: Vec<(&'a Node, Vec<Tree>)>,
-    /// Notes, and where they belong.
+    /// Notes, and their positions in the document.
     notes: Vec<(Position, Note)>,
 }
 
@@ -87,7 +88,7 @@ impl<'a> WorkloadEdit<'a> {
         let (object, workload) = (self.object, self.workload);
         let (mut mounts, mut syncs) = (false, false);
         let mut classes = BTreeSet::new();
-        for volume in workload.volumes.iter().filter(|volume| target.is(volume.secret, object)) {
+        for volume in workload.volumes.iter().filter(|volume| target.matches(volume.secret, object)) {
             let class = target.class(&volume.view).filter(|_| target.replaces(volume, workload));
             if let Some(class) = class {
                 mounts = true;
@@ -105,8 +106,8 @@ impl<'a> WorkloadEdit<'a> {
                 }
             }
         }
-        let mut needs = workload.secret_uses.iter().filter(|need| target.is(need.secret, object));
-        let volumes = workload.volumes.iter().filter(|volume| target.is(volume.secret, object));
+        let mut needs = workload.secret_uses.iter().filter(|need| target.matches(need.secret, object));
+        let volumes = workload.volumes.iter().filter(|volume| target.matches(volume.secret, object));
         let kept = volumes.filter(|volume| !target.replaces(volume, workload)).count() > 0;
         let container = needs.clone().find_map(|need| need.container);
         if (kept || needs.next().is_some()) && !syncs && self.mount(container, target) {
@@ -157,16 +158,16 @@ impl<'a> WorkloadEdit<'a> {
         }
         let source = csi(class, target);
         if let Err(reason) = self.editor.replace(volume.node, volume.entry, "csi", source) {
-            self.note(at, fixed(reason));
+            self.note(at, edit_error_note(reason));
         }
     }
 
-    /// Adds the class that syncs to the pod, and says whether it could.
+    /// Adds a volume of the class that syncs to the pod; returns whether this was possible.
     fn mount(&mut self, container: Option<&'a Node>, target: &TargetSecret<'_>) -> bool {
         let Some(class) = target.syncing() else { return false };
         let container = container.or_else(|| self.workload.spec.at(&["containers"])?.items().first());
         let Some(container) = container.filter(|container| self.workload.is_inline_item(container)) else {
-            self.note(self.workload.spec.position, fixed(EditError::Aliased));
+            self.note(self.workload.spec.position, edit_error_note(EditError::Aliased));
             return false;
         };
         let name = self.free_name(&class.name);
@@ -184,7 +185,7 @@ impl<'a> WorkloadEdit<'a> {
         true
     }
 
-    /// A name for a volume: a DNS label that no other volume has.
+    /// A name for a volume: a DNS label that no other volume of the pod has.
     fn free_name(&mut self, class: &str) -> String {
         let label = class.replace('.', "-").chars().take(58).collect::<String>();
         let label = label.trim_end_matches('-').to_owned();
@@ -195,22 +196,22 @@ impl<'a> WorkloadEdit<'a> {
         name
     }
 
-    /// Has the pods run as the account whose identity asks.
+    /// Makes the pods run as the account whose identity reads the vault.
     fn run_as(&mut self, target: &mut TargetSecret<'_>) {
-        let Some(wanted) = target.login.account.clone() else { return };
+        let Some(required) = target.login.account.clone() else { return };
         match self.account.clone().filter(|account| account != "default") {
-            Some(account) if account == wanted => {}
+            Some(account) if account == required => {}
             Some(account) => {
                 let login = &mut target.login;
-                login.parameters.append(&mut login.annotated);
+                login.parameters.append(&mut login.account_parameters);
                 let problem = format!(
-                    "the pods run as {account}, but the identity of class {} belongs to {wanted}",
+                    "the pods run as {account}, but the identity of class {} belongs to {required}",
                     target.secret.name
                 );
                 let given = target.login.parameters.iter().any(|(key, _)| *key == "clientID");
                 let also = if given { "" } else { ", and set clientID in the class" };
                 let help = format!(
-                    "add a federated credential with the subject system:serviceaccount:{}:{account} to the identity{also}, or run the pods as {wanted}",
+                    "add a federated credential with the subject system:serviceaccount:{}:{account} to the identity{also}, or run the pods as {required}",
                     target.secret.namespace.as_deref().unwrap_or("<namespace>")
                 );
                 let entry = self.workload.spec.entry("serviceAccountName");
@@ -218,10 +219,10 @@ impl<'a> WorkloadEdit<'a> {
                 self.note(at, Note::lost("serviceAccountName", problem, help));
             }
             None => {
-                let problem = format!("the pods now run as {wanted}, whose identity reads the vault");
+                let problem = format!("the pods now run as {required}, whose identity reads the vault");
                 let help = "check that the account's other permissions suit these pods";
-                self.account = Some(wanted.clone());
-                self.sets_account = Some((wanted, Note::remark("serviceAccountName", problem, help)));
+                self.account = Some(required.clone());
+                self.sets_account = Some((required, Note::remark("serviceAccountName", problem, help)));
             }
         }
     }
@@ -233,8 +234,8 @@ impl<'a> WorkloadEdit<'a> {
     fn finish(mut self, index: usize, output: &mut ConversionOutput<'_>) {
         let flow = self.editor.is_flow(&self.object.root) != Ok(false);
         if let Err(reason) = self.add(index, output, flow) {
-            self.note(self.workload.spec.position, fixed(reason));
-            // Half a change is none.
+            self.note(self.workload.spec.position, edit_error_note(reason));
+            // Discard the partial edit.
             self.editor = self.document.editor();
         }
         for (at, note) in &self.notes {
@@ -253,8 +254,8 @@ impl<'a> WorkloadEdit<'a> {
         if reads.is_ok_and(|objects| objects.len() == 1 && objects.iter().all(same)) {
             output.edit(index, text);
         } else {
-            let shared = edit::shares(&self.object.root);
-            let note = fixed(if shared { EditError::Aliased } else { EditError::Style });
+            let has_aliases = edit::has_aliases(&self.object.root);
+            let note = edit_error_note(if has_aliases { EditError::Aliased } else { EditError::Style });
             output.comment(index, note.comment());
             output.note(index, note);
         }
@@ -294,7 +295,7 @@ fn csi(class: &ConvertedClass, target: &TargetSecret<'_>) -> Vec<(String, Tree)>
     source
 }
 
-fn fixed(reason: EditError) -> Note {
+fn edit_error_note(reason: EditError) -> Note {
     let (problem, help) = match reason {
         EditError::Aliased => (
             "the part to change uses a YAML anchor or alias",

@@ -1,4 +1,4 @@
-//! The parts of a manifest that make it a class.
+//! The fields of a class outside of its parameters: kind, version and `spec`.
 
 use super::Diagnostic;
 use crate::manifest::ManifestObject;
@@ -15,17 +15,17 @@ const SPEC_FIELDS: &[&str] = &["provider", "parameters", "secretObjects"];
 
 /// A class of the provider.
 pub(super) struct ClassManifest<'a> {
-    /// Where `spec.parameters` is.
+    /// The position of `spec.parameters`.
     pub parameters_position: Position,
     /// `spec.parameters`.
     pub parameters: &'a [MappingEntry],
-    /// `spec.secretObjects`: what the driver copies into Secrets.
+    /// `spec.secretObjects`: the Secrets that the driver creates.
     pub secret_objects: Option<&'a MappingEntry>,
 }
 
 impl<'a> ClassManifest<'a> {
-    /// Reads a class. `None` if there is none to read: the object is something else or another
-    /// provider's, or `diagnostics` then say why.
+    /// Parses a class. `None` if the object is not a class of the provider, or if `diagnostics` have an error that
+    /// prevents this.
     pub(super) fn read(
         object: &'a ManifestObject,
         provider: &str,
@@ -67,7 +67,6 @@ impl<'a> ClassManifest<'a> {
         self.secret_objects.map(|entry| entry.value.items()).unwrap_or_default()
     }
 
-    /// A parameter.
     pub(super) fn parameter(&self, key: &str) -> Option<&'a MappingEntry> {
         self.parameters.iter().find(|entry| entry.key == key)
     }
@@ -82,7 +81,7 @@ pub(super) fn check_fields(spec: &MappingEntry, diagnostics: &mut Vec<Diagnostic
     }
 }
 
-/// What is wrong with a kind of the driver's group that is nearly the class's.
+/// The finding on a kind of the driver's group that is similar to `SecretProviderClass`.
 fn misspelt(object: &ManifestObject, position: Position) -> Option<Diagnostic> {
     let group = object.api_version.split('/').next().unwrap_or_default();
     let meant = group == GROUP && object.kind != STATUS_KIND;

@@ -1,4 +1,4 @@
-//! What the classes of one file do to each other when they are applied.
+//! Duplicate names of classes and Secrets in one file.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::class::ClassManifest;
 use crate::manifest::ManifestObject;
 use crate::plan::Fault;
 
-/// The classes of a file so far, and the Secrets that they make, each with its line.
+/// The classes of a file that were checked so far, and the Secrets that they create, each with its line.
 #[derive(Debug, Default)]
 pub(super) struct DuplicateCheck {
     classes: HashMap<Key, usize>,
@@ -18,7 +18,7 @@ pub(super) struct DuplicateCheck {
 type Key = (Option<String>, String);
 
 impl DuplicateCheck {
-    /// Warns of a class that replaces an earlier one.
+    /// Warns about a class that replaces an earlier one.
     pub(super) fn class(&mut self, object: &ManifestObject, diagnostics: &mut Vec<Diagnostic>) {
         let Some(name) = object.name.clone() else { return };
         let (position, key) = (object.root.position, (object.namespace.clone(), name));
@@ -30,7 +30,7 @@ impl DuplicateCheck {
         }
     }
 
-    /// Warns of a Secret that another class makes, too.
+    /// Warns about a Secret that another class also creates.
     pub(super) fn secrets(
         &mut self,
         object: &ManifestObject,
@@ -48,7 +48,7 @@ impl DuplicateCheck {
             let line = entry.value.position.line;
             let Some((other, line)) = self.secrets.insert(key, (own.to_owned(), line)) else { continue };
             if other == own {
-                // Said where the class is looked at, or the whole class replaces the other.
+                // Another check reports this.
                 continue;
             }
             let problem = format!("class {other} also creates the Secret {name}, in line {line}");

@@ -4,13 +4,12 @@ use super::{Diagnostic, class, parameters};
 use crate::manifest::ManifestObject;
 use crate::yaml::Node;
 
-/// A part of a class that a kustomization applies to another: its `spec`, and what is wrong with that
-/// whatever the rest is.
+/// Checks `spec` of a patch for errors that do not depend on the patched class.
 pub(super) fn check(object: &ManifestObject, diagnostics: &mut Vec<Diagnostic>) {
     let Some(spec) = object.root.entry("spec") else { return };
     class::check_fields(spec, diagnostics);
     for entry in spec.value.at(&["parameters"]).map(Node::entries).unwrap_or_default() {
-        // Null removes a parameter, and what begins with `$` tells kustomize what to do.
+        // Null removes a parameter, and keys that begin with `$` are directives of kustomize.
         if entry.value.text() != Some("") && !entry.key.starts_with('$') {
             parameters::check_one(entry, diagnostics);
         }

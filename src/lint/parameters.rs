@@ -1,4 +1,4 @@
-//! `spec.parameters`: what the server would say of them, and what the API server would.
+//! `spec.parameters`: the findings of the provider's server, and the rules of the API server.
 
 use super::class::ClassManifest;
 use super::{Diagnostic, pod};
@@ -7,15 +7,15 @@ use crate::plan::{
 };
 use crate::yaml::{MappingEntry, Position, Value};
 
-/// What the parameters give.
+/// The objects that the parameters select.
 pub(super) struct PlannedObjects {
-    /// The objects that can be planned.
+    /// The objects without errors.
     pub objects: Vec<WrittenObject>,
-    /// Whether these are all of them.
+    /// Whether all objects are without errors.
     pub complete: bool,
 }
 
-/// Reads the parameters as for a mount.
+/// Checks the parameters as for a mount.
 pub(super) fn check(
     class: &ClassManifest<'_>,
     defaults: &Defaults,
@@ -24,7 +24,7 @@ pub(super) fn check(
     for entry in class.parameters {
         check_one(entry, diagnostics);
     }
-    // Either spelling works.
+    // The provider accepts both spellings.
     if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
         let fault = Fault::new("tenantID is set too, and takes precedence", "remove tenantId");
         diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
@@ -52,7 +52,7 @@ pub(super) fn check(
     PlannedObjects { objects: draft.objects, complete }
 }
 
-/// What is wrong with a parameter, whatever the others are.
+/// Checks one parameter for errors that do not depend on the others.
 pub(super) fn check_one(entry: &MappingEntry, diagnostics: &mut Vec<Diagnostic>) {
     let fault = type_fault(entry);
     diagnostics.extend(fault.map(|fault| Diagnostic::error(entry.value.position, &entry.key, fault)));
@@ -61,7 +61,7 @@ pub(super) fn check_one(entry: &MappingEntry, diagnostics: &mut Vec<Diagnostic>)
     }
 }
 
-/// What the API server refuses of a parameter: it takes strings only.
+/// The fault of a parameter that is not a string, which the API server rejects.
 pub(crate) fn type_fault(entry: &MappingEntry) -> Option<Fault> {
     let (what, help) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
@@ -76,8 +76,7 @@ pub(crate) fn type_fault(entry: &MappingEntry) -> Option<Fault> {
     Some(Fault::new(format!("it is {what}, but the API server accepts only strings"), help))
 }
 
-/// Gives a finding its place in the file. `None` if it is about a parameter of a wrong type, of which
-/// that has been said.
+/// Adds the position in the file to a finding. `None` for a parameter of a wrong type, which has a finding already.
 fn located(class: &ClassManifest<'_>, finding: Finding) -> Option<Diagnostic> {
     let key = finding.location.split(['[', '.', ',']).next().unwrap_or_default();
     let spellings: &[&str] = if key == "tenantID" { &["tenantID", "tenantId"] } else { &[key] };
@@ -95,8 +94,8 @@ fn located(class: &ClassManifest<'_>, finding: Finding) -> Option<Diagnostic> {
     Some(Diagnostic::new(finding.severity, position, finding.location, fault))
 }
 
-/// The place in the file of a place in the parameter `objects`: the parameter's own, if its text is
-/// not there as it was written.
+/// The position in the file of a position in the parameter `objects`; the position of the parameter if escapes or
+/// folding moved the text.
 pub(super) fn in_objects(class: &ClassManifest<'_>, inner: Position) -> Position {
     let Some(MappingEntry { position, value, .. }) = class.parameter("objects") else {
         return class.parameters_position;
@@ -105,7 +104,7 @@ pub(super) fn in_objects(class: &ClassManifest<'_>, inner: Position) -> Position
     scalar.locate(untrimmed(inner, scalar.text())).unwrap_or(*position)
 }
 
-/// The place in a text of a place in it without the white space around it.
+/// Converts a position in the trimmed text to a position in the text.
 fn untrimmed(inner: Position, text: &str) -> Position {
     let before = text.strip_suffix(text.trim_start()).unwrap_or_default();
     let indent = before.rsplit('\n').next().unwrap_or_default().chars().count();
@@ -114,7 +113,7 @@ fn untrimmed(inner: Position, text: &str) -> Position {
     Position { line: line + before.matches('\n').count(), column }
 }
 
-/// A private cloud that admits the vault, since only the node's file knows its suffix.
+/// A private cloud with the suffix of the vault: only the file on the node has the real suffix.
 fn private_cloud(vault_url: Option<&str>) -> Result<Endpoints, Fault> {
     let host = vault_url.unwrap_or_default().trim().trim_start_matches("https://").trim_end_matches('/');
     let suffix = host.split_once('.').map_or("vault.example", |(_, suffix)| suffix);

@@ -1,4 +1,4 @@
-//! `spec.secretObjects`: files that the driver copies into Secrets.
+//! `spec.secretObjects`: the Secrets that the driver creates from files.
 
 mod content;
 mod metadata;
@@ -14,10 +14,10 @@ use content::MountedFiles;
 const FIELDS: &[&str] = &["annotations", "data", "labels", "secretName", "type"];
 const DATA_FIELDS: &[&str] = &["key", "objectName"];
 
-/// Warns of Secrets that the driver will never make, or makes otherwise than they are meant.
+/// Warns about Secrets that the driver cannot create, or creates with other content than intended.
 pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnostics: &mut Vec<Diagnostic>) {
     let Some(entry) = class.secret_objects else { return };
-    let mut check = Check { diagnostics, files: MountedFiles::new(written) };
+    let mut check = SecretObjectsCheck { diagnostics, files: MountedFiles::new(written) };
     let list = check.list("secretObjects", &entry.value);
     let mut names: Vec<(&str, usize)> = Vec::new();
     for (index, secret) in list.iter().enumerate() {
@@ -36,24 +36,24 @@ pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnos
     }
 }
 
-/// The text of a field without the white space around it, as the driver reads it.
+/// The trimmed text of a field, as the driver reads it.
 fn field<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Position)> {
     let value = &node.entry(key)?.value;
     let text = value.text()?.trim();
     (!text.is_empty()).then_some((text, value.position))
 }
 
-struct Check<'a> {
+struct SecretObjectsCheck<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
     files: MountedFiles<'a>,
 }
 
-impl Check<'_> {
+impl SecretObjectsCheck<'_> {
     fn warn(&mut self, position: Position, location: String, problem: impl Into<String>, help: &str) {
         self.diagnostics.push(Diagnostic::warning(position, location, Fault::new(problem, help)));
     }
 
-    /// The items of a list; anything else the API server refuses.
+    /// The items of a list. The API server rejects any other value.
     fn list<'n>(&mut self, location: &str, node: &'n Node) -> &'n [Node] {
         if matches!(&node.value, Value::Mapping(_)) || node.text().is_some_and(|text| !text.is_empty()) {
             let problem = format!("it is {}, but the API server accepts only a list", node.kind());
@@ -96,7 +96,7 @@ impl Check<'_> {
         metadata::check(location, secret, kind, self.diagnostics);
     }
 
-    /// The type, which the driver passes on as it is written. No key of a custom type is known.
+    /// The type. The driver passes on an unknown type, for which no keys are required.
     fn kind(&mut self, location: &str, kind: &str, position: Position) -> SecretType {
         if let Some(known) = SecretType::named(kind) {
             return known;
@@ -108,7 +108,7 @@ impl Check<'_> {
         OPAQUE
     }
 
-    /// Fields that the API server does not know, or whose values it refuses.
+    /// Reports fields that the API server does not know, or whose values it rejects.
     fn fields(&mut self, location: &str, node: &Node, known: &[&str]) {
         for entry in node.entries() {
             if !known.contains(&entry.key.as_str()) {
@@ -158,7 +158,7 @@ impl Check<'_> {
         }
     }
 
-    /// Keys that appear twice, and keys that the type needs.
+    /// Reports duplicate keys, and missing keys that the type requires.
     fn keys(&mut self, location: &str, kind: SecretType, secret: &Node) {
         let Some(data) = secret.entry("data").filter(|data| !data.value.items().is_empty()) else { return };
         let mut keys = Vec::new();

@@ -1,4 +1,4 @@
-//! The entries of a mapping, with what `<<` merges into them.
+//! The entries of a mapping, including those that `<<` merges.
 
 use std::collections::HashSet;
 
@@ -7,22 +7,22 @@ use saphyr_parser::ScalarStyle;
 use super::{MERGE, MappingEntry, Node, Position, Scalar, Value, YamlError, wrong};
 use crate::quoted::quoted;
 
-/// MergedEntries in the making.
+/// Collects the entries of a mapping.
 #[derive(Default)]
 pub(super) struct MergedEntries {
     own: Vec<MappingEntry>,
     seen: HashSet<String>,
-    /// What `<<` merges; `None` without one.
+    /// The entries that `<<` merges; `None` without `<<`.
     others: Option<Vec<MappingEntry>>,
 }
 
 impl MergedEntries {
-    /// Adds an entry, which may be a merge. In quotes `<<` is a key as any other.
+    /// Adds an entry, which may be a merge. A quoted `<<` is an ordinary key.
     pub(super) fn add(&mut self, key: Scalar, position: Position, value: Node) -> Result<(), YamlError> {
         let Scalar { source: key, style, .. } = key;
         let is_merge = key == MERGE && style == ScalarStyle::Plain;
         if is_merge && self.others.is_none() {
-            self.others = Some(others(value)?);
+            self.others = Some(entries_to_merge(value)?);
         } else if !is_merge && self.seen.insert(key.clone()) {
             self.own.push(MappingEntry { key, position, value });
         } else {
@@ -35,7 +35,7 @@ impl MergedEntries {
         Ok(())
     }
 
-    /// All entries. The mapping's own come first and win; of those merged, the first of a name wins.
+    /// All entries. The mapping's own entries take precedence over merged ones; among these, the first wins.
     pub(super) fn merged(self) -> Vec<MappingEntry> {
         let Self { mut own, mut seen, others } = self;
         let others = others.into_iter().flatten();
@@ -44,8 +44,8 @@ impl MergedEntries {
     }
 }
 
-/// The entries of what is merged: a mapping, or a list of mappings.
-fn others(value: Node) -> Result<Vec<MappingEntry>, YamlError> {
+/// The entries of a mapping, or of a list of mappings.
+fn entries_to_merge(value: Node) -> Result<Vec<MappingEntry>, YamlError> {
     let position = value.position;
     let (is_list, nodes) = match value.value {
         Value::Sequence(items) => (true, items),

@@ -1,4 +1,4 @@
-//! What a tag makes of a scalar, for Go's YAML parser.
+//! Applies the tag of a scalar, as Go's YAML parser does.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,14 @@ use saphyr_parser::{ScalarStyle, Tag};
 
 use crate::base64;
 
-/// Why a scalar is not what its tag says.
+/// Why a scalar does not match its tag.
 pub(super) struct TagError {
     pub(super) problem: &'static str,
     pub(super) help: &'static str,
 }
 
-/// The text of a scalar, and how it counts as quoted. A plain one with a tag counts as quoted, since its type is settled;
-/// `!` settles nothing.
+/// The text and the style of a scalar after its tag is applied. A plain scalar with a tag counts as quoted, because the
+/// tag sets its type; the tag `!` has no effect.
 pub(super) fn applied<'text>(
     text: Cow<'text, str>,
     style: ScalarStyle,

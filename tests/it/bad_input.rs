@@ -126,7 +126,7 @@ async fn wrong_objects_are_named_with_their_mend() {
         ("a: b: c".to_owned(), ["objects: line 1", "invalid YAML"]),
         ("a\0b".to_owned(), ["objects: it holds a NUL byte", "remove"]),
         (deep, ["objects", "line 1"]),
-        (bomb(), ["objects", "too large once its aliases"]),
+        (bomb(), ["objects", "too large with its aliases"]),
     ] {
         invalid(&world, &world.claim().objects(&yaml), &words).await;
     }

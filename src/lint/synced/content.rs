@@ -1,4 +1,4 @@
-//! The files that a class mounts, and what the driver can make of each.
+//! The files that a class mounts, and the keys that the driver can fill from each.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use crate::lint::parameters::PlannedObjects;
 use crate::plan::{Encoding, Fault, Format, ObjectKind, ObjectPlan, nearest, quoted};
 use crate::secret_rules::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, SecretType, TLS};
 
-/// What is known of a file before it is mounted.
+/// The content of a file, as far as it is known before a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileContent {
-    /// The vault alone knows.
+    /// The content depends on the vault.
     Unknown,
     /// Certificates without a private key.
     Certificates,
@@ -18,7 +18,7 @@ enum FileContent {
     PublicKey,
     /// PKCS#12 as base64 text.
     Pkcs12Text,
-    /// PKCS#12, the bytes themselves.
+    /// Binary PKCS#12.
     Pkcs12,
 }
 
@@ -39,7 +39,7 @@ impl<'a> MountedFiles<'a> {
         for object in written.objects.iter().map(|object| &object.plan) {
             for path in object.first_paths() {
                 if object.kind == ObjectKind::Secret {
-                    // The operator may have certificates split: --write-cert-and-key-in-separate-files.
+                    // The flag --write-cert-and-key-in-separate-files adds these files.
                     for (ending, content) in
                         [(".crt", FileContent::Certificates), (".key", FileContent::PrivateKey)]
                     {
@@ -49,7 +49,7 @@ impl<'a> MountedFiles<'a> {
                 }
             }
         }
-        // A file that an object names is that object's.
+        // A file that an object names explicitly takes precedence.
         for object in written.objects.iter().map(|object| &object.plan) {
             let file = |path: &str| (path.to_owned(), MountedFile { object, content: content(object) });
             paths.extend(object.first_paths().iter().map(|path| file(path.as_str())));
@@ -57,8 +57,8 @@ impl<'a> MountedFiles<'a> {
         Self { written, paths }
     }
 
-    /// Whether it is the path of a version further back.
-    fn is_of_a_history(&self, name: &str) -> bool {
+    /// Whether it is the path of an older version of an object.
+    fn is_in_history(&self, name: &str) -> bool {
         let whole = [".crt", ".key"].iter().find_map(|ending| name.strip_suffix(ending));
         self.written.objects.iter().any(|object| {
             let split = whole.filter(|_| object.plan.kind == ObjectKind::Secret);
@@ -66,9 +66,9 @@ impl<'a> MountedFiles<'a> {
         })
     }
 
-    /// The fault of a name that is none of the files.
+    /// The fault of a name that is not a mounted file.
     pub(super) fn missing(&self, name: &str) -> Option<Fault> {
-        if !self.written.complete || self.paths.contains_key(name) || self.is_of_a_history(name) {
+        if !self.written.complete || self.paths.contains_key(name) || self.is_in_history(name) {
             return None;
         }
         let mut objects = self.written.objects.iter().map(|object| &object.plan);
@@ -90,7 +90,7 @@ impl<'a> MountedFiles<'a> {
         Some(Fault::new(format!("no file {} is mounted", quoted(name)), help))
     }
 
-    /// The fault of a file of which the driver, or a user of the Secret, can make nothing for a key.
+    /// The fault of a file whose content does not fit a key.
     pub(super) fn unfit(&self, name: &str, kind: SecretType, key: &str) -> Option<Fault> {
         let file = self.paths.get(name)?;
         let name = quoted(name);

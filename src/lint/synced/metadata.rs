@@ -1,4 +1,4 @@
-//! Labels and annotations of a Secret, which the API server may refuse.
+//! Labels and annotations of a Secret: the rules of the API server.
 
 use crate::lint::Diagnostic;
 use crate::lint::parameters::type_fault;
@@ -6,7 +6,7 @@ use crate::plan::{Fault, quoted};
 use crate::secret_rules::{SecretType, is_label_value, is_qualified_name};
 use crate::yaml::{MappingEntry, Node};
 
-/// Without it the API server refuses a Secret of this type.
+/// The API server rejects a Secret of type [`ACCOUNT_TYPE`] without this annotation.
 const ACCOUNT: &str = "kubernetes.io/service-account.name";
 const ACCOUNT_TYPE: &str = "kubernetes.io/service-account-token";
 
