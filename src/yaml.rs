@@ -66,7 +66,7 @@ pub enum Value {
     /// A list.
     Sequence(Vec<Node>),
     /// Keys and values, in their order. Keys are unique.
-    Mapping(Vec<MappingEntry>),
+    Mapping(Vec<Entry>),
 }
 
 /// A scalar, as written.
@@ -97,7 +97,7 @@ impl Scalar {
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MappingEntry {
+pub struct Entry {
     /// The key.
     pub key: String,
     /// The position of the key.
@@ -125,7 +125,7 @@ impl Node {
     }
 
     /// The keys and values of a mapping; empty for other nodes.
-    pub fn entries(&self) -> &[MappingEntry] {
+    pub fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Mapping(entries) => entries,
             _ => &[],
@@ -141,7 +141,7 @@ impl Node {
     }
 
     /// The entry of a mapping with this key.
-    pub fn entry(&self, key: &str) -> Option<&MappingEntry> {
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 

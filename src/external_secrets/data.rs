@@ -148,8 +148,8 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
     }
     if let Some(property) = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate) {
         let problem =
-            format!("{} is one field of the value, and a class mounts only whole values", quoted(property));
-        let help = "store the field as a separate secret in the vault, or parse the JSON in the application";
+            format!("convert does not carry over {}, which is one field of the value", quoted(property));
+        let help = "mount the field with jmesPath, or store it as a separate secret in the vault";
         notes.push(Note::lost(field("property"), problem, help));
         return None;
     }
@@ -230,8 +230,8 @@ pub(super) fn data_from_item(location: &str, element: &Node) -> KeyItem {
         )
     } else if let Some(extract) = element.at(&["extract"]) {
         let key = quoted(text(extract, &["key"]).unwrap_or_default());
-        let problem = format!("the fields of {key} cannot be separated: a class mounts only whole values");
-        let help = "store each field as a separate secret in the vault, or parse the JSON in the application";
+        let problem = format!("convert does not carry over the fields of {key}");
+        let help = "mount each field with jmesPath, or store it as a separate secret in the vault";
         Note::lost(format!("{location}.extract"), problem, help)
     } else {
         Note::lost(location, "it has neither find nor extract", "add one of the two")

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::write::{Tree, comment_lines};
-use crate::yaml::{MappingEntry, Node, Position, Value};
+use crate::yaml::{Entry, Node, Position, Value};
 
 /// Why a text cannot be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum EditError {
     Style,
 }
 
-impl MappingEntry {
+impl Entry {
     /// Whether the entry and its value are written in this mapping. The text of an alias or a merge is before the
     /// mapping, or inside of another entry.
     pub(super) fn is_written_in(&self, mapping: &Node) -> bool {
@@ -108,7 +108,7 @@ impl<'a> Editor<'a> {
     pub(super) fn replace(
         &mut self,
         mapping: &Node,
-        entry: &MappingEntry,
+        entry: &Entry,
         key: &str,
         mut value: Vec<(String, Tree)>,
     ) -> Result<(), EditError> {
@@ -205,7 +205,7 @@ impl<'a> Editor<'a> {
     }
 
     /// The range of an entry that is written in this mapping.
-    fn range(&self, mapping: &Node, entry: &MappingEntry) -> Result<Range<usize>, EditError> {
+    fn range(&self, mapping: &Node, entry: &Entry) -> Result<Range<usize>, EditError> {
         if !entry.is_written_in(mapping) {
             return Err(EditError::Aliased);
         }
@@ -256,7 +256,7 @@ impl<'a> Editor<'a> {
             self.edits.push((end..end, format!("{comma}{}", entries_as_json(&tree))));
             return Ok(());
         }
-        let here = |entry: &&MappingEntry| entry.position >= mapping.position;
+        let here = |entry: &&Entry| entry.position >= mapping.position;
         let indent = mapping.entries().iter().find(here).ok_or(EditError::Aliased)?.position.column - 1;
         self.insert_lines(mapping.end, &tree.lines(indent));
         Ok(())

@@ -183,8 +183,8 @@ pub(super) fn advice(function: &str) -> (String, String) {
             "store the encoded text in the vault, or encode it in the application",
         ),
         "fromJson" | "fromYaml" | "get" | "dig" => (
-            "a class mounts only whole values",
-            "store each field as a separate secret in the vault, or parse the value in the application",
+            "convert does not carry over fields of a value",
+            "mount each field with jmesPath, or store it as a separate secret in the vault",
         ),
         _ => (
             "a class has no templates",

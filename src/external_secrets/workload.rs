@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::pod_specs;
 use crate::manifest::ManifestObject;
 use crate::plan::FileMode;
-use crate::yaml::{MappingEntry, Node, Value};
+use crate::yaml::{Entry, Node, Value};
 
 /// The pod spec of a workload, and its uses of Secrets.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Workload<'a> {
 pub(super) struct SecretVolume<'a> {
     pub node: &'a Node,
     /// The key `secret` of the volume.
-    pub entry: &'a MappingEntry,
+    pub entry: &'a Entry,
     pub secret: &'a str,
     pub view: VolumeView,
     /// Whether the pod may start without it.

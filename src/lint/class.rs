@@ -3,7 +3,7 @@
 use super::Diagnostic;
 use crate::manifest::ManifestObject;
 use crate::plan::{Fault, nearest, quoted, unknown};
-use crate::yaml::{MappingEntry, Node, Position};
+use crate::yaml::{Entry, Node, Position};
 
 pub(super) const KIND: &str = "SecretProviderClass";
 pub(super) const GROUP: &str = "secrets-store.csi.x-k8s.io";
@@ -18,9 +18,9 @@ pub(super) struct ClassManifest<'a> {
     /// The position of `spec.parameters`.
     pub parameters_position: Position,
     /// `spec.parameters`.
-    pub parameters: &'a [MappingEntry],
+    pub parameters: &'a [Entry],
     /// `spec.secretObjects`: the Secrets that the driver creates.
-    pub secret_objects: Option<&'a MappingEntry>,
+    pub secret_objects: Option<&'a Entry>,
 }
 
 impl<'a> ClassManifest<'a> {
@@ -67,15 +67,14 @@ impl<'a> ClassManifest<'a> {
         self.secret_objects.map(|entry| entry.value.items()).unwrap_or_default()
     }
 
-    pub(super) fn parameter(&self, key: &str) -> Option<&'a MappingEntry> {
+    pub(super) fn parameter(&self, key: &str) -> Option<&'a Entry> {
         self.parameters.iter().find(|entry| entry.key == key)
     }
 }
 
 /// Warns of fields of `spec` that are unknown.
-pub(super) fn check_fields(spec: &MappingEntry, diagnostics: &mut Vec<Diagnostic>) {
-    let known =
-        |entry: &&MappingEntry| SPEC_FIELDS.contains(&entry.key.as_str()) || entry.key.starts_with('$');
+pub(super) fn check_fields(spec: &Entry, diagnostics: &mut Vec<Diagnostic>) {
+    let known = |entry: &&Entry| SPEC_FIELDS.contains(&entry.key.as_str()) || entry.key.starts_with('$');
     for entry in spec.value.entries().iter().filter(|entry| !known(entry)) {
         diagnostics.push(Diagnostic::warning(entry.position, "spec", unknown(&entry.key, SPEC_FIELDS)));
     }
@@ -92,7 +91,7 @@ fn misspelt(object: &ManifestObject, position: Position) -> Option<Diagnostic> {
 }
 
 /// Whether the class names this provider; `None` if it names another.
-fn is_provider(spec: &MappingEntry, provider: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<bool> {
+fn is_provider(spec: &Entry, provider: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<bool> {
     let named = spec.value.entry("provider");
     let text = named.and_then(|entry| entry.value.text()).unwrap_or_default();
     if text == provider {

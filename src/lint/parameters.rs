@@ -5,7 +5,7 @@ use super::{Diagnostic, pod};
 use crate::plan::{
     Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, WrittenObject, parameter_fault,
 };
-use crate::yaml::{MappingEntry, Position, Value};
+use crate::yaml::{Entry, Position, Value};
 
 /// The objects that the parameters select.
 pub(super) struct PlannedObjects {
@@ -53,7 +53,7 @@ pub(super) fn check(
 }
 
 /// Checks one parameter for errors that do not depend on the others.
-pub(super) fn check_one(entry: &MappingEntry, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let fault = type_fault(entry);
     diagnostics.extend(fault.map(|fault| Diagnostic::error(entry.value.position, &entry.key, fault)));
     if let Some(fault) = parameter_fault(&entry.key) {
@@ -62,7 +62,7 @@ pub(super) fn check_one(entry: &MappingEntry, diagnostics: &mut Vec<Diagnostic>)
 }
 
 /// The fault of a parameter that is not a string, which the API server rejects.
-pub(crate) fn type_fault(entry: &MappingEntry) -> Option<Fault> {
+pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
     let (what, help) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
             "null" => ("null", "give it a value, or remove it"),
@@ -97,7 +97,7 @@ fn located(class: &ClassManifest<'_>, finding: Finding) -> Option<Diagnostic> {
 /// The position in the file of a position in the parameter `objects`; the position of the parameter if escapes or
 /// folding moved the text.
 pub(super) fn in_objects(class: &ClassManifest<'_>, inner: Position) -> Position {
-    let Some(MappingEntry { position, value, .. }) = class.parameter("objects") else {
+    let Some(Entry { position, value, .. }) = class.parameter("objects") else {
         return class.parameters_position;
     };
     let Value::Scalar(scalar) = &value.value else { return *position };

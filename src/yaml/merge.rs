@@ -4,16 +4,16 @@ use std::collections::HashSet;
 
 use saphyr_parser::ScalarStyle;
 
-use super::{MERGE, MappingEntry, Node, Position, Scalar, Value, YamlError, wrong};
+use super::{Entry, MERGE, Node, Position, Scalar, Value, YamlError, wrong};
 use crate::quoted::quoted;
 
 /// Collects the entries of a mapping.
 #[derive(Default)]
 pub(super) struct MergedEntries {
-    own: Vec<MappingEntry>,
+    own: Vec<Entry>,
     seen: HashSet<String>,
     /// The entries that `<<` merges; `None` without `<<`.
-    others: Option<Vec<MappingEntry>>,
+    others: Option<Vec<Entry>>,
 }
 
 impl MergedEntries {
@@ -24,7 +24,7 @@ impl MergedEntries {
         if is_merge && self.others.is_none() {
             self.others = Some(entries_to_merge(value)?);
         } else if !is_merge && self.seen.insert(key.clone()) {
-            self.own.push(MappingEntry { key, position, value });
+            self.own.push(Entry { key, position, value });
         } else {
             return Err(wrong(
                 position,
@@ -36,7 +36,7 @@ impl MergedEntries {
     }
 
     /// All entries. The mapping's own entries take precedence over merged ones; among these, the first wins.
-    pub(super) fn merged(self) -> Vec<MappingEntry> {
+    pub(super) fn merged(self) -> Vec<Entry> {
         let Self { mut own, mut seen, others } = self;
         let others = others.into_iter().flatten();
         own.extend(others.filter(|entry| seen.insert(entry.key.clone())));
@@ -45,7 +45,7 @@ impl MergedEntries {
 }
 
 /// The entries of a mapping, or of a list of mappings.
-fn entries_to_merge(value: Node) -> Result<Vec<MappingEntry>, YamlError> {
+fn entries_to_merge(value: Node) -> Result<Vec<Entry>, YamlError> {
     let position = value.position;
     let (is_list, nodes) = match value.value {
         Value::Sequence(items) => (true, items),

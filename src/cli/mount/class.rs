@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use crate::lint::type_fault;
 use crate::manifest::{ManifestObject, ManifestSource, ManifestSources};
 use crate::plan::{Fault, boolean};
-use crate::yaml::{MappingEntry, Node};
+use crate::yaml::{Entry, Node};
 
 const KIND: &str = "SecretProviderClass";
 const GROUP: &str = "secrets-store.csi.x-k8s.io/";
@@ -64,7 +64,7 @@ impl Class {
             bail!("{at}: the class is not for this provider; spec.provider must be azure");
         }
         let parameters = class.root.at(&["spec", "parameters"]).map_or(&[][..], Node::entries);
-        let mistake = |entry: &MappingEntry| {
+        let mistake = |entry: &Entry| {
             let Fault { problem, help, .. } = type_fault(entry)?;
             Some(format!("{}: parameters.{}: {problem}; {help}.", location(file, &entry.value), entry.key))
         };
@@ -72,7 +72,7 @@ impl Class {
         if !mistakes.is_empty() {
             bail!("{}", mistakes.join(" "));
         }
-        let text = |entry: &MappingEntry| Some((entry.key.clone(), entry.value.text()?.to_owned()));
+        let text = |entry: &Entry| Some((entry.key.clone(), entry.value.text()?.to_owned()));
         Ok(Self {
             name: class.name.clone().unwrap_or_default(),
             namespace: class.namespace.clone(),

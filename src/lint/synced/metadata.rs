@@ -4,7 +4,7 @@ use crate::lint::Diagnostic;
 use crate::lint::parameters::type_fault;
 use crate::plan::{Fault, quoted};
 use crate::secret_rules::{SecretType, is_label_value, is_qualified_name};
-use crate::yaml::{MappingEntry, Node};
+use crate::yaml::{Entry, Node};
 
 /// The API server rejects a Secret of type [`ACCOUNT_TYPE`] without this annotation.
 const ACCOUNT: &str = "kubernetes.io/service-account.name";
@@ -25,7 +25,7 @@ pub(super) fn check(location: &str, secret: &Node, kind: SecretType, diagnostics
     }
 }
 
-fn fault(location: &str, entry: &MappingEntry, label: bool) -> Option<Diagnostic> {
+fn fault(location: &str, entry: &Entry, label: bool) -> Option<Diagnostic> {
     if !is_qualified_name(&entry.key) {
         let problem = format!("the API server rejects {} as a name", quoted(&entry.key));
         let fault = Fault::new(
