@@ -5,12 +5,13 @@
 //! at once if its tenant has not failed itself, else when the pause is over.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
 /// Failures in a row that open it.
@@ -124,7 +125,7 @@ impl Breaker {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 }
 

@@ -10,7 +10,7 @@ mod tests;
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::fair::Party;
 use crate::flight::{Flight, Flights};
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 use entries::Entries;
 
@@ -137,6 +138,6 @@ where
 
     /// Every change of the entries is a single call into them, so a panic elsewhere leaves them whole.
     fn entries(&self) -> MutexGuard<'_, Entries<K, V>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock_unpoisoned()
     }
 }

@@ -14,13 +14,14 @@ mod party;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
 pub use party::Party;
 
 use crate::bounded::FastMap;
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
 /// A limited resource. Cloning gives another handle to the same one.
@@ -163,7 +164,7 @@ impl FairQueue {
             let Some((waiter, tenant, part_kind)) = self.state().next() else { return };
             let permit = Permit { queue: self.clone(), tenant, cost: waiter.cost, part_kind };
             // Taken in a statement of its own: a permit that cannot be sent is dropped, which locks the queue.
-            let sender = waiter.grant.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let sender = waiter.grant.lock_unpoisoned().take();
             if let Some(sender) = sender {
                 drop(sender.send(permit));
             }
@@ -172,7 +173,7 @@ impl FairQueue {
 
     /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock_unpoisoned()
     }
 }
 
@@ -284,7 +285,7 @@ impl Part {
 
 impl Waiter {
     fn is_granted(&self) -> bool {
-        self.grant.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.grant.lock_unpoisoned().is_none()
     }
 }
 

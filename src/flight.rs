@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::bounded::FastMap;
 use crate::fair::Party;
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
 /// Work under way. It ends when its last clone is dropped.
@@ -195,5 +196,5 @@ impl<K: Eq + Hash, T> Drop for Landing<K, T> {
 
 /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
 fn lock<K, T>(state: &Mutex<State<K, T>>) -> MutexGuard<'_, State<K, T>> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    state.lock_unpoisoned()
 }

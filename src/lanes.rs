@@ -10,7 +10,7 @@ mod pause;
 mod tests;
 
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::breaker::{Breaker, Evidence, SLOW};
 use crate::fair::{FairQueue, Party, Permit};
+use crate::lock::LockUnpoisoned;
 use crate::retry::{Deadline, Retries, Transient};
 use crate::tenant::Tenant;
 use pause::Pause;
@@ -241,7 +242,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     }
 
     fn lanes(&self) -> MutexGuard<'_, LruCache<K, Arc<Lane>>> {
-        self.by_service.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_service.lock_unpoisoned()
     }
 }
 
@@ -324,6 +325,6 @@ impl Lane {
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock_unpoisoned()
     }
 }

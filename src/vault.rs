@@ -12,7 +12,7 @@ mod secrets;
 mod tests;
 mod versions;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use azure_core::http::{ClientOptions, RetryOptions, Transport, UserAgentOptions};
@@ -32,6 +32,7 @@ use crate::cache::Weigh;
 use crate::fair::Party;
 use crate::flight::Flights;
 use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
@@ -373,5 +374,5 @@ impl Drop for Observed<'_> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock_unpoisoned()
 }

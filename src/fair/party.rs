@@ -1,8 +1,9 @@
 //! The tenants on whose behalf one piece of work is done.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{FairQueue, Waiter};
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
 /// The tenants that wait for one piece of work, such as a request that several mounts share. It is admitted when the
@@ -82,7 +83,7 @@ impl Party {
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock_unpoisoned()
     }
 }
 

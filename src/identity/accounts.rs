@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -11,6 +11,7 @@ use super::cluster::{ClusterApi, FetchError};
 use super::error::IdentityError;
 use crate::bounded::bounded;
 use crate::flight::Flights;
+use crate::lock::LockUnpoisoned;
 use crate::plan::{AnnotatedIdentity, ClientId, TenantId, Through, WorkloadIdentity};
 use crate::tenant::Tenant;
 
@@ -128,7 +129,7 @@ impl ServiceAccounts {
             let (api, last) = (Arc::clone(api), Arc::clone(&self.last));
             async move {
                 let answer = api.annotations(&key.0, &key.1).await.map(Arc::new);
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = last.lock_unpoisoned();
                 match answer {
                     Ok(annotations) => {
                         last.put(key, Arc::clone(&annotations));

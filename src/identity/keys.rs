@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::jwk::Jwk;
@@ -14,6 +14,7 @@ use url::Url;
 
 use super::cluster::{ClusterApi, fetch};
 use crate::flight::Flights;
+use crate::lock::LockUnpoisoned;
 use crate::plan::{Claims, ServiceAccountToken};
 use crate::tenant::Tenant;
 use crate::text;
@@ -68,7 +69,7 @@ pub struct ServiceAccountKeys(Arc<Shared>);
 struct Shared {
     source: KeySource,
     client: reqwest::Client,
-    current: RwLock<Option<Arc<KeySet>>>,
+    current: Mutex<Option<Arc<KeySet>>>,
     loads: Flights<(), Loaded>,
 }
 
@@ -90,7 +91,7 @@ impl ServiceAccountKeys {
         Self(Arc::new(Shared {
             source,
             client,
-            current: RwLock::new(None),
+            current: Mutex::new(None),
             loads: Flights::remembering(|load| load.pause),
         }))
     }
@@ -147,7 +148,7 @@ impl ServiceAccountKeys {
 
 impl Shared {
     fn current(&self) -> Option<Arc<KeySet>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock_unpoisoned().clone()
     }
 
     /// Loads the keys, unless they have been asked for too recently.
@@ -160,7 +161,7 @@ impl Shared {
                     Ok((issuer, keys)) => {
                         tracing::info!(keys = keys.len(), issuer, "service account keys loaded");
                         let set = KeySet { issuer, keys, loaded: Instant::now() };
-                        *shared.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
+                        *shared.current.lock_unpoisoned() = Some(Arc::new(set));
                     }
                     Err(reason) => tracing::warn!(reason, "cannot load the service account keys"),
                 }

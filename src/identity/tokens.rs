@@ -1,7 +1,7 @@
 //! Access tokens: those at hand, and the exchanges under way.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use lru::LruCache;
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::fair::Party;
 use crate::flight::{Flight, Flights};
 use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{Identity, IdentityMode};
 use crate::retry::Deadline;
 use crate::telemetry::Metrics;
@@ -251,6 +252,6 @@ impl Tokens {
 
     /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 }

@@ -1,10 +1,11 @@
 //! When a service that throttles is asked again.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::lock::LockUnpoisoned;
 use crate::retry::{Deadline, spread};
 
 /// How long a service is left alone that says 429 for the first time, and not for how long. The longest pause is
@@ -81,6 +82,6 @@ impl Pause {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock_unpoisoned()
     }
 }

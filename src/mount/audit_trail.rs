@@ -2,7 +2,7 @@
 
 mod changes;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use time::OffsetDateTime;
 
@@ -12,6 +12,7 @@ use super::error::{MountError, ObjectError};
 use super::obtained::{Answer, Obtained};
 use crate::audit::{AuditLog, AuditedIdentity, AuditedPod, Record};
 use crate::code::Code;
+use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan, PlannedIdentity};
 use crate::telemetry::Source;
 use crate::tenant::Tenant;
@@ -92,7 +93,7 @@ impl AuditTrail<'_> {
             Err(error) if object.optional && error.is_missing() => Answered::LeftOut,
             Err(error) => Answered::Failed(error.code()),
         };
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answered);
+        self.answers.lock_unpoisoned().push(answered);
     }
 
     /// Notes how the mount ended.
@@ -102,7 +103,7 @@ impl AuditTrail<'_> {
     }
 
     fn write(&self) {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = self.answers.lock_unpoisoned();
         let (time, pod) = (OffsetDateTime::now_utc(), &self.plan.pod);
         let caller = AuditedPod {
             namespace: &pod.namespace,

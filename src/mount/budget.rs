@@ -1,11 +1,12 @@
 //! The memory of mounts in progress.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
 use crate::fair::{FairQueue, Party, Permit};
+use crate::lock::LockUnpoisoned;
 use crate::plan::ObjectPlan;
 
 /// Bytes that every mount may hold without a permit.
@@ -81,7 +82,7 @@ impl MountBudget {
         if bytes > FREE {
             let acquire = async {
                 let permit = self.memory.values.acquire(&self.party, self.cost).await;
-                *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(permit));
+                *self.kept.lock_unpoisoned() = Some(Arc::new(permit));
             };
             self.permit.get_or_init(|| acquire).await;
         }
@@ -95,6 +96,6 @@ impl MountBudget {
 
     /// The permit of a large mount, to be held until its answer has left.
     pub(super) fn permit(&self) -> Option<Arc<Permit>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.lock_unpoisoned().clone()
     }
 }

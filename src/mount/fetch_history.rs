@@ -1,6 +1,6 @@
 //! What identities have fetched.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::object_key::ObjectKey;
 use crate::bounded::{bounded, make_room};
 use crate::identity::Login;
+use crate::lock::LockUnpoisoned;
 use crate::plan::ObjectPlan;
 use crate::tenant::Tenant;
 
@@ -41,7 +42,7 @@ impl FetchHistory {
         login: &Login,
         group: &[(usize, &ObjectPlan)],
     ) -> Option<SemaphorePermit<'_>> {
-        let known = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.objects.lock_unpoisoned();
         let all = group.iter().all(|(_, object)| known.contains(&ObjectKey::of(login, object)));
         all.then(|| self.beside.try_acquire().ok()).flatten()
     }
@@ -49,7 +50,7 @@ impl FetchHistory {
     /// Remembers an object that the vault gave.
     pub(super) fn remember(&self, login: &Login, object: &ObjectPlan) {
         let key = ObjectKey::of(login, object);
-        let mut known = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.objects.lock_unpoisoned();
         if !known.contains(&key) {
             make_room(&mut known, OF_A_TENANT, |_, tenant| tenant == login.tenant());
         }

@@ -1,7 +1,7 @@
 //! What fetching needs, of the process and of one mount.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::audit_trail::AuditTrail;
@@ -15,6 +15,7 @@ use crate::cache::{Cache, Freshness};
 use crate::deliver::DeliverError;
 use crate::fair::Party;
 use crate::identity::{Identities, Login};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan, VaultUrl};
 use crate::retry::Deadline;
 use crate::telemetry::{Metrics, Source};
@@ -95,13 +96,13 @@ pub(super) struct FetchContext<'a> {
 impl Mount<'_> {
     /// What this mount has met at the vault.
     pub(super) fn trouble(&self, vault: &VaultUrl) -> Trouble {
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = self.troubles.lock_unpoisoned();
         troubles.get(vault).copied().unwrap_or_default()
     }
 
     /// Notes what this mount has met at the vault.
     pub(super) fn met(&self, vault: &VaultUrl, trouble: Trouble) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.troubles.lock_unpoisoned();
         let worst = troubles.entry(vault.clone()).or_default();
         *worst = trouble.max(*worst);
     }

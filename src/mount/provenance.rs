@@ -1,8 +1,9 @@
 //! Where the objects of one mount came from.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::lock::LockUnpoisoned;
 use crate::telemetry::{Source, SourceCounts};
 
 /// Where the objects of one mount came from, and what of it is worth a warning.
@@ -49,6 +50,6 @@ impl Provenance {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock_unpoisoned()
     }
 }

@@ -2,12 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 
 use crate::bounded::{bounded, make_room};
 use crate::deliver::File;
+use crate::lock::LockUnpoisoned;
 use crate::plan::Pod;
 use crate::proto::ObjectVersion;
 use crate::tenant::Tenant;
@@ -47,7 +48,7 @@ impl Default for Volumes {
 
 impl Volumes {
     pub(super) fn holds(&self, pod: &str, target: &Path) -> bool {
-        let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut volumes = self.0.lock_unpoisoned();
         volumes.get(&(pod.to_owned(), target.to_owned())).is_some()
     }
 
@@ -58,7 +59,7 @@ impl Volumes {
             None
         } else {
             let (volume, tenant) = ((pod.uid.clone(), target.to_owned()), Tenant::new(&pod.namespace));
-            let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut volumes = self.0.lock_unpoisoned();
             let before = volumes.pop(&volume);
             make_room(&mut volumes, OF_A_TENANT, |_, mounted| mounted.tenant == tenant);
             volumes.put(volume, MountedVolume { tenant, mark });

@@ -3,11 +3,12 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Display;
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 
 use crate::bounded::{bounded, make_room};
+use crate::lock::LockUnpoisoned;
 use crate::plan::Pod;
 use crate::tenant::Tenant;
 
@@ -49,7 +50,7 @@ impl WarningDedup {
         let mut hasher = DefaultHasher::new();
         (&pod.namespace, &pod.class, warning).hash(&mut hasher);
         let (key, tenant) = (hasher.finish(), Tenant::new(&pod.namespace));
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.0.lock_unpoisoned();
         if logged.get(&key).is_some() {
             return false;
         }

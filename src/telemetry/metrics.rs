@@ -3,7 +3,7 @@
 //! Object names and messages are no labels here: they are unbounded. `error` and `outcome` hold a class
 //! from a closed set instead of an error's text. Mounts count without waiting for anybody who scrapes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use super::oldest::Oldest;
 use super::source::Source;
 use super::watched::{Labels, MetricKind, Watched};
+use crate::lock::LockUnpoisoned;
 
 /// Seconds, as the Go provider has them.
 const BUCKETS: [f64; 14] = [0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 15.0, 30.0];
@@ -256,6 +257,6 @@ impl Metrics {
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock_unpoisoned()
     }
 }

@@ -1,9 +1,11 @@
 //! The oldest of what was noted lately.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::lock::LockUnpoisoned;
 
 /// What is older than two of these is forgotten.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -22,7 +24,7 @@ struct Windows {
 impl Oldest {
     pub(super) fn note(&self, age: Duration) {
         let now = Instant::now();
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.0.lock_unpoisoned();
         match &mut windows.current {
             Some((begun, oldest)) if now - *begun < WINDOW => *oldest = age.max(*oldest),
             current => {
@@ -34,7 +36,7 @@ impl Oldest {
 
     /// Zero if nothing was noted.
     pub(super) fn age(&self) -> Duration {
-        let Windows { current, previous } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Windows { current, previous } = *self.0.lock_unpoisoned();
         let recent = [current, previous].into_iter().flatten();
         let recent = recent.filter(|(begun, _)| begun.elapsed() < 2 * WINDOW);
         recent.map(|(_, age)| age).max().unwrap_or_default()

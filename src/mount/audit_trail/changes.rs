@@ -2,12 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 
 use super::ObjectFate;
 use crate::bounded::{bounded, make_room};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan};
 use crate::telemetry::Source;
 use crate::tenant::Tenant;
@@ -51,7 +52,7 @@ impl AuditedVolumes {
         if volume.0.is_empty() {
             return vec![true; marks.len()];
         }
-        let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut volumes = self.0.lock_unpoisoned();
         let before = volumes.pop(&volume).filter(|_| !is_first);
         let before = before.map_or_else(Box::default, |audited| audited.marks);
         let is_new = marks.iter().enumerate().map(|(index, mark)| before.get(index) != Some(mark));
