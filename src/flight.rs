@@ -1,6 +1,6 @@
-//! Single flight: one piece of work for all who want its outcome at the same time.
+//! Single flight: concurrent requests for the same result share one operation.
 //!
-//! It knows nothing of trust: callers decide who may join, and put into the key whatever must not be shared.
+//! It knows nothing about trust: callers decide who may join, and must put into the key what may not be shared.
 
 use std::fmt;
 use std::hash::Hash;
@@ -15,7 +15,7 @@ use crate::fair::Party;
 use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
-/// Work under way. It ends when its last clone is dropped.
+/// A running operation. It is cancelled when its last clone is dropped.
 pub type Flight<T> = Shared<BoxFuture<'static, T>>;
 
 /// Flights by key.
@@ -27,7 +27,7 @@ pub struct Flights<K, T> {
 struct State<K, T> {
     flights: FastMap<K, Entry<T>>,
     started: u64,
-    /// How many of the entries are remembered outcomes.
+    /// Number of the entries with a remembered outcome.
     remembered: usize,
 }
 
@@ -42,7 +42,7 @@ enum Progress<T> {
     Remembered { outcome: T, until: Instant },
 }
 
-/// Removes a flight from those that can be joined, or remembers its outcome.
+/// Removes a flight from the map when it ends, or remembers its outcome.
 struct Landing<K: Eq + Hash, T> {
     state: Arc<Mutex<State<K, T>>>,
     remember: fn(&T) -> Duration,
@@ -51,15 +51,15 @@ struct Landing<K: Eq + Hash, T> {
 }
 
 impl<K, T> Default for Flights<K, T> {
-    /// Flights whose outcomes are for those that waited for them.
+    /// Flights without remembered outcomes.
     fn default() -> Self {
         Self::remembering(|_| Duration::ZERO)
     }
 }
 
 impl<K, T> Flights<K, T> {
-    /// Flights whose outcomes are the answer to new requests for as long as `remember` says. What failed for the
-    /// starter alone (its deadline, its turn in a queue) must not be remembered.
+    /// Flights whose outcomes answer new requests for as long as `remember` returns. Errors that concern only the
+    /// starter (its deadline, its place in a queue) must not be remembered.
     pub fn remembering(remember: fn(&T) -> Duration) -> Self {
         let state = State { flights: FastMap::default(), started: 0, remembered: 0 };
         Self { state: Arc::new(Mutex::new(state)), remember }
@@ -77,8 +77,8 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// The flight for `key`, and whether it was under way already. `work` starts a new one, on behalf of the tenants
-    /// in the party that it is given: `tenant`, and those that join.
+    /// The flight for `key`, and whether it was already running. `work` starts a new one, on behalf of the tenants in the
+    /// party that is passed to it: `tenant`, and those that join.
     pub fn join_or_start<F: Future<Output = T> + Send + 'static>(
         &self,
         key: K,
@@ -107,20 +107,20 @@ where
         (flight, false)
     }
 
-    /// Lets new requests for these keys start work of their own; those that wait already are not disturbed.
+    /// Makes new requests for these keys start new flights. Requests that already wait are not affected.
     pub fn forget(&self, gone: impl Fn(&K) -> bool) {
         let mut state = lock(&self.state);
         state.flights.retain(|key, _| !gone(key));
         state.count_remembered();
     }
 
-    /// How many flights are under way or remembered.
+    /// Number of running flights and remembered outcomes.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.state).flights.len()
     }
 
-    /// Whether the flight that started with `party` is still the one that new requests for `key` join.
+    /// Whether new requests for `key` still join the flight that started with `party`.
     pub fn is_current(&self, key: &K, party: &Party) -> bool {
         lock(&self.state).flights.get(key).is_some_and(|entry| entry.party.is(party))
     }
@@ -194,7 +194,7 @@ impl<K: Eq + Hash, T> Drop for Landing<K, T> {
     }
 }
 
-/// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
+/// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
 fn lock<K, T>(state: &Mutex<State<K, T>>) -> MutexGuard<'_, State<K, T>> {
     state.lock_unpoisoned()
 }

@@ -1,4 +1,4 @@
-//! Trying again, inside a budget that ends before the caller's deadline.
+//! Retries within a budget that ends before the caller's deadline.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::breaker::Evidence;
 
-/// When an answer must be there.
+/// The time by which an answer is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
@@ -16,31 +16,31 @@ impl Deadline {
         Self(Instant::now() + budget)
     }
 
-    /// What is left.
+    /// The time left.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether there is more time than until `other`.
+    /// Whether it is later than `other`.
     pub fn is_after(self, other: Self) -> bool {
         self.0 > other.0
     }
 
-    /// Runs `work`; `None` if it is not done in time.
+    /// Runs `work`; `None` if the deadline passes first.
     pub async fn limit<T>(self, work: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.0, work).await.ok()
     }
 }
 
-/// Tells errors that may pass from those that will not.
+/// Classifies errors for retries and circuit breakers.
 pub trait Transient {
     /// Whether the same request may succeed later.
     fn is_transient(&self) -> bool;
-    /// How long the server asked to be left alone.
+    /// The delay that the server requested.
     fn retry_after(&self) -> Option<Duration>;
     /// Whether the server throttles.
     fn is_throttled(&self) -> bool;
-    /// What the error says about the service itself.
+    /// The evidence about the service.
     fn evidence(&self) -> Evidence;
 }
 
@@ -62,10 +62,10 @@ impl<E> Default for Retries<E> {
 }
 
 impl<E: Transient> Retries<E> {
-    /// Notes that an attempt failed with `error`, and waits until the next one may begin.
+    /// Waits after a failed attempt until the next one may start.
     ///
     /// # Errors
-    /// The error, if it will not pass, if it was one too many, or if the wait is longer than `left`. The error of the
+    /// The error, if it is permanent, if there were too many attempts, or if the wait exceeds `left`; the error of the
     /// attempt before, if there was no time left for this one.
     pub(crate) async fn again(&mut self, error: E, left: Duration) -> Result<(), E> {
         self.failures += 1;
@@ -81,18 +81,18 @@ impl<E: Transient> Retries<E> {
         Ok(())
     }
 
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     pub(crate) fn last_error(&mut self) -> Option<E> {
         self.last.take()
     }
 }
 
-/// At least what the server asked for, and a little more: it asked many for the same.
+/// At least the requested delay, and a random part more, because many clients got the same one.
 pub(crate) fn spread(wait: Duration) -> Duration {
     wait + wait.min(LONGEST_WAIT).mul_f64(fastrand::f64() / 4.0)
 }
 
-/// Exponential with full jitter, so that those who failed together do not return together.
+/// Exponential with full jitter, so that requests that failed together are not retried together.
 fn backoff(failures: u32) -> Duration {
     let ceiling = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_WAIT);
     ceiling.mul_f64(fastrand::f64())
@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    /// How often a request is made that always fails so, and how long that takes.
+    /// How many times a request is sent that always fails this way, and how long that takes.
     async fn failing(budget: u64, failure: &Failure) -> (u32, Duration) {
         let (start, deadline) = (Instant::now(), Deadline::after(Duration::from_secs(budget)));
         let (mut tries, mut retries) = (1, Retries::default());

@@ -1,4 +1,4 @@
-//! Key Vault: fetching what the plan names.
+//! Fetches objects from Key Vault.
 
 mod answer;
 mod bearer;
@@ -41,62 +41,62 @@ use crate::tenant::Tenant;
 use crate::trust::Trust;
 use bearer::{Bearer, NoCredential};
 
-/// Requests under way, and so connections. Mounts of one vault take turns; four vaults must be slow at once before a
+/// Concurrent requests, and so connections. Mounts of one vault take turns; four vaults must be slow at once before a
 /// fifth one waits.
 pub const REQUESTS: Limits = Limits {
     each: Limit { open: 8, reserve: 56 },
     all: Limit { open: 32, reserve: 160 },
     silent: Limit { open: 8, reserve: 48 },
 };
-/// More vaults than pods of one node name; a forgotten one is challenged again.
+/// More vaults than the pods of one node use; an evicted one is challenged again.
 const VAULTS: usize = 256;
-/// The most bytes of one object, all versions of its history together. A hundred of Key Vault's largest
-/// secrets have 2.5 million; the driver takes no more than this in one response.
+/// Maximum bytes of one object, including all versions of its history. A hundred of Key Vault's largest
+/// secrets have 2.5 million; the driver accepts no more than this in one response.
 const LARGEST_OBJECT: usize = 4 << 20;
 
-/// On whose behalf a vault is asked, and for how long.
+/// The tenants that a request to a vault is sent for, and its limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
-    /// The access token; none to learn which one the vault wants.
+    /// The access token; `None` to be challenged for one.
     pub token: Option<&'a SecretText>,
-    /// How far the request is trusted.
+    /// The trust of the request.
     pub trust: Trust,
     /// The tenants that wait for the answer.
     pub party: &'a Party,
-    /// How long all attempts may take together. The time in queues does not count.
+    /// Limit for all attempts together, without the time in queues.
     pub patience: Duration,
-    /// When the answer must be there.
+    /// The deadline of the mount.
     pub deadline: Deadline,
-    /// Whether a failed attempt may be followed by another.
+    /// Whether failed attempts are retried.
     pub retries: bool,
 }
 
-/// Versions of one object that are fetched at the same time.
+/// Versions of one object that are fetched concurrently.
 const VERSIONS_AT_ONCE: usize = 4;
 
-/// All vaults, over one transport.
+/// All vaults, over one HTTP transport.
 #[derive(Debug)]
 pub struct Vaults {
     transport: Transport,
     application_id: Option<String>,
     metrics: Arc<Metrics>,
     lanes: Lanes<String>,
-    /// What trusted requests have learnt of vaults, by authority.
+    /// What trusted requests learned about vaults, by authority.
     learnt: Mutex<LruCache<String, Learnt>>,
     challenges: Flights<String, Result<String, VaultError>>,
 }
 
-/// What is known of one vault.
+/// What is known about one vault.
 #[derive(Clone, Debug, Default)]
 struct Learnt {
-    /// The resource that it asks tokens for, where the cloud does not say it.
+    /// The resource that it requests tokens for, if the cloud does not define it.
     resource: Option<String>,
-    /// Why it was unavailable the last time.
+    /// Why it was unavailable last time.
     outage: Option<Failure>,
 }
 
 impl Vaults {
-    /// Vaults over `transport`. `application_id` goes before the SDK's user agent.
+    /// Vaults over `transport`. `application_id` is prepended to the SDK's user agent.
     pub fn new(transport: Transport, application_id: Option<String>, metrics: Arc<Metrics>) -> Self {
         Self {
             transport,
@@ -108,11 +108,11 @@ impl Vaults {
         }
     }
 
-    /// The resource to ask an access token for, so that `object`'s vault takes it. Known clouds say it; another vault
-    /// is challenged for it, once while it is remembered. Only what a trusted request learns is remembered.
+    /// The resource of the access token for `object`'s vault. Known clouds define it; other vaults are challenged for
+    /// it, once while it is remembered. Only the answer to a trusted request is remembered.
     ///
     /// # Errors
-    /// What the vault answers instead of a challenge, or a challenge that no token may follow.
+    /// The vault's answer if it is not a challenge, or a challenge for a resource that is not the vault's.
     pub async fn resource(
         self: &Arc<Self>,
         object: &ObjectPlan,
@@ -148,7 +148,7 @@ impl Vaults {
         }
     }
 
-    /// Remembers the resource that a vault asked a trusted request for, or one that has been proven since.
+    /// Remembers the resource of a vault, as learned by a trusted request.
     pub(crate) fn learn(&self, vault: &VaultUrl, resource: &str) {
         let mut learnt = lock(&self.learnt);
         learnt.get_or_insert_mut(vault.authority().to_owned(), Learnt::default).resource =
@@ -166,23 +166,23 @@ impl Vaults {
         let failure = match self.fetch(object, asking).await {
             Err(error) => match error.failure {
                 Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
-                Failure::Unauthorized { resource: None } => {
-                    Failure::Malformed("it refuses a request without a token, and asks for none".to_owned())
-                }
+                Failure::Unauthorized { resource: None } => Failure::Malformed(
+                    "it refuses a request without a token, but sends no challenge".to_owned(),
+                ),
                 failure => failure,
             },
-            Ok(_) => Failure::Malformed("it gave a secret to a request without a token".to_owned()),
+            Ok(_) => Failure::Malformed("it returned a secret to a request without a token".to_owned()),
         };
         Err(VaultError::of(object, failure))
     }
 
-    /// Fetches one object with an access token, trying again while that makes sense: one version, or
-    /// those of its history, the newest first.
+    /// Fetches one object with an access token, with retries: one version, or the versions of its history, newest
+    /// first.
     ///
     /// # Errors
-    /// [`VaultError`], the last one if there were several attempts.
+    /// The error of the last attempt.
     pub async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
-        // Without a token it is a challenge that is asked for.
+        // A request without a token is sent to get a challenge.
         let counted = asking.token.is_some();
         let fetched = self.fetch_all(object, asking).await;
         if counted {
@@ -266,7 +266,7 @@ impl Vaults {
         let authority = object.vault.authority().to_owned();
         let Asking { token, trust, party, patience, deadline, retries } = asking;
         let is_evidence = trust.is_evidence();
-        // In a box: a request that waits for its turn, as thousands may, is not made yet.
+        // Boxed: thousands of requests may wait for their turn.
         let request = || {
             Box::pin(async {
                 let begun = Instant::now();
@@ -289,7 +289,7 @@ impl Vaults {
         self.lanes.send(&authority, caller, late, request).await
     }
 
-    /// The failure of a vault that is not asked because its circuit breaker is open.
+    /// The failure when the vault's circuit breaker is open.
     pub(crate) fn circuit_open(&self, vault: &VaultUrl) -> Failure {
         self.open_for(vault, Duration::ZERO)
     }
@@ -299,17 +299,17 @@ impl Vaults {
         Failure::CircuitOpen(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
     }
 
-    /// How the vaults do that were asked last.
+    /// The health of the vaults that were used last.
     pub(crate) fn health(&self) -> Vec<ServiceHealth<String>> {
         self.lanes.health()
     }
 
-    /// Whether the circuit breaker of `vault` lets `tenant` ask it nothing now.
+    /// Whether the circuit breaker of `vault` rejects all requests of `tenant` now.
     pub(crate) fn is_down(&self, vault: &VaultUrl, tenant: &Tenant) -> bool {
         self.lanes.is_open(&vault.authority().to_owned(), tenant)
     }
 
-    /// Counts a request. One that is cut off was a request all the same.
+    /// Counts a request, also one that is cancelled.
     async fn observed<T>(
         &self,
         object: &ObjectPlan,
@@ -323,8 +323,8 @@ impl Vaults {
         answer
     }
 
-    /// A client without any identity in it: the token travels with each request. Making one costs a
-    /// few allocations; what is expensive, the connections, is in the shared transport.
+    /// A client without credentials: the token travels with each request. Creating one costs a few allocations; the
+    /// connections are in the shared transport.
     fn client(&self, object: &ObjectPlan) -> Result<Client, VaultError> {
         let url = object.vault.as_str();
         let client_options = ClientOptions {

@@ -1,7 +1,7 @@
-//! Values with the time they were asked for, bounded in bytes and in age, and shared out by tenant.
+//! Values with the time of their request, bounded in bytes and age, and shared out by tenant.
 //!
-//! An entry has holders: the tenants that asked for it. It is charged to them in equal parts. A tenant's share is the
-//! cache divided by the tenants that hold something, so that shares never exceed the cache. When there is no room, the
+//! An entry has holders: the tenants that requested it. It is charged to them in equal parts. A tenant's share is the
+//! cache divided by the tenants that hold something, so that shares never exceed the cache. When the cache is full, the
 //! tenant that is charged most gives way first. An entry stays while one of its holders is within its share.
 
 use std::hash::Hash;
@@ -15,14 +15,13 @@ use super::{Freshness, Weigh};
 use crate::bounded::FastMap;
 use crate::tenant::Tenant;
 
-/// What an entry takes besides its value: key, and its slot in the map.
+/// The overhead of an entry: its key, and its slot in the map.
 pub(super) const OVERHEAD: usize = 384;
-/// What each holder of an entry adds to that.
+/// The overhead of each holder of an entry.
 pub(super) const HOLDING: usize = 128;
-/// Entries live a little less long than they may, each by a part of its own: what was fetched together is not fetched
-/// again together.
+/// Each entry expires early by a random part of this fraction, so that values fetched together do not expire together.
 const SPREAD: f64 = 0.1;
-/// How often old entries are looked for.
+/// Interval of the search for expired entries.
 const SWEEP: Duration = Duration::from_secs(60);
 
 pub(super) struct Entries<K, V> {
@@ -39,7 +38,7 @@ pub(super) struct Entry<V> {
     pub(super) value: Arc<V>,
     pub(super) asked: Instant,
     pub(super) weight: usize,
-    /// Its own part of [`SPREAD`].
+    /// Its random part of [`SPREAD`].
     pub(super) early: f64,
     /// Never empty.
     pub(super) holders: Vec<Holder>,
@@ -47,15 +46,15 @@ pub(super) struct Entry<V> {
 
 pub(super) struct Holder {
     pub(super) tenant: Tenant,
-    /// When the tenant last asked for the entry.
+    /// When the tenant last requested the entry.
     pub(super) used: Instant,
 }
 
-/// What one tenant holds.
+/// The entries that one tenant holds.
 pub(super) struct Holdings<K> {
-    /// From the entry that it used last to the one that it used least recently.
+    /// From the most to the least recently used.
     pub(super) keys: LruCache<K, ()>,
-    /// Its parts of the entries that it holds, each rounded down.
+    /// Its parts of the entries, each rounded down.
     pub(super) charge: usize,
 }
 
@@ -104,7 +103,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         value
     }
 
-    /// Keeps a value for its holders, unless a younger one is there, or it alone is more than there is room for.
+    /// Caches a value for its holders, unless a newer one is cached, or it exceeds the whole cache.
     pub(super) fn put(&mut self, key: K, value: Arc<V>, asked: Instant, holders: &[Tenant]) {
         self.sweep();
         let weight = value.weight();
@@ -139,7 +138,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         self.bytes
     }
 
-    /// `tenant` has asked for the entry.
+    /// Makes `tenant` a holder of the entry.
     fn hold(&mut self, key: &K, tenant: &Tenant) {
         let now = Instant::now();
         let Some(entry) = self.kept.get_mut(key) else { return };
@@ -155,7 +154,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         self.make_room();
     }
 
-    /// `tenant` holds the entry no more. The last holder takes the entry with it.
+    /// Removes `tenant` from the holders of the entry. The last holder removes the entry.
     fn release(&mut self, key: &K, tenant: &Tenant) {
         if self.kept.get(key).is_some_and(|entry| entry.holders.len() == 1) {
             self.remove(key);
@@ -190,7 +189,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         }
     }
 
-    /// While the cache is used, no secret stays in memory for nothing.
+    /// Evicts expired entries, so that secrets do not stay in memory without a use.
     fn sweep(&mut self) {
         if self.swept.elapsed() < SWEEP {
             return;
@@ -223,7 +222,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         Some(entry)
     }
 
-    /// Changes the holders of an entry, and what they are charged.
+    /// Changes the holders of an entry and their charges.
     fn change(&mut self, key: &K, change: impl FnOnce(&mut Entry<V>)) {
         if let Some((key, mut entry)) = self.kept.remove_entry(key) {
             self.discharge(&entry);

@@ -1,4 +1,4 @@
-//! The cache against a model of it, and its flights. Time is paused, and moved by hand.
+//! The cache and its flights, also compared with a model. Time is paused and advanced by hand.
 
 mod fairness;
 mod model;
@@ -94,7 +94,7 @@ async fn a_flight_that_nobody_waits_for_ends_and_leaves_nothing() {
     let (second, joined) = cache.flight(1, 0, &tenant(), |_| std::future::pending());
     assert!(joined);
     drop(first);
-    assert_eq!(ended.load(Ordering::Relaxed), 0, "somebody still waits");
+    assert_eq!(ended.load(Ordering::Relaxed), 0, "one request still waits");
     drop(second);
     assert_eq!(ended.load(Ordering::Relaxed), 1);
     assert!(cache.flights.len() == 0);
@@ -111,7 +111,7 @@ async fn what_was_in_the_air_when_its_key_was_evicted_is_not_kept_and_not_joined
     cache.evict(|key| *key == 1);
     assert!(!cache.flight(1, 0, &tenant(), |_| std::future::pending()).1);
     land.notify_one();
-    assert_eq!(flight.await.unwrap().0, 7, "who waited is answered");
+    assert_eq!(flight.await.unwrap().0, 7, "a request that waited gets its answer");
     assert_eq!(cache.fresh(&1, Freshness::Within(MINUTE), &tenant()), None);
 }
 
@@ -153,7 +153,7 @@ async fn a_value_is_as_old_as_its_question() {
     assert_eq!(
         cache.fresh(&1, Freshness::Since(later), &tenant()),
         None,
-        "the answer is young, the question is not"
+        "the answer is recent, the request is not"
     );
     assert_eq!(cache.fresh(&1, Freshness::Within(MINUTE), &tenant()), None);
 }

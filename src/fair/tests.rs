@@ -1,4 +1,4 @@
-//! The fair queue, by steps at random and by its promises. Time is paused.
+//! The promises of the fair queue, and random steps. Time is paused.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -18,7 +18,7 @@ fn party(name: &str) -> Party {
     Party::new(Tenant::new(name))
 }
 
-/// Does `jobs` of a second each, and returns when the last of them ended.
+/// Runs `jobs` of a second each, and returns when the last of them ends.
 async fn work(queue: &FairQueue, tenant: &str, jobs: usize) -> Duration {
     let start = Instant::now();
     join_all((0..jobs).map(async |_| {
@@ -48,7 +48,7 @@ async fn a_tenant_that_comes_while_another_uses_everything_is_admitted_at_once()
     assert_eq!(newcomer, SECOND);
 }
 
-/// Lets ten tenants take what they can get, in this order, and then one more.
+/// Lets ten tenants take all that they can get, in this order, and then one more.
 async fn eleventh(order: impl Iterator<Item = u32>) -> bool {
     let (queue, mut held) = (FairQueue::new(8, 48), Vec::new());
     let moment = Duration::from_millis(1);
@@ -63,8 +63,8 @@ async fn eleventh(order: impl Iterator<Item = u32>) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn ten_tenants_that_use_all_they_may_leave_room_for_the_eleventh() {
-    assert!(eleventh((0..1000).map(|turn| turn % 10)).await, "they came together");
-    assert!(eleventh((0..1000).map(|turn| turn / 100)).await, "they came one after the other");
+    assert!(eleventh((0..1000).map(|turn| turn % 10)).await, "they start together");
+    assert!(eleventh((0..1000).map(|turn| turn / 100)).await, "they start one after the other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn tenants_take_turns_however_many_jobs_each_has() {
     let queue = FairQueue::new(4, 0);
     let (_, small, large) =
         tokio::join!(work(&queue, "a", 1000), work(&queue, "b", 4), work(&queue, "c", 40));
-    // The first four places went to the tenant that came first.
+    // The first four permits went to the first tenant.
     assert!(small <= 4 * SECOND, "{small:?}");
     assert!(large <= 22 * SECOND, "{large:?}");
 }
@@ -148,13 +148,13 @@ async fn work_that_is_given_up_leaves_nothing_behind() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A tenant wants so many units.
+    /// A tenant requests this many units.
     Want(u8, u64),
-    /// One more tenant waits for work that waits.
+    /// One more tenant joins waiting work.
     Join(usize, u8),
     /// Work ends.
     End(usize),
-    /// Work that waits is given up.
+    /// Waiting work is cancelled.
     GiveUp(usize),
 }
 
@@ -206,8 +206,8 @@ impl World {
         self.poll();
     }
 
-    /// Polls everything that waits, until nothing more is granted. Polling can grant a permit to work that was polled
-    /// before, and so two rounds without one are the end.
+    /// Polls all waiting work until no more is granted. Polling can grant a permit to work that was polled
+    /// before, so two rounds without one are the end.
     fn poll(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
         let mut idle = 0;
@@ -241,7 +241,7 @@ impl World {
         active.extend(by_tenant.keys().map(|tenant| (*tenant).clone()));
         prop_assert_eq!(self.queue.active(), active.len(), "idle tenants are forgotten");
         let share = (open + reserve) / (active.len() as u64 + 1);
-        // Who is first among its own, by the queue's own account of what each tenant waits for.
+        // The first of each tenant's waiters, as the queue itself reports it.
         let order = self.queue.state().order();
         for (tenant, cost) in &order {
             // Floors: a tenant below its share does not wait while the reserve has room.
@@ -252,8 +252,8 @@ impl World {
             prop_assert!(!(is_below && leaves_room && has_room), "{tenant} waits below its share");
         }
         if let Some((first, cost)) = order.first() {
-            // Work-conserving: what the tenant that uses least waits for does not fit.
-            prop_assert!(used(PartKind::Open) + cost > open, "{first} waits, and nothing keeps it");
+            // Work-conserving: the first work of the tenant that uses least does not fit.
+            prop_assert!(used(PartKind::Open) + cost > open, "{first} waits although there is room");
             let least = order.iter().map(|(tenant, _)| own(tenant)).min();
             prop_assert_eq!(Some(own(first)), least, "the tenant that uses least goes first");
         }
@@ -273,7 +273,7 @@ proptest! {
             world.take(&step);
             world.check(open, reserve)?;
         }
-        // No starvation: when nothing new comes, all work is done.
+        // No starvation: without new work, all work is done.
         while !world.waiting.is_empty() {
             let running = world.running.len();
             prop_assert!(running > 0);

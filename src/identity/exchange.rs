@@ -1,4 +1,4 @@
-//! Token exchange: a credential in, an access token of Entra out.
+//! Exchanges a credential for an access token.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ use crate::transport;
 #[derive(Debug)]
 pub struct AccessToken {
     text: SecretText,
-    /// When Entra stops vouching for it.
+    /// When it expires.
     pub(super) expires: SystemTime,
-    /// When it was issued to us.
+    /// When it was issued.
     pub(super) acquired: SystemTime,
 }
 
@@ -45,29 +45,30 @@ impl AccessToken {
         &self.text
     }
 
-    /// A token that was issued at `acquired`, for so long.
+    /// A token that was issued at `acquired` and is valid for `life`.
     pub fn new(text: SecretText, acquired: SystemTime, life: Duration) -> Self {
         Self { text, expires: acquired + life, acquired }
     }
 }
 
-/// Where a node asks for tokens of its managed identities (Azure Instance Metadata Service).
+/// The default endpoint of the Azure Instance Metadata Service, which issues tokens of managed identities.
 pub const IMDS: &str = "http://169.254.169.254/";
 
-/// Gets tokens from Entra, or from the node. Remembers nothing: every exchange is a proof of what it sent.
+/// Gets tokens from Entra or the node's metadata service. Caches nothing: each exchange proves the credential that it
+/// sends.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// To Entra.
+    /// Connections to Entra.
     pub entra: Transport,
-    /// To the node's metadata service: plain HTTP, never through a proxy.
+    /// Connections to the node's metadata service: plain HTTP, never through a proxy.
     pub node: Transport,
-    /// [`IMDS`], but for tests.
+    /// [`IMDS`], except in tests.
     pub imds: Url,
     /// The token proxy of AKS.
     pub token_proxy: Arc<TokenProxy>,
-    /// Permits for work that keeps a core busy.
+    /// Permits for CPU-heavy work.
     pub heavy_work: FairQueue,
-    /// The time.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -88,10 +89,10 @@ pub trait TokenSource: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Sends the identity's own credential to `authority` once, and returns what that gives for `scope`.
+    /// Sends the identity's credential to `authority` once, and returns the access token for `scope`.
     ///
     /// # Errors
-    /// Entra's refusal, or why it could not be asked.
+    /// Entra's refusal, or why there was no answer.
     async fn token(
         &self,
         identity: &Identity,
@@ -150,15 +151,15 @@ impl TokenSource for Exchange {
             error
         })?;
         tracing::debug!(from = %asked, scope, milliseconds = milliseconds_since(begun), "access token granted");
-        // The SDK computes the expiry with the machine's clock; only the life counts here.
+        // The SDK computes the expiry with the machine's clock; only the lifetime is used here.
         let life = SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
         Ok(AccessToken::new(SecretText::new(token.token.secret().to_owned()), acquired, life))
     }
 }
 
 impl Exchange {
-    /// A credential of its own for every exchange: it keeps its access token in itself, and a kept one
-    /// would prove nothing of what this request brought along.
+    /// A new credential for each exchange: an SDK credential caches its access token, and a cached token would not prove
+    /// the credential of this request.
     async fn credential(
         &self,
         identity: &Identity,

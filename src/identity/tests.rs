@@ -1,4 +1,4 @@
-//! Access tokens over time, with a clock that is set and an Entra that is emulated.
+//! Access tokens over time, with a fake clock and an emulated Entra.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +123,7 @@ async fn a_token_is_renewed_behind_the_mounts_that_use_it() {
     let login = world.login("sa", "one").await;
     let first = world.access(&login).await.unwrap();
     world.clock.advance(46 * MINUTE);
-    assert!(Arc::ptr_eq(&first, &world.access(&login).await.unwrap()), "nobody waits");
+    assert!(Arc::ptr_eq(&first, &world.access(&login).await.unwrap()), "no mount waits");
     let renewed = async {
         loop {
             let token = world.access(&login).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_token_is_renewed_behind_the_mounts_that_use_it() {
         }
     };
     timeout(MINUTE, renewed).await.unwrap();
-    assert_eq!(world.exchanges(), 2, "one renewal, however many ask");
+    assert_eq!(world.exchanges(), 2, "one renewal for all mounts");
 }
 
 #[tokio::test]
@@ -148,12 +148,12 @@ async fn after_an_hour_a_token_is_renewed_first_and_kept_while_entra_is_down() {
     let Access::Ready(kept) =
         world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
     else {
-        panic!("a proven login is ready");
+        panic!("access is ready for a proven login")
     };
     assert!(Arc::ptr_eq(&first, &kept), "Entra is down: the token is still good");
     let asked = world.exchanges();
     assert!(Arc::ptr_eq(&first, &world.access(&login).await.unwrap()));
-    assert_eq!(world.exchanges(), asked, "and not every mount asks Entra again");
+    assert_eq!(world.exchanges(), asked, "not every mount sends a request to Entra");
 
     world.emulator.heal();
     world.clock.advance(MINUTE);
@@ -180,7 +180,7 @@ async fn a_removed_federated_credential_takes_effect_within_the_hour_and_evicts_
             Ok(Access::Beside(_, proof)) => matches!(proof.await, Err(IdentityError::Failing { .. })),
             _ => false,
         };
-        assert!(fails, "nothing of it is kept; keys: {keys}");
+        assert!(fails, "its tokens and proofs are evicted; keys: {keys}");
     }
 }
 
@@ -195,7 +195,7 @@ async fn while_entra_hangs_a_good_token_is_used_after_a_moment() {
     let Access::Ready(kept) =
         world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
     else {
-        panic!("a proven login is ready");
+        panic!("access is ready for a proven login")
     };
     assert!(Arc::ptr_eq(&first, &kept));
     assert!(!deadline.left().is_zero(), "there is time left for the vault");
@@ -213,13 +213,13 @@ async fn made_up_client_ids_use_up_the_room_of_their_own_service_account_only() 
         world.identities.tokens.keep(&login, SCOPE.to_owned(), &token);
     }
     assert!(Arc::ptr_eq(&token, &world.access(&victim).await.unwrap()));
-    assert_eq!(world.exchanges(), 1, "the victim's token is still there");
+    assert_eq!(world.exchanges(), 1, "the victim's token is still cached");
 }
 
 #[tokio::test]
 async fn entras_words_are_read_whatever_characters_they_have() {
     let world = World::new(HOUR, false).await;
-    // Entra repeats the subject, and JSON escapes what is in it.
+    // Entra repeats the subject, and JSON escapes its special characters.
     let token = world.emulator.token("default", "sa").subject("quote \" backslash \\ é").build();
     let mut login = world.login("sa", "one").await;
     let Identity::Workload(workload) = &mut login.identity else { panic!("a workload identity") };
@@ -268,6 +268,6 @@ async fn an_exchange_that_nobody_waits_for_is_given_up() {
     let waiting = timeout(Duration::from_millis(200), world.access(&login));
     assert!(waiting.await.is_err());
     world.emulator.heal();
-    // Had the hanging exchange been joined, this would wait for it.
+    // If this joined the exchange that hangs, it would wait for it.
     world.access(&login).await.unwrap();
 }

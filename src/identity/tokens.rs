@@ -1,4 +1,4 @@
-//! Access tokens: those at hand, and the exchanges under way.
+//! Cached access tokens, and the exchanges in progress.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,22 +29,22 @@ type OnRefused = Box<dyn Fn(&IdentityKey) + Send + Sync>;
 /// Identity and scope.
 type TokenKey = (Arc<IdentityKey>, String);
 
-/// Token requests under way, and so connections: a storm of pods brings a token each. An authority that hangs for one
-/// kind of identity holds up nothing but its own lane.
+/// Concurrent token requests, and so connections: when many pods start, each brings a token. An authority that hangs
+/// for one kind of identity blocks only its own lane.
 const EXCHANGES: Limits = Limits {
     each: Limit { open: 8, reserve: 48 },
     all: Limit { open: 16, reserve: 80 },
     silent: Limit { open: 8, reserve: 48 },
 };
-/// All attempts of one exchange end within this time, not counting the time in queues.
+/// Limit for all attempts of one exchange, without the time in queues.
 const LONGEST: Duration = Duration::from_secs(20);
-/// Far more identities than a node has.
+/// Far more identities than a node uses.
 const IDENTITIES: usize = 2048;
-/// Client ids are easily made up; one service account uses up its own room only.
+/// Client ids are easily invented; a service account that invents them uses up only its own share.
 const TOKENS_OF_A_SUBJECT: usize = 16;
-/// More identities than a namespace has on one node.
+/// More identities than a namespace uses on one node.
 const TOKENS_OF_A_TENANT: usize = 128;
-/// Vaults cost an identity its token no more often than this: a vault of another tenant rejects every token.
+/// Minimum time between two rejections of an identity's token: a vault of another tenant rejects every token.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 
 /// A service that issues tokens to one kind of identity.
@@ -61,11 +61,11 @@ pub struct Issuer {
 enum FlightKey {
     /// All proven requests of an identity.
     Identity(TokenKey),
-    /// All requests that bring the same credential, which nothing has proven yet.
+    /// All requests with the same unproven credential.
     Credential(CredentialHash, String),
 }
 
-/// The access tokens of this process.
+/// All access tokens of this process.
 pub(super) struct Tokens {
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
@@ -79,7 +79,7 @@ pub(super) struct Tokens {
 struct State {
     cached: LruCache<TokenKey, CachedToken>,
     proofs: Proofs,
-    /// When a vault's 401 last cost an identity its token.
+    /// When a vault's 401 last evicted a token.
     rejected: LruCache<TokenKey, SystemTime>,
 }
 
@@ -112,7 +112,7 @@ impl Tokens {
         self.state().proofs.holds(identity, key, now)
     }
 
-    /// The token at hand for an identity and scope.
+    /// The cached token for an identity and scope.
     pub(super) fn cached(
         &self,
         key: &Arc<IdentityKey>,
@@ -124,7 +124,7 @@ impl Tokens {
         Some((Arc::clone(&cached.token), cached.freshness(now)))
     }
 
-    /// Whether a renewal may begin now; if so, it has begun.
+    /// Starts a renewal if one may start now, and returns whether it did.
     pub(super) fn begin_renewal(&self, key: &Arc<IdentityKey>, scope: &str) -> bool {
         let now = self.now();
         self.state()
@@ -133,7 +133,7 @@ impl Tokens {
             .is_some_and(|cached| cached.begin_renewal(now))
     }
 
-    /// Drops a token that the vault rejected, unless another has taken its place, or one was dropped a moment ago.
+    /// Evicts a token that the vault rejected, unless it was replaced already, or another was evicted a moment ago.
     pub(super) fn reject(&self, key: &Arc<IdentityKey>, scope: &str, rejected: &Arc<AccessToken>) {
         let key = (Arc::clone(key), scope.to_owned());
         let now = self.now();
@@ -148,8 +148,8 @@ impl Tokens {
         }
     }
 
-    /// One exchange for all requests that may share it, and whether it was under way already. It ends when no request
-    /// waits for it any more.
+    /// One exchange for all requests that may share it, and whether it was already in progress. It is cancelled when no
+    /// request waits for it any more.
     pub(super) fn exchange(
         self: &Arc<Self>,
         login: &Login,
@@ -166,12 +166,12 @@ impl Tokens {
         })
     }
 
-    /// Whether the circuit breaker of the login's issuer lets its tenant ask for nothing now.
+    /// Whether the circuit breaker of the login's issuer rejects all requests of its tenant now.
     pub(super) fn is_down(&self, login: &Login) -> bool {
         self.lanes.is_open(&login.key.issuer_of_tokens(), &login.tenant)
     }
 
-    /// How the issuers do that were asked last.
+    /// The health of the issuers that were used last.
     pub(super) fn health(&self) -> Vec<ServiceHealth<Issuer>> {
         self.lanes.health()
     }
@@ -211,7 +211,7 @@ impl Tokens {
         (patience, deadline): (Duration, Deadline),
     ) -> Exchanged {
         let Login { identity, authority, trust, .. } = login;
-        // Once for all attempts: it may be heavy work.
+        // Once for all attempts, because it may be CPU-heavy.
         let assertion = deadline.limit(self.source.prepare(identity, authority, party)).await;
         let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
         let caller = Caller {
@@ -238,7 +238,7 @@ impl Tokens {
         state.cached.put((Arc::clone(&login.key), scope), cached);
     }
 
-    /// Entra refused a proven credential: nothing of its identity is kept.
+    /// Evicts everything of an identity whose proven credential Entra refused.
     fn evict(&self, key: &Arc<IdentityKey>) {
         let mut state = self.state();
         let gone = state.cached.iter().map(|(cached, _)| cached).filter(|(cached, _)| cached == key).cloned();
@@ -250,7 +250,7 @@ impl Tokens {
         (self.on_refused)(key);
     }
 
-    /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
+    /// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock_unpoisoned()
     }

@@ -1,4 +1,4 @@
-//! Lanes: turns, pauses and evidence. Time is paused.
+//! Turns, pauses and evidence of lanes. Time is paused.
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
@@ -17,7 +17,7 @@ fn lanes() -> Lanes<&'static str> {
     Lanes::new(LIMITS)
 }
 
-/// Lets a service be one that answers.
+/// Marks a service as answering.
 fn answers(lanes: &Lanes<&'static str>, service: &'static str) {
     lanes.lane(&service).answers().last = Some(Instant::now());
 }
@@ -60,7 +60,7 @@ impl Transient for Answer {
     }
 }
 
-/// Asks for so long, and gets this answer.
+/// Sends a request that takes this long and gets this answer.
 async fn ask(
     lanes: &Lanes<&'static str>,
     service: &'static str,
@@ -75,7 +75,7 @@ async fn ask(
     lanes.send(&service, caller(&party), Answer::Late, request).await
 }
 
-/// Asks `times`, a second each, `at_once` at most, and returns how long that took.
+/// Sends `times` requests of a second each, `at_once` at most, and returns how long that takes.
 async fn mount(lanes: &Lanes<&'static str>, service: &'static str, times: usize, at_once: usize) -> Duration {
     let (start, own) = (Instant::now(), tokio::sync::Semaphore::new(at_once));
     join_all((0..times).map(async |_| {
@@ -222,7 +222,7 @@ async fn scrapers_see_what_trusted_requests_met() {
     let health = |service: &str| lanes.health().into_iter().find(|health| health.service == service);
     let up = health("up").unwrap();
     assert!(!up.open && up.throttled.is_zero() && up.succeeded.is_some());
-    assert_eq!(health("untrusted"), None, "an untrusted request shows nothing");
+    assert_eq!(health("untrusted"), None, "an untrusted request is not in the metrics");
     assert_eq!(health("throttling").unwrap().throttled, 90 * SECOND);
     assert!(health("down").unwrap().open);
 }

@@ -1,4 +1,4 @@
-//! What the audit log says about one mount.
+//! The audit records of one mount.
 
 mod changes;
 
@@ -18,14 +18,15 @@ use crate::telemetry::Source;
 use crate::tenant::Tenant;
 use crate::vault::{Fetched, Object};
 
-/// The audit log, and what it says of the volumes that are mounted.
+/// The audit log, and the last records of mounted volumes.
 #[derive(Debug)]
 pub struct Audit {
     log: Arc<AuditLog>,
     volumes: AuditedVolumes,
 }
 
-/// Collects what happens to the objects of one mount. Writes it when the mount ends, also if its caller goes away.
+/// Collects the outcome of each object of a mount. Writes the records when the mount ends, also if its caller
+/// disconnects.
 #[derive(Debug)]
 pub(super) struct AuditTrail<'a> {
     audit: &'a Audit,
@@ -33,9 +34,9 @@ pub(super) struct AuditTrail<'a> {
     tenant: Tenant,
     is_first: bool,
     client: OnceLock<String>,
-    /// One for each object that has an answer, in the plan's order.
+    /// One for each finished object, in the plan's order.
     answers: Mutex<Vec<Answered>>,
-    /// Empty if its caller went away, or the provider was stopped.
+    /// Empty if its caller disconnected, or the provider was stopped.
     end: OnceLock<End>,
 }
 
@@ -46,18 +47,18 @@ enum Answered {
     Failed(Code),
 }
 
-/// How a mount ended.
+/// The outcome of a mount.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Delivered,
     Failed { stage: &'static str, code: Code },
 }
 
-/// What happened to one object.
+/// The outcome of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ObjectFate {
     outcome: &'static str,
-    /// The step of the mount that failed, and the code.
+    /// The stage of the mount that failed, and the code.
     failure: Option<(&'static str, Code)>,
     source: Option<Source>,
 }
@@ -68,7 +69,7 @@ impl Audit {
         &self.log
     }
 
-    /// Writes to `log`.
+    /// An audit that writes to `log`.
     pub fn new(log: Arc<AuditLog>) -> Self {
         Self { log, volumes: AuditedVolumes::default() }
     }
@@ -81,12 +82,12 @@ impl Audit {
 }
 
 impl AuditTrail<'_> {
-    /// Notes the identity, which the plan may not have known.
+    /// Records the identity, if the plan did not have it.
     pub(super) fn identified(&self, identity: &crate::plan::Identity) {
         let _ = self.client.set(identity.shown_client().to_owned());
     }
 
-    /// Notes the answer for the next object of the plan.
+    /// Records the outcome of the next object of the plan.
     pub(super) fn answered(&self, object: &ObjectPlan, answer: &Answer) {
         let answered = match answer {
             Ok(Obtained { object, source }) => Answered::Fetched(Arc::clone(object), *source),
@@ -96,7 +97,7 @@ impl AuditTrail<'_> {
         self.answers.lock_unpoisoned().push(answered);
     }
 
-    /// Notes how the mount ended.
+    /// Records the outcome of the mount.
     pub(super) fn finish(&self, error: Option<&MountError>) {
         let failed = |error: &MountError| End::Failed { stage: stage(error), code: error.code() };
         let _ = self.end.set(error.map_or(End::Delivered, failed));
@@ -164,7 +165,7 @@ impl ObjectFate {
                 ("not_delivered", Some((stage, code)))
             }
             (None, Some(End::Failed { stage, code })) => ("refused", Some((stage, code))),
-            // A delivered mount has an answer for each object.
+            // A delivered mount has an outcome for each object.
             (_, None | Some(End::Delivered)) => ("abandoned", None),
         };
         Self { outcome, failure, source }
@@ -178,7 +179,7 @@ fn versions(answer: Option<&Answered>) -> &[Fetched] {
     }
 }
 
-/// The client id of an identity that the plan knows.
+/// The client id of an identity, if the plan has it.
 fn planned_client(planned: &PlannedIdentity) -> &str {
     match planned {
         PlannedIdentity::Known(identity) => identity.shown_client(),
@@ -186,7 +187,7 @@ fn planned_client(planned: &PlannedIdentity) -> &str {
     }
 }
 
-/// The step of a mount that failed.
+/// The stage in which a mount failed.
 fn stage(error: &MountError) -> &'static str {
     match error {
         MountError::Plan(_) => "plan",

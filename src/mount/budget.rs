@@ -11,18 +11,18 @@ use crate::plan::ObjectPlan;
 
 /// Bytes that every mount may hold without a permit.
 const FREE: u64 = 64 << 10;
-/// The most bytes of one version of an object: Key Vault's limit for a secret is 25 kB, and a certificate with its
+/// Maximum bytes of one version of an object: Key Vault's limit for a secret is 25 kB, and a certificate with its
 /// chain is not larger.
 const LARGEST_VERSION: u64 = 26 << 10;
-/// Bytes that mounts may hold together beyond what is free, and what is added for tenants below their share.
+/// Bytes for mounts beyond the free amount, and additional bytes for tenants below their share.
 const OPEN: u64 = 8 << 20;
 const RESERVE: u64 = 24 << 20;
-/// How many times a mount holds its bytes: as fetched, as files, and in the answer.
+/// How many copies of its bytes a mount holds: as fetched, as files, and in the answer.
 const COPIES: u64 = 3;
 
-/// A request that is larger than this needs a permit before it is planned.
+/// A request larger than this needs a permit for planning.
 const SMALL_REQUEST: usize = 16 << 10;
-/// How many times its own bytes a plan takes.
+/// Size of a plan relative to its request.
 const PLAN: u64 = 8;
 const OPEN_REQUESTS: u64 = 2 << 20;
 const RESERVE_REQUESTS: u64 = 10 << 20;
@@ -42,7 +42,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Waits until a request of so many bytes may be planned. The permit is held as long as the plan.
+    /// Waits for the permit to plan a request of this size. The permit is held as long as the plan.
     pub(super) async fn for_request(&self, party: &Party, bytes: usize) -> Option<Permit> {
         if bytes <= SMALL_REQUEST {
             return None;
@@ -51,13 +51,13 @@ impl Memory {
     }
 }
 
-/// What one mount holds in memory. Each may hold a little; for more it needs a permit, which is admitted in turn by
+/// The memory of one mount. A small amount is free; for more it needs a permit, which is granted in turn by
 /// tenant.
 #[derive(Debug)]
 pub(super) struct MountBudget {
     memory: Memory,
     party: Party,
-    /// The most that the mount may hold.
+    /// The mount's limit.
     cost: u64,
     bytes: AtomicU64,
     permit: OnceCell<()>,
@@ -65,7 +65,7 @@ pub(super) struct MountBudget {
 }
 
 impl MountBudget {
-    /// The budget of a mount of `objects`, whose files may have `largest` bytes together.
+    /// The budget of a mount of `objects`, whose files may have `largest` bytes in total.
     pub(super) fn new(memory: &Memory, party: Party, objects: &[ObjectPlan], largest: usize) -> Self {
         let versions =
             objects.iter().map(|object| object.history.map_or(1, |history| history.count() as u64));
@@ -75,7 +75,7 @@ impl MountBudget {
         Self { memory: memory.clone(), party, cost, bytes: AtomicU64::new(0), permit, kept }
     }
 
-    /// Counts `more` bytes, and returns how many there are once the mount may hold so many.
+    /// Adds `more` bytes, waits until the mount may hold them, and returns the total.
     pub(super) async fn add(&self, more: usize) -> usize {
         let more = more as u64;
         let bytes = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
@@ -94,7 +94,7 @@ impl MountBudget {
         &self.party
     }
 
-    /// The permit of a large mount, to be held until its answer has left.
+    /// The permit of a large mount, to be held until its answer is sent.
     pub(super) fn permit(&self) -> Option<Arc<Permit>> {
         self.kept.lock_unpoisoned().clone()
     }

@@ -1,4 +1,4 @@
-//! Fetching a plan's objects, with a token that may have to prove itself.
+//! Fetches a plan's objects, with a token that may have to be proven first.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -16,12 +16,12 @@ use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
 use crate::vault::{Failure, Object, VaultError};
 
-/// Objects that one access token is good for, by their index in the plan.
+/// Objects that can be fetched with the same access token, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
 
-/// The objects of a mount, in the plan's order, and what was left out.
+/// The objects of a mount, in the plan's order.
 pub(super) struct FetchedObjects {
-    /// None for an object that is optional and not there.
+    /// `None` for an optional object that is missing.
     pub(super) objects: Vec<Option<Arc<Object>>>,
     /// The optional objects that are missing or disabled.
     pub(super) left_out: Vec<String>,
@@ -31,7 +31,7 @@ impl Fetcher {
     /// Fetches every object of the plan.
     ///
     /// # Errors
-    /// What Entra said, or every object that could not be fetched.
+    /// Entra's error, or the errors of all objects that could not be fetched.
     pub(super) async fn fetch(&self, mount: &Mount<'_>) -> Result<FetchedObjects, MountError> {
         let plan = mount.plan;
         let login = async {
@@ -75,8 +75,8 @@ impl Fetcher {
 }
 
 impl<'a> FetchContext<'a> {
-    /// Groups objects by the resource that their vaults want tokens for. A vault that cannot even say
-    /// that is not asked for its other objects: it would say nothing new.
+    /// Groups objects by the resource of their vaults' tokens. If a vault does not return its resource, the error applies
+    /// to all of its objects.
     async fn groups(self, answers: &mut BTreeMap<usize, Answer>) -> BTreeMap<String, Group<'a>> {
         let mut vaults: BTreeMap<_, Group<'a>> = BTreeMap::new();
         for (index, object) in self.mount.plan.objects.iter().enumerate() {
@@ -122,8 +122,8 @@ impl<'a> FetchContext<'a> {
             }
             Access::Beside(token, proof) if let Some(_permit) = history.beside(self.login, &group) => {
                 let fetching = pin!(self.side_by_side(&group, round(&token, trust)));
-                // Whatever the vault says, an error too, is said only after the proof; a refusal
-                // ends the fetching at once.
+                // Values and errors of the vault are returned only after the proof; a refusal cancels
+                // the fetching.
                 let (proven, answers) = match select(pin!(self.in_time(proof)), fetching).await {
                     Either::Left((proven, fetching)) => (proven?, fetching.await?),
                     Either::Right((answers, proof)) => (proof.await?, answers?),
@@ -138,8 +138,8 @@ impl<'a> FetchContext<'a> {
                 (Arc::clone(&proven), proven, answers)
             }
         };
-        // By now Entra has accepted the credential. A login that was proven before had its vaults remembered when
-        // they were challenged, and fetches nothing beside a proof.
+        // Entra has accepted the credential by now. For a login that was proven before, its vaults were remembered when
+        // they were challenged, and nothing is fetched in parallel with a proof.
         let is_new = trust.can_be_proven();
         if is_new && self.mount.plan.endpoints.vault_resource.as_ref() != Some(&resource) {
             for (_, object) in &group {
@@ -158,8 +158,8 @@ impl<'a> FetchContext<'a> {
         Ok(answers)
     }
 
-    /// One new token, one retry: the vault answered 401, so the token was revoked meanwhile, or the
-    /// vault wants one for another resource.
+    /// Retries once with a new token after a 401: the token was revoked, or the vault requires one for another
+    /// resource.
     async fn again(
         self,
         resource: &str,
@@ -196,11 +196,11 @@ impl<'a> FetchContext<'a> {
         Ok(answers)
     }
 
-    /// Access to the group's vaults. Where everything can be served without Entra, it is not waited for long.
+    /// Access to the group's vaults. If stale values can be served for all objects, the wait for Entra is short.
     async fn access(self, resource: &str, group: &[(usize, &ObjectPlan)]) -> Result<Access, IdentityError> {
         let (identities, scope, deadline) = (&self.fetcher.identities, scope(resource), self.mount.deadline);
         let late = || IdentityError::late(&self.mount.plan.endpoints.authority);
-        // Looked for only where Entra must be waited for: mostly a token is at hand.
+        // Checked only without a cached token, which is rare.
         let dispensable = !identities.has_token(self.login, &scope)
             && self.login.trust().may_share_values()
             && group.iter().all(|(_, object)| self.stale(&self.key(object)).is_some());
@@ -212,8 +212,8 @@ impl<'a> FetchContext<'a> {
         access.unwrap_or_else(|| Err(late()))
     }
 
-    /// What was fetched earlier for all objects of the group, if it is all there. While Entra cannot be asked, only an
-    /// earlier proof lets a request have it.
+    /// The stale values of all objects of the group, if all are available. While Entra is unavailable, only an
+    /// earlier proof allows a request to use them.
     fn all_stale(
         self,
         group: &[(usize, &ObjectPlan)],
@@ -239,7 +239,7 @@ impl<'a> FetchContext<'a> {
     }
 }
 
-/// Takes the answers out that were 401, with the resource that each asked for.
+/// Removes the answers with a 401, and returns them with the resource that each requires.
 fn take_rejected(answers: &mut Vec<(usize, Answer)>) -> Vec<(usize, Option<String>)> {
     let mut rejected = Vec::new();
     answers.retain(|(index, answer)| {

@@ -1,4 +1,4 @@
-//! What identities have fetched.
+//! The objects that each identity has fetched.
 
 use std::sync::Mutex;
 
@@ -12,16 +12,16 @@ use crate::lock::LockUnpoisoned;
 use crate::plan::ObjectPlan;
 use crate::tenant::Tenant;
 
-/// Objects that are remembered; one that falls out is fetched after its proof, not beside it.
+/// Number of objects; an evicted one is fetched after its proof, not in parallel with it.
 const REMEMBERED: usize = 4096;
-/// Objects of one tenant.
+/// Number of objects per tenant.
 const OF_A_TENANT: usize = 512;
-/// Mounts that are proven and fetched for at the same time. More of them do better to share what they fetch, which
-/// they may when they are proven.
+/// Mounts that may fetch in parallel with their proofs. Further mounts wait for their proof, and can then share
+/// fetched values.
 const BESIDE: usize = 4;
 
-/// Objects that were fetched for proven requests, by identity. An unproven request of the same identity may have them
-/// fetched beside its proof: that tells the vault nothing that it has not been told before.
+/// Objects that were fetched for proven requests, by identity. For an unproven request of the same identity, they may
+/// be fetched in parallel with its proof, because the vault learns nothing new from that.
 #[derive(Debug)]
 pub struct FetchHistory {
     objects: Mutex<LruCache<ObjectKey, Tenant>>,
@@ -35,8 +35,8 @@ impl Default for FetchHistory {
 }
 
 impl FetchHistory {
-    /// A permit to fetch beside the proof, if the identity has fetched all of these before. An identity's token is
-    /// sent to no other vault, and for no other object, on the strength of an unproven request.
+    /// A permit to fetch in parallel with the proof, if the identity has fetched all of these objects before. An unproven
+    /// request never causes an identity's token to be sent to another vault or for another object.
     pub(super) fn beside(
         &self,
         login: &Login,
@@ -47,7 +47,7 @@ impl FetchHistory {
         all.then(|| self.beside.try_acquire().ok()).flatten()
     }
 
-    /// Remembers an object that the vault gave.
+    /// Remembers an object that was fetched.
     pub(super) fn remember(&self, login: &Login, object: &ObjectPlan) {
         let key = ObjectKey::of(login, object);
         let mut known = self.objects.lock_unpoisoned();

@@ -1,5 +1,5 @@
-//! Getting objects side by side: what is fresh enough from the cache, the rest in flights that other requests of the
-//! same identity may join, or what stands in for them.
+//! Gets objects concurrently: fresh values from the cache, the rest through flights that other requests of the
+//! same identity may join, or from a fallback.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,21 +20,21 @@ use crate::telemetry::Source;
 use crate::trust::Trust;
 use crate::vault::{Asking, Failure, VaultError};
 
-/// An object, and its key.
+/// An object and its cache key.
 type Asked<'a> = (&'a ObjectPlan, &'a ObjectKey);
 
-/// Objects of one mount that are fetched at the same time.
+/// Objects of one mount that are fetched concurrently.
 const OBJECTS_AT_ONCE: usize = 16;
 
-/// What a group of objects is asked with.
+/// The token and trust with which a group of objects is fetched.
 #[derive(Clone, Copy)]
 pub(super) struct Round<'a> {
     pub(super) token: &'a Arc<AccessToken>,
-    /// What the token is for.
+    /// The resource of the token.
     pub(super) resource: &'a str,
-    /// How far the request is trusted by now.
+    /// The trust of the request by now.
     pub(super) trust: Trust,
-    /// Whether only flights with the same token may be joined: the vault has rejected others.
+    /// Whether to join only flights with the same token, because the vault rejected others.
     pub(super) same_token: bool,
 }
 
@@ -49,12 +49,12 @@ impl FetchContext<'_> {
         let mut under_way = FuturesUnordered::new();
         let mut answers = Vec::with_capacity(group.len());
         loop {
-            // Each future is made when its turn comes: hundreds of mounts wait at the same time.
+            // Futures are created one by one, because hundreds of mounts may wait at the same time.
             let free = OBJECTS_AT_ONCE.saturating_sub(under_way.len());
             for (index, object) in rest.by_ref().take(free) {
                 under_way.push(async move {
                     let answer = self.one(object, round).await;
-                    // Waits in here, so that the others go on meanwhile, and give back their permits.
+                    // Waits here, so that the other futures continue and release their permits.
                     let bytes = answer.as_ref().map_or(0, |obtained| obtained.object.weight());
                     (*index, answer, self.mount.budget.add(bytes).await)
                 });
@@ -86,14 +86,14 @@ impl FetchContext<'_> {
         match answer {
             Err(error) if error.is_unavailable() => {
                 mount.met(&object.vault, trouble(&error));
-                // In a box: this is the rare way, and its future is large.
+                // Boxed: this path is rare, and its future is large.
                 Box::pin(self.fall_back((object, key), round, decision.replica, error)).await
             }
             answer => answer,
         }
     }
 
-    /// What can be had instead of an object whose vault is unavailable.
+    /// The fallback for an object whose vault is unavailable.
     async fn fall_back(
         self,
         (object, key): Asked<'_>,
@@ -111,18 +111,18 @@ impl FetchContext<'_> {
                 Err(refused) => error = error.and_failover(&refused),
             }
         }
-        // Looked for only now: meanwhile the vault may have refused the object to another request of the identity.
+        // Looked up late, because the vault may have refused the object to another request of the identity meanwhile.
         let stale = if round.trust.may_share_values() { self.stale(key) } else { None };
         let Some(stale) = stale else { return Err(error) };
         Ok(self.obtained_stale(stale, &error))
     }
 
-    /// Asks the object's vault, or waits for what other requests have asked it.
+    /// Requests the object from its vault, or joins a flight.
     async fn ask(self, asked: Asked<'_>, round: Round<'_>, wait: Wait) -> Answer {
         if round.trust.may_join() {
             self.shared(asked, round, wait).await
         } else {
-            // In a box, too.
+            // Boxed, too.
             Box::pin(self.alone(asked.0, round, wait)).await
         }
     }
@@ -142,7 +142,7 @@ impl FetchContext<'_> {
     }
 
     async fn shared(self, (object, key): Asked<'_>, round: Round<'_>, wait: Wait) -> Answer {
-        // A flight holds its token until it has its answer: until then the address is that token's alone.
+        // A flight holds its token until it ends, so the token's address is unique until then.
         let ticket = if round.same_token { Arc::as_ptr(round.token).addr() } else { 0 };
         let deadline = Deadline::after(wait.longest);
         let mut joined_before = false;
@@ -163,7 +163,7 @@ impl FetchContext<'_> {
                 });
             let landed = deadline.limit(flight).await;
             match landed.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut))) {
-                // It may have ended at the deadline of the request that started it, or in its tenant's queue.
+                // It may have ended at the deadline of its starter, or in the queue of its tenant.
                 Err(error) if joined && !joined_before && error.is_of_its_mount() => joined_before = true,
                 landed => {
                     let source = if joined { Source::Shared } else { Source::Vault };
@@ -174,8 +174,8 @@ impl FetchContext<'_> {
         }
     }
 
-    /// After a 401 to a fresh token, or a refusal of a request that was proven while it was under way, nothing is shown
-    /// that the vault gave before.
+    /// After a 401 to a fresh token, or a refusal of a request that was proven meanwhile, evicts the vault's earlier
+    /// values.
     pub(super) fn evict_refused(self, answers: &[(usize, Answer)]) {
         for (index, answer) in answers {
             if let (Err(error), Some(object)) = (answer, self.mount.plan.objects.get(*index))
@@ -188,12 +188,12 @@ impl FetchContext<'_> {
     }
 }
 
-/// The vault that may be asked instead. It must take the same token.
+/// The replica of the object's vault. It must accept the same token.
 fn replica<'a>(object: &'a ObjectPlan, round: Round<'_>) -> Option<&'a VaultUrl> {
     object.failover.as_ref().filter(|replica| replica.belongs_to(round.resource))
 }
 
-/// What an error that allows a fallback says about the other objects of its vault.
+/// The trouble that an error with a fallback indicates for the other objects of its vault.
 fn trouble(error: &VaultError) -> Trouble {
     let unavailable = error.evidence() == Evidence::Unavailable || error.is_circuit_open();
     if unavailable { Trouble::Unavailable } else { Trouble::Objects }

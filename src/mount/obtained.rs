@@ -1,11 +1,11 @@
-//! What fetching gives.
+//! A fetched object and its source.
 
 use std::sync::Arc;
 
 use crate::telemetry::Source;
 use crate::vault::{Object, VaultError};
 
-/// An object, and where it came from.
+/// An object and its source.
 #[derive(Clone, Debug)]
 pub(super) struct Obtained {
     pub(super) object: Arc<Object>,

@@ -1,4 +1,4 @@
-//! Warnings, once per `SecretProviderClass`.
+//! Logs warnings once per `SecretProviderClass`.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Display;
@@ -12,14 +12,14 @@ use crate::lock::LockUnpoisoned;
 use crate::plan::Pod;
 use crate::tenant::Tenant;
 
-/// Warnings that are remembered; one that falls out is logged again.
+/// Number of warnings; an evicted one is logged again.
 const REMEMBERED: usize = 4096;
-/// Warnings of one tenant.
+/// Number of warnings per tenant.
 const OF_A_TENANT: usize = 256;
-/// Warnings of one mount that are logged word by word; the rest are counted.
+/// Maximum number of warnings per mount that are logged in full; the rest are counted.
 const OF_A_MOUNT: usize = 8;
 
-/// Keeps a warning from being logged for each of a thousand pods.
+/// Avoids logging the same warning for each of a thousand pods.
 #[derive(Debug)]
 pub struct WarningDedup(Mutex<LruCache<u64, Tenant>>);
 
@@ -30,13 +30,13 @@ impl Default for WarningDedup {
 }
 
 impl WarningDedup {
-    /// Logs the warnings that have not been logged for the pod's class.
+    /// Logs the warnings that are new for the pod's class.
     pub(super) fn log(&self, pod: &Pod, warnings: &[impl Display]) {
         for warning in warnings.iter().take(OF_A_MOUNT) {
             self.log_once(pod, &warning.to_string());
         }
         if let Some(more) = warnings.len().checked_sub(OF_A_MOUNT).filter(|more| *more > 0) {
-            self.log_once(pod, &format!("{more} more warnings are not shown; lint shows those of the class"));
+            self.log_once(pod, &format!("{more} more warnings; run `lint` on the class to see all"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which connections of probes and scrapers are served.
+//! Limits for the HTTP connections of probes and scrapers.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinHandle;
 
-/// Connections of one address. Probes and scrapers need one at a time.
+/// Connections per address. Probes and scrapers need one at a time.
 const OF_AN_ADDRESS: usize = 8;
-/// Connections of all addresses but the node's own; a flood must not use up the descriptors that the driver's socket
-/// needs.
+/// Connections of all addresses except the node's own; a flood must not use up the file descriptors of the driver's
+/// socket.
 const OF_OTHERS: usize = 32;
-/// Connections of the node's own addresses, from which kubelet probes a pod on the host's network.
+/// Connections of the node's own addresses, from which kubelet probes a pod with host networking.
 const OWN: usize = 32;
 
-/// The connections that are served. A new one takes the place of no connection that has sent its request, and of none
-/// of another address.
+/// The open connections. A new one never replaces one that has sent its request, or one of another
+/// address.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    /// The oldest first.
+    /// Oldest first.
     served: VecDeque<Connection>,
-    /// Whether the next one has sent its request.
+    /// Whether the next connection has sent its request.
     next: Arc<AtomicBool>,
 }
 
@@ -34,8 +34,8 @@ struct Connection {
 }
 
 impl Connections {
-    /// Whether a new connection from `peer` may be served, `own` if that is the node's own address. If so, the flag to
-    /// set when its request has come; [`Self::add`] must follow.
+    /// Whether to serve a new connection from `peer`; `own` is whether that is the node's own address. Returns the flag to
+    /// set when its request arrives; [`Self::add`] must follow.
     pub(super) fn admit(&mut self, peer: IpAddr, own: bool) -> Option<Arc<AtomicBool>> {
         self.served.retain(|connection| !connection.task.is_finished());
         let count = |counts: &dyn Fn(&Connection) -> bool| {
@@ -45,7 +45,7 @@ impl Connections {
         let of_kind = |connection: &Connection| connection.own == own;
         let (of_address, of_all) = if own { (OWN, OWN) } else { (OF_AN_ADDRESS, OF_OTHERS) };
         if count(&of_peer) >= of_address {
-            // A client that has not sent its request gives way to a newer one of the same address.
+            // A client that has not sent its request is replaced by a newer one of the same address.
             let silent = |connection: &Connection| !connection.asked.load(Ordering::Relaxed);
             let oldest =
                 self.served.iter().position(|connection| of_peer(connection) && silent(connection))?;
@@ -57,7 +57,7 @@ impl Connections {
         Some(Arc::clone(&self.next))
     }
 
-    /// Adds the connection that was admitted, which `task` serves.
+    /// Adds the admitted connection, which `task` serves.
     pub(super) fn add(&mut self, peer: IpAddr, own: bool, task: JoinHandle<()>) {
         let asked = Arc::clone(&self.next);
         self.served.push_back(Connection { peer, own, asked, task });

@@ -1,4 +1,4 @@
-//! The oldest of what was noted lately.
+//! The oldest age recorded recently.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use crate::lock::LockUnpoisoned;
 
-/// What is older than two of these is forgotten.
+/// Ages older than two windows are forgotten.
 const WINDOW: Duration = Duration::from_secs(300);
 
-/// The greatest age that was noted in the last five to ten minutes: a scraper that comes by once a minute
-/// misses none, and several scrapers do not take it from each other.
+/// The greatest age recorded in the last five to ten minutes: a scraper with an interval of a minute
+/// misses none, and several scrapers do not affect each other.
 #[derive(Debug, Default)]
 pub(super) struct Oldest(Mutex<Windows>);
 
@@ -34,7 +34,7 @@ impl Oldest {
         }
     }
 
-    /// Zero if nothing was noted.
+    /// Zero if none was recorded.
     pub(super) fn age(&self) -> Duration {
         let Windows { current, previous } = *self.0.lock_unpoisoned();
         let recent = [current, previous].into_iter().flatten();

@@ -30,7 +30,7 @@ pub(super) async fn get(
     let headers = response.headers().clone();
     let malformed = |what: &str| malformed(object, &headers, what);
     let certificate =
-        response.into_model().map_err(|_| malformed("it is not a certificate as Key Vault gives it"))?;
+        response.into_model().map_err(|_| malformed("it is not a certificate in Key Vault's format"))?;
     let enabled = certificate.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = certificate.resource_id().ok().and_then(|id| id.version);

@@ -1,4 +1,4 @@
-//! Keys: `GET /keys/<name>/<version>`, of which the public part comes.
+//! Keys: `GET /keys/<name>/<version>`, which returns the public part.
 
 use azure_core::http::ClientMethodOptions;
 use azure_core::http::pager::PagerOptions;
@@ -27,7 +27,7 @@ pub(super) async fn get(
         client.get_key(object.name.as_str(), Some(options)).await.map_err(|error| failed(object, &error))?;
     let headers = response.headers().clone();
     let malformed = |what: &str| malformed(object, &headers, what);
-    let key = response.into_model().map_err(|_| malformed("it is not a key as Key Vault gives it"))?;
+    let key = response.into_model().map_err(|_| malformed("it is not a key in Key Vault's format"))?;
     let enabled = key.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = key.resource_id().ok().and_then(|id| id.version);

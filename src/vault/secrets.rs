@@ -30,7 +30,7 @@ pub(super) async fn get(
         .map_err(|error| failed(object, &error))?;
     let headers = response.headers().clone();
     let malformed = |what: &str| malformed(object, &headers, what);
-    let secret = response.into_model().map_err(|_| malformed("it is not a secret as Key Vault gives it"))?;
+    let secret = response.into_model().map_err(|_| malformed("it is not a secret in Key Vault's format"))?;
     let enabled = secret.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = secret.resource_id().ok().and_then(|id| id.version);

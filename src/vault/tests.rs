@@ -1,4 +1,4 @@
-//! Which versions a history takes.
+//! Which versions belong to a history.
 
 use proptest::prelude::*;
 

@@ -55,7 +55,7 @@ async fn a_flood_from_ten_namespaces_leaves_each_victim_its_share() {
 async fn a_shared_value_stays_while_one_of_its_holders_is_within_its_share() {
     let mut entries = entries();
     put(&mut entries, 0, 500, 2);
-    assert!(has(&mut entries, 0, 1), "another namespace asks for it, too");
+    assert!(has(&mut entries, 0, 1), "another namespace requests it, too");
     (1000..20_000).for_each(|key| put(&mut entries, key, 900, 2));
     assert!(has(&mut entries, 0, 1));
 }
@@ -108,9 +108,9 @@ impl TestEntries {
         self.tenants.get(tenant).map_or(0, |holdings| holdings.charge)
     }
 
-    /// What each tenant holds that is within its share, even if it were charged all of it alone.
+    /// What each tenant holds within its share, even if it were charged for all of it alone.
     fn within_share(&self) -> Vec<(Tenant, Vec<u32>)> {
-        // Two tenants at most come with a step.
+        // A step adds two tenants at most.
         let share = self.max_bytes / (self.tenants.len() + 2);
         let held = |tenant: &Tenant| {
             let holds = |entry: &&Entry<Value>| entry.holders.iter().any(|holder| holder.tenant == *tenant);
@@ -158,9 +158,9 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 entries.put(key, Arc::new(Value(key, weight)), Instant::now(), &tenants);
                 prop_assert!(
                     !fits || entries.kept.len() == count + usize::from(!replaces),
-                    "nothing gives way while there is room"
+                    "no entry gives way while there is room"
                 );
-                // What a tenant puts, or holds and is replaced by a larger value, may cost it something else.
+                // A tenant's own value, if it is new or replaced by a larger one, may evict others of that tenant.
                 for (tenant, keys) in before {
                     if tenants.contains(&tenant) || keys.contains(&key) {
                         continue;

@@ -1,4 +1,4 @@
-//! Steps at random, in a cache and in a model of it: what may be shown, and what must be.
+//! Random steps, applied to a cache and to a model of it: what may be served, and what must be.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use super::*;
 enum Step {
     /// Seconds pass.
     Advance(u16),
-    /// Somebody asks for a key, under a ticket.
+    /// A request for a key, under a ticket.
     Ask(u8, usize),
-    /// One of the flights lands, with a value of this weight or an error, which may be final.
+    /// One of the flights ends, with a value of this weight or an error, which may be final.
     Land(usize, Result<usize, bool>),
-    /// Nobody waits for one of the flights any more.
+    /// All requests leave one of the flights.
     GiveUp(usize),
     Evict(u8),
     Look(u8, Wish),
@@ -24,11 +24,11 @@ enum Step {
 
 #[derive(Clone, Debug)]
 enum Wish {
-    /// Asked for at most so many seconds ago.
+    /// Requested at most this many seconds ago.
     Within(u16),
-    /// Asked for since so many seconds ago.
+    /// Requested in these last seconds.
     Since(u16),
-    /// Nothing fresher is to be had than of so many seconds ago.
+    /// No value fresher than this many seconds is available.
     Stale(u16),
 }
 
@@ -51,14 +51,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..80)
 }
 
-/// What a flight brought, and when it was asked for.
+/// The value of a flight, and when it was requested.
 type Landed = (u32, Instant);
 
 struct Flying {
     key: u8,
     ticket: usize,
     asked: Instant,
-    /// Whether its key was not taken back since: else nobody joins it, and what it brings is not kept.
+    /// Whether its key was not invalidated since; otherwise no request joins it, and its value is not cached.
     counts: bool,
     answer: oneshot::Sender<Result<Value, Failure>>,
     flight: Flight<FetchResult<Value, Failure>>,
@@ -67,10 +67,10 @@ struct Flying {
 struct Model {
     cache: TestCache,
     max_bytes: usize,
-    /// Whether it has room for everything, so that what may be shown must be.
+    /// Whether it has room for everything, so that what may be served must be.
     whole: bool,
     in_the_air: Vec<Flying>,
-    /// What may be shown for each key, in the order in which it came.
+    /// What may be served for each key, oldest first.
     landed: BTreeMap<u8, Vec<Landed>>,
     numbers: u32,
 }
@@ -99,11 +99,11 @@ impl Model {
         let joins = |flying: &Flying| (flying.key, flying.ticket, flying.counts) == (key, ticket, true);
         let expected = self.in_the_air.iter().any(joins);
         let (answer, answered) = oneshot::channel();
-        let fetch = async { answered.await.expect("it lands, or is given up") };
+        let fetch = async { answered.await.expect("the flight ends or is cancelled") };
         let (flight, joined) = self.cache.flight(key, ticket, &tenant(), |_| fetch);
         assert_eq!(joined, expected, "flights of {key} under {ticket}");
         if !joined {
-            assert!(flight.clone().now_or_never().is_none(), "it has left");
+            assert!(flight.clone().now_or_never().is_none(), "it has started");
             let asked = Instant::now();
             self.in_the_air.push(Flying { key, ticket, asked, counts: true, answer, flight });
         }
@@ -125,7 +125,7 @@ impl Model {
         }
     }
 
-    /// Nobody may be shown what was asked for before.
+    /// Values requested before now may not be served any more.
     fn take_back(&mut self, key: u8) {
         self.landed.remove(&key);
         for flying in self.in_the_air.iter_mut().filter(|flying| flying.key == key) {
@@ -151,18 +151,18 @@ impl Model {
             };
             young && asked.elapsed() < MAX_AGE
         };
-        // What was fetched together is not fetched again together.
+        // Values fetched together do not expire together.
         let must = |asked: Instant| match wish {
             Wish::Within(longest) => may(asked) && asked.elapsed() < seconds(longest).mul_f64(0.9),
             Wish::Since(_) | Wish::Stale(_) => may(asked),
         };
         let landed = self.landed.get(&key).map_or(&[][..], Vec::as_slice);
-        // Of those that were asked for at the same time, the one that came last.
+        // Of those requested at the same time, the last one.
         let youngest = landed.iter().max_by_key(|(_, asked)| *asked);
         match found {
             Some(value) => {
                 let known = landed.iter().find(|(number, _)| *number == value.0);
-                let (number, asked) = known.expect("it is this key's, and was not taken back");
+                let (number, asked) = known.expect("it belongs to this key, and was not invalidated");
                 assert!(may(*asked), "{number} is {:?} old, for {wish:?}", asked.elapsed());
                 assert!(!self.whole || youngest.is_some_and(|(youngest, _)| youngest == number));
             }
@@ -178,7 +178,7 @@ fn run(steps: Vec<Step>, max_bytes: usize, whole: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
         let cache: TestCache = Arc::new(Cache::new(max_bytes, MAX_AGE));
-        // Far enough from the clock's beginning for everything that is looked for.
+        // Far enough from the clock's start for all lookups.
         advance(2 * MAX_AGE).await;
         let (in_the_air, landed) = (Vec::new(), BTreeMap::new());
         let mut model = Model { cache, max_bytes, whole, in_the_air, landed, numbers: 0 };

@@ -1,4 +1,4 @@
-//! What the audit log has said about mounted volumes, so that a refresh is recorded when it changes something.
+//! The last audit records of mounted volumes, so that a refresh is recorded only if it changes something.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -14,15 +14,15 @@ use crate::telemetry::Source;
 use crate::tenant::Tenant;
 use crate::vault::Fetched;
 
-/// Volumes that are remembered. A refresh of a volume that is not remembered is recorded whole.
+/// Number of volumes. A refresh of a volume that is not remembered is recorded in full.
 const REMEMBERED: usize = 4096;
-/// Volumes of one tenant.
+/// Number of volumes per tenant.
 const OF_A_TENANT: usize = 1024;
 
 /// A pod's unique id and the volume's directory.
 type VolumeKey = (String, PathBuf);
 
-/// The last recorded state of volumes, as one mark for each object.
+/// The last recorded state of volumes, as one hash for each object.
 #[derive(Debug)]
 pub(super) struct AuditedVolumes(Mutex<LruCache<VolumeKey, Audited>>);
 
@@ -39,8 +39,8 @@ impl Default for AuditedVolumes {
 }
 
 impl AuditedVolumes {
-    /// Replaces the marks of a plan's volume. Tells for each object whether it is to be recorded: always for a first
-    /// mount, and for a refresh if its mark has changed.
+    /// Replaces the hashes of a plan's volume. Returns for each object whether to record it: always for a first
+    /// mount, and for a refresh if its hash has changed.
     pub(super) fn replace(
         &self,
         tenant: &Tenant,
@@ -63,8 +63,8 @@ impl AuditedVolumes {
     }
 }
 
-/// A mark of what happened to one object. Sources that are as fresh as the operator wants count as one: which pod of
-/// many asks the vault, and which of them share its answer, changes with every refresh.
+/// A hash of the outcome of one object. All sources that are fresh enough count as one, because which pod calls the
+/// vault and which ones share its answer changes with every refresh.
 pub(super) fn mark(object: &ObjectPlan, fate: ObjectFate, versions: &[Fetched]) -> u32 {
     let mut hasher = DefaultHasher::new();
     (object.vault.host(), object.kind, object.name.as_str()).hash(&mut hasher);
