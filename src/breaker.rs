@@ -41,12 +41,12 @@ pub enum Evidence {
 /// A circuit breaker, closed at first.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     /// Failures since the last answer, by tenant. Failures of concurrent attempts count as one.
     failures: HashMap<Tenant, Failures>,
     /// How many times it has opened since the last answer.
@@ -115,16 +115,16 @@ impl Breaker {
             state.probe = None;
         }
         match evidence {
-            Evidence::Answered => *state = State { probes: state.probes, ..State::default() },
+            Evidence::Answered => *state = BreakerState { probes: state.probes, ..BreakerState::default() },
             Evidence::Unavailable => state.failed(attempt),
-            Evidence::Nothing if attempt.probe.is_some() => state.decided_nothing(&attempt.tenant),
+            Evidence::Nothing if attempt.probe.is_some() => state.probe_was_no_evidence(&attempt.tenant),
             Evidence::Nothing => {}
         }
         drop(state);
         self.changed.notify_waiters();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BreakerState> {
         self.state.lock_unpoisoned()
     }
 }
@@ -157,7 +157,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-impl State {
+impl BreakerState {
     fn is_open_for(&self, tenant: &Tenant) -> bool {
         self.failures.get(tenant).is_some_and(|own| own.count >= FAILURES) || self.is_open_for_all()
     }
@@ -205,7 +205,7 @@ impl State {
 
     /// The answer to a probe is no evidence. Its tenant waits as if it had failed, so that another tenant probes
     /// next.
-    fn decided_nothing(&mut self, tenant: &Tenant) {
+    fn probe_was_no_evidence(&mut self, tenant: &Tenant) {
         if self.failures.len() < REMEMBERED {
             let last = Instant::now();
             self.failures.entry(tenant.clone()).or_insert(Failures { count: 0, last });
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_tells_nothing_about_the_service_moves_nothing() {
+    async fn an_answer_without_evidence_changes_nothing() {
         let breaker = Breaker::default();
         for name in ["one", "two", "three", "four"] {
             for _ in 0..10 {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_decides_nothing_leaves_the_next_one_to_another_tenant() {
+    async fn after_a_probe_without_evidence_another_tenant_probes() {
         let breaker = Breaker::default();
         fail(&breaker, "one", 2).await;
         fail(&breaker, "two", 1).await;
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_together_is_one_failure() {
+    async fn concurrent_failures_count_as_one() {
         let breaker = Breaker::default();
         for _ in 1..FAILURES {
             let together = (0..16).map(|_| breaker.attempt(&tenant("one")).unwrap()).collect::<Vec<_>>();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenant_that_has_failed_probes_after_a_pause_that_grows_but_never_for_long() {
+    async fn a_tenant_that_has_failed_probes_after_a_pause_that_grows_up_to_a_limit() {
         let breaker = Breaker::default();
         fail(&breaker, "one", FAILURES).await;
         for longest in [5, 10, 20, 30, 30] {
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_late_failure_neither_keeps_it_open_nor_passes_for_the_probe() {
+    async fn a_late_failure_neither_keeps_it_open_nor_counts_as_the_probe() {
         let breaker = Breaker::default();
         let late = (0..10).map(|_| breaker.attempt(&tenant("one")).unwrap()).collect::<Vec<_>>();
         fail(&breaker, "one", FAILURES).await;
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_that_is_given_up_late_has_failed_and_one_given_up_early_has_not() {
+    async fn an_attempt_counts_as_failed_if_cancelled_late_but_not_if_cancelled_early() {
         let breaker = Breaker::default();
         for _ in 0..10 {
             drop(breaker.attempt(&tenant("one")).unwrap());

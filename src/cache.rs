@@ -20,7 +20,7 @@ use crate::fair::Party;
 use crate::flight::{Flight, Flights};
 use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
-use entries::Entries;
+use entries::CacheEntries;
 
 /// A value and the memory that it uses.
 pub trait Weigh {
@@ -48,7 +48,7 @@ pub enum Freshness {
 
 /// The cache, bounded in bytes. Evicted values are zeroized if dropping them does so.
 pub struct Cache<K, V, E> {
-    entries: Mutex<Entries<K, V>>,
+    entries: Mutex<CacheEntries<K, V>>,
     /// By key and ticket. Locked after `entries`.
     flights: Flights<(K, usize), FetchResult<V, E>>,
 }
@@ -68,7 +68,7 @@ where
     /// A cache of at most `max_bytes`. It serves no value older than `max_age`, and evicts such values on the next
     /// use.
     pub fn new(max_bytes: usize, max_age: Duration) -> Self {
-        Self { entries: Mutex::new(Entries::new(max_bytes, max_age)), flights: Flights::default() }
+        Self { entries: Mutex::new(CacheEntries::new(max_bytes, max_age)), flights: Flights::default() }
     }
 
     /// The value for `key`, if it is fresh enough. `tenant` becomes a holder.
@@ -137,7 +137,7 @@ where
     }
 
     /// Each change of the entries is a single call, so a panic elsewhere leaves them consistent.
-    fn entries(&self) -> MutexGuard<'_, Entries<K, V>> {
+    fn entries(&self) -> MutexGuard<'_, CacheEntries<K, V>> {
         self.entries.lock_unpoisoned()
     }
 }

@@ -26,12 +26,12 @@ use crate::tenant::Tenant;
 
 /// A limited resource. A clone is another handle to the same resource.
 #[derive(Clone, Debug)]
-pub struct FairQueue(Arc<Mutex<State>>);
+pub struct FairQueue(Arc<Mutex<QueueState>>);
 
 #[derive(Debug)]
-struct State {
-    open: Part,
-    reserve: Part,
+struct QueueState {
+    open: QueuePart,
+    reserve: QueuePart,
     /// Active tenants: those that use or wait for something. The others are forgotten.
     tenants: FastMap<Tenant, Usage>,
     /// Number of the next admission.
@@ -39,7 +39,7 @@ struct State {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Part {
+struct QueuePart {
     limit: u64,
     used: u64,
 }
@@ -79,9 +79,9 @@ pub struct Permit {
 impl FairQueue {
     /// A resource with `open` units for all tenants, and `reserve` units for tenants below their share.
     pub fn new(open: u64, reserve: u64) -> Self {
-        let part = |limit| Part { limit, used: 0 };
+        let part = |limit| QueuePart { limit, used: 0 };
         let (open, reserve) = (part(open), part(reserve));
-        Self(Arc::new(Mutex::new(State { open, reserve, tenants: FastMap::default(), admissions: 0 })))
+        Self(Arc::new(Mutex::new(QueueState { open, reserve, tenants: FastMap::default(), admissions: 0 })))
     }
 
     /// Waits until `party` may use `cost` units. A cost beyond the open part counts as all of it: such work runs alone
@@ -102,10 +102,10 @@ impl FairQueue {
             (Arc::new(Waiter { cost, grant: Mutex::new(Some(sender)) }), granted)
         };
         // Leaves the queue when it is dropped.
-        let _waiting = party.wait(self, &waiter);
+        let _guard = party.wait(self, &waiter);
         match granted.await {
             Ok(permit) => permit,
-            // The sender is dropped only after it was used, or together with the waiter, which `_waiting` holds.
+            // The sender is dropped only after it was used, or together with the waiter, which `_guard` holds.
             Err(_) => std::future::pending().await,
         }
     }
@@ -172,12 +172,12 @@ impl FairQueue {
     }
 
     /// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.0.lock_unpoisoned()
     }
 }
 
-impl State {
+impl QueueState {
     /// Admits work if there is room and no other work waits for it.
     fn admit_at_once(&mut self, tenant: &Tenant, cost: u64) -> Option<PartKind> {
         if self.tenants.values().any(|usage| !usage.waiting.is_empty()) {
@@ -263,7 +263,7 @@ impl State {
         self.forget_idle(tenant);
     }
 
-    fn part(&mut self, part_kind: PartKind) -> &mut Part {
+    fn part(&mut self, part_kind: PartKind) -> &mut QueuePart {
         match part_kind {
             PartKind::Open => &mut self.open,
             PartKind::Reserve => &mut self.reserve,
@@ -277,7 +277,7 @@ impl State {
     }
 }
 
-impl Part {
+impl QueuePart {
     fn has(self, cost: u64) -> bool {
         self.used + cost <= self.limit
     }

@@ -20,31 +20,31 @@ pub type Flight<T> = Shared<BoxFuture<'static, T>>;
 
 /// Flights by key.
 pub struct Flights<K, T> {
-    state: Arc<Mutex<State<K, T>>>,
+    state: Arc<Mutex<FlightState<K, T>>>,
     remember: fn(&T) -> Duration,
 }
 
-struct State<K, T> {
-    flights: FastMap<K, Entry<T>>,
+struct FlightState<K, T> {
+    flights: FastMap<K, FlightEntry<T>>,
     started: u64,
     /// Number of the entries with a remembered outcome.
     remembered: usize,
 }
 
-struct Entry<T> {
+struct FlightEntry<T> {
     number: u64,
     party: Party,
     progress: Progress<T>,
 }
 
 enum Progress<T> {
-    UnderWay(WeakShared<BoxFuture<'static, T>>),
+    Running(WeakShared<BoxFuture<'static, T>>),
     Remembered { outcome: T, until: Instant },
 }
 
 /// Removes a flight from the map when it ends, or remembers its outcome.
-struct Landing<K: Eq + Hash, T> {
-    state: Arc<Mutex<State<K, T>>>,
+struct FlightGuard<K: Eq + Hash, T> {
+    state: Arc<Mutex<FlightState<K, T>>>,
     remember: fn(&T) -> Duration,
     key: K,
     number: u64,
@@ -61,7 +61,7 @@ impl<K, T> Flights<K, T> {
     /// Flights whose outcomes answer new requests for as long as `remember` returns. Errors that concern only the
     /// starter (its deadline, its place in a queue) must not be remembered.
     pub fn remembering(remember: fn(&T) -> Duration) -> Self {
-        let state = State { flights: FastMap::default(), started: 0, remembered: 0 };
+        let state = FlightState { flights: FastMap::default(), started: 0, remembered: 0 };
         Self { state: Arc::new(Mutex::new(state)), remember }
     }
 }
@@ -92,17 +92,17 @@ where
         state.started += 1;
         let number = state.started;
         let party = Party::new(tenant.clone());
-        let landing =
-            Landing { state: Arc::clone(&self.state), remember: self.remember, key: key.clone(), number };
+        let guard =
+            FlightGuard { state: Arc::clone(&self.state), remember: self.remember, key: key.clone(), number };
         let work = work(party.clone());
         let flight = async move {
             let outcome = work.await;
-            landing.land(&outcome);
+            guard.complete(&outcome);
             outcome
         };
         let flight = flight.boxed().shared();
         if let Some(weak) = flight.downgrade() {
-            state.flights.insert(key, Entry { number, party, progress: Progress::UnderWay(weak) });
+            state.flights.insert(key, FlightEntry { number, party, progress: Progress::Running(weak) });
         }
         (flight, false)
     }
@@ -126,7 +126,7 @@ where
     }
 }
 
-impl<K, T> State<K, T>
+impl<K, T> FlightState<K, T>
 where
     K: Eq + Hash,
     T: Clone + Send + Sync + 'static,
@@ -134,7 +134,7 @@ where
     fn join(&mut self, key: &K, tenant: &Tenant) -> Option<Flight<T>> {
         let entry = self.flights.get(key)?;
         match &entry.progress {
-            Progress::UnderWay(flight) => {
+            Progress::Running(flight) => {
                 let flight = flight.upgrade()?;
                 entry.party.join(tenant);
                 Some(flight)
@@ -152,21 +152,21 @@ where
     }
 }
 
-impl<K, T> State<K, T> {
+impl<K, T> FlightState<K, T> {
     fn count_remembered(&mut self) {
-        let remembered = |entry: &&Entry<T>| matches!(entry.progress, Progress::Remembered { .. });
+        let remembered = |entry: &&FlightEntry<T>| matches!(entry.progress, Progress::Remembered { .. });
         self.remembered = self.flights.values().filter(remembered).count();
     }
 }
 
-impl<K: Eq + Hash, T: Clone> Landing<K, T> {
-    fn land(&self, outcome: &T) {
+impl<K: Eq + Hash, T: Clone> FlightGuard<K, T> {
+    fn complete(&self, outcome: &T) {
         let remembered = (self.remember)(outcome);
         let now = Instant::now();
         let mut state = lock(&self.state);
         if state.remembered > 0 {
             state.flights.retain(|_, entry| match &entry.progress {
-                Progress::UnderWay(_) => true,
+                Progress::Running(_) => true,
                 Progress::Remembered { until, .. } => *until > now,
             });
             state.count_remembered();
@@ -182,11 +182,11 @@ impl<K: Eq + Hash, T: Clone> Landing<K, T> {
     }
 }
 
-impl<K: Eq + Hash, T> Drop for Landing<K, T> {
+impl<K: Eq + Hash, T> Drop for FlightGuard<K, T> {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         let ended = state.flights.get(&self.key).is_some_and(|entry| {
-            entry.number == self.number && matches!(entry.progress, Progress::UnderWay(_))
+            entry.number == self.number && matches!(entry.progress, Progress::Running(_))
         });
         if ended {
             state.flights.remove(&self.key);
@@ -195,6 +195,6 @@ impl<K: Eq + Hash, T> Drop for Landing<K, T> {
 }
 
 /// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
-fn lock<K, T>(state: &Mutex<State<K, T>>) -> MutexGuard<'_, State<K, T>> {
+fn lock<K, T>(state: &Mutex<FlightState<K, T>>) -> MutexGuard<'_, FlightState<K, T>> {
     state.lock_unpoisoned()
 }

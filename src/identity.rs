@@ -202,7 +202,7 @@ impl Identities {
             Some((token, freshness))
                 if login.trust.can_be_proven() && freshness != TokenFreshness::Expired =>
             {
-                Ok(Access::Beside(token, Box::pin(proof)))
+                Ok(Access::Proving(token, Box::pin(proof)))
             }
             _ => proof.await.map(Access::Ready),
         }

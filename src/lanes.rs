@@ -78,7 +78,7 @@ struct Answers {
 
 /// The tenants that a request is sent for, and its limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
+pub struct RequestOptions<'a> {
     /// The tenants that wait for the answer.
     pub party: &'a Party,
     /// Whether the answer counts as evidence about the service.
@@ -93,15 +93,15 @@ pub struct Caller<'a> {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
+pub enum NoAnswer {
     /// The request timed out.
-    Unanswered,
+    TimedOut,
     /// The deadline passed while the request was queued.
     Queued,
     /// The service throttles for this long, which is beyond the deadline.
-    Paused(Duration),
+    Throttled(Duration),
     /// The circuit breaker is open; the next request is sent after this time.
-    Open(Duration),
+    CircuitOpen(Duration),
 }
 
 /// The health of a service.
@@ -151,28 +151,28 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     pub async fn send<T, E: Transient, F: Future<Output = Result<T, E>>>(
         &self,
         service: &K,
-        caller: Caller<'_>,
-        error_of: impl Fn(Late) -> E,
+        options: RequestOptions<'_>,
+        error_of: impl Fn(NoAnswer) -> E,
         request: impl Fn() -> F,
     ) -> Result<T, E> {
-        let (lane, deadline) = (self.lane(service), caller.deadline);
-        let mut patience = caller.patience;
+        let (lane, deadline) = (self.lane(service), options.deadline);
+        let mut patience = options.patience;
         let mut retries = Retries::default();
         loop {
-            let entered = deadline.limit(self.enter(&lane, caller)).await;
-            let permits = match entered.unwrap_or(Err(Late::Queued)) {
+            let entered = deadline.limit(self.enter(&lane, options)).await;
+            let permits = match entered.unwrap_or(Err(NoAnswer::Queued)) {
                 Ok(permits) => permits,
                 Err(reason) => return Err(retries.last_error().unwrap_or_else(|| error_of(reason))),
             };
             let begun = Instant::now();
-            let answer = match lane.attempt(caller, &error_of, request(), patience).await {
-                Attempted::Answered(answer) => answer,
-                Attempted::Open(wait) => {
+            let answer = match lane.attempt(options, &error_of, request(), patience).await {
+                AttemptOutcome::Answered(answer) => answer,
+                AttemptOutcome::Open(wait) => {
                     drop(permits);
                     let left = patience.min(deadline.left());
                     // Something else can be served, or kubelet retries the mount.
                     if wait >= left {
-                        return Err(error_of(Late::Open(wait)));
+                        return Err(error_of(NoAnswer::CircuitOpen(wait)));
                     }
                     lane.breaker.wait_for_change(wait.min(left)).await;
                     patience = patience.saturating_sub(begun.elapsed());
@@ -182,7 +182,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
             drop(permits);
             let error = match answer {
                 Ok(answer) => return Ok(answer),
-                Err(error) if !caller.retries => return Err(error),
+                Err(error) if !options.retries => return Err(error),
                 Err(error) => error,
             };
             patience = patience.saturating_sub(begun.elapsed());
@@ -225,10 +225,10 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     ///
     /// # Errors
     /// Immediately, if the service throttles beyond the deadline.
-    async fn enter(&self, lane: &Lane, caller: Caller<'_>) -> Result<TurnPermits, Late> {
-        let Caller { party, deadline, .. } = caller;
+    async fn enter(&self, lane: &Lane, options: RequestOptions<'_>) -> Result<TurnPermits, NoAnswer> {
+        let RequestOptions { party, deadline, .. } = options;
         loop {
-            lane.pause.wait_out(deadline).await.map_err(Late::Paused)?;
+            lane.pause.wait(deadline).await.map_err(NoAnswer::Throttled)?;
             // The service's permit first: a request that waits for a slow service holds no permit of the others.
             let of_service = lane.requests.acquire(party, 1).await;
             let of_silent =
@@ -250,14 +250,14 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
 /// that invented names do not evict the lanes of services that are in use.
 fn make_room<K: Clone + Hash + Eq>(lanes: &mut LruCache<K, Arc<Lane>>) {
     let idle = |lane: &Arc<Lane>| Arc::strong_count(lane) == 1 && lane.answers().succeeded.is_none();
-    let made_up = lanes.iter().rev().find(|(_, lane)| idle(lane)).map(|(service, _)| service.clone());
-    match made_up {
+    let idle_lane = lanes.iter().rev().find(|(_, lane)| idle(lane)).map(|(service, _)| service.clone());
+    match idle_lane {
         Some(service) => drop(lanes.pop(&service)),
         None => drop(lanes.pop_lru()),
     }
 }
 
-enum Attempted<T> {
+enum AttemptOutcome<T> {
     Answered(T),
     /// The circuit breaker is open for the caller, for about this time.
     Open(Duration),
@@ -266,17 +266,17 @@ enum Attempted<T> {
 impl Lane {
     async fn attempt<T, E: Transient>(
         &self,
-        caller: Caller<'_>,
-        error_of: &impl Fn(Late) -> E,
+        options: RequestOptions<'_>,
+        error_of: &impl Fn(NoAnswer) -> E,
         request: impl Future<Output = Result<T, E>>,
         patience: Duration,
-    ) -> Attempted<Result<T, E>> {
+    ) -> AttemptOutcome<Result<T, E>> {
         let attempt =
-            match caller.is_evidence.then(|| self.breaker.attempt(caller.party.starter())).transpose() {
+            match options.is_evidence.then(|| self.breaker.attempt(options.party.starter())).transpose() {
                 Ok(attempt) => attempt,
-                Err(wait) => return Attempted::Open(wait),
+                Err(wait) => return AttemptOutcome::Open(wait),
             };
-        let (begun, left) = (Instant::now(), patience.min(caller.deadline.left()));
+        let (begun, left) = (Instant::now(), patience.min(options.deadline.left()));
         let (answer, evidence) = match timeout(left, request).await {
             Ok(Ok(answer)) => (Ok(answer), Evidence::Answered),
             Ok(Err(error)) => {
@@ -284,8 +284,8 @@ impl Lane {
                 (Err(error), evidence)
             }
             // The caller had too little time for this to be evidence about the service.
-            Err(_) if begun.elapsed() < SLOW => (Err(error_of(Late::Unanswered)), Evidence::Nothing),
-            Err(_) => (Err(error_of(Late::Unanswered)), Evidence::Unavailable),
+            Err(_) if begun.elapsed() < SLOW => (Err(error_of(NoAnswer::TimedOut)), Evidence::Nothing),
+            Err(_) => (Err(error_of(NoAnswer::TimedOut)), Evidence::Unavailable),
         };
         if evidence == Evidence::Answered {
             self.answers().last = Some(Instant::now());
@@ -294,7 +294,7 @@ impl Lane {
             self.learn(&answer, evidence);
             attempt.end(evidence);
         }
-        Attempted::Answered(answer)
+        AttemptOutcome::Answered(answer)
     }
 
     /// Records the evidence of the answer to a trusted request.

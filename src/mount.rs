@@ -45,7 +45,7 @@ use crate::render;
 use crate::retry::Deadline;
 use crate::telemetry::{SourceCounts, milliseconds_since};
 use crate::tenant::Tenant;
-use crate::vault::Fetched;
+use crate::vault::FetchedVersion;
 use audit_trail::AuditTrail;
 use budget::MountBudget;
 use contents::{Contents, render_all};
@@ -205,7 +205,7 @@ impl Mounter {
         self.warnings.log(&mount.plan.pod, contents::left_out(&left_out).as_slice());
         let (options, begun, deadline) = (self.render_options, Instant::now(), mount.deadline);
         let rendered =
-            if objects.iter().flatten().flat_map(|object| object.versions()).any(Fetched::is_costly) {
+            if objects.iter().flatten().flat_map(|object| object.versions()).any(FetchedVersion::is_costly) {
                 let permit = self.heavy_work.acquire(mount.budget.party(), 1).await;
                 let (plans, span) = (mount.plan.objects.clone(), tracing::Span::current());
                 let rendering = tokio::task::spawn_blocking(move || {

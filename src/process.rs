@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_core_is_dumped_and_the_memory_is_not_for_others() {
+    fn core_dumps_and_memory_access_are_disabled() {
         harden();
         assert!(!prctl::get_dumpable().unwrap());
         assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));

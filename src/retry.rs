@@ -103,12 +103,12 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Debug, PartialEq)]
-    struct Failure {
+    struct TestFailure {
         transient: bool,
         after: Option<Duration>,
     }
 
-    impl Transient for Failure {
+    impl Transient for TestFailure {
         fn is_transient(&self) -> bool {
             self.transient
         }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     /// How many times a request is sent that always fails this way, and how long that takes.
-    async fn failing(budget: u64, failure: &Failure) -> (u32, Duration) {
+    async fn failing(budget: u64, failure: &TestFailure) -> (u32, Duration) {
         let (start, deadline) = (Instant::now(), Deadline::after(Duration::from_secs(budget)));
         let (mut tries, mut retries) = (1, Retries::default());
         while retries.again(failure.clone(), deadline.left()).await.is_ok() {
@@ -134,20 +134,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_that_will_not_pass_is_not_tried_again() {
-        assert_eq!(failing(60, &Failure { transient: false, after: None }).await.0, 1);
+    async fn a_permanent_error_is_not_retried() {
+        assert_eq!(failing(60, &TestFailure { transient: false, after: None }).await.0, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_and_waits_are_bounded() {
-        let (tries, elapsed) = failing(600, &Failure { transient: true, after: None }).await;
+        let (tries, elapsed) = failing(600, &TestFailure { transient: true, after: None }).await;
         assert_eq!(tries, ATTEMPTS);
         assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_beyond_the_deadline_is_not_begun() {
-        let long = Failure { transient: true, after: Some(Duration::from_secs(30)) };
+    async fn a_wait_beyond_the_deadline_is_not_started() {
+        let long = TestFailure { transient: true, after: Some(Duration::from_secs(30)) };
         assert_eq!(failing(20, &long).await, (1, Duration::ZERO));
         let (tries, elapsed) = failing(40, &long).await;
         assert_eq!(tries, 2);
@@ -155,9 +155,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_without_time_leaves_the_reason_of_the_one_before() {
+    async fn an_attempt_without_time_keeps_the_error_of_the_one_before() {
         let (first, late) =
-            (Failure { transient: true, after: None }, Failure { transient: false, after: None });
+            (TestFailure { transient: true, after: None }, TestFailure { transient: false, after: None });
         let mut retries = Retries::default();
         retries.again(first.clone(), Duration::from_secs(10)).await.unwrap();
         assert_eq!(retries.again(late.clone(), Duration::ZERO).await, Err(first));

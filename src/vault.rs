@@ -24,14 +24,14 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 pub use error::{AccessDenial, Failure, VaultError};
-pub use fetched::{Content, Fetched, KeyMaterial, Object};
+pub use fetched::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 
 use crate::bounded::bounded;
 use crate::breaker::Evidence;
 use crate::cache::Weigh;
 use crate::fair::Party;
 use crate::flight::Flights;
-use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
+use crate::lanes::{Lanes, Limit, Limits, NoAnswer, RequestOptions, ServiceHealth};
 use crate::lock::LockUnpoisoned;
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
@@ -56,7 +56,7 @@ const LARGEST_OBJECT: usize = 4 << 20;
 
 /// The tenants that a request to a vault is sent for, and its limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub struct FetchOptions<'a> {
     /// The access token; `None` to be challenged for one.
     pub token: Option<&'a SecretText>,
     /// The trust of the request.
@@ -82,13 +82,13 @@ pub struct Vaults {
     metrics: Arc<Metrics>,
     lanes: Lanes<String>,
     /// What trusted requests learned about vaults, by authority.
-    learnt: Mutex<LruCache<String, Learnt>>,
+    learned: Mutex<LruCache<String, VaultInfo>>,
     challenges: Flights<String, Result<String, VaultError>>,
 }
 
 /// What is known about one vault.
 #[derive(Clone, Debug, Default)]
-struct Learnt {
+struct VaultInfo {
     /// The resource that it requests tokens for, if the cloud does not define it.
     resource: Option<String>,
     /// Why it was unavailable last time.
@@ -103,7 +103,7 @@ impl Vaults {
             application_id,
             metrics,
             lanes: Lanes::new(REQUESTS),
-            learnt: Mutex::new(bounded(VAULTS)),
+            learned: Mutex::new(bounded(VAULTS)),
             challenges: Flights::default(),
         }
     }
@@ -126,7 +126,7 @@ impl Vaults {
             return Ok(resource.to_owned());
         }
         let authority = object.vault.authority();
-        let known = lock(&self.learnt).get(authority).and_then(|learnt| learnt.resource.clone());
+        let known = lock(&self.learned).get(authority).and_then(|learned| learned.resource.clone());
         if let Some(resource) = known.filter(|known| object.vault.belongs_to(known)) {
             return Ok(resource);
         }
@@ -150,8 +150,8 @@ impl Vaults {
 
     /// Remembers the resource of a vault, as learned by a trusted request.
     pub(crate) fn learn(&self, vault: &VaultUrl, resource: &str) {
-        let mut learnt = lock(&self.learnt);
-        learnt.get_or_insert_mut(vault.authority().to_owned(), Learnt::default).resource =
+        let mut learned = lock(&self.learned);
+        learned.get_or_insert_mut(vault.authority().to_owned(), VaultInfo::default).resource =
             Some(resource.to_owned());
     }
 
@@ -162,8 +162,9 @@ impl Vaults {
         party: &Party,
         deadline: Deadline,
     ) -> Result<String, VaultError> {
-        let asking = Asking { token: None, trust, party, patience: deadline.left(), deadline, retries: true };
-        let failure = match self.fetch(object, asking).await {
+        let options =
+            FetchOptions { token: None, trust, party, patience: deadline.left(), deadline, retries: true };
+        let failure = match self.fetch(object, options).await {
             Err(error) => match error.failure {
                 Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
                 Failure::Unauthorized { resource: None } => Failure::Malformed(
@@ -181,10 +182,14 @@ impl Vaults {
     ///
     /// # Errors
     /// The error of the last attempt.
-    pub async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
+    pub async fn fetch(
+        &self,
+        object: &ObjectPlan,
+        options: FetchOptions<'_>,
+    ) -> Result<FetchedObject, VaultError> {
         // A request without a token is sent to get a challenge.
-        let counted = asking.token.is_some();
-        let fetched = self.fetch_all(object, asking).await;
+        let counted = options.token.is_some();
+        let fetched = self.fetch_all(object, options).await;
         if counted {
             let failure = fetched.as_ref().err().map(|error| error.failure.class());
             self.metrics.object_fetch(object.kind.name(), failure);
@@ -192,19 +197,23 @@ impl Vaults {
         fetched
     }
 
-    async fn fetch_all(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
+    async fn fetch_all(
+        &self,
+        object: &ObjectPlan,
+        options: FetchOptions<'_>,
+    ) -> Result<FetchedObject, VaultError> {
         let Some(history) = object.history else {
-            let fetched = self.fetch_version(object, object.version.exact(), asking).await?;
-            return Ok(Object(vec![fetched]));
+            let fetched = self.fetch_version(object, object.version.exact(), options).await?;
+            return Ok(FetchedObject(vec![fetched]));
         };
-        let versions = self.versions(object, history, asking).await?;
-        let fetches = versions.iter().map(|version| self.fetch_version(object, Some(version), asking));
+        let versions = self.versions(object, history, options).await?;
+        let fetches = versions.iter().map(|version| self.fetch_version(object, Some(version), options));
         let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffered(VERSIONS_AT_ONCE);
-        let mut all = Object(Vec::with_capacity(versions.len()));
+        let mut all = FetchedObject(Vec::with_capacity(versions.len()));
         while let Some(fetched) = fetches.try_next().await? {
             all.0.push(fetched);
             if all.weight() > LARGEST_OBJECT {
-                return Err(VaultError::of(object, Failure::TooMuch(LARGEST_OBJECT)));
+                return Err(VaultError::of(object, Failure::TooLarge(LARGEST_OBJECT)));
             }
         }
         Ok(all)
@@ -214,10 +223,10 @@ impl Vaults {
         &self,
         object: &ObjectPlan,
         version: Option<&str>,
-        asking: Asking<'_>,
-    ) -> Result<Fetched, VaultError> {
-        let (client, token, begun) = (self.client(object)?, asking.token, Instant::now());
-        let fetched = self.send(object, asking, || async {
+        options: FetchOptions<'_>,
+    ) -> Result<FetchedVersion, VaultError> {
+        let (client, token, begun) = (self.client(object)?, options.token, Instant::now());
+        let fetched = self.send(object, options, || async {
             match &client {
                 Client::Secrets(client) => secrets::get(client, object, version, token).await,
                 Client::Keys(client) => keys::get(client, object, version, token).await,
@@ -235,10 +244,10 @@ impl Vaults {
         &self,
         object: &ObjectPlan,
         history: History,
-        asking: Asking<'_>,
+        options: FetchOptions<'_>,
     ) -> Result<Vec<String>, VaultError> {
-        let (client, token) = (self.client(object)?, asking.token);
-        let versions = self.send(object, asking, || async {
+        let (client, token) = (self.client(object)?, options.token);
+        let versions = self.send(object, options, || async {
             match &client {
                 Client::Secrets(client) => secrets::versions(client, object, token).await,
                 Client::Keys(client) => keys::versions(client, object, token).await,
@@ -251,20 +260,20 @@ impl Vaults {
     async fn send<T, F: Future<Output = Result<T, VaultError>>>(
         &self,
         object: &ObjectPlan,
-        asking: Asking<'_>,
+        options: FetchOptions<'_>,
         request: impl Fn() -> F,
     ) -> Result<T, VaultError> {
         let late = |late| {
             let failure = match late {
-                Late::Unanswered => Failure::TimedOut,
-                Late::Queued => Failure::Queued,
-                Late::Paused(left) => Failure::Throttled(Some(left)),
-                Late::Open(wait) => self.open_for(&object.vault, wait),
+                NoAnswer::TimedOut => Failure::TimedOut,
+                NoAnswer::Queued => Failure::Queued,
+                NoAnswer::Throttled(left) => Failure::Throttled(Some(left)),
+                NoAnswer::CircuitOpen(wait) => self.open_for(&object.vault, wait),
             };
             VaultError::of(object, failure)
         };
         let authority = object.vault.authority().to_owned();
-        let Asking { token, trust, party, patience, deadline, retries } = asking;
+        let FetchOptions { token, trust, party, patience, deadline, retries } = options;
         let is_evidence = trust.is_evidence();
         // Boxed: thousands of requests may wait for their turn.
         let request = || {
@@ -278,15 +287,15 @@ impl Vaults {
                     && is_evidence
                     && error.evidence() == Evidence::Unavailable
                 {
-                    let mut learnt = lock(&self.learnt);
-                    learnt.get_or_insert_mut(authority.clone(), Learnt::default).outage =
+                    let mut learned = lock(&self.learned);
+                    learned.get_or_insert_mut(authority.clone(), VaultInfo::default).outage =
                         Some(error.failure.clone());
                 }
                 answer
             })
         };
-        let caller = Caller { party, is_evidence, patience, deadline, retries };
-        self.lanes.send(&authority, caller, late, request).await
+        let options = RequestOptions { party, is_evidence, patience, deadline, retries };
+        self.lanes.send(&authority, options, late, request).await
     }
 
     /// The failure when the vault's circuit breaker is open.
@@ -295,7 +304,7 @@ impl Vaults {
     }
 
     fn open_for(&self, vault: &VaultUrl, wait: Duration) -> Failure {
-        let reason = lock(&self.learnt).get(vault.authority()).and_then(|learnt| learnt.outage.clone());
+        let reason = lock(&self.learned).get(vault.authority()).and_then(|learned| learned.outage.clone());
         Failure::CircuitOpen(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
     }
 

@@ -24,8 +24,8 @@ const SPREAD: f64 = 0.1;
 /// Interval of the search for expired entries.
 const SWEEP: Duration = Duration::from_secs(60);
 
-pub(super) struct Entries<K, V> {
-    pub(super) kept: FastMap<K, Entry<V>>,
+pub(super) struct CacheEntries<K, V> {
+    pub(super) kept: FastMap<K, CacheEntry<V>>,
     /// Tenants that hold something.
     pub(super) tenants: FastMap<Tenant, Holdings<K>>,
     pub(super) bytes: usize,
@@ -34,7 +34,7 @@ pub(super) struct Entries<K, V> {
     pub(super) swept: Instant,
 }
 
-pub(super) struct Entry<V> {
+pub(super) struct CacheEntry<V> {
     pub(super) value: Arc<V>,
     pub(super) asked: Instant,
     pub(super) weight: usize,
@@ -58,7 +58,7 @@ pub(super) struct Holdings<K> {
     pub(super) charge: usize,
 }
 
-impl<V> Entry<V> {
+impl<V> CacheEntry<V> {
     pub(super) fn bytes(&self) -> usize {
         self.weight + OVERHEAD + HOLDING * self.holders.len()
     }
@@ -68,7 +68,7 @@ impl<V> Entry<V> {
     }
 }
 
-impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
+impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
     pub(super) fn new(max_bytes: usize, max_age: Duration) -> Self {
         let (kept, tenants) = (FastMap::default(), FastMap::default());
         Self { kept, tenants, bytes: 0, max_bytes, max_age, swept: Instant::now() }
@@ -115,7 +115,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         let new = holders.iter().map(|tenant| Holder { tenant: tenant.clone(), used });
         let mut all = new.collect::<Vec<_>>();
         all.extend(earlier.into_iter().filter(|holder| !holders.contains(&holder.tenant)));
-        let entry = Entry { value, asked, weight, early: SPREAD * fastrand::f64(), holders: all };
+        let entry = CacheEntry { value, asked, weight, early: SPREAD * fastrand::f64(), holders: all };
         if entry.holders.is_empty() || entry.bytes() > self.max_bytes {
             return;
         }
@@ -210,7 +210,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         }
     }
 
-    fn remove(&mut self, key: &K) -> Option<Entry<V>> {
+    fn remove(&mut self, key: &K) -> Option<CacheEntry<V>> {
         let entry = self.kept.remove(key)?;
         self.discharge(&entry);
         for holder in &entry.holders {
@@ -223,7 +223,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
     }
 
     /// Changes the holders of an entry and their charges.
-    fn change(&mut self, key: &K, change: impl FnOnce(&mut Entry<V>)) {
+    fn change(&mut self, key: &K, change: impl FnOnce(&mut CacheEntry<V>)) {
         if let Some((key, mut entry)) = self.kept.remove_entry(key) {
             self.discharge(&entry);
             change(&mut entry);
@@ -232,7 +232,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         }
     }
 
-    fn charge(&mut self, entry: &Entry<V>) {
+    fn charge(&mut self, entry: &CacheEntry<V>) {
         self.bytes += entry.bytes();
         let part = entry.bytes() / entry.holders.len().max(1);
         for holder in &entry.holders {
@@ -240,7 +240,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         }
     }
 
-    fn discharge(&mut self, entry: &Entry<V>) {
+    fn discharge(&mut self, entry: &CacheEntry<V>) {
         self.bytes -= entry.bytes();
         let part = entry.bytes() / entry.holders.len().max(1);
         for holder in &entry.holders {

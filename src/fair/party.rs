@@ -24,7 +24,7 @@ struct Members {
 }
 
 /// A waiter's place in the queues of a party's tenants, left on drop.
-pub(super) struct Waiting<'a> {
+pub(super) struct QueueGuard<'a> {
     party: &'a Party,
     queue: &'a FairQueue,
     waiter: &'a Arc<Waiter>,
@@ -73,13 +73,13 @@ impl Party {
     }
 
     /// Adds `waiter` to the queue of each tenant, including tenants that join while it waits.
-    pub(super) fn wait<'a>(&'a self, queue: &'a FairQueue, waiter: &'a Arc<Waiter>) -> Waiting<'a> {
+    pub(super) fn wait<'a>(&'a self, queue: &'a FairQueue, waiter: &'a Arc<Waiter>) -> QueueGuard<'a> {
         let mut members = self.members();
         members.waiting.push((queue.clone(), Arc::clone(waiter)));
         for tenant in &members.tenants {
             queue.enqueue(tenant, waiter);
         }
-        Waiting { party: self, queue, waiter }
+        QueueGuard { party: self, queue, waiter }
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -87,7 +87,7 @@ impl Party {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
         let mut members = self.party.members();
         members.waiting.retain(|(_, waiter)| !Arc::ptr_eq(waiter, self.waiter));

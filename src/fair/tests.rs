@@ -38,7 +38,7 @@ async fn one_tenant_alone_uses_all_of_the_open_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_that_comes_while_another_uses_everything_is_admitted_at_once() {
+async fn a_tenant_that_starts_while_another_uses_everything_is_admitted_immediately() {
     let queue = FairQueue::new(8, 56);
     let newcomer = async {
         sleep(SECOND / 2).await;
@@ -89,7 +89,7 @@ async fn heavy_work_of_one_tenant_delays_another_by_one_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shared_work_waits_in_the_best_queue_of_those_who_wait_for_it() {
+async fn shared_work_waits_in_the_best_queue_of_its_tenants() {
     let queue = FairQueue::new(1, 0);
     let shared = party("busy");
     let joined = async {
@@ -109,7 +109,7 @@ async fn shared_work_waits_in_the_best_queue_of_those_who_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_work_is_not_overtaken_for_ever() {
+async fn large_work_is_not_overtaken_forever() {
     let queue = FairQueue::new(10, 0);
     let large = async {
         sleep(SECOND / 2).await;
@@ -133,7 +133,7 @@ async fn small(queue: &FairQueue, index: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_is_given_up_leaves_nothing_behind() {
+async fn cancelled_work_leaves_nothing_behind() {
     let queue = FairQueue::new(1, 0);
     let held = queue.acquire(&party("holder"), 1).await;
     let other = party("other");
@@ -147,61 +147,61 @@ async fn work_that_is_given_up_leaves_nothing_behind() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum QueueStep {
     /// A tenant requests this many units.
     Want(u8, u64),
     /// One more tenant joins waiting work.
     Join(usize, u8),
     /// Work ends.
     End(usize),
-    /// Waiting work is cancelled.
+    /// PendingWork work is cancelled.
     GiveUp(usize),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<QueueStep>> {
     let step = prop_oneof![
-        4 => (0_u8..6, 1_u64..5).prop_map(|(tenant, cost)| Step::Want(tenant, cost)),
-        1 => (any::<usize>(), 0_u8..6).prop_map(|(index, tenant)| Step::Join(index, tenant)),
-        3 => any::<usize>().prop_map(Step::End),
-        1 => any::<usize>().prop_map(Step::GiveUp),
+        4 => (0_u8..6, 1_u64..5).prop_map(|(tenant, cost)| QueueStep::Want(tenant, cost)),
+        1 => (any::<usize>(), 0_u8..6).prop_map(|(index, tenant)| QueueStep::Join(index, tenant)),
+        3 => any::<usize>().prop_map(QueueStep::End),
+        1 => any::<usize>().prop_map(QueueStep::GiveUp),
     ];
     prop::collection::vec(step, 1..120)
 }
 
 type Waits = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
-struct Waiting {
+struct PendingWork {
     party: Party,
     future: Waits,
 }
 
 /// The queue, with all its work.
-struct World {
+struct QueueModel {
     queue: FairQueue,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingWork>,
     running: Vec<Permit>,
 }
 
-impl World {
-    fn take(&mut self, step: &Step) {
+impl QueueModel {
+    fn take(&mut self, step: &QueueStep) {
         match *step {
-            Step::Want(tenant, cost) => {
+            QueueStep::Want(tenant, cost) => {
                 let (queue, party) = (self.queue.clone(), party(&tenant.to_string()));
                 let of_future = party.clone();
                 let future: Waits = Box::pin(async move { queue.acquire(&of_future, cost).await });
-                self.waiting.push(Waiting { party, future });
+                self.waiting.push(PendingWork { party, future });
             }
-            Step::Join(index, tenant) if !self.waiting.is_empty() => {
+            QueueStep::Join(index, tenant) if !self.waiting.is_empty() => {
                 let index = index % self.waiting.len();
                 self.waiting[index].party.join(&Tenant::new(&tenant.to_string()));
             }
-            Step::End(index) if !self.running.is_empty() => {
+            QueueStep::End(index) if !self.running.is_empty() => {
                 drop(self.running.swap_remove(index % self.running.len()));
             }
-            Step::GiveUp(index) if !self.waiting.is_empty() => {
+            QueueStep::GiveUp(index) if !self.waiting.is_empty() => {
                 drop(self.waiting.swap_remove(index % self.waiting.len()));
             }
-            Step::Join(..) | Step::End(_) | Step::GiveUp(_) => {}
+            QueueStep::Join(..) | QueueStep::End(_) | QueueStep::GiveUp(_) => {}
         }
         self.poll();
     }
@@ -268,19 +268,19 @@ proptest! {
         steps in steps(),
         (open, reserve) in (1_u64..12, 0_u64..6),
     ) {
-        let mut world = World { queue: FairQueue::new(open, reserve), waiting: Vec::new(), running: Vec::new() };
+        let mut model = QueueModel { queue: FairQueue::new(open, reserve), waiting: Vec::new(), running: Vec::new() };
         for step in steps {
-            world.take(&step);
-            world.check(open, reserve)?;
+            model.take(&step);
+            model.check(open, reserve)?;
         }
         // No starvation: without new work, all work is done.
-        while !world.waiting.is_empty() {
-            let running = world.running.len();
+        while !model.waiting.is_empty() {
+            let running = model.running.len();
             prop_assert!(running > 0);
-            world.running.remove(0);
-            world.poll();
+            model.running.remove(0);
+            model.poll();
         }
-        world.running.clear();
-        prop_assert_eq!(world.queue.active(), 0);
+        model.running.clear();
+        prop_assert_eq!(model.queue.active(), 0);
     }
 }

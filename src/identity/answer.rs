@@ -22,12 +22,12 @@ const NO_SUCH_IDENTITY: &str = "invalid_request";
 
 /// The token endpoint that is called.
 #[derive(Clone, Debug)]
-pub(super) struct Grantor {
+pub(super) struct TokenEndpoint {
     name: &'static str,
     host: String,
 }
 
-impl Grantor {
+impl TokenEndpoint {
     pub(super) fn new(name: &'static str, url: &Url) -> Self {
         Self { name, host: url.host_str().unwrap_or_default().to_owned() }
     }
@@ -55,7 +55,7 @@ impl Grantor {
                 let response = raw_response.as_deref();
                 match error_code {
                     Some(code) => self.answered(identity, *status, code, &inner.to_string(), response),
-                    None => self.spoke_another(identity, *status, response),
+                    None => self.unexpected_form(identity, *status, response),
                 }
             }
             ErrorKind::DataConversion => self.intercepted("the body is not a token response".to_owned()),
@@ -105,7 +105,7 @@ impl Grantor {
     }
 
     /// An answer in another form. A gateway of the service itself may fail without a body.
-    fn spoke_another(
+    fn unexpected_form(
         &self,
         identity: &Identity,
         status: StatusCode,
@@ -123,7 +123,7 @@ impl Grantor {
     }
 }
 
-impl fmt::Display for Grantor {
+impl fmt::Display for TokenEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.name, self.host)
     }

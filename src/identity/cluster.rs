@@ -96,12 +96,12 @@ impl ClusterApi {
     /// The issuer, and its keys as a JSON Web Key Set. The default cluster role
     /// `system:service-account-issuer-discovery` lets every service account read both.
     pub(super) async fn keys(&self) -> Result<(String, Vec<u8>), FetchError> {
-        let caller = self.caller().await?;
-        let discovery = fetch(caller.request("/.well-known/openid-configuration")).await?;
+        let api = self.api().await?;
+        let discovery = fetch(api.request("/.well-known/openid-configuration")).await?;
         let discovery: Discovery = serde_json::from_slice(&discovery)
             .map_err(|_| "the API server's OpenID configuration has no issuer".to_owned())?;
         // Not from the document's `jwks_uri`, which may be a public copy that lags behind.
-        let keys = fetch(caller.request("/openid/v1/jwks")).await?;
+        let keys = fetch(api.request("/openid/v1/jwks")).await?;
         Ok((discovery.issuer, keys))
     }
 
@@ -111,16 +111,16 @@ impl ClusterApi {
         namespace: &str,
         name: &str,
     ) -> Result<BTreeMap<String, String>, FetchError> {
-        let caller = self.caller().await?;
+        let api = self.api().await?;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
-        let account = fetch(caller.request(&path)).await?;
+        let account = fetch(api.request(&path)).await?;
         let account: ServiceAccount = serde_json::from_slice(&account)
             .map_err(|_| "the API server's answer is not a ServiceAccount".to_owned())?;
         Ok(account.metadata.annotations)
     }
 
     /// Reads token and CA on each call, because kubelet replaces them.
-    async fn caller(&self) -> Result<Caller, String> {
+    async fn api(&self) -> Result<ApiClient, String> {
         let token = SecretBytes::new(self.read("token").await?);
         let token = std::str::from_utf8(token.expose())
             .map_err(|_| "the provider's service account token is not valid UTF-8".to_owned())?;
@@ -129,7 +129,7 @@ impl ClusterApi {
             .map_err(|error| format!("the cluster's CA: {}", transport::root_cause(&error)))?;
         let client = transport::builder().no_proxy().tls_certs_only(roots).build();
         let client = client.map_err(|error| transport::root_cause(&error))?;
-        Ok(Caller { client, token, server: self.server.clone() })
+        Ok(ApiClient { client, token, server: self.server.clone() })
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>, String> {
@@ -139,13 +139,13 @@ impl ClusterApi {
 }
 
 /// A client of the API server with the provider's credentials.
-struct Caller {
+struct ApiClient {
     client: reqwest::Client,
     token: SecretText,
     server: String,
 }
 
-impl Caller {
+impl ApiClient {
     fn request(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("{}{path}", self.server)).bearer_auth(self.token.expose())
     }

@@ -54,7 +54,7 @@ pub enum IdentityError {
         reason: String,
     },
     /// The service answered with a fault or throttles.
-    #[error("{authority} fails: {reason}; kubelet will retry the mount")]
+    #[error("{authority} fails temporarily: {reason}; kubelet will retry the mount")]
     Failing {
         /// The service.
         authority: String,

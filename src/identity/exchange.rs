@@ -17,7 +17,7 @@ use azure_identity::{
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::Grantor;
+use super::answer::TokenEndpoint;
 use super::certificate::ClientCertificate;
 use super::error::IdentityError;
 use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
@@ -136,11 +136,11 @@ impl TokenSource for Exchange {
         assertion: Option<&SecretText>,
     ) -> Result<AccessToken, IdentityError> {
         let asked = match identity {
-            Identity::Managed(_) => Grantor::new("the node's metadata service", &self.imds),
+            Identity::Managed(_) => TokenEndpoint::new("the node's metadata service", &self.imds),
             Identity::Workload(workload) if workload.through == Through::TokenProxy => {
-                Grantor::new("the token proxy", self.token_proxy.url())
+                TokenEndpoint::new("the token proxy", self.token_proxy.url())
             }
-            Identity::Workload(_) | Identity::ServicePrincipal(_) => Grantor::new("Entra", authority),
+            Identity::Workload(_) | Identity::ServicePrincipal(_) => TokenEndpoint::new("Entra", authority),
         };
         let begun = Instant::now();
         let credential = self.credential(identity, authority, &asked, assertion).await?;
@@ -164,7 +164,7 @@ impl Exchange {
         &self,
         identity: &Identity,
         authority: &Url,
-        asked: &Grantor,
+        asked: &TokenEndpoint,
         assertion: Option<&SecretText>,
     ) -> Result<Arc<dyn TokenCredential>, IdentityError> {
         let unusable = |error: azure_core::Error| asked.unreachable(error.to_string());

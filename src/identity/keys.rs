@@ -257,8 +257,7 @@ mod tests {
         "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 
     #[tokio::test(start_paused = true)]
-    async fn keys_that_could_not_be_loaded_are_there_seconds_after_their_source_and_unknown_ones_cost_one_load_a_minute()
-     {
+    async fn keys_are_loaded_seconds_after_their_source_appears_and_unknown_key_ids_cost_one_load_a_minute() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jwks.json");
         let source = KeySource::File(path.clone(), "issuer".to_owned());

@@ -45,5 +45,5 @@ pub enum Access {
     Ready(Arc<AccessToken>),
     /// A cached token of a proven request, for use in parallel with the proof. No value and no error of the vault may be
     /// returned before the proof is complete.
-    Beside(Arc<AccessToken>, BoxFuture<'static, Result<Arc<AccessToken>, IdentityError>>),
+    Proving(Arc<AccessToken>, BoxFuture<'static, Result<Arc<AccessToken>, IdentityError>>),
 }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_outlives_all_dates_is_none() {
+    async fn a_token_lifetime_beyond_all_dates_is_an_error() {
         for life in [i64::MAX, i64::MIN, 999_999_999_999_999] {
             let error =
                 answer(200, format!(r#"{{"expires_in":{life},"access_token":"t"}}"#)).await.unwrap_err();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_code_is_a_word_and_not_what_was_sent() {
+    async fn a_code_contains_only_the_characters_of_codes() {
         for (error, code) in [("invalid_request", "invalid_request"), ("eyJhbGci.T0K3N", "eyhbci03")] {
             let refused = answer(500, format!(r#"{{"error":"{error}"}}"#)).await.unwrap_err();
             let ErrorKind::HttpResponse { error_code, .. } = refused.kind() else { panic!("{refused:?}") };

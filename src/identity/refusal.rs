@@ -122,7 +122,7 @@ mod tests {
     use crate::plan::ManagedIdentity;
 
     #[test]
-    fn entras_own_words_are_kept_without_its_trace_ids_whatever_stands_before_those() {
+    fn entras_description_is_kept_without_its_trace_ids() {
         let identity = Identity::Managed(ManagedIdentity { client: None });
         for separator in [" ", "\r\n", "\n"] {
             let description = format!("AADSTS1: No.{separator}Trace ID: 7bf2{separator}Correlation ID: 6283");

@@ -15,7 +15,7 @@ use crate::bounded::{bounded, make_room};
 use crate::clock::Clock;
 use crate::fair::Party;
 use crate::flight::{Flight, Flights};
-use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
+use crate::lanes::{Lanes, Limit, Limits, NoAnswer, RequestOptions, ServiceHealth};
 use crate::lock::LockUnpoisoned;
 use crate::plan::{Identity, IdentityMode};
 use crate::retry::Deadline;
@@ -73,10 +73,10 @@ pub(super) struct Tokens {
     metrics: Arc<Metrics>,
     lanes: Lanes<Issuer>,
     flights: Flights<FlightKey, Exchanged>,
-    state: Mutex<State>,
+    state: Mutex<TokenState>,
 }
 
-struct State {
+struct TokenState {
     cached: LruCache<TokenKey, CachedToken>,
     proofs: Proofs,
     /// When a vault's 401 last evicted a token.
@@ -97,7 +97,7 @@ impl Tokens {
         on_refused: OnRefused,
     ) -> Self {
         let state =
-            State { cached: bounded(IDENTITIES), proofs: Proofs::new(), rejected: bounded(IDENTITIES) };
+            TokenState { cached: bounded(IDENTITIES), proofs: Proofs::new(), rejected: bounded(IDENTITIES) };
         let (lanes, flights) = (Lanes::new(EXCHANGES), Flights::default());
         Self { source, clock, on_refused, metrics, lanes, flights, state: Mutex::new(state) }
     }
@@ -214,7 +214,7 @@ impl Tokens {
         // Once for all attempts, because it may be CPU-heavy.
         let assertion = deadline.limit(self.source.prepare(identity, authority, party)).await;
         let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
-        let caller = Caller {
+        let options = RequestOptions {
             party,
             is_evidence: trust.is_evidence(),
             patience: patience.min(LONGEST),
@@ -222,12 +222,12 @@ impl Tokens {
             deadline,
         };
         let late = |late| match late {
-            Late::Unanswered => IdentityError::late(authority),
-            Late::Queued | Late::Paused(_) => IdentityError::Queued,
-            Late::Open(_) => IdentityError::circuit_open(authority),
+            NoAnswer::TimedOut => IdentityError::late(authority),
+            NoAnswer::Queued | NoAnswer::Throttled(_) => IdentityError::Queued,
+            NoAnswer::CircuitOpen(_) => IdentityError::circuit_open(authority),
         };
         let request = || self.source.token(identity, authority, scope, assertion.as_ref());
-        self.lanes.send(&login.key.issuer_of_tokens(), caller, late, request).await.map(Arc::new)
+        self.lanes.send(&login.key.issuer_of_tokens(), options, late, request).await.map(Arc::new)
     }
 
     pub(super) fn keep(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
@@ -251,7 +251,7 @@ impl Tokens {
     }
 
     /// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TokenState> {
         self.state.lock_unpoisoned()
     }
 }

@@ -15,10 +15,10 @@ pub(super) const LONGEST_EXPONENT: u32 = 5;
 
 /// The pause of one service. A 429 slows down all requests to it; it never opens a circuit breaker.
 #[derive(Debug, Default)]
-pub(super) struct Pause(Mutex<State>);
+pub(super) struct Pause(Mutex<PauseState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct PauseState {
     until: Option<Instant>,
     /// The next pause relative to the first, as a power of two. Grows with each pause without `Retry-After`, and shrinks
     /// with each answer.
@@ -69,7 +69,7 @@ impl Pause {
     ///
     /// # Errors
     /// Immediately, with the rest of the pause, if it exceeds the time until `deadline`.
-    pub(super) async fn wait_out(&self, deadline: Deadline) -> Result<(), Duration> {
+    pub(super) async fn wait(&self, deadline: Deadline) -> Result<(), Duration> {
         while let Some(left) = self.left() {
             if left >= deadline.left() {
                 return Err(left);
@@ -80,7 +80,7 @@ impl Pause {
         Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PauseState> {
         self.0.lock_unpoisoned()
     }
 }

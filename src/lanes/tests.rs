@@ -26,26 +26,26 @@ fn party(tenant: &str) -> Party {
     Party::new(Tenant::new(tenant))
 }
 
-fn caller(party: &Party) -> Caller<'_> {
+fn options(party: &Party) -> RequestOptions<'_> {
     let deadline = Deadline::after(60 * SECOND);
-    Caller { party, is_evidence: true, patience: 60 * SECOND, deadline, retries: true }
+    RequestOptions { party, is_evidence: true, patience: 60 * SECOND, deadline, retries: true }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Answer {
+enum FakeAnswer {
     Throttled(Duration),
     Failed(Evidence),
-    Late(Late),
+    NoAnswer(NoAnswer),
 }
 
-impl Transient for Answer {
+impl Transient for FakeAnswer {
     fn is_transient(&self) -> bool {
         false
     }
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled(wait) => Some(*wait),
-            Self::Failed(_) | Self::Late(_) => None,
+            Self::Failed(_) | Self::NoAnswer(_) => None,
         }
     }
     fn is_throttled(&self) -> bool {
@@ -55,7 +55,7 @@ impl Transient for Answer {
         match self {
             Self::Throttled(_) => Evidence::Answered,
             Self::Failed(evidence) => *evidence,
-            Self::Late(_) => Evidence::Unavailable,
+            Self::NoAnswer(_) => Evidence::Unavailable,
         }
     }
 }
@@ -65,14 +65,14 @@ async fn ask(
     lanes: &Lanes<&'static str>,
     service: &'static str,
     tenant: &str,
-    (takes, answer): (Duration, Result<(), Answer>),
-) -> Result<(), Answer> {
+    (takes, answer): (Duration, Result<(), FakeAnswer>),
+) -> Result<(), FakeAnswer> {
     let party = party(tenant);
     let request = async || {
         sleep(takes).await;
         answer
     };
-    lanes.send(&service, caller(&party), Answer::Late, request).await
+    lanes.send(&service, options(&party), FakeAnswer::NoAnswer, request).await
 }
 
 /// Sends `times` requests of a second each, `at_once` at most, and returns how long that takes.
@@ -87,7 +87,7 @@ async fn mount(lanes: &Lanes<&'static str>, service: &'static str, times: usize,
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_huge_mount_of_one_service_does_not_hold_up_another() {
+async fn a_huge_mount_of_one_service_does_not_delay_another() {
     let lanes = lanes();
     answers(&lanes, "slow");
     answers(&lanes, "other");
@@ -115,7 +115,7 @@ async fn services_that_do_not_answer_share_a_part_and_leave_the_rest_to_those_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_is_the_whole_services_and_of_no_other() {
+async fn a_pause_applies_to_all_requests_of_one_service() {
     let lanes = lanes();
     answers(&lanes, "v");
     answers(&lanes, "w");
@@ -126,18 +126,18 @@ async fn a_pause_is_the_whole_services_and_of_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_is_too_long_is_not_begun() {
+async fn a_pause_beyond_the_deadline_fails_immediately() {
     let lanes = lanes();
     let start = Instant::now();
     lanes.lane(&"v").pause.throttled(Some(90 * SECOND));
     lanes.lane(&"v").pause.throttled(Some(SECOND));
     let answer = ask(&lanes, "v", "one", (SECOND, Ok(()))).await;
-    assert_eq!(answer, Err(Answer::Late(Late::Paused(90 * SECOND))));
+    assert_eq!(answer, Err(FakeAnswer::NoAnswer(NoAnswer::Throttled(90 * SECOND))));
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_throttles_without_a_time_is_left_alone_for_longer_each_time() {
+async fn throttling_without_retry_after_pauses_longer_each_time() {
     let pause = Pause::default();
     for longest in [1, 2, 4, 8, 16, 32, 32] {
         for _ in 0..32 {
@@ -159,7 +159,7 @@ async fn throttling_opens_no_breaker() {
     let lanes = lanes();
     for tenant in ["one", "two", "three"] {
         for _ in 0..5 {
-            let answer = (Duration::ZERO, Err(Answer::Throttled(Duration::from_millis(1))));
+            let answer = (Duration::ZERO, Err(FakeAnswer::Throttled(Duration::from_millis(1))));
             ask(&lanes, "v", tenant, answer).await.unwrap_err();
             sleep(SECOND).await;
         }
@@ -168,33 +168,33 @@ async fn throttling_opens_no_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_turn_moves_no_breaker_and_takes_nothing_of_the_patience() {
+async fn waiting_in_a_queue_is_no_evidence_and_uses_no_patience() {
     let lanes = Lanes::new(Limits { each: Limit { open: 1, reserve: 0 }, ..LIMITS });
     let requests = join_all((0..8).map(|_| async {
         let party = party("one");
-        let caller = Caller { patience: 3 * SECOND, ..caller(&party) };
+        let options = RequestOptions { patience: 3 * SECOND, ..options(&party) };
         let request = async || {
             sleep(2 * SECOND).await;
             Ok(())
         };
-        lanes.send(&"v", caller, Answer::Late, request).await
+        lanes.send(&"v", options, FakeAnswer::NoAnswer, request).await
     }));
     assert_eq!(requests.await, [Ok(()); 8], "the last of them waits for fourteen seconds");
     let given_up = async {
         let party = party("one");
-        let caller = Caller { deadline: Deadline::after(SECOND), ..caller(&party) };
-        lanes.send(&"v", caller, Answer::Late, async || Ok(())).await
+        let options = RequestOptions { deadline: Deadline::after(SECOND), ..options(&party) };
+        lanes.send(&"v", options, FakeAnswer::NoAnswer, async || Ok(())).await
     };
     let (_, given_up) = tokio::join!(ask(&lanes, "v", "one", (5 * SECOND, Ok(()))), given_up);
-    assert_eq!(given_up, Err(Answer::Late(Late::Queued)));
+    assert_eq!(given_up, Err(FakeAnswer::NoAnswer(NoAnswer::Queued)));
     assert!(!lanes.is_open(&"v", &Tenant::new("one")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_time_left_waits_until_an_open_breaker_lets_it_ask() {
+async fn a_request_with_time_left_waits_for_an_open_breaker() {
     let lanes = lanes();
     for _ in 0..3 {
-        let down = Err(Answer::Failed(Evidence::Unavailable));
+        let down = Err(FakeAnswer::Failed(Evidence::Unavailable));
         ask(&lanes, "v", "one", (Duration::from_millis(1), down)).await.unwrap_err();
     }
     assert!(lanes.is_open(&"v", &Tenant::new("one")));
@@ -204,18 +204,18 @@ async fn a_request_with_time_left_waits_until_an_open_breaker_lets_it_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scrapers_see_what_trusted_requests_met() {
+async fn metrics_show_the_outcomes_of_trusted_requests() {
     let lanes = lanes();
-    let ask_as = async |service: &'static str, is_evidence, answer: Result<(), Answer>| {
+    let ask_as = async |service: &'static str, is_evidence, answer: Result<(), FakeAnswer>| {
         let party = party("one");
-        let caller = Caller { is_evidence, ..caller(&party) };
-        let _ = lanes.send(&service, caller, Answer::Late, async || answer).await;
+        let options = RequestOptions { is_evidence, ..options(&party) };
+        let _ = lanes.send(&service, options, FakeAnswer::NoAnswer, async || answer).await;
         sleep(Duration::from_millis(1)).await;
     };
-    let down = Err(Answer::Failed(Evidence::Unavailable));
+    let down = Err(FakeAnswer::Failed(Evidence::Unavailable));
     ask_as("up", true, Ok(())).await;
     ask_as("untrusted", false, down).await;
-    ask_as("throttling", true, Err(Answer::Throttled(90 * SECOND))).await;
+    ask_as("throttling", true, Err(FakeAnswer::Throttled(90 * SECOND))).await;
     for _ in 0..3 {
         ask_as("down", true, down).await;
     }
@@ -228,7 +228,7 @@ async fn scrapers_see_what_trusted_requests_met() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_services_do_not_push_out_the_lane_of_one_that_is_in_use() {
+async fn invented_services_do_not_evict_the_lane_of_a_service_in_use() {
     let lanes = lanes();
     ask(&lanes, "used", "one", (Duration::ZERO, Ok(()))).await.unwrap();
     let lane = lanes.lane(&"used");

@@ -9,14 +9,14 @@ use time::OffsetDateTime;
 use changes::AuditedVolumes;
 
 use super::error::{MountError, ObjectError};
-use super::obtained::{Answer, Obtained};
+use super::obtained::{ObjectResult, Obtained};
 use crate::audit::{AuditLog, AuditedIdentity, AuditedPod, Record};
 use crate::code::Code;
 use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan, PlannedIdentity};
 use crate::telemetry::Source;
 use crate::tenant::Tenant;
-use crate::vault::{Fetched, Object};
+use crate::vault::{FetchedObject, FetchedVersion};
 
 /// The audit log, and the last records of mounted volumes.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) struct AuditTrail<'a> {
 
 #[derive(Debug)]
 enum Answered {
-    Fetched(Arc<Object>, Source),
+    FetchedVersion(Arc<FetchedObject>, Source),
     LeftOut,
     Failed(Code),
 }
@@ -88,9 +88,9 @@ impl AuditTrail<'_> {
     }
 
     /// Records the outcome of the next object of the plan.
-    pub(super) fn answered(&self, object: &ObjectPlan, answer: &Answer) {
+    pub(super) fn answered(&self, object: &ObjectPlan, answer: &ObjectResult) {
         let answered = match answer {
-            Ok(Obtained { object, source }) => Answered::Fetched(Arc::clone(object), *source),
+            Ok(Obtained { object, source }) => Answered::FetchedVersion(Arc::clone(object), *source),
             Err(error) if object.optional && error.is_missing() => Answered::LeftOut,
             Err(error) => Answered::Failed(error.code()),
         };
@@ -154,14 +154,14 @@ impl Drop for AuditTrail<'_> {
 impl ObjectFate {
     fn of(answer: Option<&Answered>, end: Option<End>) -> Self {
         let source = match answer {
-            Some(Answered::Fetched(_, source)) => Some(*source),
+            Some(Answered::FetchedVersion(_, source)) => Some(*source),
             Some(Answered::LeftOut | Answered::Failed(_)) | None => None,
         };
         let (outcome, failure) = match (answer, end) {
             (Some(Answered::LeftOut), _) => ("left_out", None),
             (Some(Answered::Failed(code)), _) => ("refused", Some(("vault", *code))),
-            (Some(Answered::Fetched(..)), Some(End::Delivered)) => ("delivered", None),
-            (Some(Answered::Fetched(..)), Some(End::Failed { stage, code })) => {
+            (Some(Answered::FetchedVersion(..)), Some(End::Delivered)) => ("delivered", None),
+            (Some(Answered::FetchedVersion(..)), Some(End::Failed { stage, code })) => {
                 ("not_delivered", Some((stage, code)))
             }
             (None, Some(End::Failed { stage, code })) => ("refused", Some((stage, code))),
@@ -172,9 +172,9 @@ impl ObjectFate {
     }
 }
 
-fn versions(answer: Option<&Answered>) -> &[Fetched] {
+fn versions(answer: Option<&Answered>) -> &[FetchedVersion] {
     match answer {
-        Some(Answered::Fetched(object, _)) => object.versions(),
+        Some(Answered::FetchedVersion(object, _)) => object.versions(),
         Some(Answered::LeftOut | Answered::Failed(_)) | None => &[],
     }
 }

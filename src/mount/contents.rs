@@ -8,7 +8,7 @@ use crate::plan::ObjectPlan;
 use crate::proto::ObjectVersion;
 use crate::render;
 use crate::retry::Deadline;
-use crate::vault::{Fetched, Object};
+use crate::vault::{FetchedObject, FetchedVersion};
 
 /// The files and versions of a volume.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Contents {
 /// Renders all objects, or returns the errors of all that fail.
 pub(super) fn render_all(
     objects: &[ObjectPlan],
-    fetched: &[Option<Arc<Object>>],
+    fetched: &[Option<Arc<FetchedObject>>],
     options: render::Options,
     deadline: Deadline,
 ) -> Result<Contents, MountError> {
@@ -57,7 +57,7 @@ pub(super) fn render_all(
 /// The version id of a volume without objects.
 const NOTHING: &str = "nothing";
 
-fn object_version(object: &ObjectPlan, index: usize, fetched: &Fetched) -> ObjectVersion {
+fn object_version(object: &ObjectPlan, index: usize, fetched: &FetchedVersion) -> ObjectVersion {
     let id = match object.history {
         Some(_) => format!("{}/{}/{index}", object.kind, object.name),
         None => format!("{}/{}", object.kind, object.name),

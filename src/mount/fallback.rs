@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_decision_ends_in_time_and_leaves_time_for_what_follows() {
+    fn every_decision_ends_in_time_and_leaves_time_for_its_fallback() {
         for is_first in [true, false] {
             for has_stale in [true, false] {
                 for has_replica in [true, false] {

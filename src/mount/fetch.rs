@@ -11,10 +11,10 @@ use super::error::ObjectError;
 use super::fallback::WITH_STALE;
 use super::fetcher::{FetchContext, Fetcher, Mount};
 use super::objects::Round;
-use super::obtained::{Answer, Obtained};
+use super::obtained::{ObjectResult, Obtained};
 use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
-use crate::vault::{Failure, Object, VaultError};
+use crate::vault::{Failure, FetchedObject, VaultError};
 
 /// Objects that can be fetched with the same access token, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
@@ -22,7 +22,7 @@ type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
 /// The objects of a mount, in the plan's order.
 pub(super) struct FetchedObjects {
     /// `None` for an optional object that is missing.
-    pub(super) objects: Vec<Option<Arc<Object>>>,
+    pub(super) objects: Vec<Option<Arc<FetchedObject>>>,
     /// The optional objects that are missing or disabled.
     pub(super) left_out: Vec<String>,
 }
@@ -77,7 +77,7 @@ impl Fetcher {
 impl<'a> FetchContext<'a> {
     /// Groups objects by the resource of their vaults' tokens. If a vault does not return its resource, the error applies
     /// to all of its objects.
-    async fn groups(self, answers: &mut BTreeMap<usize, Answer>) -> BTreeMap<String, Group<'a>> {
+    async fn groups(self, answers: &mut BTreeMap<usize, ObjectResult>) -> BTreeMap<String, Group<'a>> {
         let mut vaults: BTreeMap<_, Group<'a>> = BTreeMap::new();
         for (index, object) in self.mount.plan.objects.iter().enumerate() {
             vaults.entry(&object.vault).or_default().push((index, object));
@@ -105,7 +105,7 @@ impl<'a> FetchContext<'a> {
         self,
         resource: String,
         group: Group<'a>,
-    ) -> Result<Vec<(usize, Answer)>, MountError> {
+    ) -> Result<Vec<(usize, ObjectResult)>, MountError> {
         let Fetcher { vaults, history, .. } = self.fetcher;
         let trust = self.login.trust();
         let access = match self.access(&resource, &group).await {
@@ -120,7 +120,9 @@ impl<'a> FetchContext<'a> {
                 let answers = self.side_by_side(&group, round(&token, trust.accepted())).await?;
                 (Arc::clone(&token), token, answers)
             }
-            Access::Beside(token, proof) if let Some(_permit) = history.beside(self.login, &group) => {
+            Access::Proving(token, proof)
+                if let Some(_permit) = history.permit_before_proof(self.login, &group) =>
+            {
                 let fetching = pin!(self.side_by_side(&group, round(&token, trust)));
                 // Values and errors of the vault are returned only after the proof; a refusal cancels
                 // the fetching.
@@ -132,7 +134,7 @@ impl<'a> FetchContext<'a> {
                 self.evict_refused(&decided.collect::<Vec<_>>());
                 (Arc::clone(&token), proven, answers)
             }
-            Access::Beside(_, proof) => {
+            Access::Proving(_, proof) => {
                 let proven = self.in_time(proof).await?;
                 let answers = self.side_by_side(&group, round(&proven, trust.accepted())).await?;
                 (Arc::clone(&proven), proven, answers)
@@ -167,7 +169,7 @@ impl<'a> FetchContext<'a> {
         newest: &Arc<AccessToken>,
         group: &[(usize, &'a ObjectPlan)],
         rejected: Vec<(usize, Option<String>)>,
-    ) -> Result<Vec<(usize, Answer)>, MountError> {
+    ) -> Result<Vec<(usize, ObjectResult)>, MountError> {
         let mut wanted: BTreeMap<String, Group<'a>> = BTreeMap::new();
         for (index, asked) in rejected {
             let objects = group.iter().filter(|(candidate, _)| *candidate == index);
@@ -218,7 +220,7 @@ impl<'a> FetchContext<'a> {
         self,
         group: &[(usize, &ObjectPlan)],
         error: &IdentityError,
-    ) -> Option<Vec<(usize, Answer)>> {
+    ) -> Option<Vec<(usize, ObjectResult)>> {
         if !self.login.trust().may_share_values() {
             return None;
         }
@@ -240,7 +242,7 @@ impl<'a> FetchContext<'a> {
 }
 
 /// Removes the answers with a 401, and returns them with the resource that each requires.
-fn take_rejected(answers: &mut Vec<(usize, Answer)>) -> Vec<(usize, Option<String>)> {
+fn take_rejected(answers: &mut Vec<(usize, ObjectResult)>) -> Vec<(usize, Option<String>)> {
     let mut rejected = Vec::new();
     answers.retain(|(index, answer)| {
         if let Err(VaultError { failure: Failure::Unauthorized { resource }, .. }) = answer {
@@ -252,7 +254,7 @@ fn take_rejected(answers: &mut Vec<(usize, Answer)>) -> Vec<(usize, Option<Strin
     rejected
 }
 
-fn is_unauthorized(answer: &Answer) -> bool {
+fn is_unauthorized(answer: &ObjectResult) -> bool {
     matches!(answer, Err(VaultError { failure: Failure::Unauthorized { .. }, .. }))
 }
 

@@ -25,26 +25,26 @@ const BESIDE: usize = 4;
 #[derive(Debug)]
 pub struct FetchHistory {
     objects: Mutex<LruCache<ObjectKey, Tenant>>,
-    beside: Semaphore,
+    permit_before_proof: Semaphore,
 }
 
 impl Default for FetchHistory {
     fn default() -> Self {
-        Self { objects: Mutex::new(bounded(REMEMBERED)), beside: Semaphore::new(BESIDE) }
+        Self { objects: Mutex::new(bounded(REMEMBERED)), permit_before_proof: Semaphore::new(BESIDE) }
     }
 }
 
 impl FetchHistory {
     /// A permit to fetch in parallel with the proof, if the identity has fetched all of these objects before. An unproven
     /// request never causes an identity's token to be sent to another vault or for another object.
-    pub(super) fn beside(
+    pub(super) fn permit_before_proof(
         &self,
         login: &Login,
         group: &[(usize, &ObjectPlan)],
     ) -> Option<SemaphorePermit<'_>> {
         let known = self.objects.lock_unpoisoned();
         let all = group.iter().all(|(_, object)| known.contains(&ObjectKey::of(login, object)));
-        all.then(|| self.beside.try_acquire().ok()).flatten()
+        all.then(|| self.permit_before_proof.try_acquire().ok()).flatten()
     }
 
     /// Remembers an object that was fetched.

@@ -20,7 +20,7 @@ use crate::plan::{MountPlan, ObjectPlan, VaultUrl};
 use crate::retry::Deadline;
 use crate::telemetry::{Metrics, Source};
 use crate::tenant::Tenant;
-use crate::vault::{Object, VaultError, Vaults};
+use crate::vault::{FetchedObject, VaultError, Vaults};
 
 /// Fetches objects, and shares them as far as trust allows.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Fetcher {
     /// Key Vault.
     pub vaults: Arc<Vaults>,
     /// The object cache.
-    pub cache: Arc<Cache<ObjectKey, Object, VaultError>>,
+    pub cache: Arc<Cache<ObjectKey, FetchedObject, VaultError>>,
     /// The objects that each identity has fetched.
     pub history: FetchHistory,
     /// The metrics.
@@ -115,7 +115,7 @@ impl Mount<'_> {
 
 impl FetchContext<'_> {
     /// The stale value of the identity, if it may be served.
-    pub(super) fn stale(self, key: &ObjectKey) -> Option<(Arc<Object>, Duration)> {
+    pub(super) fn stale(self, key: &ObjectKey) -> Option<(Arc<FetchedObject>, Duration)> {
         let longest = self.mount.plan.stale_if_error;
         if longest.is_zero() {
             return None;
@@ -131,7 +131,7 @@ impl FetchContext<'_> {
     /// A value fetched `age` ago that is served for this reason.
     pub(super) fn obtained_stale(
         self,
-        (object, age): (Arc<Object>, Duration),
+        (object, age): (Arc<FetchedObject>, Duration),
         reason: &dyn ToString,
     ) -> Obtained {
         self.fetcher.metrics.stale_age(age);

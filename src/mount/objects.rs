@@ -10,7 +10,7 @@ use super::MountError;
 use super::fallback::{Situation, Trouble, Wait, decide};
 use super::fetcher::FetchContext;
 use super::object_key::ObjectKey;
-use super::obtained::{Answer, Obtained};
+use super::obtained::{ObjectResult, Obtained};
 use crate::breaker::Evidence;
 use crate::cache::{Finality, Weigh};
 use crate::identity::AccessToken;
@@ -18,10 +18,10 @@ use crate::plan::{ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::telemetry::Source;
 use crate::trust::Trust;
-use crate::vault::{Asking, Failure, VaultError};
+use crate::vault::{Failure, FetchOptions, VaultError};
 
 /// An object and its cache key.
-type Asked<'a> = (&'a ObjectPlan, &'a ObjectKey);
+type KeyedObject<'a> = (&'a ObjectPlan, &'a ObjectKey);
 
 /// Objects of one mount that are fetched concurrently.
 const OBJECTS_AT_ONCE: usize = 16;
@@ -44,7 +44,7 @@ impl FetchContext<'_> {
         self,
         group: &[(usize, &ObjectPlan)],
         round: Round<'_>,
-    ) -> Result<Vec<(usize, Answer)>, MountError> {
+    ) -> Result<Vec<(usize, ObjectResult)>, MountError> {
         let mut rest = group.iter();
         let mut under_way = FuturesUnordered::new();
         let mut answers = Vec::with_capacity(group.len());
@@ -65,7 +65,7 @@ impl FetchContext<'_> {
         }
     }
 
-    async fn one(self, object: &ObjectPlan, round: Round<'_>) -> Answer {
+    async fn one(self, object: &ObjectPlan, round: Round<'_>) -> ObjectResult {
         let (mount, shares) = (self.mount, round.trust.may_share_values());
         let key = &self.key(object);
         if shares && let Some(kept) = self.fetcher.cache.fresh(key, mount.kind.freshness, &mount.tenant) {
@@ -96,14 +96,14 @@ impl FetchContext<'_> {
     /// The fallback for an object whose vault is unavailable.
     async fn fall_back(
         self,
-        (object, key): Asked<'_>,
+        (object, key): KeyedObject<'_>,
         round: Round<'_>,
         wait: Option<Wait>,
         mut error: VaultError,
-    ) -> Answer {
+    ) -> ObjectResult {
         if let (Some(wait), Some(replica)) = (wait, replica(object, round)) {
-            let asked = ObjectPlan { vault: replica.clone(), failover: None, ..object.clone() };
-            match self.ask((&asked, &self.key(&asked)), round, wait).await {
+            let on_replica = ObjectPlan { vault: replica.clone(), failover: None, ..object.clone() };
+            match self.ask((&on_replica, &self.key(&on_replica)), round, wait).await {
                 Ok(obtained) => {
                     self.mount.provenance.fell_back(Duration::ZERO, &error);
                     return Ok(Obtained::new(obtained.object, Source::Replica));
@@ -118,18 +118,18 @@ impl FetchContext<'_> {
     }
 
     /// Requests the object from its vault, or joins a flight.
-    async fn ask(self, asked: Asked<'_>, round: Round<'_>, wait: Wait) -> Answer {
+    async fn ask(self, object_and_key: KeyedObject<'_>, round: Round<'_>, wait: Wait) -> ObjectResult {
         if round.trust.may_join() {
-            self.shared(asked, round, wait).await
+            self.shared(object_and_key, round, wait).await
         } else {
             // Boxed, too.
-            Box::pin(self.alone(asked.0, round, wait)).await
+            Box::pin(self.alone(object_and_key.0, round, wait)).await
         }
     }
 
-    async fn alone(self, object: &ObjectPlan, round: Round<'_>, wait: Wait) -> Answer {
+    async fn alone(self, object: &ObjectPlan, round: Round<'_>, wait: Wait) -> ObjectResult {
         let party = self.mount.party();
-        let asking = Asking {
+        let options = FetchOptions {
             token: Some(round.token.secret()),
             trust: round.trust,
             party: &party,
@@ -137,21 +137,21 @@ impl FetchContext<'_> {
             deadline: Deadline::after(wait.longest),
             retries: wait.retries,
         };
-        let fetched = self.fetcher.vaults.fetch(object, asking).await;
+        let fetched = self.fetcher.vaults.fetch(object, options).await;
         fetched.map(|object| Obtained::new(Arc::new(object), Source::Vault))
     }
 
-    async fn shared(self, (object, key): Asked<'_>, round: Round<'_>, wait: Wait) -> Answer {
+    async fn shared(self, (object, key): KeyedObject<'_>, round: Round<'_>, wait: Wait) -> ObjectResult {
         // A flight holds its token until it ends, so the token's address is unique until then.
         let ticket = if round.same_token { Arc::as_ptr(round.token).addr() } else { 0 };
         let deadline = Deadline::after(wait.longest);
         let mut joined_before = false;
         loop {
             let vaults = Arc::clone(&self.fetcher.vaults);
-            let (asked, token, trust) = (object.clone(), Arc::clone(round.token), round.trust);
+            let (owned_object, token, trust) = (object.clone(), Arc::clone(round.token), round.trust);
             let (flight, joined) =
                 self.fetcher.cache.flight(key.clone(), ticket, &self.mount.tenant, |party| async move {
-                    let asking = Asking {
+                    let options = FetchOptions {
                         token: Some(token.secret()),
                         trust,
                         party: &party,
@@ -159,15 +159,15 @@ impl FetchContext<'_> {
                         deadline,
                         retries: wait.retries,
                     };
-                    vaults.fetch(&asked, asking).await
+                    vaults.fetch(&owned_object, options).await
                 });
-            let landed = deadline.limit(flight).await;
-            match landed.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut))) {
+            let fetched = deadline.limit(flight).await;
+            match fetched.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut))) {
                 // It may have ended at the deadline of its starter, or in the queue of its tenant.
                 Err(error) if joined && !joined_before && error.is_of_its_mount() => joined_before = true,
-                landed => {
+                fetched => {
                     let source = if joined { Source::Shared } else { Source::Vault };
-                    let obtained = landed.map(|object| Obtained::new(object, source));
+                    let obtained = fetched.map(|object| Obtained::new(object, source));
                     return obtained.map_err(|error| error.at(object));
                 }
             }
@@ -176,7 +176,7 @@ impl FetchContext<'_> {
 
     /// After a 401 to a fresh token, or a refusal of a request that was proven meanwhile, evicts the vault's earlier
     /// values.
-    pub(super) fn evict_refused(self, answers: &[(usize, Answer)]) {
+    pub(super) fn evict_refused(self, answers: &[(usize, ObjectResult)]) {
         for (index, answer) in answers {
             if let (Err(error), Some(object)) = (answer, self.mount.plan.objects.get(*index))
                 && (error.is_final() || matches!(error.failure, Failure::Unauthorized { .. }))

@@ -8,10 +8,10 @@ use crate::telemetry::{Source, SourceCounts};
 
 /// The sources of a mount's objects, and the reason for a warning about them.
 #[derive(Debug, Default)]
-pub(super) struct Provenance(Mutex<State>);
+pub(super) struct Provenance(Mutex<ProvenanceState>);
 
 #[derive(Clone, Debug, Default)]
-struct State {
+struct ProvenanceState {
     sources: SourceCounts,
     /// Age of the oldest stale value.
     oldest: Duration,
@@ -41,7 +41,7 @@ impl Provenance {
 
     /// Logs one warning for the mount if it used a fallback.
     pub(super) fn warn(&self) {
-        let State { sources, oldest, reason } = self.state().clone();
+        let ProvenanceState { sources, oldest, reason } = self.state().clone();
         let (stale, replica) = (sources.count(Source::Stale), sources.count(Source::Replica));
         if stale + replica > 0 {
             let oldest_seconds = oldest.as_secs();
@@ -49,7 +49,7 @@ impl Provenance {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ProvenanceState> {
         self.0.lock_unpoisoned()
     }
 }

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_makes_pods_all_the_time_displaces_no_volume_of_another() {
+    fn a_namespace_that_creates_many_pods_evicts_no_volume_of_another() {
         let (volumes, target) = (Volumes::default(), Path::new("/volume"));
         let remember = |pod: &Pod| volumes.remember(pod, target, 1, false);
         assert_eq!(remember(&pod("victim", 0)), VolumeChange::First);

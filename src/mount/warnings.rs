@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_warnings_from_one_namespace_pushes_out_none_of_anothers() {
+    fn a_flood_of_warnings_from_one_namespace_evicts_none_of_another() {
         let dedup = WarningDedup::default();
         assert!(dedup.is_new(&pod("victim"), "w"));
         for number in 0..2 * REMEMBERED {

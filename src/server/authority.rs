@@ -294,7 +294,7 @@ mod tests {
     const AFTER: &[u8] = &[0x40, 0x02, b't', b'e', 0x03, b'a', b'b', b'c', 0xbe, 0x3f, 0xe1, 0x1f];
 
     #[test]
-    fn a_path_for_an_authority_becomes_a_host() {
+    fn a_path_as_authority_is_replaced() {
         let path = b"\x41\x0f/tmp/azure.sock";
         let long = [b"\x01\x7f\x49".as_slice(), &[b'/'; 200]].concat();
         for authority in [path.as_slice(), &long, b"\x11\x03a/b"] {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_and_priority_are_taken_away() {
+    fn padding_and_priority_are_removed() {
         let block = [BEFORE, b"\x41\x01/"].concat();
         let padded = [b"\x03\x00\x00\x00\x00\x07".as_slice(), &block, b"\0\0\0"].concat();
         let out = rewrite(&[PREFACE_BYTES, &frame(1, 4 | 8 | 0x20, &padded)]);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_goes_through_for_h2_to_refuse() {
+    fn malformed_blocks_are_passed_to_h2_unchanged() {
         for payload in [b"\x41".as_slice(), b"\x41\x05ab", b"\x7f\xff\xff\xff\xff\xff", b"\x41\x7f"] {
             let whole = [PREFACE_BYTES, &frame(1, 4, payload)].concat();
             assert_eq!(rewrite(&[&whole]), whole);

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_from_elsewhere_takes_no_place_of_the_nodes_own_probes() {
+    async fn a_flood_does_not_block_the_nodes_own_probes() {
         let mut connections = Connections::default();
         for last in 1..200 {
             (0..20).for_each(|_| drop(open(&mut connections, last, false)));

@@ -236,7 +236,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_code_that_leaves_is_final() {
+    fn every_status_code_is_final() {
         let errors = [
             MountError::Plan(PlanError::one("p", Fault::new("x", "y"))),
             MountError::Identity(IdentityError::late(&url::Url::parse("https://a/").unwrap())),

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_greatest_age_stands_for_five_minutes_and_is_gone_after_ten() {
+    async fn the_greatest_age_is_kept_for_five_minutes_and_forgotten_after_ten() {
         let oldest = Oldest::default();
         assert_eq!(oldest.age(), Duration::ZERO);
         oldest.note(Duration::from_secs(3600));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::bearer::{CHALLENGE, RequestToken};
 use super::challenge;
-use super::error::{AccessDenial, Failure, Foreign, VaultError};
+use super::error::{AccessDenial, Failure, ForeignAnswer, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 use crate::transport;
@@ -117,7 +117,7 @@ fn without_code(
         _ => {}
     }
     let form = transport::described(status, response);
-    Failure::Intercepted(Box::new(Foreign { status: u16::from(status), form, retry_after }))
+    Failure::Intercepted(Box::new(ForeignAnswer { status: u16::from(status), form, retry_after }))
 }
 
 /// Whether this is a 401 with a challenge for a token.
@@ -135,7 +135,9 @@ fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> Failure 
         Some(resource) if object.vault.belongs_to(resource) => {
             Failure::Unauthorized { resource: Some(resource.to_owned()) }
         }
-        Some(foreign) => Failure::Lured(foreign.chars().filter(char::is_ascii_graphic).take(128).collect()),
+        Some(foreign) => {
+            Failure::WrongResource(foreign.chars().filter(char::is_ascii_graphic).take(128).collect())
+        }
         None => Failure::Unauthorized { resource: None },
     }
 }

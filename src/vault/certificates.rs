@@ -9,7 +9,7 @@ use azure_security_keyvault_certificates::{CertificateClient, ResourceExt};
 
 use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
-use super::{Content, Fetched, VaultError};
+use super::{Content, FetchedVersion, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 
@@ -18,7 +18,7 @@ pub(super) async fn get(
     object: &ObjectPlan,
     version: Option<&str>,
     token: Option<&SecretText>,
-) -> Result<Fetched, VaultError> {
+) -> Result<FetchedVersion, VaultError> {
     let options = CertificateClientGetCertificateOptions {
         method_options: ClientMethodOptions { context: context(token) },
         certificate_version: version.map(str::to_owned),
@@ -37,7 +37,7 @@ pub(super) async fn get(
     let version = version.ok_or_else(|| malformed("the certificate has no version"))?;
     let content =
         Content::Certificate(certificate.cer.ok_or_else(|| malformed("the certificate has no contents"))?);
-    Ok(Fetched { version, content })
+    Ok(FetchedVersion { version, content })
 }
 
 pub(super) async fn versions(

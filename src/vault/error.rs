@@ -32,7 +32,7 @@ pub enum Failure {
         resource: Option<String>,
     },
     /// The challenge requests a token of a resource that is not the vault's.
-    Lured(String),
+    WrongResource(String),
     /// 403.
     Denied(AccessDenial),
     /// 404 from the vault itself.
@@ -46,7 +46,7 @@ pub enum Failure {
     /// A 5xx of Key Vault.
     Failing(u16),
     /// An answer that is not in Key Vault's format.
-    Intercepted(Box<Foreign>),
+    Intercepted(Box<ForeignAnswer>),
     /// The connection failed or broke.
     Unreachable(String),
     /// The request timed out.
@@ -58,12 +58,12 @@ pub enum Failure {
     /// A malformed answer.
     Malformed(String),
     /// The object has more bytes than the limit.
-    TooMuch(usize),
+    TooLarge(usize),
 }
 
 /// An answer of a proxy or a firewall instead of Key Vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreign {
+pub struct ForeignAnswer {
     /// The HTTP status.
     pub status: u16,
     /// Status and form, for messages.
@@ -160,8 +160,8 @@ impl VaultError {
         match self.failure {
             Failure::Unauthorized { .. } | Failure::Denied(_) => Code::PermissionDenied,
             Failure::NotFound | Failure::Disabled => Code::NotFound,
-            Failure::Invalid(_) | Failure::TooMuch(_) => Code::InvalidArgument,
-            Failure::Lured(_)
+            Failure::Invalid(_) | Failure::TooLarge(_) => Code::InvalidArgument,
+            Failure::WrongResource(_)
             | Failure::Throttled(_)
             | Failure::Failing(_)
             | Failure::Intercepted(_)
@@ -178,7 +178,7 @@ impl Failure {
     /// The value of a metric label.
     pub fn class(&self) -> &'static str {
         match self {
-            Self::Unauthorized { .. } | Self::Lured(_) => "unauthorized",
+            Self::Unauthorized { .. } | Self::WrongResource(_) => "unauthorized",
             Self::Denied(_) => "denied",
             Self::NotFound => "not_found",
             Self::Disabled => "disabled",
@@ -190,7 +190,7 @@ impl Failure {
             Self::Queued => "queued",
             Self::CircuitOpen(..) => "circuit_open",
             Self::Malformed(_) | Self::Intercepted(_) => "malformed_response",
-            Self::TooMuch(_) => "too_much",
+            Self::TooLarge(_) => "too_much",
         }
     }
 }
@@ -212,12 +212,12 @@ impl Transient for VaultError {
             | Failure::Malformed(_)
             | Failure::CircuitOpen(..) => true,
             Failure::Unauthorized { .. }
-            | Failure::Lured(_)
+            | Failure::WrongResource(_)
             | Failure::Denied(_)
             | Failure::NotFound
             | Failure::Disabled
             | Failure::Invalid(_)
-            | Failure::TooMuch(_)
+            | Failure::TooLarge(_)
             | Failure::Queued
             | Failure::TimedOut => false,
         }
@@ -240,8 +240,8 @@ impl Transient for VaultError {
             Failure::Failing(_)
             | Failure::Intercepted(_)
             | Failure::Malformed(_)
-            | Failure::TooMuch(_)
-            | Failure::Lured(_)
+            | Failure::TooLarge(_)
+            | Failure::WrongResource(_)
             | Failure::Queued
             | Failure::CircuitOpen(..) => Evidence::Nothing,
         }
@@ -262,7 +262,7 @@ impl std::error::Error for VaultError {}
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { location, kind, name, vault, failure, .. } = self;
-        write!(f, "{location}, {} {name} of {vault}: ", words(*kind).noun)?;
+        write!(f, "{location}, {} {name} of {vault}: ", terms(*kind).noun)?;
         self.explained(f, failure)?;
         if let Some(id) = &self.request_id {
             write!(f, " (x-ms-request-id {id})")?;
@@ -277,10 +277,10 @@ impl fmt::Display for VaultError {
 impl VaultError {
     fn explained(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
         let Self { name, kind, vault, .. } = self;
-        let noun = words(*kind).noun;
+        let noun = terms(*kind).noun;
         match failure {
             Failure::Unauthorized { .. } => f.write_str("Key Vault rejects a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
-            Failure::Lured(resource) => write!(f, "the server requests a token for {resource:?}, which is not this vault's resource; no token was sent; check the vault's URL and DNS"),
+            Failure::WrongResource(resource) => write!(f, "the server requests a token for {resource:?}, which is not this vault's resource; no token was sent; check the vault's URL and DNS"),
             Failure::Denied(denial) => self.denied(f, denial),
             Failure::NotFound => write!(f, "{noun} or version not found; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)"),
             Failure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})"),
@@ -295,14 +295,14 @@ impl VaultError {
             }
             Failure::TimedOut => f.write_str("Key Vault did not answer in time; kubelet will retry the mount"),
             Failure::Queued => f.write_str("the mount's deadline passed while the request waited for its turn among the node's requests; kubelet will retry the mount"),
-            Failure::TooMuch(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
+            Failure::TooLarge(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
             Failure::Malformed(what) => write!(f, "Key Vault's answer is malformed: {what}; check for a proxy or firewall in between"),
         }
     }
 
     fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &AccessDenial) -> fmt::Result {
         let Self { kind, name, vault, .. } = self;
-        let Words { noun, role } = words(*kind);
+        let KindTerms { noun, role } = terms(*kind);
         match denial {
             AccessDenial::Role => write!(f, "the identity has no role to read it; grant it \"{role}\" on the vault, or only on its {noun} {name}"),
             AccessDenial::AccessPolicy => write!(f, "no access policy of the vault allows the identity to read it; add one with the {noun} permission Get (and List, for a history of versions)"),
@@ -314,17 +314,17 @@ impl VaultError {
     }
 }
 
-struct Words {
+struct KindTerms {
     /// The noun in Azure's documentation and CLI.
     noun: &'static str,
     /// The built-in role that can read it (Azure built-in roles for Key Vault data plane operations).
     role: &'static str,
 }
 
-fn words(kind: ObjectKind) -> Words {
+fn terms(kind: ObjectKind) -> KindTerms {
     match kind {
-        ObjectKind::Secret => Words { noun: "secret", role: "Key Vault Secrets User" },
-        ObjectKind::Key => Words { noun: "key", role: "Key Vault Crypto User" },
-        ObjectKind::Certificate => Words { noun: "certificate", role: "Key Vault Certificate User" },
+        ObjectKind::Secret => KindTerms { noun: "secret", role: "Key Vault Secrets User" },
+        ObjectKind::Key => KindTerms { noun: "key", role: "Key Vault Crypto User" },
+        ObjectKind::Certificate => KindTerms { noun: "certificate", role: "Key Vault Certificate User" },
     }
 }

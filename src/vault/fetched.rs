@@ -1,18 +1,18 @@
-//! Fetched objects.
+//! FetchedVersion objects.
 
 use crate::cache::Weigh;
 use crate::secret::SecretBytes;
 
 /// One version of an object.
 #[derive(Clone, Debug)]
-pub struct Fetched {
+pub struct FetchedVersion {
     /// The version.
     pub version: String,
     /// Its content.
     pub content: Content,
 }
 
-impl Fetched {
+impl FetchedVersion {
     /// Whether rendering it takes more CPU than copying.
     pub fn is_costly(&self) -> bool {
         matches!(self.content, Content::Secret { backs_certificate: true, .. })
@@ -37,18 +37,18 @@ impl Fetched {
 
 /// All versions of an object that one mount needs, newest first; never empty.
 #[derive(Clone, Debug)]
-pub struct Object(pub(super) Vec<Fetched>);
+pub struct FetchedObject(pub(super) Vec<FetchedVersion>);
 
-impl Object {
+impl FetchedObject {
     /// The versions.
-    pub fn versions(&self) -> &[Fetched] {
+    pub fn versions(&self) -> &[FetchedVersion] {
         &self.0
     }
 }
 
-impl Weigh for Object {
+impl Weigh for FetchedObject {
     fn weight(&self) -> usize {
-        self.0.iter().map(Fetched::size).sum()
+        self.0.iter().map(FetchedVersion::size).sum()
     }
 }
 

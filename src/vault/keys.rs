@@ -9,7 +9,7 @@ use azure_security_keyvault_keys::{KeyClient, ResourceExt};
 
 use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
-use super::{Content, Fetched, KeyMaterial, VaultError};
+use super::{Content, FetchedVersion, KeyMaterial, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 
@@ -18,7 +18,7 @@ pub(super) async fn get(
     object: &ObjectPlan,
     version: Option<&str>,
     token: Option<&SecretText>,
-) -> Result<Fetched, VaultError> {
+) -> Result<FetchedVersion, VaultError> {
     let options = KeyClientGetKeyOptions {
         method_options: ClientMethodOptions { context: context(token) },
         key_version: version.map(str::to_owned),
@@ -40,7 +40,7 @@ pub(super) async fn get(
         x: material.x,
         y: material.y,
     }));
-    Ok(Fetched { version, content })
+    Ok(FetchedVersion { version, content })
 }
 
 pub(super) async fn versions(

@@ -9,21 +9,21 @@ use tokio::sync::oneshot;
 use super::*;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum CacheStep {
     /// Seconds pass.
     Advance(u16),
     /// A request for a key, under a ticket.
     Ask(u8, usize),
     /// One of the flights ends, with a value of this weight or an error, which may be final.
-    Land(usize, Result<usize, bool>),
+    Complete(usize, Result<usize, bool>),
     /// All requests leave one of the flights.
-    GiveUp(usize),
+    Cancel(usize),
     Evict(u8),
-    Look(u8, Wish),
+    Look(u8, Lookup),
 }
 
 #[derive(Clone, Debug)]
-enum Wish {
+enum Lookup {
     /// Requested at most this many seconds ago.
     Within(u16),
     /// Requested in these last seconds.
@@ -32,36 +32,36 @@ enum Wish {
     Stale(u16),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<CacheStep>> {
     let key = 0_u8..4;
     let answer = prop_oneof![4 => (0_usize..3000).prop_map(Ok), 1 => any::<bool>().prop_map(Err)];
-    let wish = prop_oneof![
-        (0_u16..1200).prop_map(Wish::Within),
-        (0_u16..1200).prop_map(Wish::Since),
-        (0_u16..1200).prop_map(Wish::Stale),
+    let lookup = prop_oneof![
+        (0_u16..1200).prop_map(Lookup::Within),
+        (0_u16..1200).prop_map(Lookup::Since),
+        (0_u16..1200).prop_map(Lookup::Stale),
     ];
     let step = prop_oneof![
-        2 => (0_u16..400).prop_map(Step::Advance),
-        4 => (key.clone(), 0_usize..2).prop_map(|(key, ticket)| Step::Ask(key, ticket)),
-        4 => (any::<usize>(), answer).prop_map(|(flight, answer)| Step::Land(flight, answer)),
-        1 => any::<usize>().prop_map(Step::GiveUp),
-        1 => key.clone().prop_map(Step::Evict),
-        4 => (key, wish).prop_map(|(key, wish)| Step::Look(key, wish)),
+        2 => (0_u16..400).prop_map(CacheStep::Advance),
+        4 => (key.clone(), 0_usize..2).prop_map(|(key, ticket)| CacheStep::Ask(key, ticket)),
+        4 => (any::<usize>(), answer).prop_map(|(flight, answer)| CacheStep::Complete(flight, answer)),
+        1 => any::<usize>().prop_map(CacheStep::Cancel),
+        1 => key.clone().prop_map(CacheStep::Evict),
+        4 => (key, lookup).prop_map(|(key, lookup)| CacheStep::Look(key, lookup)),
     ];
     prop::collection::vec(step, 1..80)
 }
 
 /// The value of a flight, and when it was requested.
-type Landed = (u32, Instant);
+type FlightResult = (u32, Instant);
 
-struct Flying {
+struct OpenFlight {
     key: u8,
     ticket: usize,
     asked: Instant,
     /// Whether its key was not invalidated since; otherwise no request joins it, and its value is not cached.
     counts: bool,
-    answer: oneshot::Sender<Result<Value, Failure>>,
-    flight: Flight<FetchResult<Value, Failure>>,
+    answer: oneshot::Sender<Result<TestValue, FetchFailure>>,
+    flight: Flight<FetchResult<TestValue, FetchFailure>>,
 }
 
 struct Model {
@@ -69,35 +69,35 @@ struct Model {
     max_bytes: usize,
     /// Whether it has room for everything, so that what may be served must be.
     whole: bool,
-    in_the_air: Vec<Flying>,
+    running: Vec<OpenFlight>,
     /// What may be served for each key, oldest first.
-    landed: BTreeMap<u8, Vec<Landed>>,
+    served: BTreeMap<u8, Vec<FlightResult>>,
     numbers: u32,
 }
 
 impl Model {
-    async fn take(&mut self, step: Step) {
-        let flying = self.in_the_air.len();
+    async fn take(&mut self, step: CacheStep) {
+        let open = self.running.len();
         match step {
-            Step::Advance(seconds) => advance(Duration::from_secs(seconds.into())).await,
-            Step::Ask(key, ticket) => self.ask(key, ticket),
-            Step::Land(index, answer) if flying > 0 => self.land(index % flying, answer).await,
-            Step::GiveUp(index) if flying > 0 => drop(self.in_the_air.swap_remove(index % flying)),
-            Step::Land(..) | Step::GiveUp(_) => {}
-            Step::Evict(key) => {
+            CacheStep::Advance(seconds) => advance(Duration::from_secs(seconds.into())).await,
+            CacheStep::Ask(key, ticket) => self.ask(key, ticket),
+            CacheStep::Complete(index, answer) if open > 0 => self.complete(index % open, answer).await,
+            CacheStep::Cancel(index) if open > 0 => drop(self.running.swap_remove(index % open)),
+            CacheStep::Complete(..) | CacheStep::Cancel(_) => {}
+            CacheStep::Evict(key) => {
                 self.cache.evict(|kept| *kept == key);
-                self.take_back(key);
+                self.invalidate(key);
             }
-            Step::Look(key, wish) => self.look(key, &wish),
+            CacheStep::Look(key, lookup) => self.look(key, &lookup),
         }
         assert!(self.cache.bytes() <= self.max_bytes);
-        let counting = self.in_the_air.iter().filter(|flying| flying.counts).count();
+        let counting = self.running.iter().filter(|open| open.counts).count();
         assert_eq!(self.cache.flights.len(), counting);
     }
 
     fn ask(&mut self, key: u8, ticket: usize) {
-        let joins = |flying: &Flying| (flying.key, flying.ticket, flying.counts) == (key, ticket, true);
-        let expected = self.in_the_air.iter().any(joins);
+        let joins = |open: &OpenFlight| (open.key, open.ticket, open.counts) == (key, ticket, true);
+        let expected = self.running.iter().any(joins);
         let (answer, answered) = oneshot::channel();
         let fetch = async { answered.await.expect("the flight ends or is cancelled") };
         let (flight, joined) = self.cache.flight(key, ticket, &tenant(), |_| fetch);
@@ -105,83 +105,87 @@ impl Model {
         if !joined {
             assert!(flight.clone().now_or_never().is_none(), "it has started");
             let asked = Instant::now();
-            self.in_the_air.push(Flying { key, ticket, asked, counts: true, answer, flight });
+            self.running.push(OpenFlight { key, ticket, asked, counts: true, answer, flight });
         }
     }
 
-    async fn land(&mut self, index: usize, answer: Result<usize, bool>) {
+    async fn complete(&mut self, index: usize, answer: Result<usize, bool>) {
         self.numbers += 1;
         let number = self.numbers;
-        let Flying { key, asked, counts, answer: told, flight, .. } = self.in_the_air.swap_remove(index);
-        let failure = |is_final| if is_final { Failure::Final } else { Failure::Passing };
-        let answer = answer.map(|weight| Value(number, weight)).map_err(failure);
-        let (brought, is_final) = (answer.is_ok(), answer == Err(Failure::Final));
-        told.send(answer).expect("somebody waits");
-        assert_eq!(flight.await.map(|value| value.0).ok(), brought.then_some(number), "who waited is told");
+        let OpenFlight { key, asked, counts, answer: sender, flight, .. } = self.running.swap_remove(index);
+        let failure = |is_final| if is_final { FetchFailure::Final } else { FetchFailure::Passing };
+        let answer = answer.map(|weight| TestValue(number, weight)).map_err(failure);
+        let (brought, is_final) = (answer.is_ok(), answer == Err(FetchFailure::Final));
+        sender.send(answer).expect("a request waits");
+        assert_eq!(
+            flight.await.map(|value| value.0).ok(),
+            brought.then_some(number),
+            "a request that waited gets the answer"
+        );
         if brought && counts {
-            self.landed.entry(key).or_default().push((number, asked));
+            self.served.entry(key).or_default().push((number, asked));
         } else if is_final {
-            self.take_back(key);
+            self.invalidate(key);
         }
     }
 
     /// Values requested before now may not be served any more.
-    fn take_back(&mut self, key: u8) {
-        self.landed.remove(&key);
-        for flying in self.in_the_air.iter_mut().filter(|flying| flying.key == key) {
-            flying.counts = false;
+    fn invalidate(&mut self, key: u8) {
+        self.served.remove(&key);
+        for open in self.running.iter_mut().filter(|open| open.key == key) {
+            open.counts = false;
         }
     }
 
-    fn look(&self, key: u8, wish: &Wish) {
+    fn look(&self, key: u8, lookup: &Lookup) {
         let seconds = |seconds: &u16| Duration::from_secs((*seconds).into());
         let now = Instant::now();
         let since = |ago: &u16| now.checked_sub(seconds(ago)).unwrap_or(now);
-        let found = match wish {
-            Wish::Within(longest) => self.cache.fresh(&key, Freshness::Within(seconds(longest)), &tenant()),
-            Wish::Since(ago) => self.cache.fresh(&key, Freshness::Since(since(ago)), &tenant()),
-            Wish::Stale(longest) => {
+        let found = match lookup {
+            Lookup::Within(longest) => self.cache.fresh(&key, Freshness::Within(seconds(longest)), &tenant()),
+            Lookup::Since(ago) => self.cache.fresh(&key, Freshness::Since(since(ago)), &tenant()),
+            Lookup::Stale(longest) => {
                 self.cache.stale(&key, seconds(longest), &tenant()).map(|(value, _)| value)
             }
         };
         let may = |asked: Instant| {
-            let young = match wish {
-                Wish::Within(longest) | Wish::Stale(longest) => asked.elapsed() < seconds(longest),
-                Wish::Since(ago) => asked >= since(ago),
+            let young = match lookup {
+                Lookup::Within(longest) | Lookup::Stale(longest) => asked.elapsed() < seconds(longest),
+                Lookup::Since(ago) => asked >= since(ago),
             };
             young && asked.elapsed() < MAX_AGE
         };
         // Values fetched together do not expire together.
-        let must = |asked: Instant| match wish {
-            Wish::Within(longest) => may(asked) && asked.elapsed() < seconds(longest).mul_f64(0.9),
-            Wish::Since(_) | Wish::Stale(_) => may(asked),
+        let must = |asked: Instant| match lookup {
+            Lookup::Within(longest) => may(asked) && asked.elapsed() < seconds(longest).mul_f64(0.9),
+            Lookup::Since(_) | Lookup::Stale(_) => may(asked),
         };
-        let landed = self.landed.get(&key).map_or(&[][..], Vec::as_slice);
+        let served = self.served.get(&key).map_or(&[][..], Vec::as_slice);
         // Of those requested at the same time, the last one.
-        let youngest = landed.iter().max_by_key(|(_, asked)| *asked);
+        let youngest = served.iter().max_by_key(|(_, asked)| *asked);
         match found {
             Some(value) => {
-                let known = landed.iter().find(|(number, _)| *number == value.0);
+                let known = served.iter().find(|(number, _)| *number == value.0);
                 let (number, asked) = known.expect("it belongs to this key, and was not invalidated");
-                assert!(may(*asked), "{number} is {:?} old, for {wish:?}", asked.elapsed());
+                assert!(may(*asked), "{number} is {:?} old, for {lookup:?}", asked.elapsed());
                 assert!(!self.whole || youngest.is_some_and(|(youngest, _)| youngest == number));
             }
             None if self.whole => {
-                assert!(!youngest.is_some_and(|(_, asked)| must(*asked)), "{youngest:?} for {wish:?}");
+                assert!(!youngest.is_some_and(|(_, asked)| must(*asked)), "{youngest:?} for {lookup:?}");
             }
             None => {}
         }
     }
 }
 
-fn run(steps: Vec<Step>, max_bytes: usize, whole: bool) {
+fn run(steps: Vec<CacheStep>, max_bytes: usize, whole: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
         let cache: TestCache = Arc::new(Cache::new(max_bytes, MAX_AGE));
         // Far enough from the clock's start for all lookups.
         advance(2 * MAX_AGE).await;
-        let (in_the_air, landed) = (Vec::new(), BTreeMap::new());
-        let mut model = Model { cache, max_bytes, whole, in_the_air, landed, numbers: 0 };
+        let (running, served) = (Vec::new(), BTreeMap::new());
+        let mut model = Model { cache, max_bytes, whole, running, served, numbers: 0 };
         for step in steps {
             model.take(step).await;
         }
@@ -190,12 +194,12 @@ fn run(steps: Vec<Step>, max_bytes: usize, whole: bool) {
 
 proptest! {
     #[test]
-    fn a_cache_with_room_shows_what_the_model_shows(steps in steps()) {
+    fn a_cache_with_room_serves_what_the_model_serves(steps in steps()) {
         run(steps, 1 << 20, true);
     }
 
     #[test]
-    fn a_cache_without_room_shows_less_and_nothing_else(steps in steps(), max_bytes in 0_usize..8000) {
+    fn a_cache_without_room_serves_a_subset_of_the_model(steps in steps(), max_bytes in 0_usize..8000) {
         run(steps, max_bytes, false);
     }
 }

@@ -12,7 +12,7 @@ use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan};
 use crate::telemetry::Source;
 use crate::tenant::Tenant;
-use crate::vault::Fetched;
+use crate::vault::FetchedVersion;
 
 /// Number of volumes. A refresh of a volume that is not remembered is recorded in full.
 const REMEMBERED: usize = 4096;
@@ -65,13 +65,13 @@ impl AuditedVolumes {
 
 /// A hash of the outcome of one object. All sources that are fresh enough count as one, because which pod calls the
 /// vault and which ones share its answer changes with every refresh.
-pub(super) fn mark(object: &ObjectPlan, fate: ObjectFate, versions: &[Fetched]) -> u32 {
+pub(super) fn mark(object: &ObjectPlan, fate: ObjectFate, versions: &[FetchedVersion]) -> u32 {
     let mut hasher = DefaultHasher::new();
     (object.vault.host(), object.kind, object.name.as_str()).hash(&mut hasher);
     let ObjectFate { outcome, failure, source } = fate;
     let fallback = source.filter(|source| matches!(source, Source::Stale | Source::Replica));
     (outcome, failure, fallback).hash(&mut hasher);
-    for Fetched { version, .. } in versions {
+    for FetchedVersion { version, .. } in versions {
         version.hash(&mut hasher);
     }
     let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
