@@ -361,10 +361,10 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
             probe.end(Evidence::Answered);
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         tokio::join!(breaker.wait_for_change(Duration::from_secs(20)), answer);
         assert!(
-            breaker.attempt(&tenant("one")).is_ok() && begun.elapsed() < PROBED,
+            breaker.attempt(&tenant("one")).is_ok() && started.elapsed() < PROBED,
             "it is woken, and does not poll"
         );
     }

@@ -99,9 +99,9 @@ where
             // Boxed here: the future is large, and each wrapper would move it.
             let (cache, fetch) = (Arc::clone(self), fetch(party.clone()).boxed());
             async move {
-                let asked = Instant::now();
+                let requested = Instant::now();
                 let fetched = fetch.await.map(Arc::new);
-                cache.keep(slot, &party, asked, &fetched);
+                cache.insert(slot, &party, requested, &fetched);
                 fetched
             }
         })
@@ -120,15 +120,15 @@ where
         self.entries().bytes()
     }
 
-    fn keep(&self, slot: (K, usize), party: &Party, asked: Instant, fetched: &FetchResult<V, E>) {
+    fn insert(&self, slot: (K, usize), party: &Party, requested: Instant, fetched: &FetchResult<V, E>) {
         let mut entries = self.entries();
         match fetched {
             // It was not evicted while it was in flight.
             Ok(value) if self.flights.is_current(&slot, party) => {
-                entries.put(slot.0, Arc::clone(value), asked, &party.tenants());
+                entries.put(slot.0, Arc::clone(value), requested, &party.tenants());
             }
             Err(error) if error.is_final() => {
-                entries.evict(&|kept| *kept == slot.0);
+                entries.evict(&|cached| *cached == slot.0);
                 // Results of other flights that started earlier are not cached either.
                 self.flights.forget(|(key, _)| *key == slot.0);
             }

@@ -133,7 +133,7 @@ impl Identities {
             None => {
                 let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
                 let key = key.map_err(|_| {
-                    IdentityError::late_from("the system's source of random numbers".to_owned())
+                    IdentityError::timed_out_for("the system's source of random numbers".to_owned())
                 })?;
                 self.fingerprints.get_or_init(|| key)
             }
@@ -286,10 +286,10 @@ impl Identities {
             // The request that started it may have more time.
             let limit = if joined { deadline.min(Deadline::after(patience)) } else { deadline };
             let Some(exchanged) = limit.limit(first).await else {
-                return Err(IdentityError::late(&login.authority));
+                return Err(IdentityError::timed_out(&login.authority));
             };
             match exchanged {
-                Err(error) if joined && (error.is_of_its_mount() || error.is_refusal()) => {
+                Err(error) if joined && (error.is_specific_to_mount() || error.is_refusal()) => {
                     tokens.exchange(&login, &scope, wait).0.await
                 }
                 exchanged => exchanged,

@@ -164,7 +164,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
                 Ok(permits) => permits,
                 Err(reason) => return Err(retries.last_error().unwrap_or_else(|| error_of(reason))),
             };
-            let begun = Instant::now();
+            let started = Instant::now();
             let answer = match lane.attempt(options, &error_of, request(), patience).await {
                 AttemptOutcome::Answered(answer) => answer,
                 AttemptOutcome::Open(wait) => {
@@ -175,7 +175,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
                         return Err(error_of(NoAnswer::CircuitOpen(wait)));
                     }
                     lane.breaker.wait_for_change(wait.min(left)).await;
-                    patience = patience.saturating_sub(begun.elapsed());
+                    patience = patience.saturating_sub(started.elapsed());
                     continue;
                 }
             };
@@ -185,7 +185,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
                 Err(error) if !options.retries => return Err(error),
                 Err(error) => error,
             };
-            patience = patience.saturating_sub(begun.elapsed());
+            patience = patience.saturating_sub(started.elapsed());
             let left = patience.min(deadline.left());
             let waited = Instant::now();
             retries.again(error, left).await?;
@@ -276,7 +276,7 @@ impl Lane {
                 Ok(attempt) => attempt,
                 Err(wait) => return AttemptOutcome::Open(wait),
             };
-        let (begun, left) = (Instant::now(), patience.min(options.deadline.left()));
+        let (started, left) = (Instant::now(), patience.min(options.deadline.left()));
         let (answer, evidence) = match timeout(left, request).await {
             Ok(Ok(answer)) => (Ok(answer), Evidence::Answered),
             Ok(Err(error)) => {
@@ -284,7 +284,7 @@ impl Lane {
                 (Err(error), evidence)
             }
             // The caller had too little time for this to be evidence about the service.
-            Err(_) if begun.elapsed() < SLOW => (Err(error_of(NoAnswer::TimedOut)), Evidence::Nothing),
+            Err(_) if started.elapsed() < SLOW => (Err(error_of(NoAnswer::TimedOut)), Evidence::Nothing),
             Err(_) => (Err(error_of(NoAnswer::TimedOut)), Evidence::Unavailable),
         };
         if evidence == Evidence::Answered {

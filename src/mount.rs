@@ -203,7 +203,7 @@ impl Mounter {
     async fn render(&self, mount: &Mount<'_>, fetched: FetchedObjects) -> Result<Contents, MountError> {
         let FetchedObjects { objects, left_out } = fetched;
         self.warnings.log(&mount.plan.pod, contents::left_out(&left_out).as_slice());
-        let (options, begun, deadline) = (self.render_options, Instant::now(), mount.deadline);
+        let (options, started, deadline) = (self.render_options, Instant::now(), mount.deadline);
         let rendered =
             if objects.iter().flatten().flat_map(|object| object.versions()).any(FetchedVersion::is_costly) {
                 let permit = self.heavy_work.acquire(mount.budget.party(), 1).await;
@@ -217,7 +217,7 @@ impl Mounter {
                 render_all(&mount.plan.objects, &objects, options, deadline)
             };
         let contents = rendered?;
-        let (files, milliseconds) = (contents.files.len(), milliseconds_since(begun));
+        let (files, milliseconds) = (contents.files.len(), milliseconds_since(started));
         tracing::debug!(files, milliseconds, "rendered");
         Ok(contents)
     }

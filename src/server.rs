@@ -102,7 +102,7 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     let (renew, renewed) = mpsc::unbounded_channel();
     let mut serving = tokio::spawn(
         Server::builder()
-            .layer(MapResponseLayer::new(memory::hold))
+            .layer(MapResponseLayer::new(memory::attach_permit))
             .add_service(health_service)
             .add_service(CsiDriverProviderServer::new(provider))
             // Without a signal, connections would be cut instead of drained at the end of the stream.
@@ -162,9 +162,9 @@ fn bind_port(address: Option<IpAddr>, port: u16, flags: &Flags) -> anyhow::Resul
     }
     let listener = http::listen(address, port);
     let Flags { address: address_flag, port: port_flag } = flags;
-    let said = address.map(|address| format!(" and {address_flag}={address}")).unwrap_or_default();
+    let at_address = address.map(|address| format!(" and {address_flag}={address}")).unwrap_or_default();
     listener.map(Some).with_context(|| {
-        format!("cannot listen on {port_flag}={port}{said}: check that no other process uses the port, and that the node has the address")
+        format!("cannot listen on {port_flag}={port}{at_address}: check that no other process uses the port, and that the node has the address")
     })
 }
 

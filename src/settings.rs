@@ -110,14 +110,14 @@ impl Pipeline {
         };
         let Defaults { rotation_max_age_limit, stale_if_error, .. } = self.defaults;
         let cache = Arc::new(Cache::new(self.cache_max_bytes, rotation_max_age_limit.max(stale_if_error)));
-        let kept = Arc::clone(&cache);
+        let object_cache = Arc::clone(&cache);
         let identities = Identities::new(
             ServiceAccountKeys::new(self.keys, client.clone()),
             accounts,
             Arc::new(exchange),
             clock,
             Arc::clone(metrics),
-            move |refused| kept.evict(|key: &ObjectKey| key.identity() == refused),
+            move |refused| object_cache.evict(|key: &ObjectKey| key.identity() == refused),
         );
         let vaults = Vaults::new(transport::azure(&client), self.application_id, Arc::clone(metrics));
         let fetcher = Fetcher {

@@ -90,7 +90,7 @@ pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
 }
 
 /// Describes the form of an answer that is not the service's own, without its content.
-pub(crate) fn described(status: StatusCode, response: Option<&RawResponse>) -> String {
+pub(crate) fn describe_form(status: StatusCode, response: Option<&RawResponse>) -> String {
     let body = response.map(|response| response.body().as_ref().trim_ascii()).unwrap_or_default();
     let is_html = body.starts_with(b"<")
         || response

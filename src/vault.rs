@@ -143,7 +143,7 @@ impl Vaults {
             }
         });
         match deadline.limit(flight).await {
-            Some(resource) => resource.map_err(|error| error.also_of(object)),
+            Some(resource) => resource.map_err(|error| error.for_object(object)),
             None => Err(VaultError::of(object, Failure::TimedOut)),
         }
     }
@@ -225,7 +225,7 @@ impl Vaults {
         version: Option<&str>,
         options: FetchOptions<'_>,
     ) -> Result<FetchedVersion, VaultError> {
-        let (client, token, begun) = (self.client(object)?, options.token, Instant::now());
+        let (client, token, started) = (self.client(object)?, options.token, Instant::now());
         let fetched = self.send(object, options, || async {
             match &client {
                 Client::Secrets(client) => secrets::get(client, object, version, token).await,
@@ -235,7 +235,7 @@ impl Vaults {
         });
         let fetched = fetched.await?;
         let ObjectPlan { kind, name, vault, .. } = object;
-        let (version, milliseconds) = (&fetched.version, milliseconds_since(begun));
+        let (version, milliseconds) = (&fetched.version, milliseconds_since(started));
         tracing::debug!(%vault, %kind, %name, version, milliseconds, "object fetched");
         Ok(fetched)
     }
@@ -278,10 +278,10 @@ impl Vaults {
         // Boxed: thousands of requests may wait for their turn.
         let request = || {
             Box::pin(async {
-                let begun = Instant::now();
+                let started = Instant::now();
                 let answer = self.observed(object, request()).await;
                 if let (Err(error), Some(_)) = (&answer, token) {
-                    tracing::debug!(%error, milliseconds = milliseconds_since(begun), "object not fetched");
+                    tracing::debug!(%error, milliseconds = milliseconds_since(started), "object not fetched");
                 }
                 if let Err(error) = &answer
                     && is_evidence
@@ -343,20 +343,20 @@ impl Vaults {
             user_agent: UserAgentOptions { application_id: self.application_id.clone() },
             ..ClientOptions::default()
         };
-        let nobody = Arc::new(NoCredential);
+        let credential = Arc::new(NoCredential);
         let client = match object.kind {
             ObjectKind::Secret => {
                 let options = SecretClientOptions { client_options, ..SecretClientOptions::default() };
-                SecretClient::new(url, nobody, Some(options)).map(Client::Secrets)
+                SecretClient::new(url, credential, Some(options)).map(Client::Secrets)
             }
             ObjectKind::Key => {
                 let options = KeyClientOptions { client_options, ..KeyClientOptions::default() };
-                KeyClient::new(url, nobody, Some(options)).map(Client::Keys)
+                KeyClient::new(url, credential, Some(options)).map(Client::Keys)
             }
             ObjectKind::Certificate => {
                 let options =
                     CertificateClientOptions { client_options, ..CertificateClientOptions::default() };
-                CertificateClient::new(url, nobody, Some(options)).map(Client::Certificates)
+                CertificateClient::new(url, credential, Some(options)).map(Client::Certificates)
             }
         };
         client.map_err(|error| VaultError::of(object, Failure::Malformed(error.to_string())))

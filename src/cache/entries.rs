@@ -25,7 +25,7 @@ const SPREAD: f64 = 0.1;
 const SWEEP: Duration = Duration::from_secs(60);
 
 pub(super) struct CacheEntries<K, V> {
-    pub(super) kept: FastMap<K, CacheEntry<V>>,
+    pub(super) by_key: FastMap<K, CacheEntry<V>>,
     /// Tenants that hold something.
     pub(super) tenants: FastMap<Tenant, Holdings<K>>,
     pub(super) bytes: usize,
@@ -36,7 +36,7 @@ pub(super) struct CacheEntries<K, V> {
 
 pub(super) struct CacheEntry<V> {
     pub(super) value: Arc<V>,
-    pub(super) asked: Instant,
+    pub(super) requested: Instant,
     pub(super) weight: usize,
     /// Its random part of [`SPREAD`].
     pub(super) early: f64,
@@ -70,21 +70,21 @@ impl<V> CacheEntry<V> {
 
 impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
     pub(super) fn new(max_bytes: usize, max_age: Duration) -> Self {
-        let (kept, tenants) = (FastMap::default(), FastMap::default());
-        Self { kept, tenants, bytes: 0, max_bytes, max_age, swept: Instant::now() }
+        let (by_key, tenants) = (FastMap::default(), FastMap::default());
+        Self { by_key, tenants, bytes: 0, max_bytes, max_age, swept: Instant::now() }
     }
 
     pub(super) fn fresh(&mut self, key: &K, freshness: Freshness, tenant: &Tenant) -> Option<Arc<V>> {
         self.sweep();
         let max_age = self.max_age;
-        let entry = self.kept.get(key)?;
-        let age = entry.asked.elapsed();
+        let entry = self.by_key.get(key)?;
+        let age = entry.requested.elapsed();
         let fresh = match freshness {
-            Freshness::Since(time) => entry.asked >= time,
+            Freshness::Since(time) => entry.requested >= time,
             Freshness::Within(longest) => age < longest.mul_f64(1.0 - entry.early),
         };
         let value = (fresh && age < max_age).then(|| Arc::clone(&entry.value));
-        self.hold(key, tenant);
+        self.add_holder(key, tenant);
         value
     }
 
@@ -96,18 +96,18 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
     ) -> Option<(Arc<V>, Duration)> {
         self.sweep();
         let longest = longest.min(self.max_age);
-        let entry = self.kept.get(key)?;
-        let age = entry.asked.elapsed();
+        let entry = self.by_key.get(key)?;
+        let age = entry.requested.elapsed();
         let value = (age < longest).then(|| (Arc::clone(&entry.value), age));
-        self.hold(key, tenant);
+        self.add_holder(key, tenant);
         value
     }
 
     /// Caches a value for its holders, unless a newer one is cached, or it exceeds the whole cache.
-    pub(super) fn put(&mut self, key: K, value: Arc<V>, asked: Instant, holders: &[Tenant]) {
+    pub(super) fn put(&mut self, key: K, value: Arc<V>, requested: Instant, holders: &[Tenant]) {
         self.sweep();
         let weight = value.weight();
-        if self.kept.get(&key).is_some_and(|entry| entry.asked > asked) {
+        if self.by_key.get(&key).is_some_and(|entry| entry.requested > requested) {
             return;
         }
         let earlier = self.remove(&key).map(|entry| entry.holders).unwrap_or_default();
@@ -115,7 +115,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
         let new = holders.iter().map(|tenant| Holder { tenant: tenant.clone(), used });
         let mut all = new.collect::<Vec<_>>();
         all.extend(earlier.into_iter().filter(|holder| !holders.contains(&holder.tenant)));
-        let entry = CacheEntry { value, asked, weight, early: SPREAD * fastrand::f64(), holders: all };
+        let entry = CacheEntry { value, requested, weight, early: SPREAD * fastrand::f64(), holders: all };
         if entry.holders.is_empty() || entry.bytes() > self.max_bytes {
             return;
         }
@@ -123,12 +123,12 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
             self.holdings(&holder.tenant).keys.put(key.clone(), ());
         }
         self.charge(&entry);
-        self.kept.insert(key, entry);
+        self.by_key.insert(key, entry);
         self.make_room();
     }
 
     pub(super) fn evict(&mut self, gone: &dyn Fn(&K) -> bool) {
-        let keys = self.kept.keys().filter(|key| gone(key)).cloned();
+        let keys = self.by_key.keys().filter(|key| gone(key)).cloned();
         for key in keys.collect::<Vec<_>>() {
             self.remove(&key);
         }
@@ -139,9 +139,9 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
     }
 
     /// Makes `tenant` a holder of the entry.
-    fn hold(&mut self, key: &K, tenant: &Tenant) {
+    fn add_holder(&mut self, key: &K, tenant: &Tenant) {
         let now = Instant::now();
-        let Some(entry) = self.kept.get_mut(key) else { return };
+        let Some(entry) = self.by_key.get_mut(key) else { return };
         if let Some(holder) = entry.holder(tenant) {
             holder.used = now;
             if let Some(holdings) = self.tenants.get_mut(tenant) {
@@ -155,8 +155,8 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
     }
 
     /// Removes `tenant` from the holders of the entry. The last holder removes the entry.
-    fn release(&mut self, key: &K, tenant: &Tenant) {
-        if self.kept.get(key).is_some_and(|entry| entry.holders.len() == 1) {
+    fn remove_holder(&mut self, key: &K, tenant: &Tenant) {
+        if self.by_key.get(key).is_some_and(|entry| entry.holders.len() == 1) {
             self.remove(key);
             return;
         }
@@ -174,7 +174,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
             let Some((tenant, holdings)) = most else { return };
             let Some((key, ())) = holdings.keys.peek_lru() else { return };
             let (tenant, key) = (tenant.clone(), key.clone());
-            let entry = self.kept.get(&key);
+            let entry = self.by_key.get(&key);
             let is_needed = entry.is_some_and(|entry| {
                 let others = entry.holders.iter().filter(|holder| holder.tenant != tenant);
                 others
@@ -182,7 +182,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
                     .any(|holder| self.tenants.get(&holder.tenant).is_some_and(|other| other.charge <= share))
             });
             if is_needed {
-                self.release(&key, &tenant);
+                self.remove_holder(&key, &tenant);
             } else {
                 self.remove(&key);
             }
@@ -196,22 +196,23 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
         }
         self.swept = Instant::now();
         let max_age = self.max_age;
-        let old = |at: Instant| at.elapsed() >= max_age;
-        let keys = self.kept.iter().filter(|(_, entry)| old(entry.asked)).map(|(key, _)| key.clone());
+        let is_old = |at: Instant| at.elapsed() >= max_age;
+        let keys =
+            self.by_key.iter().filter(|(_, entry)| is_old(entry.requested)).map(|(key, _)| key.clone());
         for key in keys.collect::<Vec<_>>() {
             self.remove(&key);
         }
-        let unused = self.kept.iter().flat_map(|(key, entry)| {
-            let unused = entry.holders.iter().filter(|holder| old(holder.used));
+        let unused = self.by_key.iter().flat_map(|(key, entry)| {
+            let unused = entry.holders.iter().filter(|holder| is_old(holder.used));
             unused.map(|holder| (key.clone(), holder.tenant.clone()))
         });
         for (key, tenant) in unused.collect::<Vec<_>>() {
-            self.release(&key, &tenant);
+            self.remove_holder(&key, &tenant);
         }
     }
 
     fn remove(&mut self, key: &K) -> Option<CacheEntry<V>> {
-        let entry = self.kept.remove(key)?;
+        let entry = self.by_key.remove(key)?;
         self.discharge(&entry);
         for holder in &entry.holders {
             if let Some(holdings) = self.tenants.get_mut(&holder.tenant) {
@@ -224,11 +225,11 @@ impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
 
     /// Changes the holders of an entry and their charges.
     fn change(&mut self, key: &K, change: impl FnOnce(&mut CacheEntry<V>)) {
-        if let Some((key, mut entry)) = self.kept.remove_entry(key) {
+        if let Some((key, mut entry)) = self.by_key.remove_entry(key) {
             self.discharge(&entry);
             change(&mut entry);
             self.charge(&entry);
-            self.kept.insert(key, entry);
+            self.by_key.insert(key, entry);
         }
     }
 

@@ -146,14 +146,14 @@ async fn a_final_error_evicts_and_a_transient_one_does_not() {
 #[tokio::test(start_paused = true)]
 async fn the_age_of_a_value_counts_from_its_request() {
     let cache = cache();
-    let came = Instant::now();
+    let arrived = Instant::now();
     let (flight, _) = cache.flight(1, 0, &tenant(), |_| async {
         advance(MINUTE).await;
         Ok(TestValue(7, 1))
     });
     flight.await.unwrap();
-    assert!(cache.fresh(&1, Freshness::Since(came), &tenant()).is_some());
-    let later = came + Duration::from_millis(1);
+    assert!(cache.fresh(&1, Freshness::Since(arrived), &tenant()).is_some());
+    let later = arrived + Duration::from_millis(1);
     assert_eq!(
         cache.fresh(&1, Freshness::Since(later), &tenant()),
         None,

@@ -94,9 +94,9 @@ async fn shared_work_waits_in_the_best_queue_of_its_tenants() {
     let shared = party("busy");
     let joined = async {
         let shared_work = async {
-            let begun = Instant::now();
+            let started = Instant::now();
             let _permit = queue.acquire(&shared, 1).await;
-            begun.elapsed()
+            started.elapsed()
         };
         let join = async {
             sleep(SECOND / 2).await;
@@ -113,10 +113,10 @@ async fn large_work_is_not_overtaken_forever() {
     let queue = FairQueue::new(10, 0);
     let large = async {
         sleep(SECOND / 2).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let party = party("large");
         let _permit = queue.acquire(&party, 10).await;
-        begun.elapsed()
+        started.elapsed()
     };
     let small = async { join_all((0..20).map(|index| small(&queue, index))).await };
     let (_, waited) = tokio::join!(small, large);

@@ -119,7 +119,7 @@ impl TokenEndpoint {
             let authority = self.to_string();
             return IdentityError::Failing { authority, reason, retry_after: None, is_unavailable };
         }
-        self.intercepted(transport::described(status, response))
+        self.intercepted(transport::describe_form(status, response))
     }
 }
 

@@ -63,7 +63,7 @@ impl CachedToken {
     pub(super) fn begin_renewal(&mut self, now: SystemTime) -> bool {
         let paused = self
             .renewal_begun
-            .and_then(|begun| now.duration_since(begun).ok())
+            .and_then(|started| now.duration_since(started).ok())
             .is_some_and(|since| since < RENEWAL_PAUSE);
         if !paused {
             self.renewal_begun = Some(now);

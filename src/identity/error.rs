@@ -81,8 +81,8 @@ pub enum IdentityError {
 
 impl IdentityError {
     /// Entra did not answer in time.
-    pub fn late(authority: &Url) -> Self {
-        Self::late_from(format!("Entra at {}", authority.host_str().unwrap_or_default()))
+    pub fn timed_out(authority: &Url) -> Self {
+        Self::timed_out_for(format!("Entra at {}", authority.host_str().unwrap_or_default()))
     }
 
     /// The circuit breaker is open, and no request was sent.
@@ -93,7 +93,7 @@ impl IdentityError {
         Self::Unreachable { authority, reason }
     }
 
-    pub(super) fn late_from(authority: String) -> Self {
+    pub(super) fn timed_out_for(authority: String) -> Self {
         Self::Unreachable { authority, reason: "no answer in time".to_owned() }
     }
 
@@ -125,7 +125,7 @@ impl IdentityError {
 
     /// Whether the error is specific to the mount that sent the request (its deadline, its place in a queue), and must
     /// not be returned to others.
-    pub(super) fn is_of_its_mount(&self) -> bool {
+    pub(super) fn is_specific_to_mount(&self) -> bool {
         matches!(self, Self::Busy | Self::Queued | Self::Unreachable { .. })
     }
 

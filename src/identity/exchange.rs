@@ -135,22 +135,22 @@ impl TokenSource for Exchange {
         scope: &str,
         assertion: Option<&SecretText>,
     ) -> Result<AccessToken, IdentityError> {
-        let asked = match identity {
+        let endpoint = match identity {
             Identity::Managed(_) => TokenEndpoint::new("the node's metadata service", &self.imds),
             Identity::Workload(workload) if workload.through == Through::TokenProxy => {
                 TokenEndpoint::new("the token proxy", self.token_proxy.url())
             }
             Identity::Workload(_) | Identity::ServicePrincipal(_) => TokenEndpoint::new("Entra", authority),
         };
-        let begun = Instant::now();
-        let credential = self.credential(identity, authority, &asked, assertion).await?;
+        let started = Instant::now();
+        let credential = self.credential(identity, authority, &endpoint, assertion).await?;
         let acquired = self.clock.now();
         let token = credential.get_token(&[scope], None).await.map_err(|error| {
-            let error = asked.classify(identity, &error);
-            tracing::debug!(%error, milliseconds = milliseconds_since(begun), "no access token");
+            let error = endpoint.classify(identity, &error);
+            tracing::debug!(%error, milliseconds = milliseconds_since(started), "no access token");
             error
         })?;
-        tracing::debug!(from = %asked, scope, milliseconds = milliseconds_since(begun), "access token granted");
+        tracing::debug!(from = %endpoint, scope, milliseconds = milliseconds_since(started), "access token granted");
         // The SDK computes the expiry with the machine's clock; only the lifetime is used here.
         let life = SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
         Ok(AccessToken::new(SecretText::new(token.token.secret().to_owned()), acquired, life))
@@ -164,16 +164,16 @@ impl Exchange {
         &self,
         identity: &Identity,
         authority: &Url,
-        asked: &TokenEndpoint,
+        endpoint: &TokenEndpoint,
         assertion: Option<&SecretText>,
     ) -> Result<Arc<dyn TokenCredential>, IdentityError> {
-        let unusable = |error: azure_core::Error| asked.unreachable(error.to_string());
+        let unusable = |error: azure_core::Error| endpoint.unreachable(error.to_string());
         match identity {
             Identity::Workload(workload) => {
                 let mut client_options = self.entra_options(&workload.tenant, authority);
                 if workload.through == Through::TokenProxy {
                     let route = self.token_proxy.route().await;
-                    let (client, rewrite) = route.map_err(|reason| asked.unreachable(reason))?;
+                    let (client, rewrite) = route.map_err(|reason| endpoint.unreachable(reason))?;
                     client_options.transport = Some(transport::azure(&client));
                     client_options.per_try_policies.insert(0, Arc::new(rewrite));
                 }

@@ -44,7 +44,7 @@ impl Refusal {
     }
 
     /// Whether the identity is refused, and not only this request for its time, resource or route.
-    pub(super) fn is_of_the_identity(&self) -> bool {
+    pub(super) fn refuses_identity(&self) -> bool {
         EntraCode::find(&self.code).is_none_or(|entry| entry.meaning == Meaning::Identity)
     }
 }

@@ -145,15 +145,15 @@ async fn after_an_hour_a_token_is_renewed_before_use_and_kept_while_entra_is_dow
     fixture.clock.advance(61 * MINUTE);
     fixture.emulator.inject(Target::Entra, Fault::Status(503));
     let deadline = Deadline::after(Duration::from_millis(500));
-    let Access::Ready(kept) =
+    let Access::Ready(token) =
         fixture.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
     else {
         panic!("access is ready for a proven login")
     };
-    assert!(Arc::ptr_eq(&first, &kept), "Entra is down: the token is still good");
-    let asked = fixture.exchanges();
+    assert!(Arc::ptr_eq(&first, &token), "Entra is down: the token is still good");
+    let exchanges = fixture.exchanges();
     assert!(Arc::ptr_eq(&first, &fixture.access(&login).await.unwrap()));
-    assert_eq!(fixture.exchanges(), asked, "not every mount sends a request to Entra");
+    assert_eq!(fixture.exchanges(), exchanges, "not every mount sends a request to Entra");
 
     fixture.emulator.heal();
     fixture.clock.advance(MINUTE);
@@ -192,12 +192,12 @@ async fn while_entra_hangs_a_valid_token_is_used_after_a_short_wait() {
     fixture.clock.advance(61 * MINUTE);
     fixture.emulator.inject(Target::Entra, Fault::Hang);
     let deadline = Deadline::after(Duration::from_secs(2));
-    let Access::Ready(kept) =
+    let Access::Ready(token) =
         fixture.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
     else {
         panic!("access is ready for a proven login")
     };
-    assert!(Arc::ptr_eq(&first, &kept));
+    assert!(Arc::ptr_eq(&first, &token));
     assert!(!deadline.left().is_zero(), "there is time left for the vault");
 }
 
@@ -210,7 +210,7 @@ async fn invented_client_ids_evict_only_tokens_of_their_own_service_account() {
         let mut key = attacker.key().as_ref().clone();
         key.client = number.to_string();
         let login = Login { key: Arc::new(key), ..attacker.clone() };
-        fixture.identities.tokens.keep(&login, SCOPE.to_owned(), &token);
+        fixture.identities.tokens.insert(&login, SCOPE.to_owned(), &token);
     }
     assert!(Arc::ptr_eq(&token, &fixture.access(&victim).await.unwrap()));
     assert_eq!(fixture.exchanges(), 1, "the victim's token is still cached");

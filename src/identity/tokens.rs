@@ -191,11 +191,9 @@ impl Tokens {
                 if login.trust.can_be_proven() {
                     self.state().proofs.remember(&login.identity, &login.key);
                 }
-                self.keep(&login, scope, token);
+                self.insert(&login, scope, token);
             }
-            Err(IdentityError::Refused(refusal))
-                if login.trust.may_evict() && refusal.is_of_the_identity() =>
-            {
+            Err(IdentityError::Refused(refusal)) if login.trust.may_evict() && refusal.refuses_identity() => {
                 self.evict(&login.key);
             }
             Ok(_) | Err(_) => {}
@@ -222,7 +220,7 @@ impl Tokens {
             deadline,
         };
         let late = |late| match late {
-            NoAnswer::TimedOut => IdentityError::late(authority),
+            NoAnswer::TimedOut => IdentityError::timed_out(authority),
             NoAnswer::Queued | NoAnswer::Throttled(_) => IdentityError::Queued,
             NoAnswer::CircuitOpen(_) => IdentityError::circuit_open(authority),
         };
@@ -230,7 +228,7 @@ impl Tokens {
         self.lanes.send(&login.key.issuer_of_tokens(), options, late, request).await.map(Arc::new)
     }
 
-    pub(super) fn keep(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
+    pub(super) fn insert(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
         let mut state = self.state();
         make_room(&mut state.cached, TOKENS_OF_A_SUBJECT, |(key, _), _| key.same_subject(&login.key));
         make_room(&mut state.cached, TOKENS_OF_A_TENANT, |_, cached| cached.tenant == login.tenant);

@@ -61,7 +61,7 @@ impl Transient for FakeAnswer {
 }
 
 /// Sends a request that takes this long and gets this answer.
-async fn ask(
+async fn send(
     lanes: &Lanes<&'static str>,
     service: &'static str,
     tenant: &str,
@@ -76,11 +76,16 @@ async fn ask(
 }
 
 /// Sends `times` requests of a second each, `at_once` at most, and returns how long that takes.
-async fn mount(lanes: &Lanes<&'static str>, service: &'static str, times: usize, at_once: usize) -> Duration {
+async fn send_many(
+    lanes: &Lanes<&'static str>,
+    service: &'static str,
+    times: usize,
+    at_once: usize,
+) -> Duration {
     let (start, own) = (Instant::now(), tokio::sync::Semaphore::new(at_once));
     join_all((0..times).map(async |_| {
         let _own = own.acquire().await.unwrap();
-        ask(lanes, service, "one", (SECOND, Ok(()))).await.unwrap();
+        send(lanes, service, "one", (SECOND, Ok(()))).await.unwrap();
     }))
     .await;
     start.elapsed()
@@ -91,7 +96,7 @@ async fn a_huge_mount_of_one_service_does_not_delay_another() {
     let lanes = lanes();
     answers(&lanes, "slow");
     answers(&lanes, "other");
-    let (huge, small) = tokio::join!(mount(&lanes, "slow", 400, 400), mount(&lanes, "other", 5, 16));
+    let (huge, small) = tokio::join!(send_many(&lanes, "slow", 400, 400), send_many(&lanes, "other", 5, 16));
     assert_eq!(huge, 13 * SECOND, "400 by 32");
     assert_eq!(small, SECOND);
 }
@@ -104,11 +109,11 @@ async fn services_that_do_not_answer_share_a_part_and_leave_the_rest_to_those_th
     let attackers: Vec<String> = (0..10).map(|index| format!("attacker-{index}")).collect();
     let lanes = &lanes;
     let silent = join_all(names.iter().zip(attackers.iter().cycle()).map(|(service, tenant)| {
-        join_all((0..10).map(move |_| ask(lanes, service, tenant, (30 * SECOND, Ok(())))))
+        join_all((0..10).map(move |_| send(lanes, service, tenant, (30 * SECOND, Ok(())))))
     }));
     let victim = async {
         sleep(SECOND).await;
-        mount(lanes, "healthy", 16, 16).await
+        send_many(lanes, "healthy", 16, 16).await
     };
     let (_, victim) = tokio::join!(timeout(20 * SECOND, silent), victim);
     assert_eq!(victim, SECOND);
@@ -120,7 +125,7 @@ async fn a_pause_applies_to_all_requests_of_one_service() {
     answers(&lanes, "v");
     answers(&lanes, "w");
     lanes.lane(&"v").pause.throttled(Some(10 * SECOND));
-    let (paused, other) = tokio::join!(mount(&lanes, "v", 16, 16), mount(&lanes, "w", 16, 16));
+    let (paused, other) = tokio::join!(send_many(&lanes, "v", 16, 16), send_many(&lanes, "w", 16, 16));
     assert!((11 * SECOND..15 * SECOND).contains(&paused), "{paused:?}");
     assert_eq!(other, SECOND);
 }
@@ -131,7 +136,7 @@ async fn a_pause_beyond_the_deadline_fails_immediately() {
     let start = Instant::now();
     lanes.lane(&"v").pause.throttled(Some(90 * SECOND));
     lanes.lane(&"v").pause.throttled(Some(SECOND));
-    let answer = ask(&lanes, "v", "one", (SECOND, Ok(()))).await;
+    let answer = send(&lanes, "v", "one", (SECOND, Ok(()))).await;
     assert_eq!(answer, Err(FakeAnswer::NoAnswer(NoAnswer::Throttled(90 * SECOND))));
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
@@ -160,7 +165,7 @@ async fn throttling_opens_no_breaker() {
     for tenant in ["one", "two", "three"] {
         for _ in 0..5 {
             let answer = (Duration::ZERO, Err(FakeAnswer::Throttled(Duration::from_millis(1))));
-            ask(&lanes, "v", tenant, answer).await.unwrap_err();
+            send(&lanes, "v", tenant, answer).await.unwrap_err();
             sleep(SECOND).await;
         }
     }
@@ -180,13 +185,13 @@ async fn waiting_in_a_queue_is_no_evidence_and_uses_no_patience() {
         lanes.send(&"v", options, FakeAnswer::NoAnswer, request).await
     }));
     assert_eq!(requests.await, [Ok(()); 8], "the last of them waits for fourteen seconds");
-    let given_up = async {
+    let cancelled = async {
         let party = party("one");
         let options = RequestOptions { deadline: Deadline::after(SECOND), ..options(&party) };
         lanes.send(&"v", options, FakeAnswer::NoAnswer, async || Ok(())).await
     };
-    let (_, given_up) = tokio::join!(ask(&lanes, "v", "one", (5 * SECOND, Ok(()))), given_up);
-    assert_eq!(given_up, Err(FakeAnswer::NoAnswer(NoAnswer::Queued)));
+    let (_, cancelled) = tokio::join!(send(&lanes, "v", "one", (5 * SECOND, Ok(()))), cancelled);
+    assert_eq!(cancelled, Err(FakeAnswer::NoAnswer(NoAnswer::Queued)));
     assert!(!lanes.is_open(&"v", &Tenant::new("one")));
 }
 
@@ -195,12 +200,12 @@ async fn a_request_with_time_left_waits_for_an_open_breaker() {
     let lanes = lanes();
     for _ in 0..3 {
         let down = Err(FakeAnswer::Failed(Evidence::Unavailable));
-        ask(&lanes, "v", "one", (Duration::from_millis(1), down)).await.unwrap_err();
+        send(&lanes, "v", "one", (Duration::from_millis(1), down)).await.unwrap_err();
     }
     assert!(lanes.is_open(&"v", &Tenant::new("one")));
-    let begun = Instant::now();
-    ask(&lanes, "v", "one", (Duration::from_millis(1), Ok(()))).await.unwrap();
-    assert!(begun.elapsed() < 6 * SECOND, "{:?}", begun.elapsed());
+    let started = Instant::now();
+    send(&lanes, "v", "one", (Duration::from_millis(1), Ok(()))).await.unwrap();
+    assert!(started.elapsed() < 6 * SECOND, "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +235,7 @@ async fn metrics_show_the_outcomes_of_trusted_requests() {
 #[tokio::test(start_paused = true)]
 async fn invented_services_do_not_evict_the_lane_of_a_service_in_use() {
     let lanes = lanes();
-    ask(&lanes, "used", "one", (Duration::ZERO, Ok(()))).await.unwrap();
+    send(&lanes, "used", "one", (Duration::ZERO, Ok(()))).await.unwrap();
     let lane = lanes.lane(&"used");
     for index in 0..2 * LANES {
         lanes.lane(&&*format!("made-up-{index}").leak());

@@ -37,7 +37,7 @@ pub(super) struct AuditTrail<'a> {
     /// One for each finished object, in the plan's order.
     answers: Mutex<Vec<Answered>>,
     /// Empty if its caller disconnected, or the provider was stopped.
-    end: OnceLock<End>,
+    end: OnceLock<MountEnd>,
 }
 
 #[derive(Debug)]
@@ -49,14 +49,14 @@ enum Answered {
 
 /// The outcome of a mount.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum MountEnd {
     Delivered,
     Failed { stage: &'static str, code: Code },
 }
 
 /// The outcome of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ObjectFate {
+struct ObjectOutcome {
     outcome: &'static str,
     /// The stage of the mount that failed, and the code.
     failure: Option<(&'static str, Code)>,
@@ -99,8 +99,8 @@ impl AuditTrail<'_> {
 
     /// Records the outcome of the mount.
     pub(super) fn finish(&self, error: Option<&MountError>) {
-        let failed = |error: &MountError| End::Failed { stage: stage(error), code: error.code() };
-        let _ = self.end.set(error.map_or(End::Delivered, failed));
+        let failed = |error: &MountError| MountEnd::Failed { stage: stage(error), code: error.code() };
+        let _ = self.end.set(error.map_or(MountEnd::Delivered, failed));
     }
 
     fn write(&self) {
@@ -115,20 +115,22 @@ impl AuditTrail<'_> {
         };
         let client_id = self.client.get().map_or_else(|| planned_client(&self.plan.identity), String::as_str);
         let identity = AuditedIdentity { identity: self.plan.identity.mode().name(), client_id };
-        let fates = self.plan.objects.iter().enumerate().map(|(index, object)| {
+        let outcomes = self.plan.objects.iter().enumerate().map(|(index, object)| {
             let answer = answers.get(index);
-            (object, ObjectFate::of(answer, self.end.get().copied()), versions(answer))
+            (object, ObjectOutcome::of(answer, self.end.get().copied()), versions(answer))
         });
-        let fates = fates.collect::<Vec<_>>();
-        let marks = fates.iter().map(|(object, fate, versions)| changes::mark(object, *fate, versions));
+        let outcomes = outcomes.collect::<Vec<_>>();
+        let marks = outcomes
+            .iter()
+            .map(|(object, object_outcome, versions)| changes::mark(object, *object_outcome, versions));
         let is_new = self.audit.volumes.replace(&self.tenant, self.plan, self.is_first, marks.collect());
-        let records = fates.iter().zip(is_new).filter(|(_, is_new)| *is_new).flat_map(|(told, _)| {
-            let (object, fate, versions) = *told;
+        let records = outcomes.iter().zip(is_new).filter(|(_, is_new)| *is_new).flat_map(|(entry, _)| {
+            let (object, object_outcome, versions) = *entry;
             let record = move |version| Record {
                 time,
-                outcome: fate.outcome,
-                code: fate.failure.map(|(_, code)| code.name()),
-                stage: fate.failure.map(|(stage, _)| stage),
+                outcome: object_outcome.outcome,
+                code: object_outcome.failure.map(|(_, code)| code.name()),
+                stage: object_outcome.failure.map(|(stage, _)| stage),
                 mount: if self.is_first { "first" } else { "refresh" },
                 caller,
                 identity,
@@ -136,7 +138,7 @@ impl AuditTrail<'_> {
                 object_type: object.kind.name(),
                 object: object.name.as_str(),
                 version,
-                source: fate.source.map(Source::label),
+                source: object_outcome.source.map(Source::label),
             };
             let missing = versions.is_empty().then(|| record(None));
             versions.iter().map(move |fetched| record(Some(fetched.version.as_str()))).chain(missing)
@@ -151,8 +153,8 @@ impl Drop for AuditTrail<'_> {
     }
 }
 
-impl ObjectFate {
-    fn of(answer: Option<&Answered>, end: Option<End>) -> Self {
+impl ObjectOutcome {
+    fn of(answer: Option<&Answered>, end: Option<MountEnd>) -> Self {
         let source = match answer {
             Some(Answered::FetchedVersion(_, source)) => Some(*source),
             Some(Answered::LeftOut | Answered::Failed(_)) | None => None,
@@ -160,13 +162,13 @@ impl ObjectFate {
         let (outcome, failure) = match (answer, end) {
             (Some(Answered::LeftOut), _) => ("left_out", None),
             (Some(Answered::Failed(code)), _) => ("refused", Some(("vault", *code))),
-            (Some(Answered::FetchedVersion(..)), Some(End::Delivered)) => ("delivered", None),
-            (Some(Answered::FetchedVersion(..)), Some(End::Failed { stage, code })) => {
+            (Some(Answered::FetchedVersion(..)), Some(MountEnd::Delivered)) => ("delivered", None),
+            (Some(Answered::FetchedVersion(..)), Some(MountEnd::Failed { stage, code })) => {
                 ("not_delivered", Some((stage, code)))
             }
-            (None, Some(End::Failed { stage, code })) => ("refused", Some((stage, code))),
+            (None, Some(MountEnd::Failed { stage, code })) => ("refused", Some((stage, code))),
             // A delivered mount has an outcome for each object.
-            (_, None | Some(End::Delivered)) => ("abandoned", None),
+            (_, None | Some(MountEnd::Delivered)) => ("abandoned", None),
         };
         Self { outcome, failure, source }
     }

@@ -61,7 +61,7 @@ pub(super) struct MountBudget {
     cost: u64,
     bytes: AtomicU64,
     permit: OnceCell<()>,
-    kept: Mutex<Option<Arc<Permit>>>,
+    shared_permit: Mutex<Option<Arc<Permit>>>,
 }
 
 impl MountBudget {
@@ -71,8 +71,8 @@ impl MountBudget {
             objects.iter().map(|object| object.history.map_or(1, |history| history.count() as u64));
         let expected = versions.fold(0_u64, u64::saturating_add).saturating_mul(LARGEST_VERSION);
         let cost = expected.min(largest as u64).saturating_mul(COPIES);
-        let (permit, kept) = (OnceCell::new(), Mutex::default());
-        Self { memory: memory.clone(), party, cost, bytes: AtomicU64::new(0), permit, kept }
+        let (permit, shared_permit) = (OnceCell::new(), Mutex::default());
+        Self { memory: memory.clone(), party, cost, bytes: AtomicU64::new(0), permit, shared_permit }
     }
 
     /// Adds `more` bytes, waits until the mount may hold them, and returns the total.
@@ -82,7 +82,7 @@ impl MountBudget {
         if bytes > FREE {
             let acquire = async {
                 let permit = self.memory.values.acquire(&self.party, self.cost).await;
-                *self.kept.lock_unpoisoned() = Some(Arc::new(permit));
+                *self.shared_permit.lock_unpoisoned() = Some(Arc::new(permit));
             };
             self.permit.get_or_init(|| acquire).await;
         }
@@ -96,6 +96,6 @@ impl MountBudget {
 
     /// The permit of a large mount, to be held until its answer is sent.
     pub(super) fn permit(&self) -> Option<Arc<Permit>> {
-        self.kept.lock_unpoisoned().clone()
+        self.shared_permit.lock_unpoisoned().clone()
     }
 }

@@ -74,17 +74,17 @@ impl Delivery {
         deadline: Deadline,
     ) -> Result<(), DeliverError> {
         let target = plan.target.as_path();
-        let (begun, count) = (Instant::now(), files.len());
+        let (started, count) = (Instant::now(), files.len());
         let held = deadline.limit(self.targets.lock(target)).await;
         let held = held.ok_or_else(|| DeliverError::Busy(target.to_owned()))?;
-        let gone = Arc::new(AtomicBool::new(false));
-        let on_drop = SetOnDrop(Arc::clone(&gone));
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let on_drop = SetOnDrop(Arc::clone(&abandoned));
         let (path, memory) = (target.to_owned(), self.volume_memory.clone());
         let tenant = Tenant::new(&plan.pod.namespace);
         let written = tokio::task::spawn_blocking(move || {
             // Held until the last descriptor is closed, even if the mount was cancelled.
             let _held = held;
-            let cancelled = || gone.load(Ordering::Relaxed) || deadline.left().is_zero();
+            let cancelled = || abandoned.load(Ordering::Relaxed) || deadline.left().is_zero();
             let charge = || memory.as_ref().map(|memory| memory.charge(&tenant, &path, &files)).transpose();
             let charged = deliver::write_admitted(&path, &files, &cancelled, charge)?;
             let outcome = if charged.is_some() { Outcome::Changed } else { Outcome::Unchanged };
@@ -97,7 +97,7 @@ impl Delivery {
         drop(on_drop);
         match written {
             Ok(outcome) => outcome.map(|outcome| {
-                let milliseconds = milliseconds_since(begun);
+                let milliseconds = milliseconds_since(started);
                 tracing::debug!(?outcome, files = count, milliseconds, "files written");
             }),
             Err(_) => Err(DeliverError::Defect),

@@ -10,7 +10,7 @@ use super::MountError;
 use super::error::ObjectError;
 use super::fallback::WITH_STALE;
 use super::fetcher::{FetchContext, Fetcher, Mount};
-use super::objects::Round;
+use super::objects::GroupAccess;
 use super::obtained::{ObjectResult, Obtained};
 use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
@@ -85,8 +85,8 @@ impl<'a> FetchContext<'a> {
         let vaults = vaults.into_values().filter_map(|group| {
             let (_, first) = group.first().copied()?;
             let Mount { plan, tenant, deadline, .. } = self.mount;
-            let asked = &self.fetcher.vaults;
-            let resource = asked.resource(first, &plan.endpoints, self.login.trust(), (tenant, *deadline));
+            let vaults = &self.fetcher.vaults;
+            let resource = vaults.resource(first, &plan.endpoints, self.login.trust(), (tenant, *deadline));
             Some(async move { (resource.await, group) })
         });
         let mut groups: BTreeMap<String, Group<'a>> = BTreeMap::new();
@@ -94,7 +94,8 @@ impl<'a> FetchContext<'a> {
             match resource {
                 Ok(resource) => groups.entry(resource).or_default().extend(group),
                 Err(error) => {
-                    answers.extend(group.iter().map(|(index, object)| (*index, Err(error.also_of(object)))));
+                    answers
+                        .extend(group.iter().map(|(index, object)| (*index, Err(error.for_object(object)))));
                 }
             }
         }
@@ -114,16 +115,17 @@ impl<'a> FetchContext<'a> {
             }
             access => access?,
         };
-        let round = |token, trust| Round { token, resource: resource.as_str(), trust, same_token: false };
+        let with =
+            |token, trust| GroupAccess { token, resource: resource.as_str(), trust, same_token: false };
         let (used, newest, mut answers) = match access {
             Access::Ready(token) => {
-                let answers = self.side_by_side(&group, round(&token, trust.accepted())).await?;
+                let answers = self.get_all(&group, with(&token, trust.accepted())).await?;
                 (Arc::clone(&token), token, answers)
             }
             Access::Proving(token, proof)
                 if let Some(_permit) = history.permit_before_proof(self.login, &group) =>
             {
-                let fetching = pin!(self.side_by_side(&group, round(&token, trust)));
+                let fetching = pin!(self.get_all(&group, with(&token, trust)));
                 // Values and errors of the vault are returned only after the proof; a refusal cancels
                 // the fetching.
                 let (proven, answers) = match select(pin!(self.in_time(proof)), fetching).await {
@@ -136,7 +138,7 @@ impl<'a> FetchContext<'a> {
             }
             Access::Proving(_, proof) => {
                 let proven = self.in_time(proof).await?;
-                let answers = self.side_by_side(&group, round(&proven, trust.accepted())).await?;
+                let answers = self.get_all(&group, with(&proven, trust.accepted())).await?;
                 (Arc::clone(&proven), proven, answers)
             }
         };
@@ -149,7 +151,7 @@ impl<'a> FetchContext<'a> {
             }
         }
         let rejected = take_rejected(&mut answers);
-        answers.extend(self.again(&resource, &used, &newest, &group, rejected).await?);
+        answers.extend(self.retry_with_new_token(&resource, &used, &newest, &group, rejected).await?);
         if is_new {
             for (index, object) in &group {
                 if answers.iter().any(|(answered, answer)| answered == index && answer.is_ok()) {
@@ -162,7 +164,7 @@ impl<'a> FetchContext<'a> {
 
     /// Retries once with a new token after a 401: the token was revoked, or the vault requires one for another
     /// resource.
-    async fn again(
+    async fn retry_with_new_token(
         self,
         resource: &str,
         used: &Arc<AccessToken>,
@@ -170,30 +172,30 @@ impl<'a> FetchContext<'a> {
         group: &[(usize, &'a ObjectPlan)],
         rejected: Vec<(usize, Option<String>)>,
     ) -> Result<Vec<(usize, ObjectResult)>, MountError> {
-        let mut wanted: BTreeMap<String, Group<'a>> = BTreeMap::new();
-        for (index, asked) in rejected {
+        let mut by_resource: BTreeMap<String, Group<'a>> = BTreeMap::new();
+        for (index, required) in rejected {
             let objects = group.iter().filter(|(candidate, _)| *candidate == index);
-            wanted.entry(asked.unwrap_or_else(|| resource.to_owned())).or_default().extend(objects);
+            by_resource.entry(required.unwrap_or_else(|| resource.to_owned())).or_default().extend(objects);
         }
         let mut answers = Vec::new();
-        for (asked, group) in wanted {
-            let same = asked == resource;
+        for (required, group) in by_resource {
+            let same = required == resource;
             let token = if same && !Arc::ptr_eq(used, newest) {
                 Arc::clone(newest)
             } else {
-                let scope = scope(&asked);
+                let scope = scope(&required);
                 let rejected = same.then_some(used);
                 let renewed =
                     self.fetcher.identities.renew(self.login, &scope, rejected, self.mount.deadline);
                 self.in_time(renewed).await?
             };
             let trust = self.login.trust().accepted();
-            let round = Round { token: &token, resource: &asked, trust, same_token: true };
-            let again = self.side_by_side(&group, round).await?;
+            let access = GroupAccess { token: &token, resource: &required, trust, same_token: true };
+            let retried = self.get_all(&group, access).await?;
             if trust.may_evict() {
-                self.evict_refused(&again);
+                self.evict_refused(&retried);
             }
-            answers.extend(again);
+            answers.extend(retried);
         }
         Ok(answers)
     }
@@ -201,7 +203,7 @@ impl<'a> FetchContext<'a> {
     /// Access to the group's vaults. If stale values can be served for all objects, the wait for Entra is short.
     async fn access(self, resource: &str, group: &[(usize, &ObjectPlan)]) -> Result<Access, IdentityError> {
         let (identities, scope, deadline) = (&self.fetcher.identities, scope(resource), self.mount.deadline);
-        let late = || IdentityError::late(&self.mount.plan.endpoints.authority);
+        let late = || IdentityError::timed_out(&self.mount.plan.endpoints.authority);
         // Checked only without a cached token, which is rare.
         let dispensable = !identities.has_token(self.login, &scope)
             && self.login.trust().may_share_values()
@@ -263,5 +265,5 @@ fn scope(resource: &str) -> String {
 }
 
 fn late(plan: &MountPlan) -> MountError {
-    IdentityError::late(&plan.endpoints.authority).into()
+    IdentityError::timed_out(&plan.endpoints.authority).into()
 }

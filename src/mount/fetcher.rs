@@ -101,7 +101,7 @@ impl Mount<'_> {
     }
 
     /// Records trouble with the vault.
-    pub(super) fn met(&self, vault: &VaultUrl, trouble: Trouble) {
+    pub(super) fn record_trouble(&self, vault: &VaultUrl, trouble: Trouble) {
         let mut troubles = self.troubles.lock_unpoisoned();
         let worst = troubles.entry(vault.clone()).or_default();
         *worst = trouble.max(*worst);

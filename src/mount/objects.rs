@@ -28,7 +28,7 @@ const OBJECTS_AT_ONCE: usize = 16;
 
 /// The token and trust with which a group of objects is fetched.
 #[derive(Clone, Copy)]
-pub(super) struct Round<'a> {
+pub(super) struct GroupAccess<'a> {
     pub(super) token: &'a Arc<AccessToken>,
     /// The resource of the token.
     pub(super) resource: &'a str,
@@ -40,10 +40,10 @@ pub(super) struct Round<'a> {
 
 impl FetchContext<'_> {
     /// Gets the objects of `group`.
-    pub(super) async fn side_by_side(
+    pub(super) async fn get_all(
         self,
         group: &[(usize, &ObjectPlan)],
-        round: Round<'_>,
+        access: GroupAccess<'_>,
     ) -> Result<Vec<(usize, ObjectResult)>, MountError> {
         let mut rest = group.iter();
         let mut under_way = FuturesUnordered::new();
@@ -53,7 +53,7 @@ impl FetchContext<'_> {
             let free = OBJECTS_AT_ONCE.saturating_sub(under_way.len());
             for (index, object) in rest.by_ref().take(free) {
                 under_way.push(async move {
-                    let answer = self.one(object, round).await;
+                    let answer = self.get(object, access).await;
                     // Waits here, so that the other futures continue and release their permits.
                     let bytes = answer.as_ref().map_or(0, |obtained| obtained.object.weight());
                     (*index, answer, self.mount.budget.add(bytes).await)
@@ -65,29 +65,29 @@ impl FetchContext<'_> {
         }
     }
 
-    async fn one(self, object: &ObjectPlan, round: Round<'_>) -> ObjectResult {
-        let (mount, shares) = (self.mount, round.trust.may_share_values());
+    async fn get(self, object: &ObjectPlan, access: GroupAccess<'_>) -> ObjectResult {
+        let (mount, shares) = (self.mount, access.trust.may_share_values());
         let key = &self.key(object);
-        if shares && let Some(kept) = self.fetcher.cache.fresh(key, mount.kind.freshness, &mount.tenant) {
-            return Ok(Obtained::new(kept, Source::Cached));
+        if shares && let Some(value) = self.fetcher.cache.fresh(key, mount.kind.freshness, &mount.tenant) {
+            return Ok(Obtained::new(value, Source::Cached));
         }
         let is_open = shares && self.fetcher.vaults.is_down(&object.vault, &mount.tenant);
         let decision = decide(Situation {
             is_first: mount.kind.is_first,
             has_stale: shares && self.stale(key).is_some(),
-            has_replica: replica(object, round).is_some(),
+            has_replica: replica(object, access).is_some(),
             trouble: if is_open { Trouble::Unavailable } else { mount.trouble(&object.vault) },
             left: mount.deadline.left(),
         });
         let answer = match decision.vault {
-            Some(wait) => self.ask((object, key), round, wait).await,
+            Some(wait) => self.request((object, key), access, wait).await,
             None => Err(VaultError::of(object, self.fetcher.vaults.circuit_open(&object.vault))),
         };
         match answer {
             Err(error) if error.is_unavailable() => {
-                mount.met(&object.vault, trouble(&error));
+                mount.record_trouble(&object.vault, trouble(&error));
                 // Boxed: this path is rare, and its future is large.
-                Box::pin(self.fall_back((object, key), round, decision.replica, error)).await
+                Box::pin(self.fall_back((object, key), access, decision.replica, error)).await
             }
             answer => answer,
         }
@@ -97,41 +97,46 @@ impl FetchContext<'_> {
     async fn fall_back(
         self,
         (object, key): KeyedObject<'_>,
-        round: Round<'_>,
+        access: GroupAccess<'_>,
         wait: Option<Wait>,
         mut error: VaultError,
     ) -> ObjectResult {
-        if let (Some(wait), Some(replica)) = (wait, replica(object, round)) {
+        if let (Some(wait), Some(replica)) = (wait, replica(object, access)) {
             let on_replica = ObjectPlan { vault: replica.clone(), failover: None, ..object.clone() };
-            match self.ask((&on_replica, &self.key(&on_replica)), round, wait).await {
+            match self.request((&on_replica, &self.key(&on_replica)), access, wait).await {
                 Ok(obtained) => {
                     self.mount.provenance.fell_back(Duration::ZERO, &error);
                     return Ok(Obtained::new(obtained.object, Source::Replica));
                 }
-                Err(refused) => error = error.and_failover(&refused),
+                Err(refused) => error = error.with_failover(&refused),
             }
         }
         // Looked up late, because the vault may have refused the object to another request of the identity meanwhile.
-        let stale = if round.trust.may_share_values() { self.stale(key) } else { None };
+        let stale = if access.trust.may_share_values() { self.stale(key) } else { None };
         let Some(stale) = stale else { return Err(error) };
         Ok(self.obtained_stale(stale, &error))
     }
 
     /// Requests the object from its vault, or joins a flight.
-    async fn ask(self, object_and_key: KeyedObject<'_>, round: Round<'_>, wait: Wait) -> ObjectResult {
-        if round.trust.may_join() {
-            self.shared(object_and_key, round, wait).await
+    async fn request(
+        self,
+        object_and_key: KeyedObject<'_>,
+        access: GroupAccess<'_>,
+        wait: Wait,
+    ) -> ObjectResult {
+        if access.trust.may_join() {
+            self.request_shared(object_and_key, access, wait).await
         } else {
             // Boxed, too.
-            Box::pin(self.alone(object_and_key.0, round, wait)).await
+            Box::pin(self.request_alone(object_and_key.0, access, wait)).await
         }
     }
 
-    async fn alone(self, object: &ObjectPlan, round: Round<'_>, wait: Wait) -> ObjectResult {
+    async fn request_alone(self, object: &ObjectPlan, access: GroupAccess<'_>, wait: Wait) -> ObjectResult {
         let party = self.mount.party();
         let options = FetchOptions {
-            token: Some(round.token.secret()),
-            trust: round.trust,
+            token: Some(access.token.secret()),
+            trust: access.trust,
             party: &party,
             patience: wait.patience,
             deadline: Deadline::after(wait.longest),
@@ -141,14 +146,19 @@ impl FetchContext<'_> {
         fetched.map(|object| Obtained::new(Arc::new(object), Source::Vault))
     }
 
-    async fn shared(self, (object, key): KeyedObject<'_>, round: Round<'_>, wait: Wait) -> ObjectResult {
+    async fn request_shared(
+        self,
+        (object, key): KeyedObject<'_>,
+        access: GroupAccess<'_>,
+        wait: Wait,
+    ) -> ObjectResult {
         // A flight holds its token until it ends, so the token's address is unique until then.
-        let ticket = if round.same_token { Arc::as_ptr(round.token).addr() } else { 0 };
+        let ticket = if access.same_token { Arc::as_ptr(access.token).addr() } else { 0 };
         let deadline = Deadline::after(wait.longest);
         let mut joined_before = false;
         loop {
             let vaults = Arc::clone(&self.fetcher.vaults);
-            let (owned_object, token, trust) = (object.clone(), Arc::clone(round.token), round.trust);
+            let (owned_object, token, trust) = (object.clone(), Arc::clone(access.token), access.trust);
             let (flight, joined) =
                 self.fetcher.cache.flight(key.clone(), ticket, &self.mount.tenant, |party| async move {
                     let options = FetchOptions {
@@ -164,11 +174,13 @@ impl FetchContext<'_> {
             let fetched = deadline.limit(flight).await;
             match fetched.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut))) {
                 // It may have ended at the deadline of its starter, or in the queue of its tenant.
-                Err(error) if joined && !joined_before && error.is_of_its_mount() => joined_before = true,
+                Err(error) if joined && !joined_before && error.is_specific_to_mount() => {
+                    joined_before = true
+                }
                 fetched => {
                     let source = if joined { Source::Shared } else { Source::Vault };
                     let obtained = fetched.map(|object| Obtained::new(object, source));
-                    return obtained.map_err(|error| error.at(object));
+                    return obtained.map_err(|error| error.with_location_of(object));
                 }
             }
         }
@@ -189,8 +201,8 @@ impl FetchContext<'_> {
 }
 
 /// The replica of the object's vault. It must accept the same token.
-fn replica<'a>(object: &'a ObjectPlan, round: Round<'_>) -> Option<&'a VaultUrl> {
-    object.failover.as_ref().filter(|replica| replica.belongs_to(round.resource))
+fn replica<'a>(object: &'a ObjectPlan, access: GroupAccess<'_>) -> Option<&'a VaultUrl> {
+    object.failover.as_ref().filter(|replica| replica.belongs_to(access.resource))
 }
 
 /// The trouble that an error with a fallback indicates for the other objects of its vault.

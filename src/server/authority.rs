@@ -131,18 +131,18 @@ impl Rewriter {
             if rest.is_empty() {
                 return;
             }
-            let wanted = self.wanted().saturating_sub(self.waiting.len());
-            let (more, rest) = rest.split_at(wanted.min(rest.len()));
+            let needed = self.needed().saturating_sub(self.waiting.len());
+            let (more, rest) = rest.split_at(needed.min(rest.len()));
             self.waiting.extend_from_slice(more);
             input = rest;
-            if self.waiting.len() >= self.wanted() {
+            if self.waiting.len() >= self.needed() {
                 self.release(out);
             }
         }
     }
 
     /// How many bytes of the frame are needed: its header, and all of a HEADERS frame.
-    fn wanted(&self) -> usize {
+    fn needed(&self) -> usize {
         match FrameHeader::of(&self.waiting) {
             Some(header) if header.is_rewritten() => FRAME_HEADER + header.length,
             _ => FRAME_HEADER,

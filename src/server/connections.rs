@@ -29,7 +29,7 @@ pub(super) struct Connections {
 struct Connection {
     peer: IpAddr,
     own: bool,
-    asked: Arc<AtomicBool>,
+    has_request: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -46,7 +46,7 @@ impl Connections {
         let (of_address, of_all) = if own { (OWN, OWN) } else { (OF_AN_ADDRESS, OF_OTHERS) };
         if count(&of_peer) >= of_address {
             // A client that has not sent its request is replaced by a newer one of the same address.
-            let silent = |connection: &Connection| !connection.asked.load(Ordering::Relaxed);
+            let silent = |connection: &Connection| !connection.has_request.load(Ordering::Relaxed);
             let oldest =
                 self.served.iter().position(|connection| of_peer(connection) && silent(connection))?;
             self.served.remove(oldest);
@@ -59,8 +59,8 @@ impl Connections {
 
     /// Adds the admitted connection, which `task` serves.
     pub(super) fn add(&mut self, peer: IpAddr, own: bool, task: JoinHandle<()>) {
-        let asked = Arc::clone(&self.next);
-        self.served.push_back(Connection { peer, own, asked, task });
+        let has_request = Arc::clone(&self.next);
+        self.served.push_back(Connection { peer, own, has_request, task });
     }
 }
 
@@ -81,9 +81,9 @@ mod tests {
     }
 
     fn open(connections: &mut Connections, last: u8, own: bool) -> Option<Arc<AtomicBool>> {
-        let asked = connections.admit(peer(last), own)?;
+        let has_request = connections.admit(peer(last), own)?;
         connections.add(peer(last), own, tokio::spawn(pending()));
-        Some(asked)
+        Some(has_request)
     }
 
     #[tokio::test]

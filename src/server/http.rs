@@ -85,10 +85,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
             }
         };
         let own = connection.local_addr().is_ok_and(|local| local.ip() == peer.ip());
-        let Some(asked) = connections.admit(peer.ip(), own) else { continue };
+        let Some(has_request) = connections.admit(peer.ip(), own) else { continue };
         let service = TowerToHyperService::new(router.clone());
         let service = hyper::service::service_fn(move |request| {
-            asked.store(true, Ordering::Relaxed);
+            has_request.store(true, Ordering::Relaxed);
             hyper::service::Service::call(&service, request)
         });
         let serving = server.serve_connection(TokioIo::new(connection), service);

@@ -23,7 +23,7 @@ impl From<Arc<Permit>> for AnswerMemory {
 }
 
 /// Moves the permit of a response into its body, which is dropped after sending.
-pub(super) fn hold(response: http::Response<Body>) -> http::Response<Body> {
+pub(super) fn attach_permit(response: http::Response<Body>) -> http::Response<Body> {
     let (mut parts, body) = response.into_parts();
     let body = match parts.extensions.remove::<AnswerMemory>() {
         Some(memory) => Body::new(HoldingBody { body, _memory: memory }),

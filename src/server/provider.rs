@@ -56,7 +56,7 @@ impl Provider {
                 Ok(mounted) => return mounted,
                 Err(_) => MountError::Defect,
             },
-            () = self.stopping() => MountError::Stopping,
+            () = self.deadline_of_drain() => MountError::Stopping,
         };
         if let Ok(target) = target {
             self.mounter.delivery.settle(&target).await;
@@ -65,7 +65,7 @@ impl Provider {
     }
 
     /// Completes when running mounts must end because the process shuts down.
-    async fn stopping(&self) {
+    async fn deadline_of_drain(&self) {
         let mut draining = self.draining.clone();
         // Without a sender there is no drain.
         let Ok(deadline) = draining.wait_for(Option::is_some).await.map(|deadline| *deadline) else {
@@ -98,9 +98,9 @@ impl CsiDriverProvider for Provider {
             class = field::Empty,
             vault = field::Empty,
         );
-        let mut told = MountLogGuard { metrics: &self.metrics, span: span.clone(), start, done: false };
+        let mut log_guard = MountLogGuard { metrics: &self.metrics, span: span.clone(), start, done: false };
         let mounted = self.answered(request.into_inner(), deadline).instrument(span).await;
-        told.tell(&mounted);
+        log_guard.record(&mounted);
         let Mounted { response, memory, .. } = mounted.map_err(|error| status(&error))?;
         let mut response = Response::new(response);
         if let Some(memory) = memory {
@@ -119,7 +119,7 @@ struct MountLogGuard<'a> {
 }
 
 impl MountLogGuard<'_> {
-    fn tell(&mut self, mounted: &Result<Mounted, MountError>) {
+    fn record(&mut self, mounted: &Result<Mounted, MountError>) {
         self.done = true;
         let milliseconds = self.sample(mounted.as_ref().err().map_or("OK", |error| go_name(error.code())));
         self.span.in_scope(|| match mounted {
@@ -239,7 +239,7 @@ mod tests {
     fn every_status_code_is_final() {
         let errors = [
             MountError::Plan(PlanError::one("p", Fault::new("x", "y"))),
-            MountError::Identity(IdentityError::late(&url::Url::parse("https://a/").unwrap())),
+            MountError::Identity(IdentityError::timed_out(&url::Url::parse("https://a/").unwrap())),
             MountError::Late,
             MountError::Stopping,
             MountError::Defect,

@@ -194,12 +194,12 @@ async fn unreachable(path: &Path) -> Option<SocketHolder> {
 
 /// The name of the process behind the socket; `None` if it does not answer in time.
 pub(super) async fn runtime_name(path: &Path) -> Option<String> {
-    let asked = async {
+    let version_call = async {
         let request = VersionRequest { version: PROTOCOL_VERSION.to_owned() };
         let response = CsiDriverProviderClient::new(channel(path)).version(request).await.ok()?;
         Some(response.into_inner().runtime_name.chars().filter(|c| !c.is_control()).take(64).collect())
     };
-    timeout(ANSWER_TIMEOUT, asked).await.ok().flatten()
+    timeout(ANSWER_TIMEOUT, version_call).await.ok().flatten()
 }
 
 /// A gRPC channel through the socket at `path`, like the driver's; it connects on first use.

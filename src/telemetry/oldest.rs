@@ -26,7 +26,7 @@ impl Oldest {
         let now = Instant::now();
         let mut windows = self.0.lock_unpoisoned();
         match &mut windows.current {
-            Some((begun, oldest)) if now - *begun < WINDOW => *oldest = age.max(*oldest),
+            Some((started, oldest)) if now - *started < WINDOW => *oldest = age.max(*oldest),
             current => {
                 let ended = current.replace((now, age));
                 windows.previous = ended;
@@ -38,7 +38,7 @@ impl Oldest {
     pub(super) fn age(&self) -> Duration {
         let Windows { current, previous } = *self.0.lock_unpoisoned();
         let recent = [current, previous].into_iter().flatten();
-        let recent = recent.filter(|(begun, _)| begun.elapsed() < 2 * WINDOW);
+        let recent = recent.filter(|(started, _)| started.elapsed() < 2 * WINDOW);
         recent.map(|(_, age)| age).max().unwrap_or_default()
     }
 }

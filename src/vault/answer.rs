@@ -116,7 +116,7 @@ fn without_code(
         status if is_empty && status.is_server_error() => return Failure::Failing(u16::from(status)),
         _ => {}
     }
-    let form = transport::described(status, response);
+    let form = transport::describe_form(status, response);
     Failure::Intercepted(Box::new(ForeignAnswer { status: u16::from(status), form, retry_after }))
 }
 

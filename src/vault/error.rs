@@ -113,7 +113,7 @@ impl VaultError {
     }
 
     /// The same failure, for another object of the vault.
-    pub(crate) fn also_of(&self, object: &ObjectPlan) -> Self {
+    pub(crate) fn for_object(&self, object: &ObjectPlan) -> Self {
         Self::of(object, self.failure.clone())
     }
 
@@ -127,7 +127,7 @@ impl VaultError {
 
     /// Whether the error is specific to the mount that sent the request (its deadline, its place in a queue), and must
     /// not be returned to others.
-    pub(crate) fn is_of_its_mount(&self) -> bool {
+    pub(crate) fn is_specific_to_mount(&self) -> bool {
         matches!(self.failure, Failure::TimedOut | Failure::Queued | Failure::CircuitOpen(..))
     }
 
@@ -142,12 +142,12 @@ impl VaultError {
     }
 
     /// The same error, with the error of the failover vault.
-    pub(crate) fn and_failover(self, failover: &Self) -> Self {
+    pub(crate) fn with_failover(self, failover: &Self) -> Self {
         Self { failover: Some(failover.to_string().into()), ..self }
     }
 
     /// The same error, with the location of the object in another plan.
-    pub(crate) fn at(self, object: &ObjectPlan) -> Self {
+    pub(crate) fn with_location_of(self, object: &ObjectPlan) -> Self {
         Self { location: object.location.as_str().into(), ..self }
     }
 

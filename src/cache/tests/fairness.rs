@@ -116,7 +116,7 @@ impl TestEntries {
             let holds =
                 |entry: &&CacheEntry<TestValue>| entry.holders.iter().any(|holder| holder.tenant == *tenant);
             // Each may gain two holders.
-            self.kept.values().filter(holds).map(|entry| entry.bytes() + 2 * HOLDING).sum::<usize>()
+            self.by_key.values().filter(holds).map(|entry| entry.bytes() + 2 * HOLDING).sum::<usize>()
         };
         let within = self.tenants.iter().filter(|(tenant, _)| held(tenant) <= share);
         within
@@ -126,10 +126,10 @@ impl TestEntries {
 
     fn check(&self) -> Result<(), TestCaseError> {
         prop_assert!(self.bytes <= self.max_bytes);
-        prop_assert_eq!(self.bytes, self.kept.values().map(CacheEntry::bytes).sum::<usize>());
+        prop_assert_eq!(self.bytes, self.by_key.values().map(CacheEntry::bytes).sum::<usize>());
         for (tenant, holdings) in &self.tenants {
             let held = self
-                .kept
+                .by_key
                 .iter()
                 .filter(|(_, entry)| entry.holders.iter().any(|holder| holder.tenant == *tenant));
             let (mut keys, mut charge) = (0, 0);
@@ -153,12 +153,12 @@ fn run(steps: Vec<EntryStep>) -> Result<(), TestCaseError> {
                 tenants.dedup();
                 let before = entries.within_share();
                 let all = entries.bytes + weight + OVERHEAD + 2 * HOLDING;
-                let (fits, count) = (all <= entries.max_bytes, entries.kept.len());
-                let replaces = entries.kept.contains_key(&key);
+                let (fits, count) = (all <= entries.max_bytes, entries.by_key.len());
+                let replaces = entries.by_key.contains_key(&key);
                 let tenants = tenants.into_iter().map(tenant_of).collect::<Vec<_>>();
                 entries.put(key, Arc::new(TestValue(key, weight)), Instant::now(), &tenants);
                 prop_assert!(
-                    !fits || entries.kept.len() == count + usize::from(!replaces),
+                    !fits || entries.by_key.len() == count + usize::from(!replaces),
                     "no entry gives way while there is room"
                 );
                 // A tenant's own value, if it is new or replaced by a larger one, may evict others of that tenant.
@@ -167,14 +167,14 @@ fn run(steps: Vec<EntryStep>) -> Result<(), TestCaseError> {
                         continue;
                     }
                     for held in keys.into_iter().filter(|held| *held != key) {
-                        prop_assert!(entries.kept.contains_key(&held), "{tenant} lost {held}");
+                        prop_assert!(entries.by_key.contains_key(&held), "{tenant} lost {held}");
                     }
                 }
             }
             EntryStep::Ask { key, tenant } => {
                 entries.stale(&key, MAX_AGE, &tenant_of(tenant));
             }
-            EntryStep::Evict(key) => entries.evict(&|kept| *kept == key),
+            EntryStep::Evict(key) => entries.evict(&|cached| *cached == key),
         }
         entries.check()?;
     }

@@ -13,13 +13,13 @@ enum CacheStep {
     /// Seconds pass.
     Advance(u16),
     /// A request for a key, under a ticket.
-    Ask(u8, usize),
+    Request(u8, usize),
     /// One of the flights ends, with a value of this weight or an error, which may be final.
     Complete(usize, Result<usize, bool>),
     /// All requests leave one of the flights.
     Cancel(usize),
     Evict(u8),
-    Look(u8, Lookup),
+    Lookup(u8, Lookup),
 }
 
 #[derive(Clone, Debug)]
@@ -42,11 +42,11 @@ fn steps() -> impl Strategy<Value = Vec<CacheStep>> {
     ];
     let step = prop_oneof![
         2 => (0_u16..400).prop_map(CacheStep::Advance),
-        4 => (key.clone(), 0_usize..2).prop_map(|(key, ticket)| CacheStep::Ask(key, ticket)),
+        4 => (key.clone(), 0_usize..2).prop_map(|(key, ticket)| CacheStep::Request(key, ticket)),
         4 => (any::<usize>(), answer).prop_map(|(flight, answer)| CacheStep::Complete(flight, answer)),
         1 => any::<usize>().prop_map(CacheStep::Cancel),
         1 => key.clone().prop_map(CacheStep::Evict),
-        4 => (key, lookup).prop_map(|(key, lookup)| CacheStep::Look(key, lookup)),
+        4 => (key, lookup).prop_map(|(key, lookup)| CacheStep::Lookup(key, lookup)),
     ];
     prop::collection::vec(step, 1..80)
 }
@@ -57,9 +57,9 @@ type FlightResult = (u32, Instant);
 struct OpenFlight {
     key: u8,
     ticket: usize,
-    asked: Instant,
+    requested: Instant,
     /// Whether its key was not invalidated since; otherwise no request joins it, and its value is not cached.
-    counts: bool,
+    is_valid: bool,
     answer: oneshot::Sender<Result<TestValue, FetchFailure>>,
     flight: Flight<FetchResult<TestValue, FetchFailure>>,
 }
@@ -80,23 +80,23 @@ impl Model {
         let open = self.running.len();
         match step {
             CacheStep::Advance(seconds) => advance(Duration::from_secs(seconds.into())).await,
-            CacheStep::Ask(key, ticket) => self.ask(key, ticket),
+            CacheStep::Request(key, ticket) => self.request(key, ticket),
             CacheStep::Complete(index, answer) if open > 0 => self.complete(index % open, answer).await,
             CacheStep::Cancel(index) if open > 0 => drop(self.running.swap_remove(index % open)),
             CacheStep::Complete(..) | CacheStep::Cancel(_) => {}
             CacheStep::Evict(key) => {
-                self.cache.evict(|kept| *kept == key);
+                self.cache.evict(|cached| *cached == key);
                 self.invalidate(key);
             }
-            CacheStep::Look(key, lookup) => self.look(key, &lookup),
+            CacheStep::Lookup(key, lookup) => self.check_lookup(key, &lookup),
         }
         assert!(self.cache.bytes() <= self.max_bytes);
-        let counting = self.running.iter().filter(|open| open.counts).count();
+        let counting = self.running.iter().filter(|open| open.is_valid).count();
         assert_eq!(self.cache.flights.len(), counting);
     }
 
-    fn ask(&mut self, key: u8, ticket: usize) {
-        let joins = |open: &OpenFlight| (open.key, open.ticket, open.counts) == (key, ticket, true);
+    fn request(&mut self, key: u8, ticket: usize) {
+        let joins = |open: &OpenFlight| (open.key, open.ticket, open.is_valid) == (key, ticket, true);
         let expected = self.running.iter().any(joins);
         let (answer, answered) = oneshot::channel();
         let fetch = async { answered.await.expect("the flight ends or is cancelled") };
@@ -104,15 +104,16 @@ impl Model {
         assert_eq!(joined, expected, "flights of {key} under {ticket}");
         if !joined {
             assert!(flight.clone().now_or_never().is_none(), "it has started");
-            let asked = Instant::now();
-            self.running.push(OpenFlight { key, ticket, asked, counts: true, answer, flight });
+            let requested = Instant::now();
+            self.running.push(OpenFlight { key, ticket, requested, is_valid: true, answer, flight });
         }
     }
 
     async fn complete(&mut self, index: usize, answer: Result<usize, bool>) {
         self.numbers += 1;
         let number = self.numbers;
-        let OpenFlight { key, asked, counts, answer: sender, flight, .. } = self.running.swap_remove(index);
+        let OpenFlight { key, requested, is_valid, answer: sender, flight, .. } =
+            self.running.swap_remove(index);
         let failure = |is_final| if is_final { FetchFailure::Final } else { FetchFailure::Passing };
         let answer = answer.map(|weight| TestValue(number, weight)).map_err(failure);
         let (brought, is_final) = (answer.is_ok(), answer == Err(FetchFailure::Final));
@@ -122,8 +123,8 @@ impl Model {
             brought.then_some(number),
             "a request that waited gets the answer"
         );
-        if brought && counts {
-            self.served.entry(key).or_default().push((number, asked));
+        if brought && is_valid {
+            self.served.entry(key).or_default().push((number, requested));
         } else if is_final {
             self.invalidate(key);
         }
@@ -133,11 +134,11 @@ impl Model {
     fn invalidate(&mut self, key: u8) {
         self.served.remove(&key);
         for open in self.running.iter_mut().filter(|open| open.key == key) {
-            open.counts = false;
+            open.is_valid = false;
         }
     }
 
-    fn look(&self, key: u8, lookup: &Lookup) {
+    fn check_lookup(&self, key: u8, lookup: &Lookup) {
         let seconds = |seconds: &u16| Duration::from_secs((*seconds).into());
         let now = Instant::now();
         let since = |ago: &u16| now.checked_sub(seconds(ago)).unwrap_or(now);
@@ -148,30 +149,30 @@ impl Model {
                 self.cache.stale(&key, seconds(longest), &tenant()).map(|(value, _)| value)
             }
         };
-        let may = |asked: Instant| {
-            let young = match lookup {
-                Lookup::Within(longest) | Lookup::Stale(longest) => asked.elapsed() < seconds(longest),
-                Lookup::Since(ago) => asked >= since(ago),
+        let may = |requested: Instant| {
+            let is_fresh = match lookup {
+                Lookup::Within(longest) | Lookup::Stale(longest) => requested.elapsed() < seconds(longest),
+                Lookup::Since(ago) => requested >= since(ago),
             };
-            young && asked.elapsed() < MAX_AGE
+            is_fresh && requested.elapsed() < MAX_AGE
         };
         // Values fetched together do not expire together.
-        let must = |asked: Instant| match lookup {
-            Lookup::Within(longest) => may(asked) && asked.elapsed() < seconds(longest).mul_f64(0.9),
-            Lookup::Since(_) | Lookup::Stale(_) => may(asked),
+        let must = |requested: Instant| match lookup {
+            Lookup::Within(longest) => may(requested) && requested.elapsed() < seconds(longest).mul_f64(0.9),
+            Lookup::Since(_) | Lookup::Stale(_) => may(requested),
         };
         let served = self.served.get(&key).map_or(&[][..], Vec::as_slice);
         // Of those requested at the same time, the last one.
-        let youngest = served.iter().max_by_key(|(_, asked)| *asked);
+        let newest = served.iter().max_by_key(|(_, requested)| *requested);
         match found {
             Some(value) => {
                 let known = served.iter().find(|(number, _)| *number == value.0);
-                let (number, asked) = known.expect("it belongs to this key, and was not invalidated");
-                assert!(may(*asked), "{number} is {:?} old, for {lookup:?}", asked.elapsed());
-                assert!(!self.whole || youngest.is_some_and(|(youngest, _)| youngest == number));
+                let (number, requested) = known.expect("it belongs to this key, and was not invalidated");
+                assert!(may(*requested), "{number} is {:?} old, for {lookup:?}", requested.elapsed());
+                assert!(!self.whole || newest.is_some_and(|(newest, _)| newest == number));
             }
             None if self.whole => {
-                assert!(!youngest.is_some_and(|(_, asked)| must(*asked)), "{youngest:?} for {lookup:?}");
+                assert!(!newest.is_some_and(|(_, requested)| must(*requested)), "{newest:?} for {lookup:?}");
             }
             None => {}
         }

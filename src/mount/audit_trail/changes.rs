@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use lru::LruCache;
 
-use super::ObjectFate;
+use super::ObjectOutcome;
 use crate::bounded::{bounded, make_room};
 use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan};
@@ -65,10 +65,10 @@ impl AuditedVolumes {
 
 /// A hash of the outcome of one object. All sources that are fresh enough count as one, because which pod calls the
 /// vault and which ones share its answer changes with every refresh.
-pub(super) fn mark(object: &ObjectPlan, fate: ObjectFate, versions: &[FetchedVersion]) -> u32 {
+pub(super) fn mark(object: &ObjectPlan, object_outcome: ObjectOutcome, versions: &[FetchedVersion]) -> u32 {
     let mut hasher = DefaultHasher::new();
     (object.vault.host(), object.kind, object.name.as_str()).hash(&mut hasher);
-    let ObjectFate { outcome, failure, source } = fate;
+    let ObjectOutcome { outcome, failure, source } = object_outcome;
     let fallback = source.filter(|source| matches!(source, Source::Stale | Source::Replica));
     (outcome, failure, fallback).hash(&mut hasher);
     for FetchedVersion { version, .. } in versions {
