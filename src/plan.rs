@@ -10,6 +10,7 @@ mod durations;
 mod environment_file;
 mod finding;
 mod identity;
+mod json_fields;
 mod known_names;
 mod mode;
 mod names;
@@ -34,6 +35,7 @@ pub(crate) use finding::{nearest, quoted, unknown};
 pub use identity::{
     AnnotatedIdentity, Identity, ManagedIdentity, PlannedIdentity, Through, WorkloadIdentity,
 };
+pub use json_fields::{JmesPath, JsonField};
 pub use mode::IdentityMode;
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};

@@ -51,7 +51,7 @@ impl fmt::Display for Finding {
 }
 
 /// What a finding is about: its name, and where it is in a parameter of many lines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Location {
     pub name: String,
     pub position: Option<Position>,

@@ -22,6 +22,7 @@ pub(super) const PARAMETERS: &[&str] = &[
 /// The fields of an object.
 pub(super) const FIELDS: &[&str] = &[
     "filePermission",
+    "jmesPath",
     "keyvaultName",
     "objectAlias",
     "objectEncoding",
@@ -32,6 +33,9 @@ pub(super) const FIELDS: &[&str] = &[
     "objectVersionHistory",
     "optional",
 ];
+
+/// The fields of an element of `jmesPath`.
+pub(super) const JSON_FIELDS: &[&str] = &["filePermission", "objectAlias", "path"];
 
 /// Names that people write, and what they mean by them.
 const SYNONYMS: [(&str, &str); 27] = [

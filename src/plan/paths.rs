@@ -2,11 +2,20 @@
 
 use super::finding::{Fault, Severity, quoted};
 use super::names::RelativePath;
-use super::object::{History, ObjectPlan};
+use super::object::History;
 
-/// A conflict of two objects' paths.
+/// A file, or a folder of a history's files, that something in the class wants.
+#[derive(Clone, Copy)]
+pub(super) struct PathClaim<'a> {
+    pub(super) path: &'a RelativePath,
+    pub(super) history: Option<History>,
+    /// What wants it, for messages.
+    pub(super) location: &'a str,
+}
+
+/// A conflict of two paths.
 pub(super) struct PathConflict {
-    /// The index of the object that conflicts with an earlier one.
+    /// The index of the claim that conflicts with an earlier one.
     pub(super) index: usize,
     pub(super) severity: Severity,
     pub(super) fault: Fault,
@@ -14,22 +23,22 @@ pub(super) struct PathConflict {
 
 /// Two objects with one path are a warning, since the driver lets the last one win. A file whose path is a folder of
 /// another file cannot be written at all.
-pub(super) fn conflicts<'a>(objects: impl Iterator<Item = &'a ObjectPlan>) -> Vec<PathConflict> {
-    let mut sorted = objects.enumerate().collect::<Vec<_>>();
+pub(super) fn conflicts<'a>(claims: impl Iterator<Item = PathClaim<'a>>) -> Vec<PathConflict> {
+    let mut sorted = claims.enumerate().collect::<Vec<_>>();
     // Stable, and with the separator before every other byte: what is inside a folder follows it.
-    sorted.sort_by(|(_, one), (_, other)| sort_key(&one.path).cmp(sort_key(&other.path)));
+    sorted.sort_by(|(_, one), (_, other)| sort_key(one.path).cmp(sort_key(other.path)));
     // The objects whose path the present one's is, or may be inside of.
-    let mut around: Vec<&ObjectPlan> = Vec::new();
+    let mut around: Vec<PathClaim<'_>> = Vec::new();
     let mut conflicts = Vec::new();
     for (index, object) in sorted {
-        let path = &object.path;
+        let path = object.path;
         while around
             .last()
-            .is_some_and(|last| last.path != *path && last.path.rest_of(path.as_str()).is_none())
+            .is_some_and(|last| last.path != path && last.path.rest_of(path.as_str()).is_none())
         {
             around.pop();
         }
-        match around.iter().rev().find_map(|outer| conflict(outer, object)) {
+        match around.iter().rev().find_map(|outer| conflict(*outer, object)) {
             Some(Conflict::SamePath(problem)) => {
                 let fault = Fault::new(problem, "the last one wins; give each its own objectAlias");
                 conflicts.push(PathConflict { index, severity: Severity::Warning, fault });
@@ -52,7 +61,7 @@ enum Conflict {
 }
 
 /// The conflict of an object with one whose path is the same or inside.
-fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
+fn conflict(outer: PathClaim<'_>, inner: PathClaim<'_>) -> Option<Conflict> {
     let path = quoted(inner.path.as_str());
     let same = |of: &str| Some(Conflict::SamePath(format!("{path} is also {of} of {}", outer.location)));
     let inside = |file: &str| {
@@ -71,7 +80,11 @@ fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
         (Some(history), _) => {
             let number = outer.path.rest_of(inner.path.as_str())?.split('/').next()?;
             let file = outer.path.inner(file_number(number, history)?);
-            if file == inner.path && inner.history.is_none() { same("a file") } else { inside(file.as_str()) }
+            if file == *inner.path && inner.history.is_none() {
+                same("a file")
+            } else {
+                inside(file.as_str())
+            }
         }
     }
 }

@@ -68,6 +68,18 @@ pub(super) enum Problem {
     TooManyCertificates,
     #[error("what Key Vault gave is no X.509 certificate; import the certificate again")]
     Certificate,
+    #[error(
+        "its value is not JSON ({0}), which jmesPath selects from; correct the value in the vault, or remove jmesPath"
+    )]
+    NotJson(String),
+    #[error("{0} finds nothing, or null; correct the expression or the value, or set optional: true")]
+    NoJsonField(String),
+    #[error(
+        "{0} does not fit the value: a function has an argument of the wrong type; correct the expression"
+    )]
+    JsonType(String),
+    #[error("{0} selects more than {1} bytes; select less")]
+    JsonFieldTooLarge(String, usize),
     #[error("there was no time left to convert it; the mount is tried again")]
     GivenUp,
     #[error("Key Vault gave neither an RSA key nor one of an elliptic curve; only those can be written")]

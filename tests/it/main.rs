@@ -29,6 +29,7 @@ mod go_flags;
 mod handover;
 mod harness;
 mod identities;
+mod json_fields;
 mod lint;
 mod logs;
 mod manifests;

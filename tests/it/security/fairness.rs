@@ -29,8 +29,8 @@ async fn a_tenant_whose_endpoint_fails_opens_no_breaker_for_the_others() {
                 .claims(&world, |claim| claim.set("tenantID", BAD_TENANT).timeout(Duration::from_secs(4)));
             world.all_fail(&claims).await;
             // A breaker would stay open for at least four seconds.
-            let said = format!("{fault:?} by {attackers}");
-            world.victims_mount_within(&said, Duration::from_millis(4500)).await;
+            let name = format!("a tenant answered with {fault:?}, by {attackers}");
+            world.victims_mount_within(&name, Duration::from_millis(4500)).await;
         }
     }
 }
@@ -50,7 +50,13 @@ async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_delays_only_
         let node =
             attack.claims(&world, |claim| claim.without("clientID").set("useVMManagedIdentity", "true"));
         let attack = async { tokio::join!(world.mount_all(&hanging), world.mount_all(&node)) };
-        world.victims_mount_while(&format!("by {attackers}"), attack).await;
+        world
+            .victims_mount_while(
+                &format!("authorities that hang, by {attackers}"),
+                RequestKind::Token,
+                attack,
+            )
+            .await;
     }
 }
 
@@ -72,7 +78,7 @@ async fn an_object_that_always_fails_ages_nothing_else_of_its_vault() {
             });
             world.all_fail(&claims).await;
             // Victims with an older cached value get the new one, too.
-            world.victims_read(&format!("{fault:?} by {attackers}"), ROTATED).await;
+            world.victims_read(&format!("an object answered with {fault:?}, by {attackers}"), ROTATED).await;
         }
     }
 }
@@ -88,7 +94,7 @@ async fn a_flood_of_values_leaves_each_victim_what_it_needs_in_an_outage() {
         let claims = attack.claims(&world, |claim| claim.set("objects", &objects(&names)));
         world.all_mount(&claims).await;
         world.emulator.inject(Target::Vault(SHARED.to_owned()), Fault::Refuse);
-        world.victims_read(&format!("by {attackers}"), world::VALUE).await;
+        world.victims_read(&format!("a flood of values and an outage, by {attackers}"), world::VALUE).await;
     }
 }
 
@@ -109,7 +115,10 @@ async fn vaults_that_never_answer_delay_little_else() {
             attack.claims(&world, |claim| claim.set("keyvaultName", vault).set("objects", &objects))
         });
         let claims = claims.collect::<Vec<_>>();
-        world.victims_mount_while(&format!("by {attackers}"), world.mount_all(&claims)).await;
+        let attack = world.mount_all(&claims);
+        world
+            .victims_mount_while(&format!("silent vaults, by {attackers}"), RequestKind::Secret, attack)
+            .await;
     }
 }
 

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all, select};
 use keyvault_csi_provider::proto::MountResponse;
-use keyvault_emulator::{Emulator, Identity, ManagedIdentity, Secret, SecretPermission, Seed, Vault};
+use keyvault_emulator::{
+    Emulator, Identity, ManagedIdentity, RequestKind, Secret, SecretPermission, Seed, Vault,
+};
 use tonic::Status;
 
 use super::PATIENCE;
@@ -129,33 +131,48 @@ impl FairWorld {
     }
 
     /// Each victim mounts for the first time, and succeeds on the first attempt.
-    pub async fn victims_mount(&self, said: &str) {
-        self.victims_mount_within(said, PATIENCE).await;
+    pub async fn victims_mount(&self, attack: &str) {
+        self.victims_mount_within(attack, PATIENCE).await;
     }
 
-    pub async fn victims_mount_within(&self, said: &str, patience: Duration) {
-        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(patience)).collect::<Vec<_>>();
-        for mounted in join_all(claims.iter().map(|claim| self.mount(claim))).await {
-            let mounted = mounted.unwrap_or_else(|status| panic!("{said}: {status:?}"));
-            assert_eq!(mounted.files.len(), 1, "{said}");
+    pub async fn victims_mount_within(&self, attack: &str, patience: Duration) {
+        for mounted in self.mount_victims(attack, patience).await {
+            assert_eq!(mounted.files.len(), 1, "{attack}");
         }
     }
 
     /// As [`Self::victims_mount`], and each reads `value`.
-    pub async fn victims_read(&self, said: &str, value: &str) {
-        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(PATIENCE)).collect::<Vec<_>>();
-        for mounted in join_all(claims.iter().map(|claim| self.mount(claim))).await {
-            let mounted = mounted.unwrap_or_else(|status| panic!("{said}: {status:?}"));
-            assert_eq!(files(&mounted), [("value", value.as_bytes())], "{said}");
+    pub async fn victims_read(&self, attack: &str, value: &str) {
+        for mounted in self.mount_victims(attack, PATIENCE).await {
+            assert_eq!(files(&mounted), [("value", value.as_bytes())], "{attack}");
         }
     }
 
+    /// Mounts all victims concurrently, and prints the times that this took.
+    #[allow(clippy::print_stdout, reason = "`cargo test -- --nocapture` shows it")]
+    async fn mount_victims(&self, attack: &str, patience: Duration) -> Vec<MountResponse> {
+        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(patience)).collect::<Vec<_>>();
+        let start = Instant::now();
+        let mounts = claims.iter().map(async |claim| (self.mount(claim).await, start.elapsed()));
+        let mut times = Vec::with_capacity(VICTIMS);
+        let mut responses = Vec::with_capacity(VICTIMS);
+        for (mounted, time) in join_all(mounts).await {
+            responses.push(mounted.unwrap_or_else(|status| panic!("{attack}: {status:?}")));
+            times.push(time.as_millis());
+        }
+        times.sort_unstable();
+        println!("{attack}: median {} ms, worst {} ms", times[VICTIMS / 2], times[VICTIMS - 1]);
+        responses
+    }
+
     /// The victims mount after the attack has started and before it ends.
-    pub async fn victims_mount_while(&self, said: &str, attack: impl Future) {
+    pub async fn victims_mount_while(&self, name: &str, kind: RequestKind, attack: impl Future) {
         let victims = async {
-            // Let the attack send its first requests.
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            self.victims_mount(said).await;
+            // Wait until the attack uses its share.
+            while self.emulator.in_flight_peak(kind) < 8 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            self.victims_mount(name).await;
         };
         match select(pin!(victims), pin!(attack)).await {
             Either::Left(_) => {}
