@@ -53,7 +53,6 @@ struct BreakerState {
     opened: u32,
     /// End of the pause after which a tenant that has failed may probe.
     until: Option<Instant>,
-    /// The latest running probe.
     probe: Option<Probe>,
     /// Number of the next probe.
     probes: u64,
@@ -141,7 +140,6 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Ends the attempt with its evidence.
     pub(crate) fn end(mut self, evidence: Evidence) {
         self.ended = true;
         self.breaker.ended(&self, evidence);

@@ -28,7 +28,6 @@ pub(crate) struct ShiftedClock {
 
 #[cfg(test)]
 impl ShiftedClock {
-    /// Moves the clock forward.
     pub(crate) fn advance(&self, by: std::time::Duration) {
         self.seconds.fetch_add(by.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }

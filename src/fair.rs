@@ -134,7 +134,6 @@ impl FairQueue {
         state.open.used + state.reserve.used
     }
 
-    /// Number of active tenants.
     #[cfg(test)]
     fn active(&self) -> usize {
         self.state().tenants.len()

@@ -64,7 +64,6 @@ pub struct Identities {
     tokens: Arc<Tokens>,
     /// Created on first use: the first random number takes about fifty milliseconds.
     fingerprints: OnceLock<hmac::Key>,
-    /// Hashes identity keys.
     hasher: RandomState,
 }
 

@@ -59,7 +59,6 @@ pub struct Lanes<K: Hash + Eq> {
     by_service: Mutex<LruCache<K, Arc<Lane>>>,
 }
 
-/// The requests to one service.
 #[derive(Debug)]
 struct Lane {
     requests: FairQueue,

@@ -81,7 +81,6 @@ impl<E: Transient> Retries<E> {
         Ok(())
     }
 
-    /// The error of the last attempt.
     pub(crate) fn last_error(&mut self) -> Option<E> {
         self.last.take()
     }

@@ -168,7 +168,6 @@ fn bind_port(address: Option<IpAddr>, port: u16, flags: &Flags) -> anyhow::Resul
     })
 }
 
-/// The flags of a listener.
 struct Flags {
     address: &'static str,
     port: &'static str,

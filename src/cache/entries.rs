@@ -50,7 +50,6 @@ pub(super) struct Holder {
     pub(super) used: Instant,
 }
 
-/// The entries that one tenant holds.
 pub(super) struct Holdings<K> {
     /// From the most to the least recently used.
     pub(super) keys: LruCache<K, ()>,

@@ -29,7 +29,6 @@ pub(super) enum TokenFreshness {
     Expired,
 }
 
-/// A cached access token.
 #[derive(Debug)]
 pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,

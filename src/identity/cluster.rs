@@ -22,12 +22,7 @@ pub struct ClusterApi {
 pub(super) enum FetchError {
     /// The server answered with an error.
     #[error("HTTP status {status} from {url}")]
-    Status {
-        /// The HTTP status.
-        status: reqwest::StatusCode,
-        /// The URL of the document.
-        url: String,
-    },
+    Status { status: reqwest::StatusCode, url: String },
     /// There was no answer, or it cannot be parsed.
     #[error("{0}")]
     Other(String),
@@ -39,7 +34,6 @@ impl FetchError {
         matches!(self, Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403 | 404))
     }
 
-    /// Whether the server answered.
     pub(super) fn is_answer(&self) -> bool {
         matches!(self, Self::Status { .. })
     }
@@ -105,7 +99,6 @@ impl ClusterApi {
         Ok((discovery.issuer, keys))
     }
 
-    /// The annotations of a service account.
     pub(super) async fn annotations(
         &self,
         namespace: &str,

@@ -16,7 +16,6 @@ pub(super) struct EntraCode {
     pub(super) about: &'static str,
     /// The consequence for the mount.
     pub(super) meaning: Meaning,
-    /// The fix.
     fix: Fix,
 }
 

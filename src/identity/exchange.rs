@@ -33,7 +33,6 @@ use crate::transport;
 #[derive(Debug)]
 pub struct AccessToken {
     text: SecretText,
-    /// When it expires.
     pub(super) expires: SystemTime,
     /// When it was issued.
     pub(super) acquired: SystemTime,

@@ -24,7 +24,7 @@ struct IdentityFixture {
 }
 
 impl IdentityFixture {
-    /// Entra's tokens live for `life`; the cluster's keys are at hand if `keys`.
+    /// Entra's tokens are valid for `life`; `keys` is whether the cluster's keys are available.
     async fn new(life: Duration, keys: bool) -> Self {
         let seed = Seed::default().identity(
             keyvault_emulator::Identity::new("myapp", APP)
@@ -65,7 +65,7 @@ impl IdentityFixture {
         Self { emulator, clock, identities, _folder: folder }
     }
 
-    /// A pod's login, with a token of its own that lives for a day.
+    /// A pod's login, with its own token that is valid for a day.
     async fn login(&self, account: &str, pod: &str) -> Login {
         let token = self.emulator.token("default", account).pod(pod, pod).expires_in(24 * 3600).build();
         let identity = Identity::Workload(WorkloadIdentity {

@@ -65,7 +65,6 @@ enum FlightKey {
     Credential(CredentialHash, String),
 }
 
-/// All access tokens of this process.
 pub(super) struct Tokens {
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,

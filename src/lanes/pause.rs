@@ -23,7 +23,6 @@ struct PauseState {
     /// The next pause relative to the first, as a power of two. Grows with each pause without `Retry-After`, and shrinks
     /// with each answer.
     exponent: u32,
-    /// The total of all pauses.
     total: Duration,
 }
 
@@ -60,7 +59,6 @@ impl Pause {
         (!left.is_zero()).then_some(left)
     }
 
-    /// The total of all pauses.
     pub(super) fn total(&self) -> Duration {
         self.state().total
     }

@@ -47,14 +47,12 @@ enum Answered {
     Failed(Code),
 }
 
-/// The outcome of a mount.
 #[derive(Clone, Copy, Debug)]
 enum MountEnd {
     Delivered,
     Failed { stage: &'static str, code: Code },
 }
 
-/// The outcome of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ObjectOutcome {
     outcome: &'static str,
@@ -74,7 +72,6 @@ impl Audit {
         Self { log, volumes: AuditedVolumes::default() }
     }
 
-    /// The trail of a mount.
     pub(super) fn begin<'a>(&'a self, plan: &'a MountPlan, tenant: Tenant, is_first: bool) -> AuditTrail<'a> {
         let (client, answers) = (OnceLock::new(), Mutex::default());
         AuditTrail { audit: self, plan, tenant, is_first, client, answers, end: OnceLock::new() }
@@ -97,7 +94,6 @@ impl AuditTrail<'_> {
         self.answers.lock_unpoisoned().push(answered);
     }
 
-    /// Records the outcome of the mount.
     pub(super) fn finish(&self, error: Option<&MountError>) {
         let failed = |error: &MountError| MountEnd::Failed { stage: stage(error), code: error.code() };
         let _ = self.end.set(error.map_or(MountEnd::Delivered, failed));

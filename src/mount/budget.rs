@@ -89,7 +89,6 @@ impl MountBudget {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    /// The party of the mount's tenant.
     pub(super) fn party(&self) -> &Party {
         &self.party
     }

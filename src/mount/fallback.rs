@@ -20,7 +20,6 @@ const RESERVED: Duration = Duration::from_secs(2);
 /// The inputs of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Situation {
-    /// Whether this is a first mount.
     pub(super) is_first: bool,
     /// Whether a stale value is available and may be served.
     pub(super) has_stale: bool,

@@ -47,7 +47,6 @@ impl FetchHistory {
         all.then(|| self.permit_before_proof.try_acquire().ok()).flatten()
     }
 
-    /// Remembers an object that was fetched.
     pub(super) fn remember(&self, login: &Login, object: &ObjectPlan) {
         let key = ObjectKey::of(login, object);
         let mut known = self.objects.lock_unpoisoned();

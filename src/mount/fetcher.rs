@@ -55,13 +55,11 @@ pub(super) struct Mount<'a> {
     pub(super) deadline: Deadline,
     /// Bytes fetched so far.
     pub(super) budget: &'a MountBudget,
-    /// The sources of the objects.
     pub(super) provenance: &'a Provenance,
     /// The mount's audit records, if there is an audit log.
     pub(super) audit: Option<&'a AuditTrail<'a>>,
     /// The mount's trouble with each vault so far.
     pub(super) troubles: Mutex<BTreeMap<VaultUrl, Trouble>>,
-    /// The limit for the volume.
     pub(super) largest: VolumeLimit,
 }
 
@@ -85,7 +83,6 @@ impl VolumeLimit {
     }
 }
 
-/// The context of one mount's fetching.
 #[derive(Clone, Copy)]
 pub(super) struct FetchContext<'a> {
     pub(super) fetcher: &'a Fetcher,
@@ -100,14 +97,12 @@ impl Mount<'_> {
         troubles.get(vault).copied().unwrap_or_default()
     }
 
-    /// Records trouble with the vault.
     pub(super) fn record_trouble(&self, vault: &VaultUrl, trouble: Trouble) {
         let mut troubles = self.troubles.lock_unpoisoned();
         let worst = troubles.entry(vault.clone()).or_default();
         *worst = trouble.max(*worst);
     }
 
-    /// A party of the mount's tenant.
     pub(super) fn party(&self) -> Party {
         Party::new(self.tenant.clone())
     }

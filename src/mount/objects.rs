@@ -39,7 +39,6 @@ pub(super) struct GroupAccess<'a> {
 }
 
 impl FetchContext<'_> {
-    /// Gets the objects of `group`.
     pub(super) async fn get_all(
         self,
         group: &[(usize, &ObjectPlan)],

@@ -34,7 +34,6 @@ impl Provenance {
         }
     }
 
-    /// The sources so far.
     pub(super) fn sources(&self) -> SourceCounts {
         self.state().sources
     }

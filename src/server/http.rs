@@ -110,7 +110,6 @@ pub(super) fn health(path: &str, health: HealthCheck) -> Router {
     router.with_state(health)
 }
 
-/// `/metrics`.
 pub(super) fn metrics(metrics: Arc<Metrics>) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(metrics)
 }

@@ -203,10 +203,7 @@ impl Watch {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let directory = directory_at(path).ok_or(Errno::ENOENT)?;
         inotify.add_watch(socket::directory(path), CREATED | REMOVED | AddWatchFlags::IN_ONLYDIR)?;
-        #[allow(
-            deprecated,
-            reason = "what takes its place is unsafe; a descriptor of nix is what it asks for"
-        )]
+        #[allow(deprecated, reason = "its replacement is unsafe")]
         let inotify = AsyncFd::new(Descriptor(inotify)).map_err(|_| Errno::EIO)?;
         let name = path.file_name().unwrap_or_default().to_owned();
         Ok(Self { inotify, name, directory, file_created: false, ended: false })

@@ -126,7 +126,6 @@ fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<Bound
     Ok(BoundSocket { listener, file })
 }
 
-/// The directory of a socket.
 pub(super) fn directory(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }

@@ -19,7 +19,6 @@ pub struct VaultError {
     /// What happened.
     pub failure: Failure,
     request_id: Option<Box<str>>,
-    /// The error of the failover vault.
     failover: Option<Box<str>>,
 }
 

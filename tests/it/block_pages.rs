@@ -18,8 +18,8 @@ const PAGE: &str = "<html><body><h1>This site is blocked</h1></body></html>";
 async fn a_page_instead_of_key_vaults_answer_is_attributed_to_a_proxy_or_firewall() {
     for status in STATUSES {
         let world = World::start(&[]).await;
-        let asked = ("GET", "https://mykeyvault.vault.azure.net/secrets/database-password/");
-        answer(&world.emulator, asked, status, &[("content-type", "text/html")], PAGE);
+        let request = ("GET", "https://mykeyvault.vault.azure.net/secrets/database-password/");
+        answer(&world.emulator, request, status, &[("content-type", "text/html")], PAGE);
         let refusal = world.refused(&world.claim().timeout(Duration::from_secs(2))).await;
         assert_eq!(refusal.code(), Code::Internal, "{status}: {refusal:?}");
         let status = format!("HTTP status {status}");

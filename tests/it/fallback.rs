@@ -47,17 +47,17 @@ async fn a_new_pod_gets_what_its_identity_fetched_before_the_vault_went_down() {
         Fault::Hang,
         Fault::Throttle { retry_after: Some(Duration::from_secs(60)) },
     ] {
-        let said = format!("{fault:?}");
+        let fault_name = format!("{fault:?}");
         let world = world(&[]).await;
         let before = world.mount(&world.claim().pod(0)).await.unwrap();
         world.emulator.inject(main_vault(), fault);
         let start = Instant::now();
         let during = world.mount(&world.claim().pod(1)).await.unwrap();
-        assert!(start.elapsed() < Duration::from_secs(5), "{said}: {:?}", start.elapsed());
-        assert_eq!(files(&during), [("db-password", VALUE.as_bytes())], "{said}");
-        assert_eq!(during.object_version, before.object_version, "{said}: the version of its value");
+        assert!(start.elapsed() < Duration::from_secs(5), "{fault_name}: {:?}", start.elapsed());
+        assert_eq!(files(&during), [("db-password", VALUE.as_bytes())], "{fault_name}");
+        assert_eq!(during.object_version, before.object_version, "{fault_name}: the version of its value");
         let log = world.provider.log_with("stale or replica values served", 1);
-        assert!(log.contains("stale=1") && !log.contains(VALUE), "{said}: {log}");
+        assert!(log.contains("stale=1") && !log.contains(VALUE), "{fault_name}: {log}");
         metric(&world, r#"keyvault_csi_objects_served_total{source="stale"} 1"#).await;
     }
 }

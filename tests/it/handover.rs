@@ -116,9 +116,9 @@ async fn a_process_that_ends_during_the_version_check_is_succeeded() {
     let listener = std::os::unix::net::UnixListener::bind(folder.path().join("run/azure.sock")).unwrap();
     let ending = std::thread::spawn(move || {
         // One connection checks for a listener, and one asks for its name.
-        let asked = [listener.accept().unwrap(), listener.accept().unwrap()];
+        let connections = [listener.accept().unwrap(), listener.accept().unwrap()];
         drop(listener);
-        drop(asked);
+        drop(connections);
     });
     let provider = tokio::task::block_in_place(|| Provider::start(&emulator, folder.path(), &[]));
     ending.join().unwrap();
@@ -138,14 +138,14 @@ async fn removed_and_back(socket: &Path) {
 async fn a_removed_socket_is_restored_and_drains_like_the_first() {
     let world = World::start(&[]).await;
     let socket = &world.provider.socket;
-    let mut kept = world.provider.client();
-    kept.version(VersionRequest::default()).await.unwrap();
+    let mut client = world.provider.client();
+    client.version(VersionRequest::default()).await.unwrap();
     for _ in 0..2 {
         removed_and_back(socket).await;
         assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
         world.mount(&world.claim()).await.unwrap();
     }
-    kept.version(VersionRequest::default()).await.expect("open connections stay usable");
+    client.version(VersionRequest::default()).await.expect("open connections stay usable");
     let names = std::fs::read_dir(socket.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["azure.sock"]);
 
@@ -180,15 +180,15 @@ async fn a_removed_directory_is_restored_with_the_socket() {
 async fn a_socket_is_restored_after_another_file_took_its_place() {
     let world = World::start(&[]).await;
     let socket = &world.provider.socket;
-    for (time, obstacle) in ["folder", "file", "link"].into_iter().enumerate() {
+    for (time, obstacle) in ["directory", "file", "link"].into_iter().enumerate() {
         std::fs::remove_file(socket).unwrap();
         match obstacle {
-            "folder" => std::fs::create_dir(socket).unwrap(),
+            "directory" => std::fs::create_dir(socket).unwrap(),
             "file" => std::fs::write(socket, "").unwrap(),
             _ => std::os::unix::fs::symlink("/nowhere", socket).unwrap(),
         }
         world.provider.log_with("is not a socket; remove it", time + 1);
-        if obstacle == "folder" {
+        if obstacle == "directory" {
             std::fs::remove_dir(socket).unwrap();
         } else {
             std::fs::remove_file(socket).unwrap();

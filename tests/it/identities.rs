@@ -106,8 +106,8 @@ async fn a_service_principal_logs_in_with_its_certificate_as_pem_and_as_pkcs12()
         reads(&world, &principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", certificate)]))
             .await;
     }
-    let stranger = BASE64.encode(&data("pfx/rsa-bare.pfx"));
-    let claim = principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", &stranger)]);
+    let other_certificate = BASE64.encode(&data("pfx/rsa-bare.pfx"));
+    let claim = principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", &other_certificate)]);
     refused(&world, &claim, Code::Unauthenticated, "AADSTS700027").await;
     for (certificate, words) in [
         ("nonsense!", "neither PEM nor base64"),
@@ -137,8 +137,8 @@ async fn managed_identities_come_from_the_node() {
     reads(&world, &node).await;
     assert_eq!(world.emulator.count(RequestKind::Imds), 2, "the node's token is cached");
 
-    let stranger = node.clone().set("userAssignedIdentityID", OTHER_APP);
-    refused(&world, &stranger, Code::Unauthenticated, "the node has no managed identity").await;
+    let other_app = node.clone().set("userAssignedIdentityID", OTHER_APP);
+    refused(&world, &other_app, Code::Unauthenticated, "the node has no managed identity").await;
     world.emulator.inject(Target::Imds, Fault::Status(500));
     let unknown = node.set("userAssignedIdentityID", "88888888-8888-4888-8888-888888888888");
     let down = unknown.timeout(std::time::Duration::from_secs(3));
@@ -197,9 +197,9 @@ async fn missing_annotations_are_reported_with_a_fix() {
     let world = cluster_world(&[ServiceAccount::new("default", "workload-identity-sa")], &[]).await;
     let bare = world.claim().without("clientID");
     refused(&world, &bare, Code::InvalidArgument, CLIENT_ANNOTATION).await;
-    let nobody = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
-    let nobody = nobody.token(&world.emulator.token("default", "nobody").build());
-    refused(&world, &nobody, Code::InvalidArgument, "HTTP status 404").await;
+    let unknown_account = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
+    let unknown_account = unknown_account.token(&world.emulator.token("default", "unknown").build());
+    refused(&world, &unknown_account, Code::InvalidArgument, "HTTP status 404").await;
     world.emulator.inject(Target::ApiServer, Fault::Status(403));
     let other = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
     let other = other.token(&world.emulator.token("default", "other-sa").build());

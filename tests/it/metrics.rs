@@ -118,7 +118,7 @@ async fn scripted_day() -> World {
 
 #[tokio::test]
 async fn every_number_of_a_scripted_day_is_right() {
-    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().floor();
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().floor();
     let world = scripted_day().await;
     let text = scrape(&world).await;
     let codes = [
@@ -162,10 +162,10 @@ async fn every_number_of_a_scripted_day_is_right() {
     for vault in [MAIN, OTHER] {
         let series = format!("keyvault_csi_vault_last_success_timestamp_seconds{{vault=\"{vault}\"}}");
         let at = sample(&text, &series);
-        assert!((begun..=now).contains(&at), "{begun} {at} {now}");
+        assert!((started..=now).contains(&at), "{started} {at} {now}");
     }
     let age = sample(&text, "keyvault_csi_oldest_served_age_seconds");
-    assert!(age > 0.0 && age <= now - begun, "{age}");
+    assert!(age > 0.0 && age <= now - started, "{age}");
     assert!(sample(&text, "keyvault_csi_cache_bytes") > 0.0);
     assert!(text.ends_with("# EOF\n"));
     for secret in ["nowhere", "database-password", "myapp-", "unknown-sa"] {

@@ -318,7 +318,7 @@ async fn refusals_name_the_kind_of_object_and_its_role() {
             "objects",
             "{objectName: nowhere, objectType: key}",
             Code::NotFound,
-            "key nowhere of objects.vault.azure.net: no such key",
+            "key nowhere of objects.vault.azure.net: key or version not found",
         ),
         ("objects", "{objectName: nowhere, objectType: cert}", Code::NotFound, "certificate nowhere"),
         (

@@ -37,10 +37,10 @@ async fn a_failing_vault_is_named() {
         (Fault::Throttle { retry_after: Some(Duration::from_secs(60)) }, "429"),
     ] {
         let world = World::start(&[]).await;
-        let said = format!("{fault:?}");
+        let fault_name = format!("{fault:?}");
         world.emulator.inject(Target::AllVaults, fault);
         let message = fails_in_time(&world, "Key Vault").await;
-        assert!(message.contains(word), "{said}: {message}");
+        assert!(message.contains(word), "{fault_name}: {message}");
     }
 }
 

@@ -42,7 +42,7 @@ async fn the_go_providers_arguments_start_this_one_with_or_without_serve() {
     let emulator = Emulator::start(seed()).await.unwrap();
     for first in [None, Some("serve")] {
         let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("made/on/the/way/azure.sock");
+        let socket = folder.path().join("new/directories/azure.sock");
         let port = free_port();
         let go = go_arguments(socket.to_str().unwrap(), port);
         let args = first.into_iter().chain(go.iter().map(String::as_str)).collect::<Vec<_>>();
@@ -84,9 +84,9 @@ async fn probes_reflect_the_socket_and_never_azure() {
     std::fs::remove_file(&world.provider.socket).unwrap();
     assert_eq!(Provider::get(port, "/healthz").await.0, 503);
     let listener = UnixListener::bind(&world.provider.socket).unwrap();
-    let stranger =
+    let other_provider =
         tonic::transport::Server::builder().add_service(CsiDriverProviderServer::new(OtherProvider));
-    tokio::spawn(stranger.serve_with_incoming(UnixListenerStream::new(listener)));
+    tokio::spawn(other_provider.serve_with_incoming(UnixListenerStream::new(listener)));
     assert_eq!(Provider::get(port, "/healthz").await.0, 503, "another provider's answer does not count");
     assert_eq!(Provider::get(port, "/readyz").await.0, 200);
 }
@@ -171,9 +171,9 @@ async fn another_providers_live_socket_is_replaced_only_with_takeover() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("run")).unwrap();
     let listener = UnixListener::bind(folder.path().join("run/azure.sock")).unwrap();
-    let stranger =
+    let other_provider =
         tonic::transport::Server::builder().add_service(CsiDriverProviderServer::new(OtherProvider));
-    tokio::spawn(stranger.serve_with_incoming(UnixListenerStream::new(listener)));
+    tokio::spawn(other_provider.serve_with_incoming(UnixListenerStream::new(listener)));
 
     let (status, log) = tokio::task::block_in_place(|| Provider::fail(&emulator, folder.path(), &[]));
     assert_eq!(status.code(), Some(1));

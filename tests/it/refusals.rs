@@ -19,11 +19,11 @@ async fn expect(world: &World, claim: &Claim, code: Code, words: &[&str]) {
 #[tokio::test]
 async fn entras_refusals_show_what_was_sent_and_the_fix() {
     let world = World::start(&[]).await;
-    let stranger = world.emulator.token("shop", "cart").build();
+    let unknown = world.emulator.token("shop", "cart").build();
     let subject = "the federated credential's subject must be \"system:serviceaccount:shop:cart\"";
     expect(
         &world,
-        &world.claim().token(&stranger),
+        &world.claim().token(&unknown),
         Code::Unauthenticated,
         &["AADSTS700213", subject, "https://oidc.emulator.test/", "api://AzureADTokenExchange", APP],
     )

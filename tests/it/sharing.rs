@@ -140,7 +140,7 @@ async fn in_a_cluster_the_keys_come_from_the_api_server() {
     }
     assert_eq!(world.emulator.count(RequestKind::Jwks), 1);
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
-    let asked = world.emulator.requests();
-    let keys = asked.iter().find(|request| request.kind == RequestKind::Jwks).unwrap();
+    let requests = world.emulator.requests();
+    let keys = requests.iter().find(|request| request.kind == RequestKind::Jwks).unwrap();
     assert!(keys.authenticated, "the API server is called with the provider's own token: {keys:?}");
 }

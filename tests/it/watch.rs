@@ -27,7 +27,7 @@ impl Watch {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).unwrap();
         let all = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_TO;
         inotify.add_watch(directory, all).unwrap();
-        #[allow(deprecated, reason = "what takes its place is unsafe")]
+        #[allow(deprecated, reason = "its replacement is unsafe")]
         let inotify = AsyncFd::new(Descriptor(inotify)).unwrap();
         Self { inotify, seen: VecDeque::new() }
     }

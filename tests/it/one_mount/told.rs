@@ -120,7 +120,7 @@ async fn an_explanation_says_where_it_failed_and_what_to_check_next() {
             "access token granted",
             "object not fetched",
             "failed at the vault",
-            "no such secret",
+            "secret or version not found",
             "check next: the object",
         ],
     );

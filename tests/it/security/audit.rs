@@ -95,8 +95,8 @@ async fn every_object_of_a_failed_mount_has_a_line_with_the_reason() {
         ]
     );
     // Entra refuses the identity: no object has an outcome of its own.
-    let stranger = world.claim().pod(2).set("clientID", "33333333-3333-4333-8333-333333333333");
-    world.refused(&stranger).await;
+    let unknown = world.claim().pod(2).set("clientID", "33333333-3333-4333-8333-333333333333");
+    world.refused(&unknown).await;
     let line = audited.lines(4).await.pop().unwrap();
     assert_eq!(picked(&line, &fields[1..4]), ["refused", "identity", "UNAUTHENTICATED"]);
 }

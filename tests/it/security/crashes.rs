@@ -101,8 +101,8 @@ impl Reader {
             );
         } else {
             // A path is resolved through the link and then the directory; the link may change in between.
-            let gone = read.iter().filter_map(|read| read.as_ref().err());
-            assert!(gone.into_iter().all(|error| error.raw_os_error() == Some(Errno::ENOENT as i32)));
+            let errors = read.iter().filter_map(|read| read.as_ref().err());
+            assert!(errors.into_iter().all(|error| error.raw_os_error() == Some(Errno::ENOENT as i32)));
         }
     }
 
@@ -167,7 +167,7 @@ impl KillCounts {
     fn count(&mut self, volume: &Volume, before: &Path) -> bool {
         let data = volume.generation();
         let left = directories(volume).into_iter().filter(|name| *name != data).collect::<Vec<_>>();
-        assert!(left.len() <= 1, "{left:?} is left beside {}", data.display());
+        assert!(left.len() <= 1, "{left:?} is left next to {}", data.display());
         match left.first() {
             None => self.elsewhere += 1,
             Some(left) if left == before => self.after_the_swap += 1,

@@ -82,10 +82,9 @@ async fn every_pair(world: World) {
     }
     // Concurrently, too, when they might share a flight.
     for _ in 0..3 {
-        let everything = pairs().into_iter().flat_map(|pair| [0, 1, 2].map(|vault| (pair, vault)));
-        let everything = everything.collect::<Vec<_>>();
-        join_all(everything.iter().map(|(pair, vault)| check(&world, *pair, *vault, "concurrent mounts")))
-            .await;
+        let all = pairs().into_iter().flat_map(|pair| [0, 1, 2].map(|vault| (pair, vault)));
+        let all = all.collect::<Vec<_>>();
+        join_all(all.iter().map(|(pair, vault)| check(&world, *pair, *vault, "concurrent mounts"))).await;
     }
 }
 

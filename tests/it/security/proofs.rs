@@ -15,7 +15,7 @@ fn impostors(emulator: &Emulator) -> Vec<(&'static str, String)> {
     let token = || -> TokenBuilder { emulator.token("default", "workload-identity-sa") };
     let mut cases = vec![
         ("forged signature", token().forged().build()),
-        ("unknown key", token().kid("nobody").forged().build()),
+        ("unknown key", token().kid("unknown").forged().build()),
         ("no signature", token().unsigned().build()),
         ("expired", token().expires_in(-10).build()),
         ("foreign issuer", token().issuer("https://evil.test/").build()),
@@ -162,10 +162,10 @@ async fn keys_that_cannot_be_loaded_leave_the_proof_to_entra() {
 #[tokio::test]
 async fn keys_of_another_cluster_disable_sharing_but_pods_start() {
     let emulator = Emulator::start(crate::harness::seed()).await.unwrap();
-    let stranger = Emulator::start(crate::harness::seed()).await.unwrap();
+    let other_cluster = Emulator::start(crate::harness::seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let jwks = folder.path().join("jwks.json");
-    std::fs::write(&jwks, stranger.jwks()).unwrap();
+    std::fs::write(&jwks, other_cluster.jwks()).unwrap();
     let args = [
         format!("--service-account-jwks={}", jwks.display()),
         format!("--service-account-issuer={}", emulator.issuer()),
