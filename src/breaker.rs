@@ -61,7 +61,7 @@ struct BreakerState {
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     number: u64,
-    began: Instant,
+    started: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,9 +86,9 @@ impl Breaker {
             }
             state.probes += 1;
             probe = Some(state.probes);
-            state.probe = Some(Probe { number: state.probes, began: now });
+            state.probe = Some(Probe { number: state.probes, started: now });
         }
-        Ok(Attempt { breaker: self, tenant: tenant.clone(), began: now, probe, ended: false })
+        Ok(Attempt { breaker: self, tenant: tenant.clone(), started: now, probe, ended: false })
     }
 
     /// Waits until an attempt ends, at most this long.
@@ -133,7 +133,7 @@ impl Breaker {
 pub(crate) struct Attempt<'a> {
     breaker: &'a Breaker,
     tenant: Tenant,
-    began: Instant,
+    started: Instant,
     /// Its number, if it is a probe.
     probe: Option<u64>,
     ended: bool,
@@ -149,7 +149,7 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            let slow = self.began.elapsed() >= SLOW;
+            let slow = self.started.elapsed() >= SLOW;
             self.breaker.ended(self, if slow { Evidence::Unavailable } else { Evidence::Nothing });
         }
     }
@@ -170,7 +170,7 @@ impl BreakerState {
         let has_failed = self.failures.contains_key(tenant);
         // A slow probe may be slow because of its object; a tenant that has not failed need not wait for it.
         if let Some(probe) = self.probe
-            && (has_failed || now.saturating_duration_since(probe.began) < SLOW)
+            && (has_failed || now.saturating_duration_since(probe.started) < SLOW)
         {
             return Some(PROBED);
         }
@@ -179,7 +179,7 @@ impl BreakerState {
     }
 
     fn failed(&mut self, attempt: &Attempt<'_>) {
-        let Attempt { tenant, began, probe, .. } = attempt;
+        let Attempt { tenant, started, probe, .. } = attempt;
         if self.failures.len() >= REMEMBERED && !self.failures.contains_key(tenant) {
             return;
         }
@@ -187,7 +187,7 @@ impl BreakerState {
         let now = Instant::now();
         let own = self.failures.entry(tenant.clone()).or_insert(Failures { count: 0, last: now });
         // An attempt that ran while another failed is no new evidence.
-        let old = own.count > 0 && *began < own.last;
+        let old = own.count > 0 && *started < own.last;
         if probe.is_none() && (old || was_open) {
             return;
         }

@@ -127,7 +127,7 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     // From now on, readiness probes reach the successor or fail.
     probes.abort_all();
     // Mounts that cannot finish in time fail while their errors can still be sent.
-    let last_word = listen.drain_timeout.saturating_sub((listen.drain_timeout / 4).min(LAST_WORD));
+    let last_word = listen.drain_timeout.saturating_sub((listen.drain_timeout / 4).min(REPLY_MARGIN));
     let _ = drain.send(Some(Deadline::after(last_word)));
     drop(renew);
     tracing::info!(timeout = ?listen.drain_timeout, "draining: waiting for running mounts to finish");
@@ -137,7 +137,7 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
         tracing::warn!("--drain-timeout has passed; closing the remaining connections");
     }
     if let Some(audit) = &audit {
-        audit.flush(LAST_WORD).await;
+        audit.flush(REPLY_MARGIN).await;
     }
     tracing::info!("stopped");
     Ok(())
@@ -154,7 +154,7 @@ fn reopen_on_hangup(audit: Arc<AuditLog>) -> anyhow::Result<impl Future<Output =
 }
 
 /// Time at the end of a drain for answers to reach the driver.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const REPLY_MARGIN: Duration = Duration::from_secs(1);
 
 fn bind_port(address: Option<IpAddr>, port: u16, flags: &Flags) -> anyhow::Result<Option<TcpListener>> {
     if port == 0 {

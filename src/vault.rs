@@ -279,7 +279,7 @@ impl Vaults {
         let request = || {
             Box::pin(async {
                 let started = Instant::now();
-                let answer = self.observed(object, request()).await;
+                let answer = self.count_request(object, request()).await;
                 if let (Err(error), Some(_)) = (&answer, token) {
                     tracing::debug!(%error, milliseconds = milliseconds_since(started), "object not fetched");
                 }
@@ -319,16 +319,16 @@ impl Vaults {
     }
 
     /// Counts a request, also one that is cancelled.
-    async fn observed<T>(
+    async fn count_request<T>(
         &self,
         object: &ObjectPlan,
         request: impl Future<Output = Result<T, VaultError>>,
     ) -> Result<T, VaultError> {
         let class = Failure::TimedOut.class();
         let object_type = object.kind.name();
-        let mut observed = Observed { metrics: &self.metrics, start: Instant::now(), object_type, class };
+        let mut timer = RequestTimer { metrics: &self.metrics, start: Instant::now(), object_type, class };
         let answer = request.await;
-        observed.class = answer.as_ref().err().map_or("", |error| error.failure.class());
+        timer.class = answer.as_ref().err().map_or("", |error| error.failure.class());
         answer
     }
 
@@ -369,14 +369,14 @@ enum Client {
     Certificates(CertificateClient),
 }
 
-struct Observed<'a> {
+struct RequestTimer<'a> {
     metrics: &'a Metrics,
     start: Instant,
     object_type: &'static str,
     class: &'static str,
 }
 
-impl Drop for Observed<'_> {
+impl Drop for RequestTimer<'_> {
     fn drop(&mut self) {
         self.metrics.keyvault_request(self.object_type, self.class, self.start.elapsed());
     }

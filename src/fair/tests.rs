@@ -168,11 +168,11 @@ fn steps() -> impl Strategy<Value = Vec<QueueStep>> {
     prop::collection::vec(step, 1..120)
 }
 
-type Waits = Pin<Box<dyn Future<Output = Permit> + Send>>;
+type PendingPermit = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
 struct PendingWork {
     party: Party,
-    future: Waits,
+    future: PendingPermit,
 }
 
 /// The queue, with all its work.
@@ -188,7 +188,7 @@ impl QueueModel {
             QueueStep::Want(tenant, cost) => {
                 let (queue, party) = (self.queue.clone(), party(&tenant.to_string()));
                 let of_future = party.clone();
-                let future: Waits = Box::pin(async move { queue.acquire(&of_future, cost).await });
+                let future: PendingPermit = Box::pin(async move { queue.acquire(&of_future, cost).await });
                 self.waiting.push(PendingWork { party, future });
             }
             QueueStep::Join(index, tenant) if !self.waiting.is_empty() => {

@@ -22,9 +22,9 @@ const TENANT: &str = "azure.workload.identity/tenant-id";
 /// More service accounts than the pods of one node use.
 const ACCOUNTS: usize = 1024;
 /// How long annotations are cached.
-const LIFE: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_secs(300);
 /// How long a failure is cached, so that 250 pods that start at once send one request.
-const FAILURE_LIFE: Duration = Duration::from_secs(5);
+const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
 
 /// Namespace and name.
 type AccountName = (String, String);
@@ -32,7 +32,7 @@ type Annotations = Arc<BTreeMap<String, String>>;
 type AccountAnswer = Result<Annotations, FetchError>;
 
 fn remember(answer: &AccountAnswer) -> Duration {
-    if answer.is_ok() { LIFE } else { FAILURE_LIFE }
+    if answer.is_ok() { LIFETIME } else { FAILURE_LIFETIME }
 }
 
 /// The annotations of the cluster's service accounts.

@@ -34,12 +34,12 @@ pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
     /// The tenant whose request fetched it, and to which its memory is charged.
     pub(super) tenant: Tenant,
-    renewal_begun: Option<SystemTime>,
+    renewal_started: Option<SystemTime>,
 }
 
 impl CachedToken {
     pub(super) fn new(token: Arc<AccessToken>, tenant: Tenant) -> Self {
-        Self { token, tenant, renewal_begun: None }
+        Self { token, tenant, renewal_started: None }
     }
 
     pub(super) fn freshness(&self, now: SystemTime) -> TokenFreshness {
@@ -61,11 +61,11 @@ impl CachedToken {
     /// Starts a renewal if one may start now, and returns whether it did.
     pub(super) fn begin_renewal(&mut self, now: SystemTime) -> bool {
         let paused = self
-            .renewal_begun
+            .renewal_started
             .and_then(|started| now.duration_since(started).ok())
             .is_some_and(|since| since < RENEWAL_PAUSE);
         if !paused {
-            self.renewal_begun = Some(now);
+            self.renewal_started = Some(now);
         }
         !paused
     }

@@ -16,7 +16,7 @@ use crate::render::pfx;
 use crate::secret::{SecretBytes, SecretText};
 
 /// Lifetime of an assertion; Entra recommends five to ten minutes.
-const LIFE: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_secs(600);
 
 /// An RSA key and its certificate, which is registered with the application.
 pub(super) struct ClientCertificate {
@@ -79,7 +79,7 @@ impl ClientCertificate {
             "sub": client,
             "jti": HEXLOWER.encode(&id),
             "nbf": now.as_secs(),
-            "exp": (now + LIFE).as_secs(),
+            "exp": (now + LIFETIME).as_secs(),
         });
         let part = |value: serde_json::Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let message = format!("{}.{}", part(header), part(claims));

@@ -61,7 +61,7 @@ struct KeySet {
 }
 
 /// The cluster's keys: loaded for the first token, and again when they are an hour old or a token names an unknown
-/// key. Loaded keys are kept through an outage of their source.
+/// key. LoadOutcome keys are kept through an outage of their source.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountKeys(Arc<Shared>);
 
@@ -69,12 +69,12 @@ struct Shared {
     source: KeySource,
     client: reqwest::Client,
     current: Mutex<Option<Arc<KeySet>>>,
-    loads: Flights<(), Loaded>,
+    loads: Flights<(), LoadOutcome>,
 }
 
 /// The keys were requested; `pause` is the minimum time before the next request.
 #[derive(Clone, Copy, Debug)]
-struct Loaded {
+struct LoadOutcome {
     pause: Duration,
 }
 
@@ -150,7 +150,7 @@ impl Shared {
     }
 
     /// Loads the keys, unless the last load is too recent.
-    fn refresh(self: &Arc<Self>) -> impl Future<Output = Loaded> + Send + use<> {
+    fn refresh(self: &Arc<Self>) -> impl Future<Output = LoadOutcome> + Send + use<> {
         // The keys are the cluster's: no tenant is charged.
         let (load, _) = self.loads.join_or_start((), &Tenant::new(""), |_| {
             let shared = Arc::clone(self);
@@ -163,7 +163,7 @@ impl Shared {
                     }
                     Err(reason) => tracing::warn!(reason, "cannot load the service account keys"),
                 }
-                Loaded { pause: if shared.current().is_some() { REFETCH } else { RETRY } }
+                LoadOutcome { pause: if shared.current().is_some() { REFETCH } else { RETRY } }
             }
         });
         load
@@ -235,12 +235,12 @@ fn check(
     validation.validate_nbf = false;
     jsonwebtoken::decode::<serde_json::Value>(token.expose(), key, &validation)
         .map_err(|_| "its signature, issuer or audience does not match the cluster")?;
-    alive(token.claims(), now)
+    check_validity(token.claims(), now)
 }
 
 /// Whether the token is valid at `now` and for a moment longer, because Entra's clock may differ. kubelet renews
 /// tokens long before they expire.
-pub(super) fn alive(claims: &Claims, now: SystemTime) -> Result<(), &'static str> {
+pub(super) fn check_validity(claims: &Claims, now: SystemTime) -> Result<(), &'static str> {
     match (claims.not_before, claims.expires) {
         (Some(not_before), _) if not_before > now + Duration::from_secs(60) => Err("it is not yet valid"),
         (_, Some(expires)) if expires > now + Duration::from_secs(30) => Ok(()),

@@ -89,7 +89,7 @@ struct Granted {
 }
 
 /// A hundred years, in seconds.
-const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60;
+const MAX_LIFETIME: u64 = 100 * 365 * 24 * 60 * 60;
 
 /// A code such as `invalid_request`, reduced to the characters of codes.
 fn word(error: &str) -> String {
@@ -105,7 +105,7 @@ impl Policy for Refusals {
             let (status, headers, body) = response.deconstruct();
             let body = body.collect().await?;
             let granted: Granted = serde_json::from_slice(&body).unwrap_or_default();
-            if granted.expires_in.unsigned_abs() > LONGEST_LIFE {
+            if granted.expires_in.unsigned_abs() > MAX_LIFETIME {
                 return Err(azure_core::Error::with_message(
                     ErrorKind::DataConversion,
                     "the token's lifetime is out of range",

@@ -13,7 +13,7 @@ use crate::plan::Identity;
 /// Far more than the pods of a node; an evicted proof is replaced by the next exchange.
 const REMEMBERED: usize = 8192;
 /// More pods than a node runs with one service account.
-const PROOFS_OF_A_SUBJECT: usize = 512;
+const PROOFS_PER_SUBJECT: usize = 512;
 
 struct Proof {
     key: Arc<IdentityKey>,
@@ -42,7 +42,7 @@ impl Proofs {
             },
             Identity::ServicePrincipal(_) | Identity::Managed(_) => None,
         };
-        make_room(&mut self.0, PROOFS_OF_A_SUBJECT, |_, proof| proof.key.same_subject(key));
+        make_room(&mut self.0, PROOFS_PER_SUBJECT, |_, proof| proof.key.same_subject(key));
         self.0.put(CredentialHash::of(identity, key), Proof { key: Arc::clone(key), expires });
     }
 

@@ -22,9 +22,9 @@ use crate::tenant::Tenant;
 use crate::transport;
 
 /// Lifetime of a route: the proxy's addresses may change.
-const ROUTE_LIFE: Duration = Duration::from_secs(600);
+const ROUTE_LIFETIME: Duration = Duration::from_secs(600);
 /// How long a failure is cached, so that mounts do not fail one after another.
-const FAILURE_LIFE: Duration = Duration::from_secs(5);
+const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
 /// Timeout for setting up a route.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
@@ -43,7 +43,7 @@ pub struct TokenProxy {
 type Route = (reqwest::Client, Rewrite);
 
 fn remember(route: &Result<Route, String>) -> Duration {
-    if route.is_ok() { ROUTE_LIFE } else { FAILURE_LIFE }
+    if route.is_ok() { ROUTE_LIFETIME } else { FAILURE_LIFETIME }
 }
 
 impl TokenProxy {

@@ -41,9 +41,9 @@ const LONGEST: Duration = Duration::from_secs(20);
 /// Far more identities than a node uses.
 const IDENTITIES: usize = 2048;
 /// Client ids are easily invented; a service account that invents them uses up only its own share.
-const TOKENS_OF_A_SUBJECT: usize = 16;
+const TOKENS_PER_SUBJECT: usize = 16;
 /// More identities than a namespace uses on one node.
-const TOKENS_OF_A_TENANT: usize = 128;
+const TOKENS_PER_TENANT: usize = 128;
 /// Minimum time between two rejections of an identity's token: a vault of another tenant rejects every token.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 
@@ -161,7 +161,7 @@ impl Tokens {
             FlightKey::Credential(CredentialHash::of(&login.identity, &login.key), scope.to_owned())
         };
         self.flights.join_or_start(key, &login.tenant, |party| {
-            Arc::clone(self).exchanged(login.clone(), scope.to_owned(), party, wait)
+            Arc::clone(self).run_exchange(login.clone(), scope.to_owned(), party, wait)
         })
     }
 
@@ -175,7 +175,7 @@ impl Tokens {
         self.lanes.health()
     }
 
-    async fn exchanged(
+    async fn run_exchange(
         self: Arc<Self>,
         login: Login,
         scope: String,
@@ -229,8 +229,8 @@ impl Tokens {
 
     pub(super) fn insert(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
         let mut state = self.state();
-        make_room(&mut state.cached, TOKENS_OF_A_SUBJECT, |(key, _), _| key.same_subject(&login.key));
-        make_room(&mut state.cached, TOKENS_OF_A_TENANT, |_, cached| cached.tenant == login.tenant);
+        make_room(&mut state.cached, TOKENS_PER_SUBJECT, |(key, _), _| key.same_subject(&login.key));
+        make_room(&mut state.cached, TOKENS_PER_TENANT, |_, cached| cached.tenant == login.tenant);
         let cached = CachedToken::new(Arc::clone(token), login.tenant.clone());
         state.cached.put((Arc::clone(&login.key), scope), cached);
     }

@@ -23,7 +23,7 @@ pub enum MountError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The objects that failed, in the plan's order. Never empty.
-    #[error("{}", Listed(.0))]
+    #[error("{}", ObjectErrorList(.0))]
     Objects(Vec<ObjectError>),
     /// The deadline has passed.
     #[error("mount deadline exceeded; kubelet will retry")]
@@ -101,9 +101,9 @@ impl ObjectError {
     }
 }
 
-struct Listed<'a>(&'a [ObjectError]);
+struct ObjectErrorList<'a>(&'a [ObjectError]);
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for ObjectErrorList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [only] = self.0 {
             return write!(f, "{only}");

@@ -58,7 +58,7 @@ impl Fetcher {
             match answer {
                 Ok(Obtained { object, source }) => {
                     self.metrics.object_served(source);
-                    mount.provenance.served(source);
+                    mount.provenance.record_source(source);
                     fetched.objects.push(Some(object));
                 }
                 Err(error) if object.optional && error.is_missing() => {

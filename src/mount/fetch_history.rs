@@ -15,22 +15,22 @@ use crate::tenant::Tenant;
 /// Number of objects; an evicted one is fetched after its proof, not in parallel with it.
 const REMEMBERED: usize = 4096;
 /// Number of objects per tenant.
-const OF_A_TENANT: usize = 512;
+const PER_TENANT: usize = 512;
 /// Mounts that may fetch in parallel with their proofs. Further mounts wait for their proof, and can then share
 /// fetched values.
-const BESIDE: usize = 4;
+const PROVING: usize = 4;
 
 /// Objects that were fetched for proven requests, by identity. For an unproven request of the same identity, they may
 /// be fetched in parallel with its proof, because the vault learns nothing new from that.
 #[derive(Debug)]
 pub struct FetchHistory {
     objects: Mutex<LruCache<ObjectKey, Tenant>>,
-    permit_before_proof: Semaphore,
+    proving: Semaphore,
 }
 
 impl Default for FetchHistory {
     fn default() -> Self {
-        Self { objects: Mutex::new(bounded(REMEMBERED)), permit_before_proof: Semaphore::new(BESIDE) }
+        Self { objects: Mutex::new(bounded(REMEMBERED)), proving: Semaphore::new(PROVING) }
     }
 }
 
@@ -44,14 +44,14 @@ impl FetchHistory {
     ) -> Option<SemaphorePermit<'_>> {
         let known = self.objects.lock_unpoisoned();
         let all = group.iter().all(|(_, object)| known.contains(&ObjectKey::of(login, object)));
-        all.then(|| self.permit_before_proof.try_acquire().ok()).flatten()
+        all.then(|| self.proving.try_acquire().ok()).flatten()
     }
 
     pub(super) fn remember(&self, login: &Login, object: &ObjectPlan) {
         let key = ObjectKey::of(login, object);
         let mut known = self.objects.lock_unpoisoned();
         if !known.contains(&key) {
-            make_room(&mut known, OF_A_TENANT, |_, tenant| tenant == login.tenant());
+            make_room(&mut known, PER_TENANT, |_, tenant| tenant == login.tenant());
         }
         known.put(key, login.tenant().clone());
     }

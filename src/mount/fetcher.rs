@@ -130,7 +130,7 @@ impl FetchContext<'_> {
         reason: &dyn ToString,
     ) -> Obtained {
         self.fetcher.metrics.stale_age(age);
-        self.mount.provenance.fell_back(age, reason);
+        self.mount.provenance.record_fallback(age, reason);
         Obtained::new(object, Source::Stale)
     }
 }

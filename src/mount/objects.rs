@@ -104,7 +104,7 @@ impl FetchContext<'_> {
             let on_replica = ObjectPlan { vault: replica.clone(), failover: None, ..object.clone() };
             match self.request((&on_replica, &self.key(&on_replica)), access, wait).await {
                 Ok(obtained) => {
-                    self.mount.provenance.fell_back(Duration::ZERO, &error);
+                    self.mount.provenance.record_fallback(Duration::ZERO, &error);
                     return Ok(Obtained::new(obtained.object, Source::Replica));
                 }
                 Err(refused) => error = error.with_failover(&refused),

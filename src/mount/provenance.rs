@@ -21,12 +21,12 @@ struct ProvenanceState {
 
 impl Provenance {
     /// Counts a source.
-    pub(super) fn served(&self, source: Source) {
+    pub(super) fn record_source(&self, source: Source) {
         self.state().sources.add(source);
     }
 
     /// Records the use of a fallback: its reason, and the age of its value.
-    pub(super) fn fell_back(&self, age: Duration, reason: &dyn ToString) {
+    pub(super) fn record_fallback(&self, age: Duration, reason: &dyn ToString) {
         let mut state = self.state();
         state.oldest = state.oldest.max(age);
         if state.reason.is_empty() {

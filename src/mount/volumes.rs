@@ -16,7 +16,7 @@ use crate::tenant::Tenant;
 /// Far more than the volumes of a node; an evicted one is refreshed like a first mount.
 const REMEMBERED: usize = 4096;
 /// Number of volumes per tenant, which may create and delete pods all the time.
-const OF_A_TENANT: usize = 1024;
+const PER_TENANT: usize = 1024;
 
 /// Mounted volumes by their pod's unique id and their directory, with a hash of their content. They decide only
 /// whether cached values may be used, and whether a change is logged.
@@ -61,7 +61,7 @@ impl Volumes {
             let (volume, tenant) = ((pod.uid.clone(), target.to_owned()), Tenant::new(&pod.namespace));
             let mut volumes = self.0.lock_unpoisoned();
             let before = volumes.pop(&volume);
-            make_room(&mut volumes, OF_A_TENANT, |_, mounted| mounted.tenant == tenant);
+            make_room(&mut volumes, PER_TENANT, |_, mounted| mounted.tenant == tenant);
             volumes.put(volume, MountedVolume { tenant, mark });
             before.map(|before| before.mark)
         };

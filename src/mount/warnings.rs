@@ -15,9 +15,9 @@ use crate::tenant::Tenant;
 /// Number of warnings; an evicted one is logged again.
 const REMEMBERED: usize = 4096;
 /// Number of warnings per tenant.
-const OF_A_TENANT: usize = 256;
+const PER_TENANT: usize = 256;
 /// Maximum number of warnings per mount that are logged in full; the rest are counted.
-const OF_A_MOUNT: usize = 8;
+const PER_MOUNT: usize = 8;
 
 /// Avoids logging the same warning for each of a thousand pods.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ impl Default for WarningDedup {
 impl WarningDedup {
     /// Logs the warnings that are new for the pod's class.
     pub(super) fn log(&self, pod: &Pod, warnings: &[impl Display]) {
-        for warning in warnings.iter().take(OF_A_MOUNT) {
+        for warning in warnings.iter().take(PER_MOUNT) {
             self.log_once(pod, &warning.to_string());
         }
-        if let Some(more) = warnings.len().checked_sub(OF_A_MOUNT).filter(|more| *more > 0) {
+        if let Some(more) = warnings.len().checked_sub(PER_MOUNT).filter(|more| *more > 0) {
             self.log_once(pod, &format!("{more} more warnings; run `lint` on the class to see all"));
         }
     }
@@ -54,7 +54,7 @@ impl WarningDedup {
         if logged.get(&key).is_some() {
             return false;
         }
-        make_room(&mut logged, OF_A_TENANT, |_, other| *other == tenant);
+        make_room(&mut logged, PER_TENANT, |_, other| *other == tenant);
         logged.put(key, tenant);
         true
     }

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 
 /// Connections per address. Probes and scrapers need one at a time.
-const OF_AN_ADDRESS: usize = 8;
+const PER_ADDRESS: usize = 8;
 /// Connections of all addresses except the node's own; a flood must not use up the file descriptors of the driver's
 /// socket.
-const OF_OTHERS: usize = 32;
+const OTHER_ADDRESSES: usize = 32;
 /// Connections of the node's own addresses, from which kubelet probes a pod with host networking.
-const OWN: usize = 32;
+const OWN_ADDRESSES: usize = 32;
 
 /// The open connections. A new one never replaces one that has sent its request, or one of another
 /// address.
@@ -43,7 +43,8 @@ impl Connections {
         };
         let of_peer = |connection: &Connection| connection.own == own && (own || connection.peer == peer);
         let of_kind = |connection: &Connection| connection.own == own;
-        let (of_address, of_all) = if own { (OWN, OWN) } else { (OF_AN_ADDRESS, OF_OTHERS) };
+        let (of_address, of_all) =
+            if own { (OWN_ADDRESSES, OWN_ADDRESSES) } else { (PER_ADDRESS, OTHER_ADDRESSES) };
         if count(&of_peer) >= of_address {
             // A client that has not sent its request is replaced by a newer one of the same address.
             let silent = |connection: &Connection| !connection.has_request.load(Ordering::Relaxed);
@@ -92,7 +93,7 @@ mod tests {
         for last in 1..200 {
             (0..20).for_each(|_| drop(open(&mut connections, last, false)));
         }
-        assert_eq!(connections.served.len(), OF_OTHERS);
+        assert_eq!(connections.served.len(), OTHER_ADDRESSES);
         assert!(open(&mut connections, 1, true).is_some());
     }
 
@@ -104,17 +105,17 @@ mod tests {
         for _ in 0..100 {
             assert!(open(&mut connections, 2, false).is_some());
         }
-        assert_eq!(connections.served.len(), 1 + OF_AN_ADDRESS);
+        assert_eq!(connections.served.len(), 1 + PER_ADDRESS);
         assert_eq!(connections.served.iter().filter(|connection| connection.peer == peer(1)).count(), 1);
     }
 
     #[tokio::test]
     async fn a_connection_that_has_sent_its_request_is_never_cut_for_another() {
         let mut connections = Connections::default();
-        for _ in 0..OWN {
+        for _ in 0..OWN_ADDRESSES {
             open(&mut connections, 1, true).unwrap().store(true, Ordering::Relaxed);
         }
         assert!(open(&mut connections, 1, true).is_none());
-        assert_eq!(connections.served.len(), OWN);
+        assert_eq!(connections.served.len(), OWN_ADDRESSES);
     }
 }

@@ -44,17 +44,17 @@ pub(super) async fn keep(
     own: (u64, u64),
     renewed: &UnboundedSender<UnixListener>,
 ) -> Infallible {
-    let mut keeper = Keeper { path, own, renewed, had_successor: false, last_line: None };
+    let mut monitor = SocketMonitor { path, own, renewed, had_successor: false, last_line: None };
     let mut watch = None;
     loop {
         if watch.as_ref().is_none_or(|watch: &Watch| !watch.is_of(path)) {
             watch = Watch::new(path).ok();
         }
-        keeper.check(&mut watch).await;
+        monitor.check(&mut watch).await;
     }
 }
 
-struct Keeper<'a> {
+struct SocketMonitor<'a> {
     path: &'a Path,
     own: (u64, u64),
     renewed: &'a UnboundedSender<UnixListener>,
@@ -64,7 +64,7 @@ struct Keeper<'a> {
     last_line: Option<String>,
 }
 
-impl Keeper<'_> {
+impl SocketMonitor<'_> {
     /// Checks the path, acts on its state, and waits until it may have changed.
     async fn check(&mut self, watch: &mut Option<Watch>) {
         match find(self.path, self.own) {

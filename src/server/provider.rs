@@ -56,7 +56,7 @@ impl Provider {
                 Ok(mounted) => return mounted,
                 Err(_) => MountError::Defect,
             },
-            () = self.deadline_of_drain() => MountError::Stopping,
+            () = self.until_drain_deadline() => MountError::Stopping,
         };
         if let Ok(target) = target {
             self.mounter.delivery.settle(&target).await;
@@ -65,7 +65,7 @@ impl Provider {
     }
 
     /// Completes when running mounts must end because the process shuts down.
-    async fn deadline_of_drain(&self) {
+    async fn until_drain_deadline(&self) {
         let mut draining = self.draining.clone();
         // Without a sender there is no drain.
         let Ok(deadline) = draining.wait_for(Option::is_some).await.map(|deadline| *deadline) else {

@@ -82,7 +82,7 @@ pub(super) async fn bind(path: &Path, takeover: bool) -> Result<BoundSocket, Soc
         return Err(SocketError::Endpoint(path.display().to_string()));
     }
     check_holder(path, takeover).await?;
-    place(path, |new_socket| fs::rename(new_socket, path))
+    create_at(path, |new_socket| fs::rename(new_socket, path))
 }
 
 /// Listens at `path` if it does not exist.
@@ -91,11 +91,11 @@ pub(super) async fn bind(path: &Path, takeover: bool) -> Result<BoundSocket, Soc
 /// [`SocketError`], also if the path has been created meanwhile.
 pub(super) fn bind_if_absent(path: &Path) -> Result<BoundSocket, SocketError> {
     // Unlike a rename, a link does not replace a file.
-    place(path, |new_socket| fs::hard_link(new_socket, path))
+    create_at(path, |new_socket| fs::hard_link(new_socket, path))
 }
 
 /// Creates a socket and its directory, and calls `put` to move it to `path`.
-fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<BoundSocket, SocketError> {
+fn create_at(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<BoundSocket, SocketError> {
     let directory = directory(path);
     let failed = |action, path: &Path| {
         let path = path.to_owned();

@@ -71,7 +71,7 @@ pub struct ForeignAnswer {
     pub retry_after: Option<Duration>,
 }
 
-/// Why access is denied (Key Vault's inner error codes).
+/// Why access is fmt_denial (Key Vault's inner error codes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessDenial {
     /// `ForbiddenByRbac`: no role.
@@ -178,7 +178,7 @@ impl Failure {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Unauthorized { .. } | Self::WrongResource(_) => "unauthorized",
-            Self::Denied(_) => "denied",
+            Self::Denied(_) => "fmt_denial",
             Self::NotFound => "not_found",
             Self::Disabled => "disabled",
             Self::Invalid(_) => "invalid",
@@ -262,7 +262,7 @@ impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { location, kind, name, vault, failure, .. } = self;
         write!(f, "{location}, {} {name} of {vault}: ", terms(*kind).noun)?;
-        self.explained(f, failure)?;
+        self.fmt_failure(f, failure)?;
         if let Some(id) = &self.request_id {
             write!(f, " (x-ms-request-id {id})")?;
         }
@@ -274,13 +274,13 @@ impl fmt::Display for VaultError {
 }
 
 impl VaultError {
-    fn explained(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
+    fn fmt_failure(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
         let Self { name, kind, vault, .. } = self;
         let noun = terms(*kind).noun;
         match failure {
             Failure::Unauthorized { .. } => f.write_str("Key Vault rejects a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
             Failure::WrongResource(resource) => write!(f, "the server requests a token for {resource:?}, which is not this vault's resource; no token was sent; check the vault's URL and DNS"),
-            Failure::Denied(denial) => self.denied(f, denial),
+            Failure::Denied(denial) => self.fmt_denial(f, denial),
             Failure::NotFound => write!(f, "{noun} or version not found; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)"),
             Failure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})"),
             Failure::Invalid(code) => write!(f, "Key Vault rejects the request as invalid ({code}); check objectName and objectVersion"),
@@ -289,7 +289,7 @@ impl VaultError {
             Failure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or firewall may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; kubelet will retry the mount", foreign.form),
             Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
             Failure::CircuitOpen(reason, _) => {
-                self.explained(f, reason)?;
+                self.fmt_failure(f, reason)?;
                 f.write_str("; the circuit breaker is open, and Key Vault is retried within half a minute")
             }
             Failure::TimedOut => f.write_str("Key Vault did not answer in time; kubelet will retry the mount"),
@@ -299,7 +299,7 @@ impl VaultError {
         }
     }
 
-    fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &AccessDenial) -> fmt::Result {
+    fn fmt_denial(&self, f: &mut fmt::Formatter<'_>, denial: &AccessDenial) -> fmt::Result {
         let Self { kind, name, vault, .. } = self;
         let KindTerms { noun, role } = terms(*kind);
         match denial {

@@ -18,7 +18,7 @@ pub(super) struct Version {
 
 /// Limit for a listing: Key Vault's own backup holds 500 versions. It bounds how much a server can make
 /// this process read.
-const MOST: usize = 10_000;
+const MAX_VERSIONS: usize = 10_000;
 
 /// Reads a listing page by page. `read` returns a version's id, whether it is enabled, and its creation time.
 pub(super) async fn collect<P>(
@@ -34,7 +34,7 @@ pub(super) async fn collect<P>(
         let id = id.ok_or_else(|| malformed("it lists a version without an id"))?;
         let created = created.map_or(0, OffsetDateTime::unix_timestamp);
         versions.push(Version { id, enabled: enabled.unwrap_or(true), created });
-        if versions.len() > MOST {
+        if versions.len() > MAX_VERSIONS {
             return Err(malformed("its list of versions has no end"));
         }
     }

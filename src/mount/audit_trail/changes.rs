@@ -17,7 +17,7 @@ use crate::vault::FetchedVersion;
 /// Number of volumes. A refresh of a volume that is not remembered is recorded in full.
 const REMEMBERED: usize = 4096;
 /// Number of volumes per tenant.
-const OF_A_TENANT: usize = 1024;
+const PER_TENANT: usize = 1024;
 
 /// A pod's unique id and the volume's directory.
 type VolumeKey = (String, PathBuf);
@@ -57,7 +57,7 @@ impl AuditedVolumes {
         let before = before.map_or_else(Box::default, |audited| audited.marks);
         let is_new = marks.iter().enumerate().map(|(index, mark)| before.get(index) != Some(mark));
         let is_new = is_new.collect();
-        make_room(&mut volumes, OF_A_TENANT, |_, audited| audited.tenant == *tenant);
+        make_room(&mut volumes, PER_TENANT, |_, audited| audited.tenant == *tenant);
         volumes.put(volume, Audited { tenant: tenant.clone(), marks: marks.into() });
         is_new
     }
