@@ -18,7 +18,7 @@ use crate::base64;
 use crate::deliver::File;
 use crate::plan::{Format, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
-use crate::vault::{Content, Fetched, KeyMaterial, Object};
+use crate::vault::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 use error::Problem;
 
 /// What an operator decides of certificates.
@@ -75,7 +75,7 @@ pub struct Rendered {
 /// [`RenderError`], which names the object and never its content.
 pub fn render(
     object: &ObjectPlan,
-    fetched: &Object,
+    fetched: &FetchedObject,
     options: Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Rendered, RenderError> {
@@ -93,7 +93,7 @@ pub fn render(
 
 fn render_version(
     object: &ObjectPlan,
-    fetched: &Fetched,
+    fetched: &FetchedVersion,
     path: RelativePath,
     options: Options,
     Rendered { files, warnings, value }: &mut Rendered,
