@@ -3,6 +3,7 @@
 pub mod chain;
 mod encoding;
 mod error;
+mod generated;
 mod json_fields;
 pub mod pem;
 pub mod pfx;
@@ -10,6 +11,7 @@ mod public_key;
 mod template;
 
 pub use error::RenderError;
+pub use generated::{Generated, MOST_GENERATED};
 pub use template::{TemplateError, TemplateObjects, render as render_template};
 
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -77,6 +79,7 @@ pub fn render(
     object: &ObjectPlan,
     fetched: &FetchedObject,
     options: Options,
+    generated: &mut Generated,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Rendered, RenderError> {
     let mut rendered = Rendered::default();
@@ -85,7 +88,7 @@ pub fn render(
             return Err(RenderError::of(object, Problem::GivenUp));
         }
         let path = if object.history.is_some() { object.path.inner(index) } else { object.path.clone() };
-        render_version(object, version, path, options, &mut rendered)
+        render_version(object, version, path, options, generated, &mut rendered)
             .map_err(|problem| RenderError::of(object, problem))?;
     }
     Ok(rendered)
@@ -96,6 +99,7 @@ fn render_version(
     fetched: &FetchedVersion,
     path: RelativePath,
     options: Options,
+    generated: &mut Generated,
     Rendered { files, warnings, value }: &mut Rendered,
 ) -> Result<(), Problem> {
     let mut file = |path, contents: SecretBytes| {
@@ -137,7 +141,8 @@ fn render_version(
             if object.json_fields.is_empty() {
                 file(path, contents);
             } else {
-                json_fields::select(&object.json_fields, &contents, object.optional, (files, warnings))?;
+                let output = (&mut *files, &mut *warnings);
+                json_fields::select(&object.json_fields, &contents, object.optional, generated, output)?;
                 value.get_or_insert(contents);
             }
         }

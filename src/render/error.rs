@@ -1,5 +1,6 @@
 //! Why a fetched object cannot become the files that were asked for.
 
+use super::generated::MOST_GENERATED;
 use super::pfx::PfxError;
 use super::public_key::PublicKeyError;
 use crate::code::Code;
@@ -78,8 +79,10 @@ pub(super) enum Problem {
         "{0} does not fit the value: a function has an argument of the wrong type; correct the expression"
     )]
     JsonType(String),
-    #[error("{0} selects more than {1} bytes; select less")]
-    JsonFieldTooLarge(String, usize),
+    #[error(
+        "{0} and what was selected before have more than {MOST_GENERATED} bytes; select less, or use several classes and volumes"
+    )]
+    JsonFieldTooLarge(String),
     #[error("there was no time left to convert it; the mount is tried again")]
     GivenUp,
     #[error("Key Vault gave neither an RSA key nor one of an elliptic curve; only those can be written")]

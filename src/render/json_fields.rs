@@ -1,16 +1,12 @@
 //! `jmesPath`: fields of a JSON secret as files.
 
-use std::io::{self, Write};
-
 use jmespath::Variable;
 
 use super::error::Problem;
+use super::generated::Generated;
 use crate::deliver::File;
 use crate::plan::JsonField;
 use crate::secret::SecretBytes;
-
-/// Bytes of one field, as it is written. Key Vault's largest secret has 25 kB.
-const LARGEST: usize = 1 << 20;
 
 /// The files of `fields`, and a warning for each field that is missing where that is allowed.
 ///
@@ -20,6 +16,7 @@ pub(super) fn select(
     fields: &[JsonField],
     secret: &SecretBytes,
     optional: bool,
+    generated: &mut Generated,
     (files, warnings): (&mut Vec<File>, &mut Vec<String>),
 ) -> Result<(), Problem> {
     let text =
@@ -39,15 +36,13 @@ pub(super) fn select(
         let contents = match found.as_ref() {
             Variable::Null => return Err(Problem::NoJsonField(location())),
             Variable::Expref(_) => return Err(Problem::JsonType(location())),
-            Variable::String(text) => text.clone().into_bytes(),
+            Variable::String(text) => generated.take(text.as_bytes()),
             value => {
-                let mut limited = Limited(Vec::new());
-                serde_json::to_writer(&mut limited, value)
-                    .map_err(|_| Problem::JsonFieldTooLarge(location(), LARGEST))?;
-                limited.0
+                let mut limited = generated.begin();
+                serde_json::to_writer(&mut limited, value).ok().map(|()| limited.finish())
             }
         };
-        let contents = SecretBytes::new(contents);
+        let contents = contents.ok_or_else(|| Problem::JsonFieldTooLarge(location()))?;
         files.push(File { path: field.path.clone(), mode: field.mode, contents });
     }
     Ok(())
@@ -61,21 +56,4 @@ fn not_json(error: &serde_json::Error) -> Problem {
         | serde_json::error::Category::Data => "syntax error",
     };
     Problem::NotJson(format!("{what} at line {}, column {}", error.line(), error.column()))
-}
-
-/// Fails beyond [`LARGEST`] bytes.
-struct Limited(Vec<u8>);
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

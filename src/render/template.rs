@@ -4,13 +4,13 @@
 mod filters;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
+use super::generated::{Generated, MOST_GENERATED};
 use crate::code::Code;
 use crate::deliver::File;
 use crate::plan::{ObjectPlan, TemplatePlan, line_and_column};
@@ -20,8 +20,8 @@ use crate::secret::SecretBytes;
 const FUEL: u64 = 20_000;
 /// Nested calls and loops.
 const DEEPEST: usize = 50;
-/// Bytes of one file, and of the result of a filter.
-const LARGEST: usize = 1 << 20;
+/// Bytes of the result of a filter.
+const LARGEST: usize = MOST_GENERATED;
 
 /// Why a template cannot become a file. Never quotes a value.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,11 @@ impl Object for Objects {
 ///
 /// # Errors
 /// [`TemplateError`], with line and column.
-pub fn render(plan: &TemplatePlan, objects: &Arc<TemplateObjects>) -> Result<File, TemplateError> {
+pub fn render(
+    plan: &TemplatePlan,
+    objects: &Arc<TemplateObjects>,
+    generated: &mut Generated,
+) -> Result<File, TemplateError> {
     let mut environment = Environment::empty();
     environment.set_debug(false);
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
@@ -101,13 +105,13 @@ pub fn render(plan: &TemplatePlan, objects: &Arc<TemplateObjects>) -> Result<Fil
     minijinja_tests(&mut environment);
     let unknown = Arc::default();
     let variable = Objects { known: Arc::clone(objects), unknown: Arc::clone(&unknown) };
-    let mut limited = Limited(Vec::new());
+    let mut limited = generated.begin();
     let source = plan.source.as_str();
     let rendered = environment.template_from_str(source).and_then(|template| {
         let context = context! { objects => Value::from_object(variable) };
         template.render_captured_to(context, &mut limited).map(|_| ())
     });
-    let contents = SecretBytes::new(limited.0);
+    let contents = limited.finish();
     rendered.map_err(|error| {
         let unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner).take();
         explained(plan, &error, unknown)
@@ -134,7 +138,7 @@ fn explained(plan: &TemplatePlan, error: &Error, unknown: Option<String>) -> Tem
                 .to_owned()
         }
         (ErrorKind::OutOfFuel, _) => "the template takes too many steps; use a smaller loop".to_owned(),
-        (ErrorKind::WriteFailure, _) => format!("the file has more than {LARGEST} bytes; make several files"),
+        (ErrorKind::WriteFailure, _) => format!("the generated files of the class have more than {MOST_GENERATED} bytes; use several classes and volumes"),
         // Made by the filters here, without a value.
         (ErrorKind::BadEscape, _) => error.detail().unwrap_or_default().to_owned(),
         (ErrorKind::UnknownTest, _) => "only the test `is defined` is supported".to_owned(),
@@ -142,21 +146,4 @@ fn explained(plan: &TemplatePlan, error: &Error, unknown: Option<String>) -> Tem
         (kind, _) => format!("{kind}; check the types of the values"),
     };
     TemplateError { location: format!("{}.template", plan.location), line, column, problem }
-}
-
-/// Fails beyond [`LARGEST`] bytes.
-struct Limited(Vec<u8>);
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
