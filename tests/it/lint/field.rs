@@ -33,7 +33,7 @@ fn correct_secret_objects_have_no_finding() {
 }
 
 #[test]
-fn two_classes_that_make_one_secret_are_found_in_one_namespace_only() {
+fn two_classes_that_create_one_secret_are_found_in_one_namespace_only() {
     let (_, found) = strict("secret-siblings.yaml");
     assert_eq!(found.matches("also creates the Secret basic").count(), 1, "{found}");
 }
