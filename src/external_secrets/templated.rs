@@ -126,7 +126,7 @@ fn template_item(
         }
         (Some(CertificateEncoding::Pem), Some(_)) => value.object.pfx = false,
         (Some(CertificateEncoding::PemBase64), Some(_)) if !value.object.decoded => {
-            value.object.decoded = true
+            value.object.decoded = true;
         }
         // The value is PKCS#12, decoded exactly once by either the element or the template. The provider
         // converts it to PEM by default.
