@@ -65,7 +65,7 @@ enum Command {
     #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
     Mount(Box<MountArgs>),
-    /// Make classes and volumes of them out of External Secrets Operator manifests
+    /// Convert External Secrets Operator manifests to classes and CSI volumes
     Convert(ConvertArgs),
     /// Find what is wrong in manifests, before a cluster has them
     #[command(visible_aliases = ["validate", "check"])]

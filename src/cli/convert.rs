@@ -24,13 +24,15 @@ Examples:
     kubectl get secretstore,externalsecret,serviceaccount,deployment -n shop -o yaml |
       keyvault-csi-provider convert -";
 
+const FILES_HELP: &str = "Files or directories of manifests that belong together: stores, service accounts, \
+    ExternalSecrets, and the workloads that use their Secrets; - reads standard input";
+
 /// Flags of `convert`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConvertArgs {
-    /// Files or directories of manifests that belong together: stores, service accounts, `ExternalSecret`s, and the
-    /// workloads that use their Secrets; - reads standard input
-    #[arg(required = true, value_name = "FILE|DIR|-")]
+    /// The manifests.
+    #[arg(required = true, value_name = "FILE|DIR|-", help = FILES_HELP)]
     pub files: Vec<PathBuf>,
     /// Fail and write no output if something is not carried over
     #[arg(long)]
