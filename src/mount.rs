@@ -204,18 +204,19 @@ impl Mounter {
         let FetchedObjects { objects, left_out } = fetched;
         self.warnings.log(&mount.plan.pod, contents::left_out(&left_out).as_slice());
         let (options, started, deadline) = (self.render_options, Instant::now(), mount.deadline);
-        let rendered =
-            if objects.iter().flatten().flat_map(|object| object.versions()).any(FetchedVersion::is_costly) {
-                let permit = self.heavy_work.acquire(mount.budget.party(), 1).await;
-                let (plans, span) = (mount.plan.objects.clone(), tracing::Span::current());
-                let rendering = tokio::task::spawn_blocking(move || {
-                    let _permit = permit;
-                    span.in_scope(|| render_all(&plans, &objects, options, deadline))
-                });
-                rendering.await.unwrap_or(Err(MountError::Defect))
-            } else {
-                render_all(&mount.plan.objects, &objects, options, deadline)
-            };
+        let MountPlan { objects: plans, templates, .. } = mount.plan;
+        let mut versions = objects.iter().flatten().flat_map(|object| object.versions());
+        let rendered = if !templates.is_empty() || versions.any(FetchedVersion::is_costly) {
+            let permit = self.heavy_work.acquire(mount.budget.party(), 1).await;
+            let (plans, templates, span) = (plans.clone(), templates.clone(), tracing::Span::current());
+            let rendering = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                span.in_scope(|| render_all((&plans, &templates), &objects, options, deadline))
+            });
+            rendering.await.unwrap_or(Err(MountError::Defect))
+        } else {
+            render_all((plans, templates), &objects, options, deadline)
+        };
         let contents = rendered?;
         let (files, milliseconds) = (contents.files.len(), milliseconds_since(started));
         tracing::debug!(files, milliseconds, "rendered");

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::error::{MountError, ObjectError};
 use crate::deliver::File;
-use crate::plan::ObjectPlan;
+use crate::plan::{ObjectPlan, TemplatePlan};
 use crate::proto::ObjectVersion;
-use crate::render;
+use crate::render::{self, TemplateObjects};
 use crate::retry::Deadline;
 use crate::vault::{FetchedObject, FetchedVersion};
 
@@ -18,17 +18,21 @@ pub(super) struct Contents {
     pub(super) warnings: Vec<String>,
 }
 
-/// Renders all objects, or returns the errors of all that fail.
+/// Renders all objects and templates, or returns the errors of all that fail.
 pub(super) fn render_all(
-    objects: &[ObjectPlan],
+    (objects, templates): (&[ObjectPlan], &[TemplatePlan]),
     fetched: &[Option<Arc<FetchedObject>>],
     options: render::Options,
     deadline: Deadline,
 ) -> Result<Contents, MountError> {
     let mut contents = Contents::default();
     let mut errors = Vec::new();
+    let mut values = TemplateObjects::default();
     for (object, fetched) in objects.iter().zip(fetched) {
-        let Some(fetched) = fetched else { continue };
+        let Some(fetched) = fetched else {
+            values.add(object, None);
+            continue;
+        };
         if deadline.left().is_zero() {
             return Err(MountError::Late);
         }
@@ -41,10 +45,24 @@ pub(super) fn render_all(
         );
         match render::render(object, fetched, options, &|| !deadline.left().is_zero()) {
             Ok(rendered) => {
+                if !templates.is_empty() {
+                    let is_main = |file: &&File| file.path == object.path || object.history.is_some();
+                    let file = rendered.files.iter().find(is_main).map(|file| &file.contents);
+                    values.add(object, rendered.value.as_ref().or(file));
+                }
                 contents.files.extend(rendered.files);
                 contents.warnings.extend(rendered.warnings);
             }
             Err(error) => errors.push(ObjectError::Render(error)),
+        }
+    }
+    if errors.is_empty() {
+        let values = Arc::new(values);
+        for template in templates {
+            match render::render_template(template, &values) {
+                Ok(file) => contents.files.push(file),
+                Err(error) => errors.push(ObjectError::Template(error)),
+            }
         }
     }
     if contents.versions.is_empty() && errors.is_empty() {

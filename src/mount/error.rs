@@ -7,7 +7,7 @@ use crate::deliver::DeliverError;
 use crate::identity::IdentityError;
 use crate::plan::{Finding, PlanError};
 use crate::policy::Denied;
-use crate::render::RenderError;
+use crate::render::{RenderError, TemplateError};
 use crate::vault::VaultError;
 
 /// Why a mount failed. `kubectl describe pod` shows its message.
@@ -57,6 +57,9 @@ pub enum ObjectError {
     /// It could not be rendered.
     #[error(transparent)]
     Render(RenderError),
+    /// A template could not become a file.
+    #[error(transparent)]
+    Template(TemplateError),
 }
 
 impl MountError {
@@ -90,13 +93,14 @@ impl MountError {
 impl ObjectError {
     /// Whether the object was fetched, but could not be rendered.
     pub(super) fn is_render(&self) -> bool {
-        matches!(self, Self::Render(_))
+        matches!(self, Self::Render(_) | Self::Template(_))
     }
 
     fn code(&self) -> Code {
         match self {
             Self::Vault(error) => error.code(),
             Self::Render(error) => error.code(),
+            Self::Template(error) => error.code(),
         }
     }
 }

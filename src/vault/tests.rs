@@ -21,6 +21,7 @@ fn object(version: &str) -> ObjectPlan {
         mode: FileMode::parse_octal("0644").unwrap(),
         encoding: Encoding::Utf8,
         format: Format::Pem,
+        hidden: false,
         json_fields: Vec::new(),
     }
 }

@@ -46,6 +46,7 @@ mod recorded;
 mod refusals;
 mod security;
 mod sharing;
+mod templates;
 mod volume;
 mod watch;
 mod writing;

@@ -211,7 +211,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
     site.file("class.yaml", manifest(WORKLOAD).replace(&format!("\"{TENANT}\""), "7"));
     let said = site.refused(token, &[]).await;
     let words =
-        "parameters.tenantID: it is a number, and the API server takes strings only; put it in quotes";
+        "parameters.tenantID: it is a number, but the API server accepts only strings; put it in quotes";
     assert!(said.contains("class.yaml:2:") && said.contains(words), "{said}");
 }
 
