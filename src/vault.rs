@@ -12,7 +12,7 @@ mod secrets;
 mod tests;
 mod versions;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azure_core::http::{ClientOptions, RetryOptions, Transport, UserAgentOptions};
@@ -126,7 +126,8 @@ impl Vaults {
             return Ok(resource.to_owned());
         }
         let authority = object.vault.authority();
-        let known = lock(&self.learned).get(authority).and_then(|learned| learned.resource.clone());
+        let known =
+            self.learned.lock_unpoisoned().get(authority).and_then(|learned| learned.resource.clone());
         if let Some(resource) = known.filter(|known| object.vault.belongs_to(known)) {
             return Ok(resource);
         }
@@ -150,7 +151,7 @@ impl Vaults {
 
     /// Remembers the resource of a vault, as learned by a trusted request.
     pub(crate) fn learn(&self, vault: &VaultUrl, resource: &str) {
-        let mut learned = lock(&self.learned);
+        let mut learned = self.learned.lock_unpoisoned();
         learned.get_or_insert_mut(vault.authority().to_owned(), VaultInfo::default).resource =
             Some(resource.to_owned());
     }
@@ -287,7 +288,7 @@ impl Vaults {
                     && is_evidence
                     && error.evidence() == Evidence::Unavailable
                 {
-                    let mut learned = lock(&self.learned);
+                    let mut learned = self.learned.lock_unpoisoned();
                     learned.get_or_insert_mut(authority.clone(), VaultInfo::default).outage =
                         Some(error.failure.clone());
                 }
@@ -304,7 +305,8 @@ impl Vaults {
     }
 
     fn open_for(&self, vault: &VaultUrl, wait: Duration) -> Failure {
-        let reason = lock(&self.learned).get(vault.authority()).and_then(|learned| learned.outage.clone());
+        let reason =
+            self.learned.lock_unpoisoned().get(vault.authority()).and_then(|learned| learned.outage.clone());
         Failure::CircuitOpen(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
     }
 
@@ -380,8 +382,4 @@ impl Drop for RequestTimer<'_> {
     fn drop(&mut self) {
         self.metrics.keyvault_request(self.object_type, self.class, self.start.elapsed());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock_unpoisoned()
 }

@@ -29,7 +29,7 @@ pub(super) const LOGS: &str = "Logs";
 /// Flags of the pipeline.
 #[derive(Args, Clone, Debug)]
 pub struct PipelineArgs {
-    /// Cloud for classes without cloudName [default: AzurePublicCloud]
+    /// Cloud for classes without cloudName [default: the public cloud]
     #[arg(long, help_heading = IDENTITIES)]
     pub cloud_name: Option<String>,
     /// Tenant for classes and service accounts that name none

@@ -174,7 +174,7 @@ impl FetchContext<'_> {
             match fetched.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut))) {
                 // It may have ended at the deadline of its starter, or in the queue of its tenant.
                 Err(error) if joined && !joined_before && error.is_specific_to_mount() => {
-                    joined_before = true
+                    joined_before = true;
                 }
                 fetched => {
                     let source = if joined { Source::Shared } else { Source::Vault };

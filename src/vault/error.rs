@@ -71,7 +71,7 @@ pub struct ForeignAnswer {
     pub retry_after: Option<Duration>,
 }
 
-/// Why access is fmt_denial (Key Vault's inner error codes).
+/// Why access is denied (Key Vault's inner error codes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessDenial {
     /// `ForbiddenByRbac`: no role.
@@ -178,7 +178,7 @@ impl Failure {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Unauthorized { .. } | Self::WrongResource(_) => "unauthorized",
-            Self::Denied(_) => "fmt_denial",
+            Self::Denied(_) => "denied",
             Self::NotFound => "not_found",
             Self::Disabled => "disabled",
             Self::Invalid(_) => "invalid",

@@ -28,7 +28,7 @@ async fn says(world: &World, claim: &Claim, (written, meant): (&str, &str), reas
 async fn a_misspelt_client_id_is_named_when_the_identity_step_fails() {
     let world = world().await;
     let claim = world.claim().without("clientID").set("clientId", crate::harness::APP);
-    says(&world, &claim, ("clientId", "clientID"), "no clientID is given").await;
+    says(&world, &claim, ("clientId", "clientID"), "no clientID is set").await;
 }
 
 #[tokio::test]
