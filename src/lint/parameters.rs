@@ -17,14 +17,7 @@ pub(super) struct Written {
 
 /// Reads the parameters as for a mount.
 pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Vec<Diagnostic>) -> Written {
-    for entry in class.parameters {
-        check_one(entry, diagnostics);
-    }
-    // Either spelling works.
-    if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
-        let fault = Fault::new("tenantID, which is there too, takes precedence", "remove it");
-        diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
-    }
+    check_each(class, diagnostics);
     let texts = class.parameters.iter().filter_map(|entry| Some((entry, entry.value.text()?)));
     let attributes = pod::attributes(texts.map(|(entry, text)| (entry.key.clone(), text.to_owned())));
     let is_private = attributes.is_private_cloud(defaults.cloud);
@@ -42,6 +35,28 @@ pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Ve
         let fault = Fault::new(problem, help);
         diagnostics.push(Diagnostic::warning(class.parameters_position, "cloudEnvFileName", fault));
     }
+    check_request(class, request, defaults, diagnostics)
+}
+
+/// What is wrong with each parameter, and whether two of them mean the same.
+pub(super) fn check_each(class: &Class<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    for entry in class.parameters {
+        check_one(entry, diagnostics);
+    }
+    // Either spelling works.
+    if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
+        let fault = Fault::new("tenantID, which is there too, takes precedence", "remove it");
+        diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
+    }
+}
+
+/// What is wrong with a request that has the parameters of the class.
+pub(super) fn check_request(
+    class: &Class<'_>,
+    request: Request<'_>,
+    defaults: &Defaults,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Written {
     let (draft, findings) = Draft::examine(request, defaults);
     let complete = findings.iter().all(|finding| finding.severity != Severity::Error);
     diagnostics.extend(findings.into_iter().filter_map(|finding| located(class, finding)));
@@ -58,7 +73,7 @@ pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// What the API server refuses of a parameter: it takes strings only.
-pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
+fn type_fault(entry: &Entry) -> Option<Fault> {
     let (what, mend) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
             "null" => ("null", "give it a value, or remove it"),

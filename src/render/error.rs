@@ -21,6 +21,11 @@ impl RenderError {
         Self { place, kind: object.kind.name(), name, problem }
     }
 
+    /// Where the class names the object: `objects[2]`.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self.problem {

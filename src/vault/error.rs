@@ -112,6 +112,11 @@ impl VaultError {
         }
     }
 
+    /// Where the class names the object: `objects[2]`.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The same failure, of another object of the vault.
     pub(crate) fn also_of(&self, object: &ObjectPlan) -> Self {
         Self::of(object, self.failure.clone())

@@ -1,0 +1,116 @@
+//! Commands for what a vault refuses.
+
+use super::identity::assignee;
+use crate::cli::mount::preparation::Preparation;
+use crate::plan::{ObjectKind, ObjectPlan};
+use crate::vault::{Denial, Failure, VaultError};
+
+/// What fixes the failure of an object, or shows more of it.
+pub(super) fn help(error: &VaultError, preparation: &Preparation) -> Vec<String> {
+    match planned(error.place(), preparation) {
+        Some(object) => commands(&error.failure, object, preparation),
+        None => Vec::new(),
+    }
+}
+
+/// What shows the form of an object, and not its value.
+pub(super) fn content_help(place: &str, preparation: &Preparation) -> Vec<String> {
+    let Some(object) = planned(place, preparation) else { return Vec::new() };
+    let Names { vault, noun, name } = names(object);
+    let query = "{contentType: contentType, certificate: kid, updated: attributes.updated}";
+    if object.kind == ObjectKind::Secret {
+        vec![format!("az keyvault {noun} show --vault-name {vault} --name {name} --query '{query}'")]
+    } else {
+        vec![format!("az keyvault {noun} show --vault-name {vault} --name {name}")]
+    }
+}
+
+fn planned<'a>(place: &str, preparation: &'a Preparation) -> Option<&'a ObjectPlan> {
+    preparation.plan.objects.iter().find(|object| object.place == place)
+}
+
+fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -> Vec<String> {
+    let Names { vault, noun, name } = names(object);
+    let who = assignee(preparation);
+    let scope = format!("--scope \"$(az keyvault show --name {vault} --query id --output tsv)\"");
+    match failure {
+        Failure::Denied(Denial::Role) => {
+            let role = match object.kind {
+                ObjectKind::Secret => "Key Vault Secrets User",
+                ObjectKind::Key => "Key Vault Crypto User",
+                ObjectKind::Certificate => "Key Vault Certificate User",
+            };
+            vec![format!("az role assignment create --role \"{role}\" --assignee {who} {scope}")]
+        }
+        Failure::Denied(Denial::AccessPolicy) => {
+            let permissions = if object.history.is_some() { "get list" } else { "get" };
+            vec![format!(
+                "az keyvault set-policy --name {vault} --spn {who} --{noun}-permissions {permissions}"
+            )]
+        }
+        Failure::Denied(Denial::Firewall) => vec![
+            format!("az keyvault network-rule list --name {vault}"),
+            format!(
+                "az keyvault network-rule add --name {vault} --ip-address ADDRESS, with the outbound address of this machine"
+            ),
+        ],
+        Failure::Denied(Denial::PrivateLink) => {
+            vec![format!("nslookup {} must show a private address on this machine", object.vault.host())]
+        }
+        Failure::Denied(Denial::Other(_)) => vec![
+            format!("az role assignment list --include-inherited --assignee {who} {scope}"),
+            format!(
+                "az keyvault show --name {vault} --query \"{{roles: properties.enableRbacAuthorization, network: properties.networkAcls}}\""
+            ),
+        ],
+        Failure::NotFound => not_found(object),
+        Failure::Disabled => vec![format!(
+            "az keyvault {noun} set-attributes --vault-name {vault} --name {name} --enabled true"
+        )],
+        Failure::Invalid(_) => {
+            vec![format!("az keyvault {noun} list --vault-name {vault} --query '[].name'")]
+        }
+        Failure::Unauthorized { .. } => {
+            vec![format!(
+                "az keyvault show --name {vault} --query properties.tenantId shows the tenant of the vault"
+            )]
+        }
+        Failure::Lured(_) => vec![format!("nslookup {}", object.vault.host())],
+        Failure::Unreachable(_) => {
+            vec![format!("nslookup {}", object.vault.host()), format!("curl -v {}healthstatus", object.vault)]
+        }
+        Failure::Failing(_) | Failure::Intercepted(_) | Failure::TimedOut | Failure::Garbled(_) => {
+            vec![format!("curl -v {}healthstatus", object.vault)]
+        }
+        Failure::Tripped(failure, _) => commands(failure, object, preparation),
+        Failure::Throttled(_) | Failure::Queued | Failure::TooMuch(_) => Vec::new(),
+    }
+}
+
+fn not_found(object: &ObjectPlan) -> Vec<String> {
+    let Names { vault, noun, name } = names(object);
+    let at = format!("--vault-name {vault} --name {name}");
+    // The id alone: nothing prints a value.
+    let mut commands = vec![format!("az keyvault {noun} show {at} --query id shows whether it exists")];
+    if object.version.exact().is_some() {
+        commands.push(format!("az keyvault {noun} list-versions {at} --query '[].id'"));
+    }
+    commands.push(format!("az keyvault {noun} list-deleted --vault-name {vault} --query '[].name'"));
+    commands
+}
+
+struct Names<'a> {
+    vault: &'a str,
+    /// As Azure's command line calls it.
+    noun: &'static str,
+    name: &'a str,
+}
+
+fn names(object: &ObjectPlan) -> Names<'_> {
+    let noun = match object.kind {
+        ObjectKind::Secret => "secret",
+        ObjectKind::Key => "key",
+        ObjectKind::Certificate => "certificate",
+    };
+    Names { vault: object.vault.prefix(), noun, name: object.name.as_str() }
+}
