@@ -73,7 +73,7 @@ pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// What the API server refuses of a parameter: it takes strings only.
-fn type_fault(entry: &Entry) -> Option<Fault> {
+pub(super) fn type_fault(entry: &Entry) -> Option<Fault> {
     let (what, mend) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
             "null" => ("null", "give it a value, or remove it"),

@@ -77,10 +77,13 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
         }
         Failure::Lured(_) => vec![format!("nslookup {}", object.vault.host())],
         Failure::Unreachable(_) => {
-            vec![format!("nslookup {}", object.vault.host()), format!("curl -v {}healthstatus", object.vault)]
+            vec![
+                format!("nslookup {}", object.vault.host()),
+                format!("curl -v {}healthstatus", object.vault.as_str()),
+            ]
         }
         Failure::Failing(_) | Failure::Intercepted(_) | Failure::TimedOut | Failure::Garbled(_) => {
-            vec![format!("curl -v {}healthstatus", object.vault)]
+            vec![format!("curl -v {}healthstatus", object.vault.as_str())]
         }
         Failure::Tripped(failure, _) => commands(failure, object, preparation),
         Failure::Throttled(_) | Failure::Queued | Failure::TooMuch(_) => Vec::new(),

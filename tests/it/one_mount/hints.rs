@@ -1,0 +1,143 @@
+//! After a failure, the commands that fix it, with the names of the failure.
+
+use keyvault_emulator::{Authorization, Emulator, Fault, Secret, Target, Vault};
+
+use super::site::{Parameters, Site, WORKLOAD};
+use crate::harness::{APP, OTHER_APP, TENANT};
+use crate::identities::{CLIENT_SECRET, PRINCIPAL, seed_with_applications};
+
+const SECRET: &str = "- {objectName: s, objectType: secret}\n";
+
+fn vault_class<'a>(vault: &'a str, objects: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![("tenantID", TENANT), ("clientID", APP), ("keyvaultName", vault), ("objects", objects)]
+}
+
+/// The help lines of a mount that fails.
+async fn help(site: &Site, class: Parameters<'_>, args: &[&str], environment: Parameters<'_>) -> Vec<String> {
+    site.class(class);
+    let said = site.refused(args, environment).await;
+    said.lines().filter_map(|line| line.strip_prefix("  help: ")).map(str::to_owned).collect()
+}
+
+const TOKEN: &[&str] = &["--token-file=token"];
+
+#[tokio::test]
+async fn each_kind_of_403_has_the_command_that_fits_it() {
+    let vault = |name: &str| Vault::new(name).secret(Secret::new("s", "v"));
+    let seed = seed_with_applications()
+        .vault(vault("by-role"))
+        .vault(Vault { authorization: Authorization::Policy, ..vault("by-policy") })
+        .vault(Vault { firewall: true, ..vault("by-firewall") })
+        .vault(Vault { private_link: true, ..vault("by-link") });
+    let site = Site::of(Emulator::start(seed).await.unwrap());
+    let role = help(&site, &vault_class("by-role", SECRET), TOKEN, &[]).await;
+    assert_eq!(
+        role,
+        [format!(
+            "az role assignment create --role \"Key Vault Secrets User\" --assignee {APP} --scope \"$(az keyvault show --name by-role --query id --output tsv)\""
+        )]
+    );
+    let history = "- {objectName: s, objectType: secret, objectVersionHistory: 2}";
+    for (objects, permissions) in [(SECRET, "get"), (history, "get list")] {
+        let policy = help(&site, &vault_class("by-policy", objects), TOKEN, &[]).await;
+        let command =
+            format!("az keyvault set-policy --name by-policy --spn {APP} --secret-permissions {permissions}");
+        assert_eq!(policy, [command]);
+    }
+    let firewall = help(&site, &vault_class("by-firewall", SECRET), TOKEN, &[]).await;
+    assert!(firewall[1].starts_with("az keyvault network-rule add --name by-firewall "), "{firewall:?}");
+    let link = help(&site, &vault_class("by-link", SECRET), TOKEN, &[]).await;
+    assert!(link[0].starts_with("nslookup by-link.vault.azure.net"), "{link:?}");
+    // By another identity, its own name.
+    let principal = [("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)];
+    let role = help(&site, &vault_class("by-role", SECRET), &[], &principal).await;
+    assert!(role[0].contains(&format!("--assignee {PRINCIPAL} ")), "{role:?}");
+    let role = help(&site, &vault_class("by-role", SECRET), &["--managed-identity"], &[]).await;
+    assert!(role[0].contains("--assignee \"$(az vm identity show "), "{role:?}");
+}
+
+#[tokio::test]
+async fn what_is_missing_or_disabled_has_its_vault_and_its_name() {
+    let site = Site::start().await;
+    let objects = "- {objectName: nowhere, objectType: secret}\n- {objectName: nothing, objectType: key}\n";
+    let missing = help(&site, &vault_class("myKeyVault", objects), TOKEN, &[]).await;
+    for command in [
+        "az keyvault secret show --vault-name mykeyvault --name nowhere --query id",
+        "az keyvault secret list-deleted --vault-name mykeyvault",
+        "az keyvault key show --vault-name mykeyvault --name nothing --query id",
+    ] {
+        assert!(missing.iter().any(|help| help.starts_with(command)), "{command} is not in {missing:?}");
+    }
+    let version = format!("- {{objectName: api-key, objectType: secret, objectVersion: {}}}", "0".repeat(32));
+    let old = help(&site, &vault_class("myKeyVault", &version), TOKEN, &[]).await;
+    let command = "az keyvault secret list-versions --vault-name mykeyvault --name api-key";
+    assert!(old.iter().any(|help| help.starts_with(command)), "{old:?}");
+    site.emulator.set_enabled("myKeyVault", "api-key", false).unwrap();
+    let disabled = "- {objectName: api-key, objectType: secret}";
+    let disabled = help(&site, &vault_class("myKeyVault", disabled), TOKEN, &[]).await;
+    let command = "az keyvault secret set-attributes --vault-name mykeyvault --name api-key --enabled true";
+    assert_eq!(disabled, [command]);
+}
+
+#[tokio::test]
+async fn each_failed_object_is_an_error_with_its_own_line_of_the_manifest() {
+    let site = Site::start().await;
+    let manifest = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: c}\nspec:\n  \
+                    provider: azure\n  parameters:\n    keyvaultName: myKeyVault\n    objects: |\n      \
+                    - objectName: first\n        objectType: secret\n      - objectName: second\n        \
+                    objectType: secret\n";
+    let manifest = format!("{manifest}    clientID: {APP}\n    tenantID: {TENANT}\n");
+    site.file("class.yaml", manifest);
+    let said = site.refused(TOKEN, &[]).await;
+    for error in [
+        "error: class.yaml:9:21: objects[0], secret first ",
+        "error: class.yaml:11:21: objects[1], secret second ",
+    ] {
+        assert!(said.contains(error), "{error:?} is not in {said}");
+    }
+    assert!(!said.contains("2 objects failed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_refused_token_has_the_federated_credential_that_it_needs() {
+    let site = Site::start().await;
+    let other = [&WORKLOAD[..1], &[("clientID", OTHER_APP)], &WORKLOAD[2..]].concat();
+    let issuer = site.emulator.issuer().to_owned();
+    let refused = help(&site, &other, TOKEN, &[]).await.join("\n");
+    for words in [
+        "az identity federated-credential create --name workload-identity-sa ".to_owned(),
+        format!("[?clientId=='{OTHER_APP}'].name"),
+        format!("--issuer {issuer} "),
+        "--subject system:serviceaccount:default:workload-identity-sa ".to_owned(),
+        "--audiences api://AzureADTokenExchange".to_owned(),
+        format!("az ad app federated-credential create --id {OTHER_APP} "),
+    ] {
+        assert!(refused.contains(&words), "{words:?} is not in {refused}");
+    }
+    // An old token needs a new one, and no credential.
+    site.file("old", site.emulator.token("default", "workload-identity-sa").expires_in(-10).build());
+    let old = help(&site, WORKLOAD, &["--token-file=old"], &[]).await;
+    let command =
+        "kubectl create token workload-identity-sa -n default --audience api://AzureADTokenExchange > old";
+    assert_eq!(old, [command]);
+}
+
+#[tokio::test]
+async fn a_refused_secret_of_a_service_principal_has_its_client_id_and_no_secret() {
+    let site = Site::start().await;
+    let environment = [("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", "not the secret")];
+    let refused = help(&site, WORKLOAD, &[], &environment).await;
+    assert!(
+        refused[1].starts_with(&format!("az ad app credential reset --append --id {PRINCIPAL} ")),
+        "{refused:?}"
+    );
+    assert!(!refused.concat().contains("not the secret"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_asked_at_its_own_host() {
+    let site = Site::start().await;
+    site.emulator.inject(Target::AllVaults, Fault::Gateway(403));
+    let vault = help(&site, WORKLOAD, TOKEN, &[]).await;
+    assert_eq!(vault, ["curl -v https://mykeyvault.vault.azure.net/healthstatus"]);
+}
