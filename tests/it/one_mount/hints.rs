@@ -45,9 +45,9 @@ async fn each_kind_of_403_has_the_command_that_fits_it() {
         assert_eq!(policy, [command]);
     }
     let firewall = help(&site, &vault_class("by-firewall", SECRET), TOKEN, &[]).await;
-    assert!(firewall[1].starts_with("az keyvault network-rule add --name by-firewall "), "{firewall:?}");
+    assert!(firewall[1].contains(": az keyvault network-rule add --name by-firewall "), "{firewall:?}");
     let link = help(&site, &vault_class("by-link", SECRET), TOKEN, &[]).await;
-    assert!(link[0].starts_with("nslookup by-link.vault.azure.net"), "{link:?}");
+    assert!(link[0].ends_with(": nslookup by-link.vault.azure.net"), "{link:?}");
     // By another identity, its own name.
     let principal = [("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)];
     let role = help(&site, &vault_class("by-role", SECRET), &[], &principal).await;
@@ -59,19 +59,19 @@ async fn each_kind_of_403_has_the_command_that_fits_it() {
 #[tokio::test]
 async fn what_is_missing_or_disabled_has_its_vault_and_its_name() {
     let site = Site::start().await;
-    let objects = "- {objectName: nowhere, objectType: secret}\n- {objectName: nothing, objectType: key}\n";
+    let objects = "- {objectName: nowhere, objectType: secret}";
     let missing = help(&site, &vault_class("myKeyVault", objects), TOKEN, &[]).await;
-    for command in [
-        "az keyvault secret show --vault-name mykeyvault --name nowhere --query id",
-        "az keyvault secret list-deleted --vault-name mykeyvault",
-        "az keyvault key show --vault-name mykeyvault --name nothing --query id",
-    ] {
-        assert!(missing.iter().any(|help| help.starts_with(command)), "{command} is not in {missing:?}");
-    }
+    assert_eq!(
+        missing,
+        [
+            "whether it exists: az keyvault secret show --vault-name mykeyvault --name nowhere --query id",
+            "whether it was deleted: az keyvault secret list-deleted --vault-name mykeyvault --query '[].name'",
+        ]
+    );
     let version = format!("- {{objectName: api-key, objectType: secret, objectVersion: {}}}", "0".repeat(32));
     let old = help(&site, &vault_class("myKeyVault", &version), TOKEN, &[]).await;
     let command = "az keyvault secret list-versions --vault-name mykeyvault --name api-key";
-    assert!(old.iter().any(|help| help.starts_with(command)), "{old:?}");
+    assert!(old.iter().any(|help| help.contains(command)), "{old:?}");
     site.emulator.set_enabled("myKeyVault", "api-key", false).unwrap();
     let disabled = "- {objectName: api-key, objectType: secret}";
     let disabled = help(&site, &vault_class("myKeyVault", disabled), TOKEN, &[]).await;
@@ -128,7 +128,7 @@ async fn a_refused_secret_of_a_service_principal_has_its_client_id_and_no_secret
     let environment = [("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", "not the secret")];
     let refused = help(&site, WORKLOAD, &[], &environment).await;
     assert!(
-        refused[1].starts_with(&format!("az ad app credential reset --append --id {PRINCIPAL} ")),
+        refused[1].contains(&format!("az ad app credential reset --append --id {PRINCIPAL}")),
         "{refused:?}"
     );
     assert!(!refused.concat().contains("not the secret"));

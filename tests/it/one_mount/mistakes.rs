@@ -76,14 +76,15 @@ async fn a_parameter_of_a_wrong_type_is_named_with_its_line_beside_the_other_mis
                 provider: azure\n  parameters:\n    useVMManagedIdentity: true\n    keyvaultName: 0x10\n    \
                 tenantID:\n    rotationMaxAge: '1x'\n    objects: [a]\n";
     site.file("class.yaml", yaml);
-    let said = site.refused(&["--token-file=nowhere"], &[]).await;
+    let said = site.refused(&["--token-file=token"], &[("AZURE_TENANT_ID", "x y")]).await;
     for words in [
         "error: class.yaml:7:27: useVMManagedIdentity: it is a boolean, and the API server takes strings only\n  help: put it in quotes",
         "error: class.yaml:8:19: keyvaultName: it is a number",
         "tenantID: it is null",
         "class.yaml:10:21: rotationMaxAge: ",
         "objects: it is a list",
-        "error: --token-file=nowhere: it cannot be read",
+        "warning: --token-file has no effect",
+        "error: AZURE_TENANT_ID: ",
     ] {
         assert!(said.contains(words), "{words:?} is not in {said}");
     }

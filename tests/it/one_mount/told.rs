@@ -4,7 +4,6 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-use keyvault_emulator::{Fault, Target};
 use nix::unistd::geteuid;
 
 use super::site::{BARE, OBJECTS, Parameters, Site, WORKLOAD, ended, manifest};
@@ -122,7 +121,7 @@ async fn an_explanation_says_where_it_failed_and_how_to_fix_it() {
             "note: the mount failed at the vault",
             "error: class.yaml:2:",
             "no such secret",
-            "help: az keyvault secret show --vault-name mykeyvault --name nowhere",
+            "help: whether it exists: az keyvault secret show --vault-name mykeyvault --name nowhere",
         ],
     );
 
@@ -204,8 +203,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
     }
     site.file("class.yaml", manifest(WORKLOAD).replace(&format!("\"{TENANT}\""), "7"));
     let said = site.refused(token, &[]).await;
-    let words =
-        "parameters.tenantID: it is a number, and the API server takes strings only; put it in quotes";
+    let words = "tenantID: it is a number, and the API server takes strings only\n  help: put it in quotes";
     assert!(said.contains("class.yaml:2:") && said.contains(words), "{said}");
 }
 

@@ -36,10 +36,10 @@ pub(super) fn help(error: &IdentityError, preparation: &Preparation, hosts: &Hos
             Some(Identity::ServicePrincipal(principal)) => application(&refusal.code, principal),
             Some(Identity::Managed(managed)) => vec![match &managed.client {
                 Some(client) => format!(
-                    "az vm identity assign --resource-group GROUP --name VM --identities \"$(az identity list --query \"[?clientId=='{0}'].id\" --output tsv)\", with the group and the name of this machine",
+                    "with the resource group and the name of this machine: az vm identity assign --resource-group GROUP --name VM --identities \"$(az identity list --query \"[?clientId=='{0}'].id\" --output tsv)\"",
                     client.as_str()
                 ),
-                None => "az vm identity assign --resource-group GROUP --name VM, with the group and the name of this machine".to_owned(),
+                None => "with the resource group and the name of this machine: az vm identity assign --resource-group GROUP --name VM".to_owned(),
             }],
             None => Vec::new(),
         },
@@ -53,7 +53,7 @@ pub(super) fn help(error: &IdentityError, preparation: &Preparation, hosts: &Hos
         | IdentityError::Failing { .. }
         | IdentityError::Intercepted { .. } => vec![reach(preparation, hosts)],
         IdentityError::Certificate(_) => {
-            std::env::var(CERTIFICATE_FILE).map(|file| vec![format!("openssl pkey -in {0} -noout, for PEM; openssl pkcs12 -in {0} -nokeys -passin pass:, for PKCS#12", word(&file))]).unwrap_or_default()
+            std::env::var(CERTIFICATE_FILE).map(|file| vec![format!("whether it can be read: openssl pkey -in {0} -noout || openssl pkcs12 -in {0} -noout -passin pass:", word(&file))]).unwrap_or_default()
         }
         IdentityError::Busy | IdentityError::Queued | IdentityError::Unproven(_) => Vec::new(),
     }
@@ -142,10 +142,8 @@ fn application(code: &str, principal: &ServicePrincipal) -> Vec<String> {
     let client = principal.client.shown();
     match (code, &principal.credential) {
         ("7000215" | "7000222" | "70002", ClientCredential::Secret(_)) => vec![
-            format!(
-                "az ad app credential list --id {client} shows which secrets there are, and when they expire"
-            ),
-            format!("az ad app credential reset --append --id {client} makes a new one"),
+            format!("its secrets, and when they expire: az ad app credential list --id {client}"),
+            format!("a new secret: az ad app credential reset --append --id {client}"),
         ],
         ("7000222" | "700027" | "7000272", ClientCredential::Certificate(_)) => {
             vec![format!("az ad app credential list --id {client} --cert")]
@@ -159,13 +157,11 @@ fn directory(code: &str, client: &str, tenant: &str) -> Vec<String> {
     match code {
         "700016" | "700011" | "7000229" | "7000112" | "70001" => {
             vec![format!(
-                "az login --tenant {tenant}, then az ad sp show --id {client} --query \"{{name: displayName, enabled: accountEnabled}}\""
+                "whether the tenant has it: az login --tenant {tenant} && az ad sp show --id {client} --query '{{name: displayName, enabled: accountEnabled}}'"
             )]
         }
         "90002" | "900023" | "50059" | "90019" => {
-            vec![format!(
-                "az account list --query '[].tenantId' shows the tenants that you know; {tenant} must be one of them"
-            )]
+            vec![format!("whether {tenant} is one of your tenants: az account list --query '[].tenantId'")]
         }
         _ => Vec::new(),
     }

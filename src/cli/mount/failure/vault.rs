@@ -51,11 +51,14 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
         Failure::Denied(Denial::Firewall) => vec![
             format!("az keyvault network-rule list --name {vault}"),
             format!(
-                "az keyvault network-rule add --name {vault} --ip-address ADDRESS, with the outbound address of this machine"
+                "with the outbound address of this machine: az keyvault network-rule add --name {vault} --ip-address ADDRESS"
             ),
         ],
         Failure::Denied(Denial::PrivateLink) => {
-            vec![format!("nslookup {} must show a private address on this machine", object.vault.host())]
+            vec![format!(
+                "the vault must have a private address on this machine: nslookup {}",
+                object.vault.host()
+            )]
         }
         Failure::Denied(Denial::Other(_)) => vec![
             format!("az role assignment list --include-inherited --assignee {who} {scope}"),
@@ -72,7 +75,7 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
         }
         Failure::Unauthorized { .. } => {
             vec![format!(
-                "az keyvault show --name {vault} --query properties.tenantId shows the tenant of the vault"
+                "the tenant of the vault: az keyvault show --name {vault} --query properties.tenantId"
             )]
         }
         Failure::Lured(_) => vec![format!("nslookup {}", object.vault.host())],
@@ -94,11 +97,13 @@ fn not_found(object: &ObjectPlan) -> Vec<String> {
     let Names { vault, noun, name } = names(object);
     let at = format!("--vault-name {vault} --name {name}");
     // The id alone: nothing prints a value.
-    let mut commands = vec![format!("az keyvault {noun} show {at} --query id shows whether it exists")];
+    let (id, ids) = if object.kind == ObjectKind::Key { ("key.kid", "[].kid") } else { ("id", "[].id") };
+    let mut commands = vec![format!("whether it exists: az keyvault {noun} show {at} --query {id}")];
     if object.version.exact().is_some() {
-        commands.push(format!("az keyvault {noun} list-versions {at} --query '[].id'"));
+        commands.push(format!("its versions: az keyvault {noun} list-versions {at} --query '{ids}'"));
     }
-    commands.push(format!("az keyvault {noun} list-deleted --vault-name {vault} --query '[].name'"));
+    let deleted = format!("az keyvault {noun} list-deleted --vault-name {vault} --query '[].name'");
+    commands.push(format!("whether it was deleted: {deleted}"));
     commands
 }
 
