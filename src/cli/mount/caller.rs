@@ -28,7 +28,7 @@ pub(super) struct CallerArgs {
     #[arg(long, value_name = "CLIENT_ID", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) managed_identity: Option<String>,
     /// The namespace of the pod that this mount stands for
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     pub(super) namespace: Option<String>,
     /// Its service account; the token's if left out
     #[arg(long, value_name = "NAME")]
@@ -125,12 +125,14 @@ impl Caller {
             );
             (problem, create)
         } else {
-            let problem =
-                "it is missing, and so is every other identity: there is nothing to log in to Entra with";
+            let problem = format!(
+                "it is missing, and so is every other identity: there is nothing to log in to Entra with{}",
+                empty_variables(environment)
+            );
             let others = format!(
                 "{create}; or set {CLIENT} with {CLIENT_SECRET} or {CERTIFICATE_FILE} for a service principal; or give --managed-identity on a virtual machine of Azure"
             );
-            (problem.to_owned(), others)
+            (problem, others)
         };
         Err(vec![Message::error(format!("--token-file (or {TOKEN_FILE})"), problem).help(help)])
     }
@@ -151,6 +153,16 @@ impl Caller {
             Self::ServicePrincipal { source, .. } => source,
             Self::Tokenless { .. } => "--token-file",
         }
+    }
+}
+
+/// Variables that say nothing, as `export AZURE_CLIENT_SECRET=$UNSET` makes them.
+fn empty_variables(environment: &dyn Fn(&str) -> Option<String>) -> String {
+    let names = [TOKEN_FILE, CLIENT, CLIENT_SECRET, CERTIFICATE_FILE].into_iter();
+    let empty = names.filter(|name| std::env::var_os(name).is_some() && environment(name).is_none());
+    match empty.collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => names,
+        names => format!("; set, but empty: {names}"),
     }
 }
 

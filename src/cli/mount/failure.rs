@@ -4,6 +4,8 @@ mod identity;
 mod shell;
 mod vault;
 
+use std::fmt::Display;
+
 use super::message::Message;
 use super::preparation::Preparation;
 use crate::deliver::DeliverError;
@@ -26,6 +28,7 @@ pub(super) fn explain(
 ) -> Vec<Message> {
     // The warnings have been shown.
     let (error, _) = error.into_parts();
+    let said = |error: &dyn Display| for_people(&error.to_string());
     let step = Message::note(format!("the mount failed at the {}", step(&error)));
     let mut messages = explain.then_some(step).into_iter().collect::<Vec<_>>();
     match &error {
@@ -38,12 +41,16 @@ pub(super) fn explain(
                 source => source,
             };
             let help = identity::help(error, preparation, hosts);
-            messages.push(Message::error(location, error.to_string()).helps(help));
+            messages.push(Message::error(location, said(error)).helps(help));
         }
         MountError::Deliver(error) => {
-            messages.push(Message::error("", error.to_string()).helps(directory(error)));
+            messages.push(Message::error("", said(error)).helps(directory(error)));
         }
-        error => messages.push(Message::error("", error.to_string())),
+        MountError::Late if !explain => {
+            let help = "--explain shows which step takes the time";
+            messages.push(Message::error("", said(&error)).help(help));
+        }
+        error => messages.push(Message::error("", said(error))),
     }
     messages
 }
@@ -54,7 +61,15 @@ fn object(error: &ObjectError, preparation: &Preparation) -> Message {
         ObjectError::Render(error) => (error.place(), vault::content_help(error.place(), preparation)),
     };
     let location = preparation.objects.get(place).unwrap_or(&preparation.class.place);
-    Message::error(location.clone(), error.to_string()).helps(help)
+    Message::error(location.clone(), for_people(&error.to_string())).helps(help)
+}
+
+/// What errors promise to pods, whose mounts kubelet tries again. This command mounts once.
+const PROMISES: [&str; 3] =
+    ["; the mount is tried again", "; kubelet will retry the mount", "; kubelet will retry"];
+
+fn for_people(error: &str) -> String {
+    PROMISES.iter().fold(error.to_owned(), |text, promise| text.replace(promise, ""))
 }
 
 fn step(error: &MountError) -> &'static str {
@@ -84,5 +99,29 @@ fn directory(error: &DeliverError) -> Vec<String> {
         }
         DeliverError::Busy(target) => vec![format!("fuser -v {}", shown(target))],
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::IdentityError;
+    use crate::mount::MountError;
+
+    #[test]
+    fn no_error_promises_that_the_command_tries_again() {
+        let authority = || "Entra".to_owned();
+        for error in [
+            MountError::Late,
+            MountError::Identity(IdentityError::Queued),
+            MountError::Identity(IdentityError::Unreachable { authority: authority(), reason: authority() }),
+        ] {
+            let text = error.to_string();
+            let told = for_people(&text);
+            assert!(
+                told.len() < text.len() && !told.contains("again") && !told.contains("kubelet"),
+                "{told}"
+            );
+        }
     }
 }

@@ -250,8 +250,10 @@ fn message(class: &Class, client_elsewhere: bool, found: &Diagnostic) -> Message
         None if place.is_empty() => class.at(*position),
         None => format!("{}: {place}", class.at(*position)),
     };
+    // A variable that was exchanged with AZURE_CLIENT_SECRET must not show its value.
+    let problem = if location == CLIENT { "it is not a client id" } else { problem };
     match severity {
-        Severity::Error => Message::error(location, problem.clone()).help(help),
-        Severity::Warning => Message::warning(location, problem.clone()).help(help),
+        Severity::Error => Message::error(location, problem).help(help),
+        Severity::Warning => Message::warning(location, problem).help(help),
     }
 }

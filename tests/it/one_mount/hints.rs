@@ -138,6 +138,9 @@ async fn a_refused_secret_of_a_service_principal_has_its_client_id_and_no_secret
 async fn what_cannot_be_reached_is_asked_at_its_own_host() {
     let site = Site::start().await;
     site.emulator.inject(Target::AllVaults, Fault::Gateway(403));
+    site.class(WORKLOAD);
+    let said = site.refused(TOKEN, &[]).await;
+    assert!(said.contains("a proxy or a firewall in between") && !said.contains("tried again"), "{said}");
     let vault = help(&site, WORKLOAD, TOKEN, &[]).await;
     assert_eq!(vault, ["curl -v https://mykeyvault.vault.azure.net/healthstatus"]);
 }

@@ -153,6 +153,12 @@ async fn what_cannot_be_is_refused_with_its_mend() {
     let certificate = ("AZURE_CLIENT_CERTIFICATE_PATH", "locked.pfx");
     let cases: &[(Parameters<'_>, &[&str], Parameters<'_>, &str)] = &[
         (WORKLOAD, &[], &[], "error: --token-file (or AZURE_FEDERATED_TOKEN_FILE): it is missing"),
+        (
+            WORKLOAD,
+            &[],
+            &[("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", "")],
+            "; set, but empty: AZURE_CLIENT_SECRET",
+        ),
         (WORKLOAD, &["--token-file=nowhere"], &[], "--token-file=nowhere: it cannot be read: "),
         (WORKLOAD, &["--token-file=garbage"], &[], "kubectl create token"),
         (WORKLOAD, &["--name=other"], &[], "choose one of those it has: my-class"),
