@@ -9,6 +9,7 @@ mod preparation;
 mod request;
 mod target;
 mod text;
+mod token;
 
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;

@@ -13,8 +13,8 @@ use crate::environment_file::EnvironmentFiles;
 use crate::identity::KeySource;
 use crate::lint::Diagnostic;
 use crate::plan::{
-    Attributes, Cloud, Defaults, MountPlan, POD_ACCOUNT, POD_NAME, POD_NAMESPACE, PlanError, Request,
-    Severity, TOKEN_EXCHANGE_AUDIENCE, TOKENS, TenantId,
+    Attributes, Cloud, Defaults, Finding, MountPlan, POD_ACCOUNT, POD_NAME, POD_NAMESPACE, PlanError,
+    Request, Severity, TOKEN_EXCHANGE_AUDIENCE, TOKENS, TenantId,
 };
 use crate::proto::MountRequest;
 use crate::render;
@@ -78,7 +78,7 @@ pub(super) async fn prepare(
     let client_elsewhere = class.text("clientID").is_none() && environment(CLIENT).is_some();
     let defaults = pipeline.as_ref().map(|pipeline| &pipeline.defaults);
     let examined = examine(&class, client_elsewhere, &request, defaults).await;
-    let (plan, warnings, objects, errors) = examined?;
+    let Examination { plan, warnings, errors, objects } = examined;
     for warning in &warnings {
         console.say(warning);
     }
@@ -154,38 +154,61 @@ fn pipeline(
     if let (Some(class), Some(Caller::ServiceAccount(token))) = (class, caller)
         && token.client.is_none()
     {
-        let Some(cluster) = &pipeline.cluster else {
-            let help = format!(
-                "set it there, or {CLIENT}, to the client id of the identity whose federated credential has the subject {}",
-                token.claims().subject
-            );
-            mistakes.push(Message::error(class.place.clone(), "clientID: it is missing").help(help));
-            return None;
-        };
-        pipeline.keys = KeySource::Cluster(cluster.clone());
+        match &pipeline.cluster {
+            Some(cluster) => pipeline.keys = KeySource::Cluster(cluster.clone()),
+            None => mistakes.extend(missing_ids(class, &pipeline, &token.claims().subject)),
+        }
     }
     Some(pipeline)
 }
 
-type Examination = (Option<MountPlan>, Vec<Message>, BTreeMap<String, String>, Vec<Message>);
+/// What a class lacks where there is no cluster whose service accounts could say it.
+fn missing_ids(class: &Class, pipeline: &Pipeline, subject: &str) -> Vec<Message> {
+    let missing = |key: &str, help: String| {
+        Message::error(class.place.clone(), format!("{key}: it is missing")).help(help)
+    };
+    let help = format!(
+        "set it there, or {CLIENT}, to the client id of the identity whose federated credential has the subject {subject}"
+    );
+    let mut mistakes = vec![missing("clientID", help)];
+    let has_tenant = class.text("tenantID").or(class.text("tenantId")).is_some();
+    if !has_tenant && pipeline.default_tenant.is_none() {
+        let help = "set it there, or give --default-tenant-id or AZURE_TENANT_ID: the id of the Entra tenant";
+        mistakes.push(missing("tenantID", help.to_owned()));
+    }
+    mistakes
+}
 
-/// The plan, warnings, where the objects are, and errors.
+/// What a class is, and is not, for one request.
+#[derive(Default)]
+struct Examination {
+    /// Only if nothing is wrong.
+    plan: Option<MountPlan>,
+    warnings: Vec<Message>,
+    errors: Vec<Message>,
+    /// Where objects are: `objects[2]`, and its file, line and column.
+    objects: BTreeMap<String, String>,
+}
+
 async fn examine(
     class: &Class,
     client_elsewhere: bool,
     request: &MountRequest,
     defaults: Option<&Defaults>,
-) -> Result<Examination, Vec<Message>> {
-    let refused = |error: PlanError| {
-        let findings = error.findings().iter();
-        let error = |found: &crate::plan::Finding| {
+) -> Examination {
+    let refused = |error: &PlanError| {
+        let message = |found: &Finding| {
             let location = format!("{}: {}", class.place, found.place);
             Message::error(location, found.problem.clone()).help(found.mend.clone())
         };
-        findings.map(error).collect::<Vec<_>>()
+        Examination { errors: error.findings().iter().map(message).collect(), ..Examination::default() }
     };
-    let attributes = Attributes::parse("attributes", &request.attributes).map_err(refused)?;
-    let secrets = Attributes::parse("secrets", &request.secrets).map_err(refused)?;
+    let attributes = Attributes::parse("attributes", &request.attributes);
+    let secrets = Attributes::parse("secrets", &request.secrets);
+    let (attributes, secrets) = match (attributes, secrets) {
+        (Ok(attributes), Ok(secrets)) => (attributes, secrets),
+        (Err(error), _) | (_, Err(error)) => return refused(&error),
+    };
     // Where a flag is wrong, it is no finding that the class does not say what the flag was meant to.
     let tenant = || TenantId::parse("00000000-0000-0000-0000-000000000000").ok();
     let stand_in = || Defaults { tenant: tenant(), ..Defaults::default() };
@@ -215,12 +238,14 @@ async fn examine(
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.partition(|found| found.severity == Severity::Error);
     let errors = errors.into_iter().map(|found| message(class, client_elsewhere, found)).collect::<Vec<_>>();
     let warnings = warnings.into_iter().map(|found| message(class, client_elsewhere, found)).collect();
-    let plan = if errors.is_empty() && is_known {
-        Some(MountPlan::parse(planned(), &defaults).map_err(refused)?)
-    } else {
-        None
-    };
-    Ok((plan, warnings, examined.objects, errors))
+    let examination = Examination { plan: None, warnings, errors, objects: examined.objects };
+    if !is_known || !examination.errors.is_empty() {
+        return examination;
+    }
+    match MountPlan::parse(planned(), &defaults) {
+        Ok(plan) => Examination { plan: Some(plan), ..examination },
+        Err(error) => refused(&error),
+    }
 }
 
 /// A finding, with the flag or variable that has what the class does not.

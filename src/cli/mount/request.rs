@@ -5,8 +5,9 @@ use std::path::Path;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::caller::{Caller, CallerArgs, Token, by_audience};
+use super::caller::{Caller, CallerArgs};
 use super::class::Class;
+use super::token::{Token, by_audience};
 use crate::plan::{
     ClientCredential, IDENTITY_BINDING_AUDIENCE, POD_ACCOUNT, POD_NAME, POD_NAMESPACE,
     TOKEN_EXCHANGE_AUDIENCE, TOKENS,

@@ -163,6 +163,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
         (WORKLOAD, &["--token-file=garbage"], &[], "kubectl create token"),
         (WORKLOAD, &["--name=other"], &[], "choose one of those it has: my-class"),
         (BARE, token, &[], "help: set it there, or AZURE_CLIENT_ID"),
+        (BARE, token, &[], "tenantID: it is missing\n  help: set it there, or give --default-tenant-id"),
         (BARE, token, &[("AZURE_CLIENT_ID", APP)], "tenantID: it is missing"),
         (
             WORKLOAD,
