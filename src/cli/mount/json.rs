@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::message::Message;
 use super::preparation::Preparation;
 use super::text::authority;
-use crate::plan::{Identity, MountPlan, ObjectPlan, PlannedIdentity, Through};
+use crate::plan::{ClientId, History, Identity, MountPlan, ObjectPlan, PlannedIdentity, TenantId, Through};
 use crate::proto::ObjectVersion;
 
 /// The plan of a mount, or what was mounted with these `versions`.
@@ -44,13 +44,13 @@ fn identity(planned: &PlannedIdentity) -> Value {
         }),
         PlannedIdentity::Known(Identity::Managed(managed)) => json!({
             "kind": "managed_identity",
-            "client": managed.client.as_ref().map(|client| client.as_str()),
+            "client": managed.client.as_ref().map(ClientId::as_str),
         }),
         PlannedIdentity::Annotated(annotated) => json!({
             "kind": "service_account_annotations",
             "namespace": annotated.namespace,
             "service_account": annotated.account,
-            "tenant": annotated.tenant.as_ref().map(|tenant| tenant.as_str()),
+            "tenant": annotated.tenant.as_ref().map(TenantId::as_str),
         }),
     }
 }
@@ -62,7 +62,7 @@ fn object(object: &ObjectPlan) -> Value {
         "name": object.name.as_str(),
         "vault": object.vault.to_string(),
         "version": object.version.exact(),
-        "history": object.history.map(|history| history.count()),
+        "history": object.history.map(History::count),
         "optional": object.optional,
         "path": object.path.as_str(),
         "mode": object.mode.to_string(),

@@ -142,10 +142,10 @@ impl Console {
                 let _ = writeln!(io::stderr().lock(), "{message}");
             }
             (Self::Json, Kind::Error) => {
-                tracing::error!(help = message.help.join("; "), "{}", message.text())
+                tracing::error!(help = message.help.join("; "), "{}", message.text());
             }
             (Self::Json, Kind::Warning) => {
-                tracing::warn!(help = message.help.join("; "), "{}", message.text())
+                tracing::warn!(help = message.help.join("; "), "{}", message.text());
             }
             (Self::Json, Kind::Note) => tracing::info!("{}", message.text()),
         }

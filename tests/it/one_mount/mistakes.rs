@@ -207,9 +207,8 @@ async fn the_manifest_may_be_named_by_the_flag_of_kubectl() {
     site.file("other.yaml", manifest(WORKLOAD));
     let target = site.target();
     let run = async |args: &[&str]| {
-        let mut command = site.command_of(PROGRAM.as_ref(), "-f", &target);
         // The helper puts the file before the directory.
-        command = replaced(command, args);
+        let mut command = replaced(&site.command_of(PROGRAM.as_ref(), "-f", &target), args);
         ended(command.spawn().unwrap()).await
     };
     for flag in [&["-f", "other.yaml"][..], &["--filename=other.yaml"], &["-filename", "other.yaml"]] {
@@ -263,7 +262,7 @@ async fn json_shows_what_is_mounted_and_never_a_value() {
 }
 
 /// The same command with these arguments in the place of the first file.
-fn replaced(command: Command, args: &[&str]) -> Command {
+fn replaced(command: &Command, args: &[&str]) -> Command {
     let mut other = Command::new(command.get_program());
     other.env_clear().current_dir(command.get_current_dir().unwrap()).arg("mount").args(args);
     other.args(command.get_args().skip(2)).arg("--token-file=token");

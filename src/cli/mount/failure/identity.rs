@@ -72,8 +72,10 @@ fn reach(preparation: &Preparation, hosts: &Hosts<'_>) -> String {
         })) => {
             format!("curl -v {}", word(hosts.token_proxy))
         }
-        PlannedIdentity::Known(Identity::Workload(WorkloadIdentity { tenant, .. }))
-        | PlannedIdentity::Known(Identity::ServicePrincipal(ServicePrincipal { tenant, .. })) => {
+        PlannedIdentity::Known(
+            Identity::Workload(WorkloadIdentity { tenant, .. })
+            | Identity::ServicePrincipal(ServicePrincipal { tenant, .. }),
+        ) => {
             format!(
                 "curl -v {}{}/v2.0/.well-known/openid-configuration",
                 plan.endpoints.authority,
