@@ -144,3 +144,50 @@ async fn what_cannot_be_reached_is_asked_at_its_own_host() {
     let vault = help(&site, WORKLOAD, TOKEN, &[]).await;
     assert_eq!(vault, ["curl -v https://mykeyvault.vault.azure.net/healthstatus"]);
 }
+
+#[tokio::test]
+async fn a_machine_without_the_identity_has_the_command_that_assigns_it() {
+    let site = Site::start().await;
+    let unknown = "99999999-0000-4000-8000-000000000000";
+    let class = [("keyvaultName", "myKeyVault"), ("objects", SECRET)];
+    let refused = help(&site, &class, &[&format!("--managed-identity={unknown}")], &[]).await;
+    let words = format!(
+        "az vm identity assign --resource-group GROUP --name VM --identities \"$(az identity list --query \"[?clientId=='{unknown}'].id\""
+    );
+    assert!(refused.len() == 1 && refused[0].contains(&words), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_application_or_a_tenant_that_does_not_exist_is_looked_for_by_its_id() {
+    let site = Site::start().await;
+    let unknown = "99999999-0000-4000-8000-000000000000";
+    let application = [&WORKLOAD[..1], &[("clientID", unknown)], &WORKLOAD[2..]].concat();
+    let refused = help(&site, &application, TOKEN, &[]).await;
+    let command = format!("az login --tenant {TENANT} && az ad sp show --id {unknown} ");
+    assert!(refused.len() == 1 && refused[0].contains(&command), "{refused:?}");
+    let tenant = [&[("tenantID", unknown)], &WORKLOAD[1..]].concat();
+    let refused = help(&site, &tenant, TOKEN, &[]).await;
+    assert_eq!(
+        refused,
+        [format!("whether {unknown} is one of your tenants: az account list --query '[].tenantId'")]
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_is_not_what_the_class_says_is_looked_at_without_its_value() {
+    let site = Site::start().await;
+    let objects = "- {objectName: database-password, objectType: secret, objectEncoding: hex}";
+    let said = help(&site, &vault_class("myKeyVault", objects), TOKEN, &[]).await;
+    let command =
+        "az keyvault secret show --vault-name mykeyvault --name database-password --query '{contentType: ";
+    assert!(said.len() == 1 && said[0].starts_with(command) && !said[0].contains("value"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_failure_of_entra_is_asked_for_at_its_own_host_and_tenant() {
+    let site = Site::start().await;
+    site.emulator.inject(Target::Entra, Fault::Gateway(403));
+    let said = help(&site, WORKLOAD, TOKEN, &[]).await;
+    let url = format!("https://login.microsoftonline.com/{TENANT}/v2.0/.well-known/openid-configuration");
+    assert_eq!(said, [format!("curl -v {url}")]);
+}
