@@ -308,7 +308,8 @@ impl Mounter {
             // Held until the last descriptor is closed, even if nothing waits any more.
             let _held = held;
             let cancelled = || gone.load(Ordering::Relaxed) || deadline.left().is_zero();
-            let charge = || memory.as_ref().map(|memory| memory.charge(&tenant, &path, &files)).transpose();
+            let charge =
+                || memory.as_ref().map(|memory| memory.charge(&tenant, &path, &files)).transpose();
             let charged = deliver::write_admitted(&path, &files, &cancelled, charge)?;
             let outcome = if charged.is_some() { Outcome::Changed } else { Outcome::Unchanged };
             if let Some(charge) = charged.flatten() {

@@ -121,9 +121,7 @@ impl VolumeMemory {
             _ => {
                 state.volumes.remove(target);
                 let permit = self.queue.try_acquire(tenant, cost)?;
-                state
-                    .volumes
-                    .insert(target.to_owned(), Volume { tenant: tenant.clone(), permit, recorded: 0 });
+                state.volumes.insert(target.to_owned(), Volume { tenant: tenant.clone(), permit, recorded: 0 });
                 Some(0)
             }
         }

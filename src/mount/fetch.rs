@@ -223,7 +223,8 @@ impl<'a> FetchContext<'a> {
         }
         let stale = group.iter().map(|(index, object)| Some((*index, self.stale(&self.key(object))?)));
         let stale = stale.collect::<Option<Vec<_>>>()?;
-        let answers = stale.into_iter().map(|(index, stale)| (index, Ok(self.obtained_stale(stale, error))));
+        let answers =
+            stale.into_iter().map(|(index, stale)| (index, Ok(self.obtained_stale(stale, error))));
         Some(answers.collect())
     }
 

@@ -83,13 +83,7 @@ async fn every_object_of_a_failed_mount_has_a_line_with_the_reason() {
     assert_eq!(
         seen,
         [
-            [
-                json!("database-password"),
-                json!("not_delivered"),
-                json!("vault"),
-                json!("NOT_FOUND"),
-                json!("vault")
-            ],
+            [json!("database-password"), json!("not_delivered"), json!("vault"), json!("NOT_FOUND"), json!("vault")],
             [json!("nowhere"), json!("refused"), json!("vault"), json!("NOT_FOUND"), null.clone()],
             [json!("none"), json!("left_out"), null.clone(), null.clone(), null.clone()],
         ]

@@ -36,10 +36,7 @@ async fn a_namespace_above_its_share_is_refused_also_after_a_restart_and_others_
         let one_more = Volume::mount();
         let status = world.refused(&claim(&world, "flood", SHARE, &one_more)).await;
         assert_eq!(status.code(), Code::Internal, "{attempt}");
-        assert!(
-            status.message().contains("namespace flood on this node hold 24576"),
-            "{attempt}: {status:?}"
-        );
+        assert!(status.message().contains("namespace flood on this node hold 24576"), "{attempt}: {status:?}");
         assert!(one_more.names().is_empty());
         // Its mounted volumes are refreshed, and others mount.
         world.mount(&claim(&world, "flood", 0, &volumes[0])).await.unwrap();
