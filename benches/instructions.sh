@@ -8,7 +8,7 @@ objects=${1:-10} pods=5 rounds=20
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cargo build --locked --release --bin keyvault-csi-provider --example load
+cargo build --locked --release --bins --package keyvault-csi-provider --package keyvault-load
 cat > "$work/provider" << SCRIPT
 #!/bin/sh
 exec valgrind --tool=callgrind --callgrind-out-file="$work/out" \
@@ -17,7 +17,7 @@ SCRIPT
 chmod +x "$work/provider"
 
 instructions() {
-    target/release/examples/load --pods "$pods" --objects "$objects" --rounds "$1" --pattern steady --rate 5 \
+    target/release/keyvault-load --pods "$pods" --objects "$objects" --rounds "$1" --pattern steady --rate 5 \
         --without-own --program "counted=$work/provider" > /dev/null
     awk '/^(totals|summary):/ { print $2; exit }' "$work/out"
 }

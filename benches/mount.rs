@@ -3,16 +3,17 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keyvault_csi_provider::proto::MountRequest;
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
 use keyvault_csi_provider::server::socket;
 use keyvault_emulator::{Emulator, Identity, Options, Secret, SecretPermission, Seed, Vault};
+use provider_launcher::{Launch, Pod};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
@@ -20,40 +21,6 @@ use tonic::transport::Channel;
 const TENANT: &str = "00000000-0000-4000-8000-000000000001";
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const SIZES: [usize; 3] = [1, 10, 100];
-
-/// The provider's process.
-struct Provider(Child);
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Provider {
-    fn start(emulator: &Emulator, folder: &Path) -> Self {
-        let (ca, jwks) = (folder.join("ca.pem"), folder.join("jwks.json"));
-        std::fs::write(&ca, emulator.ca_pem()).unwrap();
-        std::fs::write(&jwks, emulator.jwks()).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_keyvault-csi-provider"))
-            .env_clear()
-            .env("HTTPS_PROXY", emulator.proxy_url())
-            .env("SSL_CERT_FILE", ca)
-            .arg(format!("--endpoint=unix://{}", path(folder).display()))
-            .arg(format!("--service-account-jwks={}", jwks.display()))
-            .arg(format!("--service-account-issuer={}", emulator.issuer()))
-            .args(["--healthz-port=0", "--prometheus-port=0"])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-}
-
-fn path(folder: &Path) -> PathBuf {
-    folder.join("azure.sock")
-}
 
 fn seed() -> Seed {
     let vault = Vault::new("bench").access("bench", &[SecretPermission::Get]);
@@ -65,23 +32,27 @@ fn seed() -> Seed {
 /// The request of another pod each time: a first mount is never answered from what was there before.
 fn request(token: &str, pod: u64, objects: usize) -> MountRequest {
     let list = (0..objects).map(|index| format!("- {{objectName: secret-{index}, objectType: secret}}\n"));
-    let attributes = json!({
-        "csi.storage.k8s.io/pod.name": format!("pod-{pod}"),
-        "csi.storage.k8s.io/pod.namespace": "default",
-        "csi.storage.k8s.io/pod.uid": format!("uid-{pod}"),
-        "csi.storage.k8s.io/serviceAccount.name": "bench",
-        "csi.storage.k8s.io/serviceAccount.tokens": json!({
-            "api://AzureADTokenExchange": { "token": token, "expirationTimestamp": "2099-01-01T00:00:00Z" }
-        }).to_string(),
-        "tenantID": TENANT,
-        "clientID": APP,
-        "keyvaultName": "bench",
-        "objects": list.collect::<String>(),
+    let tokens = json!({
+        "api://AzureADTokenExchange": { "token": token, "expirationTimestamp": "2099-01-01T00:00:00Z" }
     });
+    let parameters = [
+        ("tenantID", TENANT.to_owned()),
+        ("clientID", APP.to_owned()),
+        ("keyvaultName", "bench".to_owned()),
+        ("objects", list.collect::<String>()),
+    ];
+    let parameters: BTreeMap<_, _> = parameters.map(|(key, value)| (key.to_owned(), value)).into();
+    let pod = Pod {
+        name: format!("pod-{pod}"),
+        uid: format!("uid-{pod}"),
+        namespace: "default".to_owned(),
+        service_account: "bench".to_owned(),
+        class: "bench".to_owned(),
+    };
     MountRequest {
-        attributes: attributes.to_string(),
+        attributes: serde_json::to_string(&pod.attributes(&tokens.to_string(), &parameters)).unwrap(),
         secrets: "null".to_owned(),
-        target_path: format!("/var/lib/kubelet/pods/uid-{pod}/volumes/kubernetes.io~csi/secrets/mount"),
+        target_path: format!("/var/lib/kubelet/pods/{}/volumes/kubernetes.io~csi/secrets/mount", pod.uid),
         permission: "420".to_owned(),
         current_object_version: Vec::new(),
     }
@@ -97,13 +68,16 @@ fn mounts(criterion: &mut Criterion) {
     let options = Options { keep_requests: false, ..Options::default() };
     let emulator = runtime.block_on(Emulator::start_with(seed(), options)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let _provider = Provider::start(&emulator, folder.path());
+    let socket = folder.path().join("azure.sock");
+    let launch = Launch::new(Command::new(env!("CARGO_BIN_EXE_keyvault-csi-provider")))
+        .azure(provider_launcher::environment(&emulator, folder.path()).unwrap())
+        .args(provider_launcher::key_flags(&emulator, folder.path()).unwrap())
+        .without_ports()
+        .socket(&socket);
+    let mut provider = launch.start().unwrap();
     let channel = runtime.block_on(async {
-        let path = path(folder.path());
-        while !path.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        socket::channel(&path)
+        provider.listens(&socket).await.unwrap();
+        socket::channel(&socket)
     });
     let token = emulator.token("default", "bench").build();
     let mut pod = 0;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::oneshot;
 
-pub use record::{Caller, Identity, Record};
+pub use record::{AuditedIdentity, AuditedPod, Record};
 
 use crate::fair::FairQueue;
 use crate::telemetry::{LostLine, Metrics};
@@ -54,6 +54,10 @@ impl AuditLog {
     /// If the file cannot be opened, or the thread cannot be started.
     pub fn open(destination: Destination, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let writer = Writer::open(destination, Arc::clone(&metrics))?;
+        // Counters start at 0, so that the first lost line is an increase.
+        for reason in [LostLine::QueueFull, LostLine::WriteFailed] {
+            metrics.audit_lines_lost(reason, 0);
+        }
         let (sender, messages) = mpsc::channel();
         std::thread::Builder::new()
             .name("audit-log".to_owned())

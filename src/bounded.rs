@@ -23,6 +23,9 @@ pub(crate) fn make_room<K: Hash + Eq + Clone, V>(
     most: usize,
     alike: impl Fn(&K, &V) -> bool,
 ) {
+    if entries.len() < most {
+        return;
+    }
     // From the most used to the least.
     let surplus = entries.iter().filter(|(key, value)| alike(key, value)).skip(most.saturating_sub(1));
     for key in surplus.map(|(key, _)| key.clone()).collect::<Vec<_>>() {

@@ -13,6 +13,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use crate::fair::Party;
@@ -27,13 +28,13 @@ pub trait Weigh {
 }
 
 /// Why there is no value.
-pub trait Verdict {
+pub trait Finality {
     /// Whether it takes back what was given before: an older value must not be shown any more.
     fn is_final(&self) -> bool;
 }
 
 /// What a fetch brings.
-pub type Fetched<V, E> = Result<Arc<V>, E>;
+pub type FetchResult<V, E> = Result<Arc<V>, E>;
 
 /// How recently a value must have been asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub enum Freshness {
 pub struct Cache<K, V, E> {
     entries: Mutex<Entries<K, V>>,
     /// By key and ticket. Locked after `entries`.
-    flights: Flights<(K, usize), Fetched<V, E>>,
+    flights: Flights<(K, usize), FetchResult<V, E>>,
 }
 
 impl<K, V, E> fmt::Debug for Cache<K, V, E> {
@@ -61,7 +62,7 @@ impl<K, V, E> Cache<K, V, E>
 where
     K: Clone + Eq + Hash + Send + 'static,
     V: Weigh + Send + Sync + 'static,
-    E: Verdict + Clone + Send + Sync + 'static,
+    E: Finality + Clone + Send + Sync + 'static,
 {
     /// A cache of at most `max_bytes`, which shows nothing that is older than `max_age`, and lets go of it
     /// when it is used next.
@@ -91,10 +92,11 @@ where
         ticket: usize,
         tenant: &Tenant,
         fetch: impl FnOnce(Party) -> F,
-    ) -> (Flight<Fetched<V, E>>, bool) {
+    ) -> (Flight<FetchResult<V, E>>, bool) {
         let slot = (key, ticket);
         self.flights.join_or_start(slot.clone(), tenant, |party| {
-            let (cache, fetch) = (Arc::clone(self), fetch(party.clone()));
+            // In a box at once: the future is large, and each step that it is wrapped in would move it.
+            let (cache, fetch) = (Arc::clone(self), fetch(party.clone()).boxed());
             async move {
                 let asked = Instant::now();
                 let fetched = fetch.await.map(Arc::new);
@@ -117,7 +119,7 @@ where
         self.entries().bytes()
     }
 
-    fn keep(&self, slot: (K, usize), party: &Party, asked: Instant, fetched: &Fetched<V, E>) {
+    fn keep(&self, slot: (K, usize), party: &Party, asked: Instant, fetched: &FetchResult<V, E>) {
         let mut entries = self.entries();
         match fetched {
             // It was not evicted while it was in flight.

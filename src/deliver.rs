@@ -22,7 +22,7 @@ use crate::proto::{MountResponse, ObjectVersion};
 use crate::secret::SecretBytes;
 
 /// Who writes the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileWriter {
     /// The driver, from the response.
     Driver,

@@ -30,7 +30,7 @@ mod workload;
 mod workload_edit;
 mod write;
 
-use crate::manifest::{ManifestError, Source};
+use crate::manifest::{ManifestError, ManifestSource};
 use cluster::Cluster;
 pub use note::{Note, Weight};
 use output::Output;
@@ -48,7 +48,7 @@ pub struct Conversion {
 }
 
 /// Converts files that belong together: what one refers to is looked for in all.
-pub fn convert(sources: &[Source]) -> Conversion {
+pub fn convert(sources: &[ManifestSource]) -> Conversion {
     let (pieces, errors) = pieces::read(sources);
     let cluster = Cluster::of(&pieces);
     let mut output = Output::new(&pieces);

@@ -44,7 +44,7 @@ struct Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum PartKind {
     Open,
     Reserve,
 }
@@ -72,7 +72,7 @@ pub struct Permit {
     queue: FairQueue,
     tenant: Tenant,
     cost: u64,
-    place: Place,
+    part_kind: PartKind,
 }
 
 impl FairQueue {
@@ -93,9 +93,9 @@ impl FairQueue {
             let cost = cost.min(state.open.limit);
             let tenant = party.sole_tenant();
             if let Some(tenant) = tenant
-                && let Some(place) = state.admit_at_once(&tenant, cost)
+                && let Some(part_kind) = state.admit_at_once(&tenant, cost)
             {
-                return Permit { queue: self.clone(), tenant, cost, place };
+                return Permit { queue: self.clone(), tenant, cost, part_kind };
             }
             let (sender, granted) = oneshot::channel();
             (Arc::new(Waiter { cost, grant: Mutex::new(Some(sender)) }), granted)
@@ -112,14 +112,14 @@ impl FairQueue {
     /// A permit for `cost` units, if `tenant` may use them now: nothing waits. A cost beyond what the queue has is
     /// never admitted.
     pub fn try_acquire(&self, tenant: &Tenant, cost: u64) -> Option<Permit> {
-        let place = self.state().admit_at_once(tenant, cost)?;
-        Some(Permit { queue: self.clone(), tenant: tenant.clone(), cost, place })
+        let part_kind = self.state().admit_at_once(tenant, cost)?;
+        Some(Permit { queue: self.clone(), tenant: tenant.clone(), cost, part_kind })
     }
 
     /// A permit for `cost` units that `tenant` uses already, whatever the limits are.
     pub fn charge(&self, tenant: &Tenant, cost: u64) -> Permit {
-        self.state().charge(tenant, cost, Place::Reserve);
-        Permit { queue: self.clone(), tenant: tenant.clone(), cost, place: Place::Reserve }
+        self.state().charge(tenant, cost, PartKind::Reserve);
+        Permit { queue: self.clone(), tenant: tenant.clone(), cost, part_kind: PartKind::Reserve }
     }
 
     /// The units that `tenant` uses.
@@ -160,8 +160,8 @@ impl FairQueue {
     /// Grants permits while there is work whose turn has come.
     fn admit(&self) {
         loop {
-            let Some((waiter, tenant, place)) = self.state().next() else { return };
-            let permit = Permit { queue: self.clone(), tenant, cost: waiter.cost, place };
+            let Some((waiter, tenant, part_kind)) = self.state().next() else { return };
+            let permit = Permit { queue: self.clone(), tenant, cost: waiter.cost, part_kind };
             // Taken in a statement of its own: a permit that cannot be sent is dropped, which locks the queue.
             let sender = waiter.grant.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(sender) = sender {
@@ -178,26 +178,26 @@ impl FairQueue {
 
 impl State {
     /// Admits work for which there is room and before which no other work waits.
-    fn admit_at_once(&mut self, tenant: &Tenant, cost: u64) -> Option<Place> {
+    fn admit_at_once(&mut self, tenant: &Tenant, cost: u64) -> Option<PartKind> {
         if self.tenants.values().any(|usage| !usage.waiting.is_empty()) {
             return None;
         }
-        let place = self.place(tenant, cost, true)?;
-        self.charge(tenant, cost, place);
-        Some(place)
+        let part_kind = self.room_for(tenant, cost, true)?;
+        self.charge(tenant, cost, part_kind);
+        Some(part_kind)
     }
 
     /// The waiter whose turn has come, the tenant that it is charged to, and where; already charged.
     ///
     /// Tenants are asked in the order of what they use. The first whose work does not fit keeps the others out of the
     /// open part until it does, so that large work is not overtaken for ever.
-    fn next(&mut self) -> Option<(Arc<Waiter>, Tenant, Place)> {
+    fn next(&mut self) -> Option<(Arc<Waiter>, Tenant, PartKind)> {
         let mut is_open = true;
         for (tenant, cost) in self.order() {
-            if let Some(place) = self.place(&tenant, cost, is_open) {
-                self.charge(&tenant, cost, place);
+            if let Some(part_kind) = self.room_for(&tenant, cost, is_open) {
+                self.charge(&tenant, cost, part_kind);
                 let waiter = self.tenants.get_mut(&tenant)?.waiting.pop_front()?;
-                return Some((waiter, tenant, place));
+                return Some((waiter, tenant, part_kind));
             }
             is_open = false;
         }
@@ -221,9 +221,9 @@ impl State {
     }
 
     /// Where there is room for work of `tenant`.
-    fn place(&self, tenant: &Tenant, cost: u64, is_open: bool) -> Option<Place> {
+    fn room_for(&self, tenant: &Tenant, cost: u64, is_open: bool) -> Option<PartKind> {
         if is_open && self.open.has(cost) {
-            return Some(Place::Open);
+            return Some(PartKind::Open);
         }
         let usage = self.tenants.get(tenant);
         let active = (self.tenants.len() + usize::from(usage.is_none())) as u64;
@@ -231,41 +231,41 @@ impl State {
         let share = all / (active + 1);
         let is_below = own + cost <= share.max(1);
         let leaves_room = own == 0 || self.open.used + self.reserve.used + cost <= all - share;
-        (is_below && leaves_room && self.reserve.has(cost)).then_some(Place::Reserve)
+        (is_below && leaves_room && self.reserve.has(cost)).then_some(PartKind::Reserve)
     }
 
-    /// Charges `more` units to work that was admitted to `place`, if there is room for them.
-    fn grow(&mut self, tenant: &Tenant, more: u64, place: Place) -> bool {
-        let has_room = match place {
-            Place::Open => self.open.has(more),
-            Place::Reserve => self.place(tenant, more, false).is_some(),
+    /// Charges `more` units to work that was admitted to `part_kind`, if there is room for them.
+    fn grow(&mut self, tenant: &Tenant, more: u64, part_kind: PartKind) -> bool {
+        let has_room = match part_kind {
+            PartKind::Open => self.open.has(more),
+            PartKind::Reserve => self.room_for(tenant, more, false).is_some(),
         };
         if has_room {
-            self.charge(tenant, more, place);
+            self.charge(tenant, more, part_kind);
         }
         has_room
     }
 
-    fn charge(&mut self, tenant: &Tenant, cost: u64, place: Place) {
+    fn charge(&mut self, tenant: &Tenant, cost: u64, part_kind: PartKind) {
         self.admissions += 1;
-        self.part(place).used += cost;
+        self.part(part_kind).used += cost;
         let usage = self.tenants.entry(tenant.clone()).or_default();
         usage.used += cost;
         usage.admitted = self.admissions;
     }
 
-    fn release(&mut self, tenant: &Tenant, cost: u64, place: Place) {
-        self.part(place).used -= cost;
+    fn release(&mut self, tenant: &Tenant, cost: u64, part_kind: PartKind) {
+        self.part(part_kind).used -= cost;
         if let Some(usage) = self.tenants.get_mut(tenant) {
             usage.used -= cost;
         }
         self.forget_idle(tenant);
     }
 
-    fn part(&mut self, place: Place) -> &mut Part {
-        match place {
-            Place::Open => &mut self.open,
-            Place::Reserve => &mut self.reserve,
+    fn part(&mut self, part_kind: PartKind) -> &mut Part {
+        match part_kind {
+            PartKind::Open => &mut self.open,
+            PartKind::Reserve => &mut self.reserve,
         }
     }
 
@@ -298,8 +298,8 @@ impl Permit {
     pub fn try_resize(&mut self, cost: u64) -> bool {
         let mut state = self.queue.state();
         if let Some(less) = self.cost.checked_sub(cost) {
-            state.release(&self.tenant, less, self.place);
-        } else if !state.grow(&self.tenant, cost - self.cost, self.place) {
+            state.release(&self.tenant, less, self.part_kind);
+        } else if !state.grow(&self.tenant, cost - self.cost, self.part_kind) {
             return false;
         }
         self.cost = cost;
@@ -311,7 +311,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.queue.state().release(&self.tenant, self.cost, self.place);
+        self.queue.state().release(&self.tenant, self.cost, self.part_kind);
         self.queue.admit();
     }
 }

@@ -23,6 +23,7 @@ mod tests;
 mod token_proxy;
 mod tokens;
 
+use std::hash::RandomState;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub use cluster::ClusterApi;
 pub use error::IdentityError;
 pub use exchange::{AccessToken, Exchange, IMDS, TokenSource};
 pub use key::IdentityKey;
-pub use keys::{KeySource, ServiceAccountKeys, Verdict};
+pub use keys::{KeySource, ServiceAccountKeys, Verification};
 pub use login::{Access, Login};
 pub use refusal::Refusal;
 pub use token_proxy::TokenProxy;
@@ -45,14 +46,14 @@ pub use tokens::Issuer;
 
 use crate::clock::Clock;
 use crate::flight::Flight;
-use crate::lanes::Health;
+use crate::lanes::ServiceHealth;
 use crate::plan::{Identity, PlannedIdentity, Through};
 use crate::retry::Deadline;
 use crate::secret::SecretText;
 use crate::telemetry::Metrics;
 use crate::tenant::Tenant;
 use crate::trust::Trust;
-use cached_token::Freshness;
+use cached_token::TokenFreshness;
 use tokens::{Exchanged, Tokens};
 
 /// Logs pods in, and shares what may be shared.
@@ -63,6 +64,8 @@ pub struct Identities {
     tokens: Arc<Tokens>,
     /// Made when it is needed: the first random number costs some fifty milliseconds.
     fingerprints: OnceLock<hmac::Key>,
+    /// Hashes the keys of identities.
+    hasher: RandomState,
 }
 
 impl Identities {
@@ -77,7 +80,7 @@ impl Identities {
         on_refused: impl Fn(&IdentityKey) + Send + Sync + 'static,
     ) -> Self {
         let tokens = Arc::new(Tokens::new(source, clock, metrics, Box::new(on_refused)));
-        Self { keys, accounts, tokens, fingerprints: OnceLock::new() }
+        Self { keys, accounts, tokens, fingerprints: OnceLock::new(), hasher: RandomState::new() }
     }
 
     /// Completes an identity that only the cluster can tell.
@@ -90,13 +93,13 @@ impl Identities {
             PlannedIdentity::Annotated(annotated) => annotated,
         };
         match self.keys.verify(&annotated.token, Through::Entra.audience(), self.tokens.now()).await {
-            Verdict::Proven => self.accounts.complete(annotated).await.map(Identity::Workload),
-            Verdict::Failed(reason) => Err(IdentityError::Unproven(reason)),
-            Verdict::NoKeys if self.accounts.has_cluster() => Err(IdentityError::Unreachable {
+            Verification::Proven => self.accounts.complete(annotated).await.map(Identity::Workload),
+            Verification::Failed(reason) => Err(IdentityError::Unproven(reason)),
+            Verification::NoKeys if self.accounts.has_cluster() => Err(IdentityError::Unreachable {
                 authority: "the API server".to_owned(),
                 reason: "the cluster's keys, which prove the pod's token, cannot be loaded".to_owned(),
             }),
-            Verdict::NoKeys => Err(IdentityError::Unproven("the provider runs outside a cluster")),
+            Verification::NoKeys => Err(IdentityError::Unproven("the provider runs outside a cluster")),
         }
     }
 
@@ -114,7 +117,7 @@ impl Identities {
             Identity::ServicePrincipal(principal) => self.fingerprint(principal.credential.text())?,
             Identity::Workload(_) | Identity::Managed(_) => String::new(),
         };
-        let key = Arc::new(IdentityKey::of(identity, authority, &fingerprint));
+        let key = Arc::new(IdentityKey::of(identity, authority, &fingerprint, &self.hasher));
         let trust = self.trust(identity, &key).await;
         let (IdentityKey { mode, tenant: entra_tenant, .. }, client) =
             (key.as_ref(), identity.shown_client());
@@ -146,14 +149,14 @@ impl Identities {
             Identity::ServicePrincipal(_) => return self.trust_by_entra(identity, key),
         };
         match self.keys.verify(&workload.token, workload.through.audience(), self.tokens.now()).await {
-            Verdict::Proven => Trust::Proven,
-            Verdict::Failed(reason) => {
+            Verification::Proven => Trust::Proven,
+            Verification::Failed(reason) => {
                 let claims = workload.token.claims();
                 let (subject, issuer) = (&claims.subject, &claims.issuer);
                 tracing::debug!(reason, subject, issuer, "the token shares nothing");
                 Trust::Isolated
             }
-            Verdict::NoKeys => self.trust_by_entra(identity, key),
+            Verification::NoKeys => self.trust_by_entra(identity, key),
         }
     }
 
@@ -163,7 +166,9 @@ impl Identities {
 
     /// Whether a token is at hand that may be used.
     pub fn has_token(&self, login: &Login, scope: &str) -> bool {
-        self.tokens.cached(&login.key, scope).is_some_and(|(_, freshness)| freshness != Freshness::Expired)
+        self.tokens
+            .cached(&login.key, scope)
+            .is_some_and(|(_, freshness)| freshness != TokenFreshness::Expired)
     }
 
     /// Whether the circuit breaker of the login's issuer lets its tenant ask for nothing now.
@@ -172,7 +177,7 @@ impl Identities {
     }
 
     /// How the issuers of tokens do that were asked last, for scrapers.
-    pub fn health(&self) -> impl Fn() -> Vec<Health<Issuer>> + Send + Sync + 'static {
+    pub fn health(&self) -> impl Fn() -> Vec<ServiceHealth<Issuer>> + Send + Sync + 'static {
         let tokens = Arc::clone(&self.tokens);
         move || tokens.health()
     }
@@ -194,7 +199,9 @@ impl Identities {
         }
         let proof = self.exchange(login, scope, wait);
         match self.tokens.cached(&login.key, scope) {
-            Some((token, freshness)) if login.trust.can_be_proven() && freshness != Freshness::Expired => {
+            Some((token, freshness))
+                if login.trust.can_be_proven() && freshness != TokenFreshness::Expired =>
+            {
                 Ok(Access::Beside(token, Box::pin(proof)))
             }
             _ => proof.await.map(Access::Ready),
@@ -235,14 +242,14 @@ impl Identities {
         (patience, deadline): (Duration, Deadline),
     ) -> Result<Arc<AccessToken>, IdentityError> {
         match self.tokens.cached(&login.key, scope) {
-            Some((token, Freshness::Fresh)) => Ok(token),
-            Some((token, Freshness::RenewAhead)) => {
+            Some((token, TokenFreshness::Fresh)) => Ok(token),
+            Some((token, TokenFreshness::RenewAhead)) => {
                 if self.tokens.begin_renewal(&login.key, scope) {
                     tokio::spawn(self.renewal(login, scope));
                 }
                 Ok(token)
             }
-            Some((token, Freshness::RenewFirst)) => {
+            Some((token, TokenFreshness::RenewFirst)) => {
                 if !self.tokens.begin_renewal(&login.key, scope) {
                     return Ok(token);
                 }
@@ -254,7 +261,9 @@ impl Identities {
                     Ok(Ok(renewed)) => renewed,
                 }
             }
-            Some((_, Freshness::Expired)) | None => self.exchange(login, scope, (patience, deadline)).await,
+            Some((_, TokenFreshness::Expired)) | None => {
+                self.exchange(login, scope, (patience, deadline)).await
+            }
         }
     }
 

@@ -105,7 +105,7 @@ pub enum Late {
 
 /// How a service does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Health<K> {
+pub struct ServiceHealth<K> {
     /// Its key.
     pub service: K,
     /// Whether its circuit breaker is open.
@@ -118,7 +118,7 @@ pub struct Health<K> {
 
 /// A request's place among those under way, until it is dropped.
 #[derive(Debug)]
-struct Place {
+struct TurnPermits {
     _service: Permit,
     _silent: Option<Permit>,
     _all: Permit,
@@ -159,15 +159,15 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
         let mut retries = Retries::default();
         loop {
             let entered = deadline.limit(self.enter(&lane, caller)).await;
-            let place = match entered.unwrap_or(Err(Late::Queued)) {
-                Ok(place) => place,
+            let permits = match entered.unwrap_or(Err(Late::Queued)) {
+                Ok(permits) => permits,
                 Err(reason) => return Err(retries.last_error().unwrap_or_else(|| error_of(reason))),
             };
             let begun = Instant::now();
             let answer = match lane.attempt(caller, &error_of, request(), patience).await {
                 Attempted::Answered(answer) => answer,
                 Attempted::Open(wait) => {
-                    drop(place);
+                    drop(permits);
                     let left = patience.min(deadline.left());
                     // Something else can be served, or kubelet retries the mount.
                     if wait >= left {
@@ -178,7 +178,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
                     continue;
                 }
             };
-            drop(place);
+            drop(permits);
             let error = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) if !caller.retries => return Err(error),
@@ -198,7 +198,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     }
 
     /// How the services do that were asked last, of those that have answered or failed a trusted request.
-    pub fn health(&self) -> Vec<Health<K>> {
+    pub fn health(&self) -> Vec<ServiceHealth<K>> {
         self.lanes().iter().filter_map(|(service, lane)| lane.health(service)).take(SHOWN).collect()
     }
 
@@ -224,7 +224,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     ///
     /// # Errors
     /// At once, if the service throttles for longer than there is time.
-    async fn enter(&self, lane: &Lane, caller: Caller<'_>) -> Result<Place, Late> {
+    async fn enter(&self, lane: &Lane, caller: Caller<'_>) -> Result<TurnPermits, Late> {
         let Caller { party, deadline, .. } = caller;
         loop {
             lane.pause.wait_out(deadline).await.map_err(Late::Paused)?;
@@ -235,7 +235,7 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
             let of_all = self.all.acquire(party, 1).await;
             // The service may have begun to throttle meanwhile.
             if lane.pause.left().is_none() {
-                return Ok(Place { _service: of_service, _silent: of_silent, _all: of_all });
+                return Ok(TurnPermits { _service: of_service, _silent: of_silent, _all: of_all });
             }
         }
     }
@@ -313,8 +313,8 @@ impl Lane {
         self.answers().last.is_some_and(|last| last.elapsed() < RECENT)
     }
 
-    fn health<K: Clone>(&self, service: &K) -> Option<Health<K>> {
-        let health = Health {
+    fn health<K: Clone>(&self, service: &K) -> Option<ServiceHealth<K>> {
+        let health = ServiceHealth {
             service: service.clone(),
             open: self.breaker.is_open_for_some(),
             throttled: self.pause.total(),

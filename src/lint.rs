@@ -12,7 +12,7 @@ mod synced;
 mod tests;
 mod together;
 
-use crate::manifest::{Document, ManifestError, Object, Source};
+use crate::manifest::{Document, ManifestError, ManifestSource, Object};
 use crate::plan::{Defaults, Fault, Request, Severity, WrittenObject};
 use crate::yaml::Position;
 use class::Class;
@@ -44,36 +44,36 @@ pub struct Diagnostic {
     /// Where in the file.
     pub position: Position,
     /// What it is about, for example `objects[2].filePermission`; empty for a broken document.
-    pub place: String,
+    pub location: String,
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub mend: String,
+    pub help: String,
 }
 
 impl Diagnostic {
-    fn new(severity: Severity, position: Position, place: impl Into<String>, fault: Fault) -> Self {
-        Self { severity, position, place: place.into(), problem: fault.problem, mend: fault.mend }
+    fn new(severity: Severity, position: Position, location: impl Into<String>, fault: Fault) -> Self {
+        Self { severity, position, location: location.into(), problem: fault.problem, help: fault.help }
     }
 
-    fn error(position: Position, place: impl Into<String>, fault: Fault) -> Self {
-        Self::new(Severity::Error, position, place, fault)
+    fn error(position: Position, location: impl Into<String>, fault: Fault) -> Self {
+        Self::new(Severity::Error, position, location, fault)
     }
 
-    fn warning(position: Position, place: impl Into<String>, fault: Fault) -> Self {
-        Self::new(Severity::Warning, position, place, fault)
+    fn warning(position: Position, location: impl Into<String>, fault: Fault) -> Self {
+        Self::new(Severity::Warning, position, location, fault)
     }
 }
 
 impl Linter {
     /// The classes of a file, in their order, which are applied one after the other.
-    pub fn file<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = Linted> + 'a {
+    pub fn file<'a>(&'a self, source: &'a ManifestSource) -> impl Iterator<Item = Linted> + 'a {
         let mut together = Together::default();
         source.documents().flat_map(move |document| self.document(&document, &mut together))
     }
 
     /// What is wrong in a file that a kustomization applies to classes elsewhere, whatever those are.
-    pub fn fragment<'a>(&self, source: &'a Source) -> impl Iterator<Item = Linted> + use<'a> {
+    pub fn fragment<'a>(&self, source: &'a ManifestSource) -> impl Iterator<Item = Linted> + use<'a> {
         let documents = source.documents().filter(mentions_classes);
         documents.flat_map(|document| {
             document.objects().map_or_else(
@@ -134,11 +134,11 @@ pub(crate) fn examine(
     if let Some(class) = Class::read(object, provider, diagnostics) {
         parameters::check_each(&class, diagnostics);
         let written = parameters::check_request(&class, request, defaults, diagnostics);
-        let place = |object: &WrittenObject| {
+        let located = |object: &WrittenObject| {
             let inner = object.position("objectName")?;
-            Some((object.plan.place.clone(), parameters::in_objects(&class, inner)))
+            Some((object.plan.location.clone(), parameters::in_objects(&class, inner)))
         };
-        examined.objects = written.objects.iter().filter_map(place).collect();
+        examined.objects = written.objects.iter().filter_map(located).collect();
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.position);
     examined
@@ -168,6 +168,6 @@ fn linted(object: &Object, mut diagnostics: Vec<Diagnostic>) -> Linted {
 }
 
 fn unreadable(error: ManifestError) -> Linted {
-    let fault = Fault::new(error.problem, error.mend);
+    let fault = Fault::new(error.problem, error.help);
     Linted { class: None, diagnostics: vec![Diagnostic::error(error.position, "", fault)] }
 }

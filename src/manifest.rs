@@ -10,7 +10,7 @@ mod sources;
 
 pub use documents::{Document, Documents};
 pub use kustomize::Fragments;
-pub use sources::{Source, SourceError, Sources};
+pub use sources::{ManifestSource, ManifestSources, SourceError};
 
 use crate::yaml::{Node, Position, Value};
 
@@ -31,7 +31,7 @@ pub struct Object {
 
 /// A document that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{}:{}: {problem}; {mend}", position.line, position.column)]
+#[error("{file}:{}:{}: {problem}; {help}", position.line, position.column)]
 pub struct ManifestError {
     /// The file.
     pub file: String,
@@ -40,7 +40,7 @@ pub struct ManifestError {
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub mend: &'static str,
+    pub help: &'static str,
 }
 
 /// The objects of a document: one, or those of a list such as `kubectl get` prints.

@@ -3,6 +3,7 @@
 mod audit_trail;
 mod budget;
 mod contents;
+mod delivery;
 mod error;
 mod fallback;
 mod fetch;
@@ -10,13 +11,13 @@ mod fetch_history;
 mod fetcher;
 mod object_key;
 mod objects;
+mod obtained;
 mod provenance;
 mod volumes;
 mod warnings;
 mod watched;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ use zeroize::Zeroize;
 
 pub use audit_trail::Audit;
 pub use budget::Memory;
+pub use delivery::Delivery;
 pub use error::{MountError, ObjectError};
 pub use fetch_history::FetchHistory;
 pub use fetcher::Fetcher;
@@ -33,23 +35,22 @@ pub use warnings::WarningDedup;
 pub use watched::watch;
 
 use crate::cache::Freshness;
-use crate::deliver::{self, DeliverError, File, FileWriter, Outcome, Targets};
+use crate::deliver;
 use crate::environment_file::EnvironmentFiles;
 use crate::fair::{FairQueue, Party, Permit};
 use crate::plan::{Attributes, Defaults, MountPlan, Request};
 use crate::policy::PolicyFile;
-use crate::proto::{MountRequest, MountResponse, ObjectVersion};
+use crate::proto::{MountRequest, MountResponse};
 use crate::render;
 use crate::retry::Deadline;
 use crate::telemetry::{SourceCounts, milliseconds_since};
 use crate::tenant::Tenant;
 use crate::vault::Fetched;
-use crate::volume_memory::VolumeMemory;
 use audit_trail::AuditTrail;
 use budget::MountBudget;
 use contents::{Contents, render_all};
 use fetch::FetchedObjects;
-use fetcher::{Mount, MountKind, VolumeLimit};
+use fetcher::{Mount, MountKind};
 use provenance::Provenance;
 
 /// A mount that succeeded.
@@ -104,18 +105,12 @@ pub struct Mounter {
     pub fetcher: Fetcher,
     /// How certificates become files.
     pub render_options: render::Options,
-    /// What writes the files.
-    pub file_writer: FileWriter,
-    /// The largest response that the driver accepts.
-    pub max_response_bytes: usize,
+    /// Brings the files into the volume.
+    pub delivery: Delivery,
     /// Permits for work that keeps a core busy.
     pub heavy_work: FairQueue,
     /// The memory of mounts in progress.
     pub memory: Memory,
-    /// The memory of the volumes that are written here, if it is limited.
-    pub volume_memory: Option<Arc<VolumeMemory>>,
-    /// The targets that are being written.
-    pub targets: Targets,
     /// Warnings that have been logged.
     pub warnings: WarningDedup,
     /// What is mounted already.
@@ -169,7 +164,7 @@ impl Mounter {
         deadline: Deadline,
         audit: Option<&AuditTrail<'_>>,
     ) -> Result<Mounted, MountError> {
-        let (tenant, largest) = (party.starter().clone(), self.largest_volume());
+        let (tenant, largest) = (party.starter().clone(), self.delivery.largest_volume());
         let budget = &MountBudget::new(&self.memory, party, &plan.objects, largest.bytes);
         let provenance = &Provenance::default();
         let troubles = Mutex::default();
@@ -186,8 +181,8 @@ impl Mounter {
         };
         let (files, versions) = deadline.limit(contents).await.unwrap_or(Err(MountError::Late))?;
         let mark = volumes::mark(&files, &versions);
-        let response = self.deliver(plan, files, versions, deadline).await?;
-        let change = self.volumes.remember(&plan.pod.uid, &plan.target, mark, !kind.is_first);
+        let response = self.delivery.deliver(plan, files, versions, deadline).await?;
+        let change = self.volumes.remember(&plan.pod, &plan.target, mark, !kind.is_first);
         Ok(Mounted { response, change, sources: provenance.sources(), memory: budget.permit() })
     }
 
@@ -227,39 +222,6 @@ impl Mounter {
         Ok(contents)
     }
 
-    async fn deliver(
-        &self,
-        plan: &MountPlan,
-        files: Vec<File>,
-        versions: Vec<ObjectVersion>,
-        deadline: Deadline,
-    ) -> Result<MountResponse, DeliverError> {
-        match self.file_writer {
-            FileWriter::Driver => deliver::respond(files, versions, self.max_response_bytes),
-            FileWriter::Provider => {
-                self.write(plan, files, deadline).await?;
-                Ok(MountResponse { object_version: versions, error: None, files: Vec::new() })
-            }
-        }
-    }
-
-    /// The most bytes of objects that a mount may fetch; what is stored may be twice as large as what is delivered.
-    fn largest_volume(&self) -> VolumeLimit {
-        match self.file_writer {
-            FileWriter::Driver => VolumeLimit {
-                bytes: self.max_response_bytes.saturating_mul(2),
-                response: Some(self.max_response_bytes),
-            },
-            FileWriter::Provider => VolumeLimit { bytes: LARGEST_VOLUME, response: None },
-        }
-    }
-
-    /// Waits until nobody writes into `target`: after a mount was given up, its last descriptor there
-    /// is closed when this returns.
-    pub async fn settle(&self, target: &Path) {
-        drop(self.targets.lock(target).await);
-    }
-
     /// Reads a request as [`Self::mount`] does, and asks no service.
     ///
     /// # Errors
@@ -286,56 +248,5 @@ impl Mounter {
             environment,
         };
         Ok(MountPlan::parse(request, &self.defaults)?)
-    }
-
-    /// Writes the files here. The work is joined before this returns; if the caller goes away, it
-    /// stops at the next file and lets go of the target.
-    async fn write(
-        &self,
-        plan: &MountPlan,
-        files: Vec<File>,
-        deadline: Deadline,
-    ) -> Result<(), DeliverError> {
-        let target = plan.target.as_path();
-        let (begun, count) = (Instant::now(), files.len());
-        let held = deadline.limit(self.targets.lock(target)).await;
-        let held = held.ok_or_else(|| DeliverError::Busy(target.to_owned()))?;
-        let gone = Arc::new(AtomicBool::new(false));
-        let on_drop = SetOnDrop(Arc::clone(&gone));
-        let (path, memory) = (target.to_owned(), self.volume_memory.clone());
-        let tenant = Tenant::new(&plan.pod.namespace);
-        let written = tokio::task::spawn_blocking(move || {
-            // Held until the last descriptor is closed, even if nothing waits any more.
-            let _held = held;
-            let cancelled = || gone.load(Ordering::Relaxed) || deadline.left().is_zero();
-            let charge =
-                || memory.as_ref().map(|memory| memory.charge(&tenant, &path, &files)).transpose();
-            let charged = deliver::write_admitted(&path, &files, &cancelled, charge)?;
-            let outcome = if charged.is_some() { Outcome::Changed } else { Outcome::Unchanged };
-            if let Some(charge) = charged.flatten() {
-                charge.keep(&files);
-            }
-            Ok(outcome)
-        })
-        .await;
-        drop(on_drop);
-        match written {
-            Ok(outcome) => outcome.map(|outcome| {
-                let milliseconds = milliseconds_since(begun);
-                tracing::debug!(?outcome, files = count, milliseconds, "files written");
-            }),
-            Err(_) => Err(DeliverError::Defect),
-        }
-    }
-}
-
-/// All secrets of one volume, with `--file-writer=provider`: a thousand of the largest that Key Vault has.
-const LARGEST_VOLUME: usize = 32 << 20;
-
-struct SetOnDrop(Arc<AtomicBool>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }

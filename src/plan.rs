@@ -10,7 +10,8 @@ mod durations;
 mod environment_file;
 mod finding;
 mod identity;
-mod meant;
+mod json_fields;
+mod known_names;
 mod mode;
 mod names;
 mod object;
@@ -32,13 +33,14 @@ pub use draft::Draft;
 pub use finding::{Fault, Finding, PlanError, Severity};
 pub(crate) use finding::{nearest, quoted, unknown};
 pub use identity::{
-    AnnotatedIdentity, ClientCredential, Identity, ManagedIdentity, PlannedIdentity, ServicePrincipal,
-    Through, WorkloadIdentity,
+    AnnotatedIdentity, Identity, ManagedIdentity, PlannedIdentity, Through, WorkloadIdentity,
 };
+pub use json_fields::{JmesPath, JsonField};
 pub use mode::IdentityMode;
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 pub use objects::WrittenObject;
+pub use principal::{ClientCredential, ServicePrincipal};
 pub use token::{Claims, IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 
 use finding::Findings;
@@ -196,8 +198,8 @@ fn endpoints(
         (Some(endpoints), _) => Some(endpoints),
         (None, Some(environment)) => findings.take("cloudEnvFileName", environment),
         (None, None) => {
-            let mend = "name the environment file of the private cloud, as the provider's container sees it, here or for all classes in the provider's AZURE_ENVIRONMENT_FILEPATH";
-            findings.error("cloudEnvFileName", Fault::new("AzureStackCloud needs it", mend));
+            let help = "name the environment file of the private cloud, as the provider's container sees it, here or for all classes in the provider's AZURE_ENVIRONMENT_FILEPATH";
+            findings.error("cloudEnvFileName", Fault::new("AzureStackCloud needs it", help));
             None
         }
     }

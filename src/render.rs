@@ -3,6 +3,7 @@
 pub mod chain;
 mod encoding;
 mod error;
+mod json_fields;
 pub mod pem;
 pub mod pfx;
 mod public_key;
@@ -109,7 +110,7 @@ fn render_version(
             let converts = stored == Stored::Pkcs12 && object.format == Format::Pem;
             let text = if converts { pem_of_pfx(object, text, options, warnings)? } else { text.clone() };
             // Of PKCS#12 that is not converted both are empty, as with the Go provider.
-            if options.separate_files && stored != Stored::Text {
+            if options.separate_files && stored != Stored::Text && object.json_fields.is_empty() {
                 let parts = pem::split(text.expose());
                 file(path.with_ending(".crt"), parts.certificates);
                 file(path.with_ending(".key"), parts.keys);
@@ -119,7 +120,11 @@ fn render_version(
                 Problem::Encoding(wanted) if converts => Problem::WrittenAsPem(wanted),
                 problem => problem,
             })?;
-            file(path, contents);
+            if object.json_fields.is_empty() {
+                file(path, contents);
+            } else {
+                json_fields::select(&object.json_fields, &contents, object.optional, (files, warnings))?;
+            }
         }
     }
     Ok(())
@@ -143,9 +148,9 @@ fn pem_of_pfx(
     if options.construct_chain {
         let chain = chain::order(certificates);
         if !chain.complete {
-            let (place, name) = (&object.place, object.name.as_str());
+            let (location, name) = (&object.location, object.name.as_str());
             warnings.push(format!(
-                "{place}: the certificates of {name} make no complete chain and keep the vault's order"
+                "{location}: the certificates of {name} make no complete chain and keep the vault's order"
             ));
         }
         certificates = chain.certificates;

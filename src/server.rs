@@ -80,7 +80,7 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let bound = socket::bind(&listen.socket, listen.takeover).await?;
 
-    let health = http::Health { socket: listen.socket.clone(), timeout: listen.health_timeout };
+    let health = http::HealthCheck { socket: listen.socket.clone(), timeout: listen.health_timeout };
     let mut probes = JoinSet::new();
     for (listener, router) in [
         (health_listener, http::health(&listen.health_path, health)),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 pub use metrics::{LostLine, Metrics};
 pub use source::{Source, SourceCounts};
-pub use watched::{Kind, Labels};
+pub use watched::{Labels, MetricKind};
 
 /// Whole milliseconds since `begun`, for log lines.
 pub(crate) fn milliseconds_since(begun: Instant) -> u64 {

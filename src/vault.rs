@@ -23,7 +23,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lru::LruCache;
 use tokio::time::Instant;
 
-pub use error::{Denial, Failure, VaultError};
+pub use error::{AccessDenial, Failure, VaultError};
 pub use fetched::{Content, Fetched, KeyMaterial, Object};
 
 use crate::bounded::bounded;
@@ -31,7 +31,7 @@ use crate::breaker::Evidence;
 use crate::cache::Weigh;
 use crate::fair::Party;
 use crate::flight::Flights;
-use crate::lanes::{Caller, Health, Lanes, Late, Limit, Limits};
+use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
@@ -166,11 +166,11 @@ impl Vaults {
             Err(error) => match error.failure {
                 Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
                 Failure::Unauthorized { resource: None } => {
-                    Failure::Garbled("it refuses a request without a token, and asks for none".to_owned())
+                    Failure::Malformed("it refuses a request without a token, and asks for none".to_owned())
                 }
                 failure => failure,
             },
-            Ok(_) => Failure::Garbled("it gave a secret to a request without a token".to_owned()),
+            Ok(_) => Failure::Malformed("it gave a secret to a request without a token".to_owned()),
         };
         Err(VaultError::of(object, failure))
     }
@@ -295,11 +295,11 @@ impl Vaults {
 
     fn open_for(&self, vault: &VaultUrl, wait: Duration) -> Failure {
         let reason = lock(&self.learnt).get(vault.authority()).and_then(|learnt| learnt.outage.clone());
-        Failure::Tripped(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
+        Failure::CircuitOpen(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
     }
 
     /// How the vaults do that were asked last.
-    pub(crate) fn health(&self) -> Vec<Health<String>> {
+    pub(crate) fn health(&self) -> Vec<ServiceHealth<String>> {
         self.lanes.health()
     }
 
@@ -349,7 +349,7 @@ impl Vaults {
                 CertificateClient::new(url, nobody, Some(options)).map(Client::Certificates)
             }
         };
-        client.map_err(|error| VaultError::of(object, Failure::Garbled(error.to_string())))
+        client.map_err(|error| VaultError::of(object, Failure::Malformed(error.to_string())))
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::deliver::{DeliverError, File, is_volume};
 use crate::fair::{FairQueue, Permit};
 use crate::tenant::Tenant;
-use records::{Record, Records};
+use records::{VolumeRecord, VolumeRecords};
 
 /// tmpfs holds whole pages.
 const PAGE: u64 = 4096;
@@ -33,19 +33,19 @@ const FIRST_SWEEP: usize = 64;
 pub struct VolumeMemory {
     queue: FairQueue,
     limit: u64,
-    state: Mutex<State>,
-    records: Option<Records>,
+    state: Mutex<ChargedVolumes>,
+    records: Option<VolumeRecords>,
 }
 
 #[derive(Debug)]
-struct State {
-    volumes: HashMap<PathBuf, Volume>,
+struct ChargedVolumes {
+    volumes: HashMap<PathBuf, ChargedVolume>,
     /// At how many volumes unmounted ones are looked for.
     next_sweep: usize,
 }
 
 #[derive(Debug)]
-struct Volume {
+struct ChargedVolume {
     tenant: Tenant,
     permit: Permit,
     /// The bytes in its record.
@@ -67,8 +67,8 @@ impl VolumeMemory {
     /// # Errors
     /// If the directory cannot be read.
     pub fn open(limit: u64, folder: Option<PathBuf>) -> std::io::Result<Self> {
-        let records = folder.map(Records::new);
-        let state = State { volumes: HashMap::new(), next_sweep: FIRST_SWEEP };
+        let records = folder.map(VolumeRecords::new);
+        let state = ChargedVolumes { volumes: HashMap::new(), next_sweep: FIRST_SWEEP };
         let memory = Self { queue: FairQueue::new(0, limit), limit, state: Mutex::new(state), records };
         memory.restore()?;
         Ok(memory)
@@ -111,7 +111,7 @@ impl VolumeMemory {
     }
 
     /// Charges at least `cost` bytes to the volume, and returns what was charged before.
-    fn admit(&self, state: &mut State, tenant: &Tenant, target: &Path, cost: u64) -> Option<u64> {
+    fn admit(&self, state: &mut ChargedVolumes, tenant: &Tenant, target: &Path, cost: u64) -> Option<u64> {
         match state.volumes.get_mut(target) {
             Some(volume) if volume.tenant == *tenant => {
                 let before = volume.permit.cost();
@@ -121,14 +121,16 @@ impl VolumeMemory {
             _ => {
                 state.volumes.remove(target);
                 let permit = self.queue.try_acquire(tenant, cost)?;
-                state.volumes.insert(target.to_owned(), Volume { tenant: tenant.clone(), permit, recorded: 0 });
+                state
+                    .volumes
+                    .insert(target.to_owned(), ChargedVolume { tenant: tenant.clone(), permit, recorded: 0 });
                 Some(0)
             }
         }
     }
 
     /// Forgets volumes that are not mounted any more.
-    fn sweep(&self, state: &mut State) {
+    fn sweep(&self, state: &mut ChargedVolumes) {
         state.volumes.retain(|target, _| {
             let is_live = is_volume(target);
             if let Some(records) = self.records.as_ref().filter(|_| !is_live) {
@@ -143,7 +145,7 @@ impl VolumeMemory {
     fn restore(&self) -> std::io::Result<()> {
         let Some(records) = &self.records else { return Ok(()) };
         let mut state = self.state();
-        for Record { target, namespace, bytes } in records.read_all()? {
+        for VolumeRecord { target, namespace, bytes } in records.read_all()? {
             if !is_volume(&target) {
                 records.remove(&target);
                 continue;
@@ -151,7 +153,7 @@ impl VolumeMemory {
             let tenant = Tenant::new(&namespace);
             // Also beyond the limit: the memory is used.
             let permit = self.queue.charge(&tenant, bytes);
-            state.volumes.insert(target, Volume { tenant, permit, recorded: bytes });
+            state.volumes.insert(target, ChargedVolume { tenant, permit, recorded: bytes });
         }
         Ok(())
     }
@@ -170,11 +172,11 @@ impl VolumeMemory {
         let namespace = volume.tenant.namespace().to_owned();
         drop(state);
         if let Some(records) = &self.records {
-            records.write(&Record { target: target.to_owned(), namespace, bytes });
+            records.write(&VolumeRecord { target: target.to_owned(), namespace, bytes });
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ChargedVolumes> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -36,14 +36,14 @@ pub struct Position {
 
 /// Text that is not YAML, or more of it than is read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {}, column {}: {problem}; {mend}", position.line, position.column)]
+#[error("line {}, column {}: {problem}; {help}", position.line, position.column)]
 pub struct YamlError {
     /// Where.
     pub position: Position,
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub mend: &'static str,
+    pub help: &'static str,
 }
 
 /// A node, and where it is.
@@ -193,8 +193,8 @@ fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<O
         match reader.next()? {
             (Event::StreamEnd, _) => return Ok(document),
             (Event::DocumentStart(_), span) => {
-                let mend = "put `---` on a line between the two";
-                return Err(wrong(reader.position(span), "another document begins", mend));
+                let help = "put `---` on a line between the two";
+                return Err(wrong(reader.position(span), "another document begins", help));
             }
             _ => {}
         }
@@ -270,8 +270,8 @@ impl<'text, 'budget> Reader<'text, 'budget> {
             }
             Some(Err(error)) => {
                 let problem = format!("not YAML: {}", error.info());
-                let mend = "correct the indentation, quotes or brackets there";
-                Err(wrong(self.position_of(*error.marker()), problem, mend))
+                let help = "correct the indentation, quotes or brackets there";
+                Err(wrong(self.position_of(*error.marker()), problem, help))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -290,7 +290,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
             Event::Scalar(text, style, anchor, tag) => {
                 let (start, length) = (text_start(&text, style, span, position), text.len());
                 let (text, style) = tags::applied(text, style, tag.as_deref())
-                    .map_err(|wrongly| wrong(position, wrongly.problem, wrongly.mend))?;
+                    .map_err(|wrongly| wrong(position, wrongly.problem, wrongly.help))?;
                 // What is decoded is shorter, and stands nowhere.
                 let start = start.filter(|_| text.len() == length);
                 (Value::Scalar(Scalar { source: text.into_owned(), style, start }), anchor)
@@ -367,6 +367,6 @@ fn text_start(text: &str, style: ScalarStyle, span: Span, start: Position) -> Op
     as_it_is.then_some(Position { column: start.column + quotes, ..start })
 }
 
-fn wrong(position: Position, problem: impl Into<String>, mend: &'static str) -> YamlError {
-    YamlError { position, problem: problem.into(), mend }
+fn wrong(position: Position, problem: impl Into<String>, help: &'static str) -> YamlError {
+    YamlError { position, problem: problem.into(), help }
 }

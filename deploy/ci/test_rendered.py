@@ -74,7 +74,7 @@ def test_a_security_review_finds_nothing_but_the_folders_it_needs(name):
         "capabilities": {"drop": ["ALL"]},
     }
     assert "hostPID" not in pod(rendered) and "hostIPC" not in pod(rendered)
-    folders = {one["hostPath"]["path"] for one in pod(rendered)["volumes"]}
+    folders = {one["hostPath"]["path"] for one in pod(rendered)["volumes"] if "hostPath" in one}
     pods = {"/data/kubelet/pods"} if name == "writes-itself" else set()
     assert folders == {"/var/run/secrets-store-csi-providers"} | pods
 
@@ -191,6 +191,36 @@ def mounted(rendered, config_map):
     (mount,) = [one for one in container(rendered)["volumeMounts"] if one["name"] == "policy"]
     assert mount == {"name": "policy", "mountPath": "/etc/keyvault-csi-provider", "readOnly": True}
     assert "--policy-file=/etc/keyvault-csi-provider/policy.yaml" in container(rendered)["args"]
+
+
+def test_an_audit_log_in_a_file_is_in_a_folder_of_the_node():
+    rendered = of_set("everything")
+    folder = "/var/log/keyvault-csi-provider"
+    assert f"--audit-log={folder}/audit.log" in container(rendered)["args"]
+    assert {"name": "audit-log", "mountPath": folder} in container(rendered)["volumeMounts"]
+    assert {"name": "audit-log", "hostPath": {"path": folder, "type": "DirectoryOrCreate"}} in pod(rendered)["volumes"]
+    stdout = objects("--set=auditLog=stdout")
+    assert "--audit-log=stdout" in container(stdout)["args"]
+    assert "audit-log" not in [one["name"] for one in pod(stdout)["volumes"]]
+
+
+def test_the_memory_limit_includes_the_volumes_that_the_provider_writes():
+    def limit(*values):
+        return container(objects(*(f"--set={value}" for value in values)))["resources"]["limits"]["memory"]
+
+    assert limit() == "100Mi"
+    assert limit("fileWriter=provider") == "228Mi"
+    assert limit("fileWriter=provider", "volumeMemoryBytes=1048577") == "102Mi"
+    assert limit("fileWriter=provider", "linux.resources.limits.memory=300Mi") == "300Mi"
+    assert "resources" not in container(objects("--set-json=linux.resources=null"))
+
+
+def test_records_of_volumes_survive_a_restart_of_the_container():
+    rendered = objects("--set=fileWriter=provider")
+    assert "--state-dir=/run/keyvault-csi-provider" in container(rendered)["args"]
+    assert {"name": "state", "mountPath": "/run/keyvault-csi-provider"} in container(rendered)["volumeMounts"]
+    assert {"name": "state", "emptyDir": {}} in pod(rendered)["volumes"]
+    assert "state" not in [one["name"] for one in pod(objects())["volumes"]]
 
 
 def test_it_may_read_service_accounts_and_token_keys_and_nothing_else():

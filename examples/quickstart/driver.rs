@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use keyvault_csi_provider::deliver::{File, Outcome, write};
 use keyvault_csi_provider::plan::{FileMode, RelativePath};
+use keyvault_csi_provider::proto::MountRequest;
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
-use keyvault_csi_provider::proto::{MountRequest, VersionRequest};
 use keyvault_csi_provider::secret::SecretBytes;
 use keyvault_csi_provider::server::socket;
 use keyvault_emulator::Emulator;
 use serde::Deserialize;
-use tonic::transport::Channel;
 
 use crate::volume::Volume;
 use crate::{Result, say};
@@ -48,11 +47,6 @@ pub(crate) struct Pod {
     pub(crate) service_account: &'static str,
 }
 
-/// Whether the provider answers on its socket.
-pub(crate) async fn answers(channel: &Channel) -> bool {
-    CsiDriverProviderClient::new(channel.clone()).version(VersionRequest::default()).await.is_ok()
-}
-
 /// One `NodePublishVolume`: kubelet's token and the class's parameters in, files out.
 pub(crate) async fn mount(
     emulator: &Emulator,
@@ -61,18 +55,15 @@ pub(crate) async fn mount(
     pod: &Pod,
     volume: &Volume,
 ) -> Result<()> {
-    let mut attributes = class.spec.parameters.clone();
     let tokens = emulator.token(pod.namespace, pod.service_account).pod(pod.name, pod.uid).attribute();
-    for (key, value) in [
-        ("csi.storage.k8s.io/pod.name", pod.name),
-        ("csi.storage.k8s.io/pod.namespace", pod.namespace),
-        ("csi.storage.k8s.io/pod.uid", pod.uid),
-        ("csi.storage.k8s.io/serviceAccount.name", pod.service_account),
-        ("csi.storage.k8s.io/serviceAccount.tokens", &tokens),
-        ("secretProviderClass", &class.metadata.name),
-    ] {
-        attributes.insert(key.to_owned(), value.to_owned());
-    }
+    let described = provider_launcher::Pod {
+        name: pod.name.to_owned(),
+        uid: pod.uid.to_owned(),
+        namespace: pod.namespace.to_owned(),
+        service_account: pod.service_account.to_owned(),
+        class: class.metadata.name.clone(),
+    };
+    let attributes = described.attributes(&tokens, &class.spec.parameters);
     let mut request = tonic::Request::new(MountRequest {
         attributes: serde_json::to_string(&attributes)?,
         secrets: "null".to_owned(),

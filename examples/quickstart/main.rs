@@ -9,12 +9,13 @@ mod driver;
 mod volume;
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use keyvault_csi_provider::server::socket;
 use keyvault_emulator::{Emulator, Fault, RequestKind, Seed, Target};
+use nix::sys::signal::Signal;
+use provider_launcher::{Launch, Process};
 use tokio::time::{Instant, sleep_until};
 
 use driver::{Class, Pod, mount};
@@ -35,7 +36,7 @@ pub(crate) use say;
 fn main() -> ExitCode {
     // The provider runs as a process of its own, as it does on a node. This program is linked with
     // it, so its process is this program again, with the provider's arguments.
-    if std::env::args().nth(1).as_deref() == Some("serve") {
+    if provider_launcher::asked_to_serve() {
         return keyvault_csi_provider::cli::run(std::env::args_os());
     }
     let runtime = match tokio::runtime::Runtime::new() {
@@ -66,8 +67,8 @@ async fn show() -> Result<()> {
 
     say!("\n2. The provider");
     let socket = folder.path().join("azure.sock");
-    let provider = Provider::start(&emulator, folder.path(), &socket).await?;
-    say!("   Process {} serves the driver at {}.", provider.child.id(), socket.display());
+    let mut provider = start(&emulator, folder.path(), &socket).await?;
+    say!("   Process {} serves the driver at {}.", provider.pid(), socket.display());
 
     say!("\n3. A pod starts: default/myapp-0 mounts examples/workload-identity/class.yaml at /mnt/secrets");
     let pod = Pod {
@@ -115,25 +116,20 @@ async fn show() -> Result<()> {
     }
     nothing.show("/mnt/secrets")?;
 
-    let outage = outage(&emulator, &provider, folder.path(), &database, &pod).await?;
+    let outage = outage(&emulator, folder.path(), &database, &pod).await?;
 
     say!("\n8. Cleaning up: the volumes are unmounted and the provider is told to stop (SIGTERM)");
     for volume in [secrets, credentials, nothing].into_iter().chain(outage) {
         volume.remove()?;
     }
-    let status = provider.stop()?;
+    provider.signal(Signal::SIGTERM)?;
+    let status = provider.ended().await?;
     say!("   It ended with {status}.");
     Ok(())
 }
 
 /// The vault goes down, `pod` restarts, and the vault comes back. Returns the volumes that were mounted.
-async fn outage(
-    emulator: &Emulator,
-    provider: &Provider,
-    folder: &Path,
-    class: &Class,
-    pod: &Pod,
-) -> Result<[Volume; 2]> {
+async fn outage(emulator: &Emulator, folder: &Path, class: &Class, pod: &Pod) -> Result<[Volume; 2]> {
     let socket = folder.join("azure.sock");
     say!("\n7. Key Vault goes down, and the first pod is replaced by a new one: default/myapp-1");
     emulator.inject(Target::AllVaults, Fault::Status(503));
@@ -143,7 +139,10 @@ async fn outage(
     let asked_again = Instant::now() + OPEN;
     during.show("/mnt/secrets")?;
     say!("   It has what its service account fetched before. The provider says in its log:");
-    for warning in provider.log()?.lines().filter(|line| line.contains("served from elsewhere")) {
+    for warning in std::fs::read_to_string(folder.join(LOG))?
+        .lines()
+        .filter(|line| line.contains("served from elsewhere"))
+    {
         say!("   {warning}");
     }
 
@@ -162,60 +161,21 @@ async fn outage(
 
 /// How long the provider leaves a vault alone that failed several times in a row.
 const OPEN: Duration = Duration::from_secs(5);
+/// The file that has the provider's log.
+const LOG: &str = "provider.log";
 
-/// The provider's process, killed if it is forgotten.
-struct Provider {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Provider {
-    async fn start(emulator: &Emulator, folder: &Path, socket: &Path) -> Result<Self> {
-        let (ca, keys, log) = (folder.join("ca.pem"), folder.join("jwks.json"), folder.join("provider.log"));
-        std::fs::write(&ca, emulator.ca_pem())?;
-        std::fs::write(&keys, emulator.jwks())?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--healthz-port=0", "--prometheus-port=0"])
-            .arg(format!("--endpoint=unix://{}", socket.display()))
-            // In a cluster they come from the API server by themselves.
-            .arg(format!("--service-account-jwks={}", keys.display()))
-            .arg(format!("--service-account-issuer={}", emulator.issuer()))
-            // Scene 5 does not wait until what it has is a minute old.
-            .arg("--rotation-max-age=0s")
-            .env_clear()
-            .env("HTTPS_PROXY", emulator.proxy_url())
-            .env("SSL_CERT_FILE", ca)
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(std::fs::File::create(&log)?))
-            .spawn()?;
-        let mut provider = Self { child, log };
-        let patience = Instant::now() + Duration::from_secs(30);
-        while !driver::answers(&socket::channel(socket)).await {
-            if let Some(status) = provider.child.try_wait()? {
-                return Err(format!("the provider ended with {status}: {}", provider.log()?).into());
-            }
-            if Instant::now() > patience {
-                return Err("the provider does not answer".into());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok(provider)
-    }
-
-    fn log(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(&self.log)?)
-    }
-
-    fn stop(mut self) -> Result<std::process::ExitStatus> {
-        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
-        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM)?;
-        Ok(self.child.wait()?)
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts the provider, and waits until it listens.
+async fn start(emulator: &Emulator, folder: &Path, socket: &Path) -> Result<Process> {
+    let launch = Launch::itself()?
+        .azure(provider_launcher::environment(emulator, folder)?)
+        // In a cluster they come from the API server by themselves.
+        .args(provider_launcher::key_flags(emulator, folder)?)
+        // Scene 5 does not wait until what it has is a minute old.
+        .args(["--rotation-max-age=0s"])
+        .without_ports()
+        .socket(socket)
+        .log_file(&folder.join(LOG));
+    let mut provider = launch.start()?;
+    provider.listens(socket).await?;
+    Ok(provider)
 }

@@ -3,11 +3,11 @@
 #![no_main]
 
 use keyvault_csi_provider::external_secrets::convert;
-use keyvault_csi_provider::manifest::Source;
+use keyvault_csi_provider::manifest::ManifestSource;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let source = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
+    let source = |name: &str, text: &str| ManifestSource { name: name.to_owned(), text: text.to_owned() };
     let conversion = convert(&[source("input", text)]);
     for note in &conversion.notes {
         assert!(!note.to_string().contains(['\n', '\r']), "a note is a line: {note}");

@@ -3,12 +3,12 @@
 #![no_main]
 
 use keyvault_csi_provider::lint::Linter;
-use keyvault_csi_provider::manifest::Source;
+use keyvault_csi_provider::manifest::ManifestSource;
 use keyvault_csi_provider::plan::Defaults;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let source = Source { name: "file".to_owned(), text: text.to_owned() };
+    let source = ManifestSource { name: "file".to_owned(), text: text.to_owned() };
     let linter = Linter { provider: "azure".to_owned(), defaults: Defaults::default() };
     let lines = text.matches(['\n', '\r']).count() + 1;
     for diagnostic in
@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
         let line = diagnostic.position.line;
         assert!((1..=lines).contains(&line), "{diagnostic:?} is in the file");
         let pod = ["csi.storage", "secrets.", "target_path", "permission", "request"];
-        let blamed = pod.iter().any(|place| diagnostic.place.starts_with(place));
+        let blamed = pod.iter().any(|location| diagnostic.location.starts_with(location));
         assert!(!blamed, "with the pod nothing is wrong: {diagnostic:?}");
     }
     let documents = source.documents().map(|document| document.text).collect::<String>();

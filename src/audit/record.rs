@@ -29,10 +29,10 @@ pub struct Record<'a> {
     pub mount: &'static str,
     /// The pod.
     #[serde(flatten)]
-    pub caller: Caller<'a>,
+    pub caller: AuditedPod<'a>,
     /// The identity that Key Vault was asked with.
     #[serde(flatten)]
-    pub identity: Identity<'a>,
+    pub identity: AuditedIdentity<'a>,
     /// The vault's host.
     #[serde(serialize_with = "cut")]
     pub vault: &'a str,
@@ -51,7 +51,7 @@ pub struct Record<'a> {
 
 /// The pod that a mount is for, as kubelet and the driver describe it.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Caller<'a> {
+pub struct AuditedPod<'a> {
     /// Its namespace.
     #[serde(serialize_with = "cut")]
     pub namespace: &'a str,
@@ -71,7 +71,7 @@ pub struct Caller<'a> {
 
 /// The identity of a mount.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Identity<'a> {
+pub struct AuditedIdentity<'a> {
     /// How it proves itself, by the name that a policy file has for it.
     pub identity: &'static str,
     /// Its client id; empty for the identity of the node, and where it was not known yet.
@@ -115,8 +115,8 @@ pub(super) mod tests {
             code: Some("NOT_FOUND"),
             stage: Some("vault"),
             mount: "first",
-            caller: Caller { namespace: "shop", pod, pod_uid: "u", service_account: "web", class: "db" },
-            identity: Identity { identity: "workload-identity", client_id: "c" },
+            caller: AuditedPod { namespace: "shop", pod, pod_uid: "u", service_account: "web", class: "db" },
+            identity: AuditedIdentity { identity: "workload-identity", client_id: "c" },
             vault: "main.vault.azure.net",
             object_type: "secret",
             object,

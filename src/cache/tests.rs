@@ -26,7 +26,7 @@ enum Failure {
     Passing,
 }
 
-impl Verdict for Failure {
+impl Finality for Failure {
     fn is_final(&self) -> bool {
         *self == Self::Final
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::external_secrets::{self, Conversion, Weight};
-use crate::manifest::Sources;
+use crate::manifest::ManifestSources;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -68,7 +68,7 @@ fn output(text: &str) -> Result<Output, String> {
 pub fn run(args: ConvertArgs) -> ExitCode {
     let (mut sources, mut unread) = (Vec::new(), 0);
     let Output::Yaml = args.output;
-    for source in Sources::new([args.files, args.filename].concat()) {
+    for source in ManifestSources::new([args.files, args.filename].concat()) {
         match source {
             Ok(source) => sources.push(source),
             Err(error) => {

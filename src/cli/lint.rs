@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::lint::Linter;
-use crate::manifest::{Fragments, Sources};
+use crate::manifest::{Fragments, ManifestSources};
 use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultSuffix};
 use report::{Format, Report};
 
@@ -65,7 +65,7 @@ pub struct LintArgs {
 }
 
 fn parsed<T>(parsed: Result<T, Fault>) -> Result<T, String> {
-    parsed.map_err(|fault| format!("{}; {}", fault.problem, fault.mend))
+    parsed.map_err(|fault| format!("{}; {}", fault.problem, fault.help))
 }
 
 /// Lints, prints and says how it went.
@@ -84,7 +84,7 @@ pub fn run(args: LintArgs) -> ExitCode {
     let files = [args.files, args.filename].concat();
     let fragments = Fragments::of(&files);
     let mut report = Report::new(args.format);
-    for source in Sources::new(files) {
+    for source in ManifestSources::new(files) {
         match source {
             Ok(source) if fragments.contains(&source.name) => {
                 report.file(&source.name, linter.fragment(&source));

@@ -224,7 +224,7 @@ async fn mount(mounter: &Mounter, request: MountRequest, mut target: Target) -> 
         _ = interrupt.recv() => interrupted(),
         _ = terminate.recv() => interrupted(),
     };
-    mounter.settle(target.path()).await;
+    mounter.delivery.settle(target.path()).await;
     if done.is_err() {
         target.unmake();
     }

@@ -1,13 +1,22 @@
-//! What every command that mounts must know: how to reach Azure, and what becomes of what it gives.
+//! Flags of every command that mounts: how to reach Azure, and how certificates are written.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::ArgAction;
+use url::Url;
 
-use crate::identity::{IMDS, TokenProxy};
+use crate::deliver::FileWriter;
+use crate::identity::{ClusterApi, IMDS, KeySource, TokenProxy};
+use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
+use crate::render;
+use crate::settings::Pipeline;
 
-/// Flags of the pipeline, whoever runs it.
+/// The variable by which the Go provider finds the environment file of a private cloud.
+const ENVIRONMENT_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
+
+/// Flags of the pipeline.
 #[derive(Args, Clone, Debug)]
 pub struct PipelineArgs {
     /// The cloud of classes that name none; the public one if left out
@@ -67,6 +76,141 @@ pub(super) fn parse_port(text: &str) -> Result<u16, String> {
     let (digits, radix) = prefixed.filter(|(digits, _)| !digits.is_empty()).unwrap_or((text, 10));
     u16::from_str_radix(&digits.replace('_', ""), radix)
         .map_err(|_| "write a number from 0 to 65535".to_owned())
+}
+
+impl PipelineArgs {
+    /// Checks the flags, and adds what the environment says, as the server's flags are. What is for a
+    /// server to decide is as one mount needs it: nothing is shared, and the files are written here.
+    ///
+    /// # Errors
+    /// A sentence that names the flag.
+    pub fn check(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Pipeline> {
+        let default_tenant = default_tenant(self)?;
+        let suffixes = self.allowed_vault_suffix.iter().map(|text| vault_suffix(text));
+        Ok(Pipeline {
+            defaults: Defaults {
+                cloud: cloud(self)?,
+                environment_file: environment(ENVIRONMENT_FILE)
+                    .filter(|file| !file.is_empty())
+                    .map(PathBuf::from),
+                tenant: default_tenant.clone(),
+                allowed_vault_suffixes: suffixes.collect::<Result<_, _>>()?,
+                failover_vaults: failover_vaults(&self.failover_vault)?,
+                ..Defaults::default()
+            },
+            cloud_environment_dir: None,
+            policy_file: None,
+            audit_log: None,
+            cache_max_bytes: 0,
+            render_options: render::Options {
+                construct_chain: self.construct_pem_chain,
+                separate_files: self.write_cert_and_key_in_separate_files,
+            },
+            file_writer: FileWriter::Provider,
+            volume_memory: None,
+            max_response_bytes: usize::MAX,
+            application_id: self.custom_user_agent.clone().filter(|agent| !agent.is_empty()),
+            imds: imds(self)?,
+            token_proxy: token_proxy(self)?,
+            keys: KeySource::None,
+            cluster: cluster(self, environment),
+            default_tenant,
+        })
+    }
+
+    /// Every flag that cannot be used, where [`Self::check`] stops at the first.
+    pub fn mistakes(&self) -> Vec<FlagError> {
+        let mut mistakes = Vec::new();
+        mistakes.extend(cloud(self).err());
+        mistakes.extend(default_tenant(self).err());
+        mistakes.extend(self.allowed_vault_suffix.iter().filter_map(|text| vault_suffix(text).err()));
+        mistakes.extend(failover_vaults(&self.failover_vault).err());
+        mistakes.extend(imds(self).err());
+        mistakes.extend(token_proxy(self).err());
+        mistakes
+    }
+}
+
+/// `--failover-vault main=replica`, as often as it is there.
+fn failover_vaults(texts: &[String]) -> Result<BTreeMap<VaultName, VaultName>, FlagError> {
+    let mut vaults = BTreeMap::new();
+    for text in texts {
+        let wrong = |problem, help| FlagError::new(format!("--failover-vault={text:?} {problem}"), help);
+        let (vault, replica) = text.split_once('=').ok_or_else(|| {
+            wrong("is not VAULT=REPLICA", "write the names of two vaults, with = between them")
+        })?;
+        let name = |name| VaultName::parse(name).map_err(|fault| FlagError::of("--failover-vault", fault));
+        let (vault, replica) = (name(vault)?, name(replica)?);
+        if vault == replica {
+            return Err(wrong("names one vault twice", "name the vault that replaces it after the ="));
+        }
+        if vaults.insert(vault, replica).is_some() {
+            return Err(wrong("gives its vault a second replica", "keep one replica for each vault"));
+        }
+    }
+    Ok(vaults)
+}
+
+fn cloud(args: &PipelineArgs) -> Result<Cloud, FlagError> {
+    let cloud = args.cloud_name.as_deref().map_or(Ok(Cloud::Public), Cloud::parse);
+    cloud.map_err(|fault| FlagError::of("--cloud-name", fault))
+}
+
+fn default_tenant(args: &PipelineArgs) -> Result<Option<TenantId>, FlagError> {
+    let tenant = args.default_tenant_id.as_deref().map(TenantId::parse).transpose();
+    tenant.map_err(|fault| FlagError::of("--default-tenant-id", fault))
+}
+
+fn vault_suffix(text: &str) -> Result<VaultSuffix, FlagError> {
+    VaultSuffix::parse(text).map_err(|fault| FlagError::of("--allowed-vault-suffix", fault))
+}
+
+fn imds(args: &PipelineArgs) -> Result<Url, FlagError> {
+    let problem = || format!("--imds-endpoint={:?} is not a URL", args.imds_endpoint);
+    Url::parse(&args.imds_endpoint)
+        .map_err(|_| FlagError::new(problem(), "leave it out for Azure's own metadata service"))
+}
+
+fn token_proxy(args: &PipelineArgs) -> Result<TokenProxy, FlagError> {
+    let given = Some(args.token_proxy_url.as_str()).filter(|url| !url.is_empty());
+    let url = Url::parse(given.unwrap_or(TokenProxy::URL))
+        .ok()
+        .filter(|url| url.scheme() == "https" && url.host_str().is_some());
+    let problem = || format!("--token-proxy-url={:?} is not an https URL", args.token_proxy_url);
+    let url = url.ok_or_else(|| FlagError::new(problem(), "leave it out for the token proxy of AKS"))?;
+    let server_name = args.sni_name.clone().filter(|name| !name.is_empty());
+    Ok(TokenProxy::new(url, server_name, args.service_account_dir.join("ca.crt")))
+}
+
+/// A flag that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; {help}")]
+pub struct FlagError {
+    /// The flag, and what is wrong with its value.
+    pub problem: String,
+    /// How to fix it.
+    pub help: String,
+}
+
+impl FlagError {
+    fn new(problem: String, help: &str) -> Self {
+        Self { problem, help: help.to_owned() }
+    }
+
+    fn of(flag: &str, fault: Fault) -> Self {
+        Self { problem: format!("{flag}: {}", fault.problem), help: fault.help }
+    }
+}
+
+/// Every pod is told where its cluster's API server is.
+fn cluster(args: &PipelineArgs, environment: impl Fn(&str) -> Option<String>) -> Option<ClusterApi> {
+    let host = environment("KUBERNETES_SERVICE_HOST")?;
+    let port = environment("KUBERNETES_SERVICE_PORT")?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Some(ClusterApi {
+        server: format!("https://{host}:{port}"),
+        credentials: args.service_account_dir.clone(),
+    })
 }
 
 #[cfg(test)]

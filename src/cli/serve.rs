@@ -3,16 +3,21 @@
 mod compatible;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
+use anyhow::{Context, bail};
 use clap::builder::ArgAction;
+use clap::{Args, ValueEnum};
+use url::Url;
 
 use super::pipeline::{PipelineArgs, parse_bool, parse_port};
+use crate::audit::Destination;
 use crate::deliver::FileWriter;
-use crate::server;
-use crate::settings::Settings;
+use crate::identity::{ClusterApi, KeySource};
+use crate::plan::Defaults;
+use crate::server::{self, Listen, socket};
+use crate::settings::{Pipeline, Settings, VolumeMemorySettings};
 use crate::telemetry::{Metrics, logs};
 use compatible::CompatibleArgs;
 
@@ -55,7 +60,7 @@ pub struct ServeArgs {
     pub drain_timeout: humantime::Duration,
     /// Who writes the files: the driver from the response, or this provider into the volume
     #[arg(long, value_enum, default_value = "driver")]
-    pub file_writer: FileWriter,
+    pub file_writer: FileWriterArg,
     /// Memory that the files of all mounted volumes may take, with --file-writer=provider. The container's memory
     /// limit must be larger by 100 MiB
     #[arg(long, default_value_t = 128 << 20, value_name = "BYTES")]
@@ -103,6 +108,124 @@ pub struct ServeArgs {
     compatible: CompatibleArgs,
 }
 
+/// The values of `--file-writer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileWriterArg {
+    /// The driver, from the response.
+    Driver,
+    /// This process, into the volume's tmpfs.
+    Provider,
+}
+
+impl From<FileWriterArg> for FileWriter {
+    fn from(value: FileWriterArg) -> Self {
+        match value {
+            FileWriterArg::Driver => Self::Driver,
+            FileWriterArg::Provider => Self::Provider,
+        }
+    }
+}
+
+impl ServeArgs {
+    /// Checks the flags, and adds what the environment says: `KUBERNETES_SERVICE_HOST` and
+    /// `KUBERNETES_SERVICE_PORT`, which every pod has, and `AZURE_ENVIRONMENT_FILEPATH`. `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`
+    /// and `SSL_CERT_DIR` are read where connections are made.
+    ///
+    /// # Errors
+    /// A sentence that names the flag.
+    pub(super) fn settings(
+        self: &ServeArgs,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Settings> {
+        if !self.healthz_path.starts_with('/') || self.healthz_path.contains(['{', '}', '*', ' ', '?', '#']) {
+            bail!("--healthz-path={:?} is not a plain path such as /healthz", self.healthz_path);
+        }
+        if !self.metrics_backend.eq_ignore_ascii_case("prometheus") {
+            bail!("--metrics-backend={:?} is not known; the only one is prometheus", self.metrics_backend);
+        }
+        let (rotation_max_age, rotation_max_age_limit) =
+            (*self.rotation_max_age, *self.rotation_max_age_limit);
+        if rotation_max_age > rotation_max_age_limit {
+            bail!(
+                "--rotation-max-age={} is more than --rotation-max-age-limit={}",
+                self.rotation_max_age,
+                self.rotation_max_age_limit
+            );
+        }
+        let pipeline = self.pipeline.check(environment)?;
+        let file_writer = FileWriter::from(self.file_writer);
+        let keys = keys(self, pipeline.cluster.as_ref())?;
+        Ok(Settings {
+            listen: Listen {
+                socket: socket::path(&self.endpoint)?,
+                takeover: self.takeover,
+                health_port: self.healthz_port,
+                health_address: self.healthz_address,
+                health_path: self.healthz_path.clone(),
+                health_timeout: self.healthz_timeout.into(),
+                metrics_port: self.prometheus_port,
+                metrics_address: self.metrics_address,
+                drain_timeout: self.drain_timeout.into(),
+            },
+            pipeline: Pipeline {
+                defaults: Defaults {
+                    rotation_max_age,
+                    rotation_max_age_limit,
+                    stale_if_error: *self.stale_if_error,
+                    ..pipeline.defaults
+                },
+                cloud_environment_dir: cloud_environment_dir(self.cloud_environment_dir.as_deref())?,
+                policy_file: self.policy_file.clone(),
+                audit_log: self.audit_log.as_deref().map(audit_log).transpose()?,
+                cache_max_bytes: self.cache_max_bytes,
+                file_writer,
+                volume_memory: (file_writer == FileWriter::Provider).then(|| VolumeMemorySettings {
+                    bytes: self.volume_memory_bytes,
+                    state_dir: self.state_dir.clone(),
+                }),
+                max_response_bytes: self.max_response_bytes,
+                keys,
+                ..pipeline
+            },
+        })
+    }
+}
+
+/// `--audit-log`: the word `stdout`, or an absolute path.
+fn audit_log(text: &Path) -> anyhow::Result<Destination> {
+    if text == Path::new("stdout") {
+        return Ok(Destination::Stdout);
+    }
+    if !text.is_absolute() {
+        bail!("--audit-log={} is neither an absolute path nor the word stdout", text.display());
+    }
+    Ok(Destination::File(text.to_owned()))
+}
+
+fn cloud_environment_dir(folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(folder) = folder.filter(|folder| !folder.is_absolute()) {
+        bail!("--cloud-environment-dir={} is not an absolute path such as /etc/kubernetes", folder.display());
+    }
+    Ok(folder.map(Path::to_owned))
+}
+
+fn keys(args: &ServeArgs, cluster: Option<&ClusterApi>) -> anyhow::Result<KeySource> {
+    match (&args.service_account_jwks, &args.service_account_issuer) {
+        (Some(source), Some(issuer)) if source.contains("://") => {
+            let url = Url::parse(source).ok().filter(|url| url.scheme() == "https");
+            let url = url.with_context(|| {
+                format!("--service-account-jwks={source:?} is neither a file nor an https URL")
+            })?;
+            Ok(KeySource::Url(url, issuer.clone()))
+        }
+        (Some(source), Some(issuer)) => Ok(KeySource::File(PathBuf::from(source), issuer.clone())),
+        (None, None) => Ok(cluster.map_or(KeySource::None, |api| KeySource::Cluster(api.clone()))),
+        _ => bail!(
+            "--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"
+        ),
+    }
+}
+
 /// Serves until it is told to stop. `ignored` is what follows the flags.
 ///
 /// # Errors
@@ -116,7 +239,7 @@ pub fn run(args: &ServeArgs, ignored: &[String]) -> anyhow::Result<()> {
             ignored.join(" ")
         );
     }
-    let settings = Settings::new(args, |name| std::env::var(name).ok())?;
+    let settings = args.settings(|name| std::env::var(name).ok())?;
     let listen = settings.listen.clone();
     let metrics = Arc::new(Metrics::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

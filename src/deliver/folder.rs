@@ -23,7 +23,7 @@ pub(super) struct Folder(OwnedFd);
 
 /// What a name in a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Directory,
     File,
     Link,
@@ -94,7 +94,7 @@ impl Folder {
         };
         let stat = fstat(&descriptor)?;
         let same_size = u64::try_from(stat.st_size).is_ok_and(|size| size == contents.len() as u64);
-        if kind(&stat) != Kind::File || stat.st_mode & 0o7777 != u32::from(mode.bits()) || !same_size {
+        if kind(&stat) != EntryKind::File || stat.st_mode & 0o7777 != u32::from(mode.bits()) || !same_size {
             return Ok(false);
         }
         let mut bytes = Vec::with_capacity(contents.len());
@@ -105,7 +105,7 @@ impl Folder {
     }
 
     /// What `name` is; `None` if there is nothing.
-    pub(super) fn kind(&self, name: &OsStr) -> Result<Option<Kind>> {
+    pub(super) fn kind(&self, name: &OsStr) -> Result<Option<EntryKind>> {
         match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(kind(&stat))),
             Err(Errno::ENOENT) => Ok(None),
@@ -147,7 +147,7 @@ impl Folder {
         };
         for inner in folder.names()? {
             match folder.kind(&inner)? {
-                Some(Kind::Directory) => folder.remove_all(&inner)?,
+                Some(EntryKind::Directory) => folder.remove_all(&inner)?,
                 Some(_) => folder.remove_file(&inner)?,
                 None => {}
             }
@@ -177,12 +177,12 @@ impl AsFd for Folder {
     }
 }
 
-fn kind(stat: &FileStat) -> Kind {
+fn kind(stat: &FileStat) -> EntryKind {
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-        SFlag::S_IFDIR => Kind::Directory,
-        SFlag::S_IFREG => Kind::File,
-        SFlag::S_IFLNK => Kind::Link,
-        _ => Kind::Other,
+        SFlag::S_IFDIR => EntryKind::Directory,
+        SFlag::S_IFREG => EntryKind::File,
+        SFlag::S_IFLNK => EntryKind::Link,
+        _ => EntryKind::Other,
     }
 }
 

@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::folder::{Folder, Kind};
+use super::folder::{EntryKind, Folder};
 use super::{DeliverError, File, io, targets};
 
 /// Whether the volume changed.
@@ -113,11 +113,11 @@ impl Volume<'_> {
         for name in self.tops().into_iter().chain([DATA, WAITING]) {
             let found = self.root.kind(name.as_ref()).map_err(io(self.target, "look at the old files"))?;
             match found {
-                None | Some(Kind::Link) => {}
-                Some(Kind::File) if !name.starts_with("..") => {}
-                Some(Kind::Directory) => return in_the_way(name, "a directory"),
-                Some(Kind::File) => return in_the_way(name, "a file"),
-                Some(Kind::Other) => return in_the_way(name, "a special file"),
+                None | Some(EntryKind::Link) => {}
+                Some(EntryKind::File) if !name.starts_with("..") => {}
+                Some(EntryKind::Directory) => return in_the_way(name, "a directory"),
+                Some(EntryKind::File) => return in_the_way(name, "a file"),
+                Some(EntryKind::Other) => return in_the_way(name, "a special file"),
             }
         }
         Ok(())
@@ -249,7 +249,7 @@ impl Volume<'_> {
                 self.root.remove_file(&name)?;
             } else if is_generation(&name)
                 && Some(name.as_os_str()) != kept
-                && self.root.kind(&name)? == Some(Kind::Directory)
+                && self.root.kind(&name)? == Some(EntryKind::Directory)
             {
                 self.root.remove_all(&name)?;
             }
@@ -283,7 +283,7 @@ fn walk(
         let Some(text) = name.to_str() else { return Ok(false) };
         let path = if prefix.is_empty() { text.to_owned() } else { format!("{prefix}/{text}") };
         let good = match folder.kind(&name)? {
-            Some(Kind::Directory) => walk(&folder.enter(&name)?, &path, each)?,
+            Some(EntryKind::Directory) => walk(&folder.enter(&name)?, &path, each)?,
             Some(_) => each(folder, &name, &path)?,
             None => false,
         };

@@ -73,11 +73,11 @@ pub(super) fn report(pieces: &[Piece<'_>], targets: &[Target<'_>], output: &mut 
                 "its pods mount a class in the place of the Secret"
             };
             let class = target.syncing().or(target.classes.first()).map_or("", |class| &class.name);
-            let mend = format!(
+            let help = format!(
                 "annotate it with secretproviderclass.reloader.stakater.com/reload: {class} instead, and start Reloader with --enable-csi-integration=true"
             );
             let problem = format!("Reloader watched Secret {secret}, and {gone}");
-            output.keep(index, Note::lost("metadata.annotations", problem, mend));
+            output.keep(index, Note::lost("metadata.annotations", problem, help));
         }
     }
 }

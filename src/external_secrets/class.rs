@@ -128,7 +128,7 @@ impl Class {
     fn files<'a>(&self, value: &'a Value) -> Vec<Result<File<'a>, Note>> {
         let file = |path: &str, mode: Option<FileMode>| {
             let path = RelativePath::parse(path)
-                .map_err(|fault| Note::lost("objectAlias", fault.problem, fault.mend))?;
+                .map_err(|fault| Note::lost("objectAlias", fault.problem, fault.help))?;
             Ok(File { object: &value.object, path, mode: mode.or(self.view.mode) })
         };
         match &self.view.items {
@@ -217,8 +217,8 @@ impl File<'_> {
         field("filePermission", mode.map(|mode| mode.to_string()));
         field("optional", (sources.secret.optional && !class.syncs).then(|| "true".to_owned()));
         let split = |problem: String| {
-            let place = format!("{}.sourceRef.storeRef", object.place);
-            Note::lost(place, problem, "give the keys of that store an ExternalSecret of their own")
+            let location = format!("{}.sourceRef.storeRef", object.location);
+            Note::lost(location, problem, "give the keys of that store an ExternalSecret of their own")
         };
         let other = (sources.others)(object).map_err(split)?;
         match other.map(|other| &other.vault) {

@@ -40,7 +40,7 @@ pub(super) enum Part {
 #[derive(Clone, Debug)]
 pub(super) struct Object {
     /// Where it is named: `spec.data[2]`.
-    pub place: String,
+    pub location: String,
     /// Its `secretKey`, a name among those of the same `ExternalSecret`.
     pub alias: String,
     pub kind: ObjectKind,
@@ -73,43 +73,47 @@ impl StoreRef {
 }
 
 /// Reads an element of `spec.data`.
-pub(super) fn item(place: &str, node: &Node) -> Item {
+pub(super) fn item(location: &str, node: &Node) -> Item {
     let mut notes = Vec::new();
     let key = text(node, &["secretKey"]).map(str::to_owned);
-    let value = value(place, node, key.as_deref().unwrap_or_default(), &mut notes);
+    let value = value(location, node, key.as_deref().unwrap_or_default(), &mut notes);
     Item { key, comments: Vec::new(), notes, value }
 }
 
-fn value(place: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<Value> {
-    schema::check(place, node, schema::ELEMENT, notes);
+fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<Value> {
+    schema::check(location, node, schema::ELEMENT, notes);
     if !is_key(key) {
-        let mend = "use letters, digits, `-`, `_` and `.`, as the API server demands of a Secret's keys";
-        notes.push(Note::lost(format!("{place}.secretKey"), format!("{} is not a key", quoted(key)), mend));
+        let help = "use letters, digits, `-`, `_` and `.`, as the API server demands of a Secret's keys";
+        notes.push(Note::lost(
+            format!("{location}.secretKey"),
+            format!("{} is not a key", quoted(key)),
+            help,
+        ));
         return None;
     }
     let source = node.at(&["sourceRef"]);
     if source.is_some_and(|source| source.entry("generatorRef").is_some()) {
-        notes.push(generated(&format!("{place}.sourceRef")));
+        notes.push(generated(&format!("{location}.sourceRef")));
         return None;
     }
-    let element = place;
-    let place = format!("{place}.remoteRef");
+    let element = location;
+    let location = format!("{location}.remoteRef");
     let Some(reference) = node.at(&["remoteRef"]) else {
-        notes.push(Note::lost(place, "it is missing", "name the object in the vault"));
+        notes.push(Note::lost(location, "it is missing", "name the object in the vault"));
         return None;
     };
-    let (mut object, otherwise) = object(&place, reference, notes)?;
+    let (mut object, otherwise) = object(&location, reference, notes)?;
     object.store = source.and_then(|source| source.at(&["storeRef"])).and_then(StoreRef::parse);
     object.pfx = object.decoded || [".pfx", ".p12"].iter().any(|ending| key.to_lowercase().ends_with(ending));
     object.pfx &= object.kind == ObjectKind::Secret;
-    (object.place, object.alias) = (element.to_owned(), key.to_owned());
+    (object.location, object.alias) = (element.to_owned(), key.to_owned());
     Some(Value { key: key.to_owned(), object, part: None, otherwise })
 }
 
 /// The object that a reference names, and how its bytes differ from those that the operator wrote.
-fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Object, Option<Note>)> {
-    without_effect(place, reference, notes);
-    let field = |name: &str| format!("{place}.{name}");
+fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Object, Option<Note>)> {
+    without_effect(location, reference, notes);
+    let field = |name: &str| format!("{location}.{name}");
     let key = text(reference, &["key"]).unwrap_or_default();
     // As the operator splits it: what follows a second slash means nothing.
     let mut parts = key.split('/');
@@ -124,18 +128,18 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Objec
         }
     };
     let name = ObjectName::parse(name)
-        .map_err(|fault| notes.push(Note::lost(field("key"), fault.problem, fault.mend)))
+        .map_err(|fault| notes.push(Note::lost(field("key"), fault.problem, fault.help)))
         .ok()?;
     let version = text(reference, &["version"]).filter(|version| *version != "latest");
     ObjectVersion::parse(version.unwrap_or_default())
-        .map_err(|fault| notes.push(Note::lost(field("version"), fault.problem, fault.mend)))
+        .map_err(|fault| notes.push(Note::lost(field("version"), fault.problem, fault.help)))
         .ok()?;
     match text(reference, &["metadataPolicy"]) {
         None | Some("None") => {}
         Some("Fetch") => {
-            let mend =
+            let help =
                 "write what the tags say into a ConfigMap; the provider gives the object's value alone";
-            notes.push(Note::lost(field("metadataPolicy"), "tags cannot be mounted", mend));
+            notes.push(Note::lost(field("metadataPolicy"), "tags cannot be mounted", help));
             return None;
         }
         Some(other) => {
@@ -146,8 +150,8 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Objec
     if let Some(property) = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate) {
         let problem =
             format!("{} is one field of the value, and only whole values can be mounted", quoted(property));
-        let mend = "give the field a secret of its own in the vault, or let the application read the JSON";
-        notes.push(Note::lost(field("property"), problem, mend));
+        let help = "give the field a secret of its own in the vault, or let the application read the JSON";
+        notes.push(Note::lost(field("property"), problem, help));
         return None;
     }
     let decoded = match text(reference, &["decodingStrategy"]) {
@@ -156,77 +160,77 @@ fn object(place: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Objec
         Some("Auto") => {
             let problem =
                 "the operator decoded the value where it was base64, and a class says one or the other";
-            let mend = "write Base64 or None, whichever the value is";
-            notes.push(Note::lost(field("decodingStrategy"), problem, mend));
+            let help = "write Base64 or None, whichever the value is";
+            notes.push(Note::lost(field("decodingStrategy"), problem, help));
             return None;
         }
         Some(other) => {
             let problem = format!("{} of a {kind} cannot be expressed", quoted(other));
-            let mend = "store it decoded, or in standard base64 and with decodingStrategy: Base64";
-            notes.push(Note::lost(field("decodingStrategy"), problem, mend));
+            let help = "store it decoded, or in standard base64 and with decodingStrategy: Base64";
+            notes.push(Note::lost(field("decodingStrategy"), problem, help));
             return None;
         }
     };
-    let mend = "have the application read the PEM, or keep the ExternalSecret for this key";
+    let help = "have the application read the PEM, or keep the ExternalSecret for this key";
     let otherwise = match kind {
         ObjectKind::Secret => None,
         ObjectKind::Key => {
-            Some(Note::lost(field("key"), "the public key comes as PEM, and was a JSON Web Key", mend))
+            Some(Note::lost(field("key"), "the public key comes as PEM, and was a JSON Web Key", help))
         }
         ObjectKind::Certificate => {
-            Some(Note::lost(field("key"), "the certificate comes as PEM, and was DER", mend))
+            Some(Note::lost(field("key"), "the certificate comes as PEM, and was DER", help))
         }
     };
-    let (place, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
-    Some((Object { place, alias, kind, name, version, decoded, pfx: false, store: None }, otherwise))
+    let (location, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
+    Some((Object { location, alias, kind, name, version, decoded, pfx: false, store: None }, otherwise))
 }
 
 /// Fields of which most values change nothing here, and a note on one that does.
-fn without_effect(place: &str, reference: &Node, notes: &mut Vec<Note>) {
+fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
     // It is about the names of keys, and `secretKey` gives this one.
     match text(reference, &["conversionStrategy"]) {
         None | Some("Default" | "Unicode") => {}
-        Some(other) => notes.push(unknown_value(format!("{place}.conversionStrategy"), other)),
+        Some(other) => notes.push(unknown_value(format!("{location}.conversionStrategy"), other)),
     }
     match text(reference, &["nullBytePolicy"]) {
         None | Some("Ignore") => {}
         Some("Fail") => {
             let problem = "the operator refused a value with a NUL byte, and the provider mounts it";
-            let mend = "write Ignore, if the application can do with such a value; otherwise have it check";
-            notes.push(Note::lost(format!("{place}.nullBytePolicy"), problem, mend));
+            let help = "write Ignore, if the application can do with such a value; otherwise have it check";
+            notes.push(Note::lost(format!("{location}.nullBytePolicy"), problem, help));
         }
-        Some(other) => notes.push(unknown_value(format!("{place}.nullBytePolicy"), other)),
+        Some(other) => notes.push(unknown_value(format!("{location}.nullBytePolicy"), other)),
     }
 }
 
-fn unknown_value(place: String, value: &str) -> Note {
+fn unknown_value(location: String, value: &str) -> Note {
     let problem = format!("the value {} is not known here", quoted(value));
-    Note::lost(place, problem, "find out what it did, and whether something depends on it")
+    Note::lost(location, problem, "find out what it did, and whether something depends on it")
 }
 
 /// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.
-pub(super) fn item_of_all(place: &str, element: &Node) -> Item {
+pub(super) fn item_of_all(location: &str, element: &Node) -> Item {
     let is_generated = element.at(&["sourceRef", "generatorRef"]).is_some();
     let note = if is_generated {
-        generated(&format!("{place}.sourceRef"))
+        generated(&format!("{location}.sourceRef"))
     } else if let Some(find) = element.at(&["find"]) {
         let by = if find.entry("tags").is_some() { "tags" } else { "name" };
         let problem = format!("objects cannot be found by {by}: a class names each");
-        Note::lost(format!("{place}.find"), problem, "write an object for each that is found now")
+        Note::lost(format!("{location}.find"), problem, "write an object for each that is found now")
     } else if let Some(extract) = element.at(&["extract"]) {
         let key = quoted(text(extract, &["key"]).unwrap_or_default());
         let problem = format!("the fields of {key} cannot be taken apart: only whole values can be mounted");
-        let mend = "give each field a secret of its own in the vault, or let the application read the JSON";
-        Note::lost(format!("{place}.extract"), problem, mend)
+        let help = "give each field a secret of its own in the vault, or let the application read the JSON";
+        Note::lost(format!("{location}.extract"), problem, help)
     } else {
-        Note::lost(place, "it is neither find nor extract", "correct it")
+        Note::lost(location, "it is neither find nor extract", "correct it")
     };
     Item { notes: vec![note], ..Item::default() }
 }
 
-fn generated(place: &str) -> Note {
-    let mend = "keep the ExternalSecret for it, or put the value into the vault";
-    Note::lost(place, "a generator makes the value, and no vault holds it", mend)
+fn generated(location: &str) -> Note {
+    let help = "keep the ExternalSecret for it, or put the value into the vault";
+    Note::lost(location, "a generator makes the value, and no vault holds it", help)
 }
 
 /// The text under some keys, if there is any.

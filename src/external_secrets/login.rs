@@ -54,7 +54,7 @@ impl Login {
         let Some(tenant) = tenant else { return };
         match TenantId::parse(tenant) {
             Ok(_) => self.parameters.push(("tenantID", tenant.to_owned())),
-            Err(fault) => self.notes.push(Note::lost("tenantID", fault.problem, fault.mend)),
+            Err(fault) => self.notes.push(Note::lost("tenantID", fault.problem, fault.help)),
         }
     }
 
@@ -67,8 +67,8 @@ impl Login {
         let Some(SecretKey { name, key, .. }) = secret else { return };
         let problem =
             format!("its value is in the Secret {name}, key {key}, which the provider does not read");
-        let mend = format!("set {parameter} here, or the annotation {annotation} of the service account");
-        self.notes.push(Note::lost(parameter, problem, mend));
+        let help = format!("set {parameter} here, or the annotation {annotation} of the service account");
+        self.notes.push(Note::lost(parameter, problem, help));
     }
 
     fn workload(
@@ -80,8 +80,8 @@ impl Login {
     ) {
         let Some(account) = account else {
             let problem = "the operator's own identity asked; the provider asks as the pod's service account";
-            let mend = "give that a federated credential, and set clientID here or by its annotation";
-            self.notes.push(Note::lost("clientID", problem, mend));
+            let help = "give that a federated credential, and set clientID here or by its annotation";
+            self.notes.push(Note::lost("clientID", problem, help));
             return;
         };
         let elsewhere =
@@ -93,7 +93,7 @@ impl Login {
         if let Some(client) = annotation(CLIENT_ANNOTATION).filter(|_| !in_secrets.client) {
             match ClientId::parse(client) {
                 Ok(_) => given.push(("clientID", client.to_owned())),
-                Err(fault) => self.notes.push(Note::lost("clientID", fault.problem, fault.mend)),
+                Err(fault) => self.notes.push(Note::lost("clientID", fault.problem, fault.help)),
             }
         } else if !in_secrets.client && visible {
             let problem = format!("ServiceAccount {} has no annotation {CLIENT_ANNOTATION}", account.name);
@@ -104,14 +104,14 @@ impl Login {
         {
             match TenantId::parse(tenant) {
                 Ok(_) => given.push(("tenantID", tenant.to_owned())),
-                Err(fault) => self.notes.push(Note::lost("tenantID", fault.problem, fault.mend)),
+                Err(fault) => self.notes.push(Note::lost("tenantID", fault.problem, fault.help)),
             }
         } else if !self.has_tenant() && !in_secrets.tenant && visible {
             let problem = "neither store nor service account names the tenant, which the webhook of workload identity knew";
-            let mend = format!(
+            let help = format!(
                 "annotate the service account with {TENANT_ANNOTATION}, set tenantID here, or start the provider with --default-tenant-id"
             );
-            self.notes.push(Note::lost("tenantID", problem, mend));
+            self.notes.push(Note::lost("tenantID", problem, help));
         }
         if let Some(home) = elsewhere {
             let problem = format!(
@@ -120,11 +120,11 @@ impl Login {
             );
             let also =
                 if given.iter().any(|(key, _)| *key == "clientID") { "" } else { "set clientID here, and " };
-            let mend = format!(
+            let help = format!(
                 "{also}give the identity a federated credential for their account, of subject system:serviceaccount:{}:<account>",
                 namespace.unwrap_or("<namespace>")
             );
-            self.notes.push(Note::lost("serviceAccountName", problem, mend));
+            self.notes.push(Note::lost("serviceAccountName", problem, help));
             self.parameters.append(&mut given);
             return;
         }
@@ -135,8 +135,8 @@ impl Login {
                 account.name
             );
             let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-            let mend = format!("check them: kubectl get serviceaccount {}{at} -o yaml", account.name);
-            self.notes.push(Note::remark("clientID", problem, mend));
+            let help = format!("check them: kubectl get serviceaccount {}{at} -o yaml", account.name);
+            self.notes.push(Note::remark("clientID", problem, help));
         }
         self.account = Some(account.name.clone());
         self.annotated = given;
@@ -158,14 +158,14 @@ impl Login {
         }
         let name = &credential.name;
         self.secret = Some(name.clone());
-        let place = "nodePublishSecretRef";
+        let location = "nodePublishSecretRef";
         let credential_key = if certificate { "clientcertificate" } else { "clientsecret" };
         let home = namespace.unwrap_or("the pod's namespace");
         if client.name != *name || client.namespace != credential.namespace {
             let problem = format!("client id and {credential_key} are in two Secrets");
-            let mend =
+            let help =
                 format!("make one Secret {name} in {home}, with the keys clientid and {credential_key}");
-            self.notes.push(Note::lost(place, problem, mend));
+            self.notes.push(Note::lost(location, problem, help));
         } else if !client.key.eq_ignore_ascii_case("clientid")
             || !credential.key.eq_ignore_ascii_case(credential_key)
         {
@@ -173,22 +173,22 @@ impl Login {
                 "the provider reads the keys clientid and {credential_key}, whatever their case, and Secret {name} has {} and {}",
                 client.key, credential.key
             );
-            let mend = format!("add keys of those names to the Secret in {home}");
-            self.notes.push(Note::lost(place, problem, mend));
+            let help = format!("add keys of those names to the Secret in {home}");
+            self.notes.push(Note::lost(location, problem, help));
         }
         if let Some(elsewhere) =
             credential.namespace.as_deref().filter(|elsewhere| namespace != Some(elsewhere))
         {
             let problem =
                 format!("Secret {name} is in namespace {elsewhere}, and kubelet reads it from the pod's");
-            let mend = format!("copy it to {home}, as to every namespace that mounts this class");
-            self.notes.push(Note::lost(place, problem, mend));
+            let help = format!("copy it to {home}, as to every namespace that mounts this class");
+            self.notes.push(Note::lost(location, problem, help));
         }
         let problem =
             format!("with a driver before v1.6, rotation sees Secret {name} only if it is labelled");
         let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-        let mend = format!("kubectl label secret {name}{at} secrets-store.csi.k8s.io/used=true");
-        self.notes.push(Note::remark(place, problem, mend));
+        let help = format!("kubectl label secret {name}{at} secrets-store.csi.k8s.io/used=true");
+        self.notes.push(Note::remark(location, problem, help));
     }
 
     fn managed(&mut self, client: Option<&str>) {
@@ -197,12 +197,12 @@ impl Login {
             match ClientId::parse(client) {
                 Ok(_) => self.parameters.push(("userAssignedIdentityID", client.to_owned())),
                 Err(fault) => {
-                    self.notes.push(Note::lost("userAssignedIdentityID", fault.problem, fault.mend));
+                    self.notes.push(Note::lost("userAssignedIdentityID", fault.problem, fault.help));
                 }
             }
         }
         let problem = "the node's identity asks now, on every node that runs such a pod, and not that of the operator's pod";
-        let mend = "assign it to the nodes' virtual machine scale sets; better, use workload identity";
-        self.notes.push(Note::remark("useVMManagedIdentity", problem, mend));
+        let help = "assign it to the nodes' virtual machine scale sets; better, use workload identity";
+        self.notes.push(Note::remark("useVMManagedIdentity", problem, help));
     }
 }

@@ -19,48 +19,48 @@ pub struct Note {
     /// The file and line of the object that it is about, and the object.
     pub origin: String,
     /// Where in the object, for example `spec.data[2].remoteRef.property`.
-    pub place: String,
+    pub location: String,
     /// What is otherwise.
     pub problem: String,
     /// What to do.
-    pub mend: String,
+    pub help: String,
 }
 
 impl Note {
     pub(super) fn new(
         weight: Weight,
-        place: impl Into<String>,
+        location: impl Into<String>,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Self {
         // Names come from files; a note stays one line.
         let line = |text: String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let (place, problem, mend) = (line(place.into()), line(problem.into()), line(mend.into()));
-        Self { weight, origin: String::new(), place, problem, mend }
+        let (location, problem, help) = (line(location.into()), line(problem.into()), line(help.into()));
+        Self { weight, origin: String::new(), location, problem, help }
     }
 
     pub(super) fn lost(
-        place: impl Into<String>,
+        location: impl Into<String>,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Self {
-        Self::new(Weight::NotCarriedOver, place, problem, mend)
+        Self::new(Weight::NotCarriedOver, location, problem, help)
     }
 
     pub(super) fn remark(
-        place: impl Into<String>,
+        location: impl Into<String>,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Self {
-        Self::new(Weight::Remark, place, problem, mend)
+        Self::new(Weight::Remark, location, problem, help)
     }
 
     /// As a comment in the output, where the object is what it stands in.
     pub(super) fn comment(&self) -> String {
-        let Self { place, problem, mend, .. } = self;
+        let Self { location, problem, help, .. } = self;
         match self.weight {
-            Weight::NotCarriedOver => format!("NOT CARRIED OVER: {place}: {problem}; {mend}"),
-            Weight::Remark => format!("Note: {problem}; {mend}"),
+            Weight::NotCarriedOver => format!("NOT CARRIED OVER: {location}: {problem}; {help}"),
+            Weight::Remark => format!("Note: {problem}; {help}"),
         }
     }
 }
@@ -71,7 +71,7 @@ impl fmt::Display for Note {
             Weight::NotCarriedOver => "not carried over",
             Weight::Remark => "note",
         };
-        let Self { origin, place, problem, mend, .. } = self;
-        write!(f, "{origin}: {weight}: {place}: {problem}; {mend}")
+        let Self { origin, location, problem, help, .. } = self;
+        write!(f, "{origin}: {weight}: {location}: {problem}; {help}")
     }
 }

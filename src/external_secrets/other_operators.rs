@@ -30,8 +30,8 @@ pub(super) fn note(object: &Object) -> Option<Note> {
         (Some(vault), true) => format!("of vault {vault}"),
         (None, _) => "of its vault".to_owned(),
     };
-    let mend = format!(
+    let help = format!(
         "it stays as it is; write a SecretProviderClass {objects}, or an ExternalSecret of external-secrets.io/v1 and convert that"
     );
-    Some(Note::lost("apiVersion", problem, mend))
+    Some(Note::lost("apiVersion", problem, help))
 }

@@ -97,8 +97,8 @@ impl<'a> Output<'a> {
                 continue;
             }
             let problem = format!("{} {name} is left out, since nothing here needs it any more", object.kind);
-            let mend = "delete it from the cluster once nothing else does";
-            let note = Note::remark("spec", problem, mend);
+            let help = "delete it from the cluster once nothing else does";
+            let note = Note::remark("spec", problem, help);
             self.comment(index, note.comment());
             self.note(index, note);
             self.become_of(index, Becomes::Nothing);

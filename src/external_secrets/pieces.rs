@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::edit::Editor;
 use super::note::Note;
-use crate::manifest::{Document, ManifestError, Object, Source};
+use crate::manifest::{Document, ManifestError, ManifestSource, Object};
 use crate::yaml::{self, Budget, Node};
 
 /// A document, and the object in it.
@@ -37,9 +37,9 @@ impl Piece<'_> {
 }
 
 /// Reads all files. A document that cannot be read is a piece nevertheless.
-pub(super) fn read(sources: &[Source]) -> (Vec<Piece<'_>>, Vec<ManifestError>) {
+pub(super) fn read(sources: &[ManifestSource]) -> (Vec<Piece<'_>>, Vec<ManifestError>) {
     let (mut pieces, mut errors) = (Vec::new(), Vec::new());
-    for document in sources.iter().flat_map(Source::documents) {
+    for document in sources.iter().flat_map(ManifestSource::documents) {
         let objects = document.objects().unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()

@@ -30,17 +30,17 @@ pub(super) fn path(object: &Object) -> Option<&'static [&'static str]> {
 /// Names an object of another kind whose pods use a Secret that classes replace.
 pub(super) fn report(index: usize, object: &Object, targets: &[Target<'_>], output: &mut Output<'_>) {
     for target in targets {
-        let Some(place) = user("", &object.root, &|name| target.is(name, object)) else { continue };
+        let Some(location) = user("", &object.root, &|name| target.is(name, object)) else { continue };
         let group = object.api_version.split_once('/').map_or("core", |(group, _)| group);
         let problem = format!(
             "its pods use Secret {}, which is there only while a pod mounts class {}, and a {} of {group} is not changed",
             target.secret.target, target.secret.name, object.kind
         );
-        output.keep(index, Note::lost(place, problem, mend(group, target)));
+        output.keep(index, Note::lost(location, problem, help(group, target)));
     }
 }
 
-fn mend(group: &str, target: &Target<'_>) -> String {
+fn help(group: &str, target: &Target<'_>) -> String {
     let class = target.syncing().or(target.classes.first()).map_or("", |class| &class.name);
     let volume =
         format!("add a volume of class {class} (driver secrets-store.csi.k8s.io) to its pods by hand");
@@ -53,19 +53,19 @@ fn mend(group: &str, target: &Target<'_>) -> String {
 }
 
 /// The place of something that looks like a pod or a container and uses the Secret.
-fn user(place: &str, node: &Node, is_secret: &dyn Fn(&str) -> bool) -> Option<String> {
+fn user(location: &str, node: &Node, is_secret: &dyn Fn(&str) -> bool) -> Option<String> {
     if looks_like_pod(node) && secret_names(node).any(is_secret) {
-        return Some(place.to_owned());
+        return Some(location.to_owned());
     }
     match &node.value {
         Value::Scalar(_) => None,
         Value::Sequence(items) => items
             .iter()
             .enumerate()
-            .find_map(|(index, item)| user(&format!("{place}[{index}]"), item, is_secret)),
+            .find_map(|(index, item)| user(&format!("{location}[{index}]"), item, is_secret)),
         Value::Mapping(entries) => entries.iter().find_map(|entry| {
-            let dot = if place.is_empty() { "" } else { "." };
-            user(&format!("{place}{dot}{}", entry.key), &entry.value, is_secret)
+            let dot = if location.is_empty() { "" } else { "." };
+            user(&format!("{location}{dot}{}", entry.key), &entry.value, is_secret)
         }),
     }
 }

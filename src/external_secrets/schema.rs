@@ -99,20 +99,20 @@ const AZURE: Fields = &[
 const SECRET_KEY: Fields = &[("name", Any), ("key", Any), ("namespace", Any)];
 
 /// Reports each field below `node` that is not among `known`.
-pub(super) fn check(place: &str, node: &Node, known: Fields, notes: &mut Vec<Note>) {
+pub(super) fn check(location: &str, node: &Node, known: Fields, notes: &mut Vec<Note>) {
     for entry in node.entries() {
         let key = entry.key.chars().filter(|c| !c.is_control()).collect::<String>();
-        let place = format!("{place}.{key}");
+        let location = format!("{location}.{key}");
         match known.iter().find(|(name, _)| *name == entry.key).map(|(_, below)| below) {
             Some(Any) => {}
-            Some(Map(fields)) => check(&place, &entry.value, fields, notes),
+            Some(Map(fields)) => check(&location, &entry.value, fields, notes),
             Some(List(fields)) => {
                 for (index, item) in entry.value.items().iter().enumerate() {
-                    check(&format!("{place}[{index}]"), item, fields, notes);
+                    check(&format!("{location}[{index}]"), item, fields, notes);
                 }
             }
             None => notes.push(Note::lost(
-                place,
+                location,
                 "this field is not known here",
                 "find out what it did, and whether something depends on it",
             )),

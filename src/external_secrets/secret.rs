@@ -74,15 +74,15 @@ impl ExternalSecret {
         let kind = kind(templated::kind(template), &items, &mut notes);
         if windows(spec) {
             let problem = "the operator refreshed the Secret in its windows only, and the driver has none";
-            let mend = "turn the driver's rotation off, or let values change at any time";
-            notes.push(Note::lost("spec.syncWindows", problem, mend));
+            let help = "turn the driver's rotation off, or let values change at any time";
+            notes.push(Note::lost("spec.syncWindows", problem, help));
         }
         if field(&["immutable"]) == Some("true") {
-            let mend = "nobody but the driver should write it; restrict that with RBAC";
+            let help = "nobody but the driver should write it; restrict that with RBAC";
             notes.push(Note::lost(
                 "spec.target.immutable",
                 "the driver changes its Secrets on rotation",
-                mend,
+                help,
             ));
         }
         let metadata = |keys: &[&str]| root.at(keys).map(pairs).unwrap_or_default();
@@ -97,8 +97,8 @@ impl ExternalSecret {
         };
         let (labels, annotations) = (copied("labels", &own_labels), copied("annotations", &own_annotations));
         if template.is_some_and(|template| template.at(&["metadata", "finalizers"]).is_some()) {
-            let mend = "the driver deletes the Secret with the last pod that mounts the class";
-            notes.push(Note::lost("spec.target.template.metadata.finalizers", "the driver sets none", mend));
+            let help = "the driver deletes the Secret with the last pod that mounts the class";
+            notes.push(Note::lost("spec.target.template.metadata.finalizers", "the driver sets none", help));
         }
         Ok(Self {
             target: field(&["name"]).unwrap_or(&name).to_owned(),
@@ -122,7 +122,8 @@ impl ExternalSecret {
 /// Why nothing of it is converted.
 fn nothing(items: &[Item], notes: &[Note]) -> Note {
     let why = items.iter().flat_map(|item| &item.notes).chain(notes);
-    let why = why.map(|note| format!("{}: {}; {}", note.place, note.problem, note.mend)).collect::<Vec<_>>();
+    let why =
+        why.map(|note| format!("{}: {}; {}", note.location, note.problem, note.help)).collect::<Vec<_>>();
     let problem = if why.is_empty() {
         "it has no key".to_owned()
     } else {
@@ -142,10 +143,14 @@ fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs
     pairs.retain(|(name, value)| {
         let rendered = !value.contains("{{");
         if !rendered {
-            let place = format!("spec.target.template.metadata.{key}.{name}");
+            let location = format!("spec.target.template.metadata.{key}.{name}");
             let problem =
                 format!("the operator rendered {}, and the driver copies text as it is", quoted(value));
-            notes.push(Note::lost(place, problem, format!("write the value itself into the class's {key}")));
+            notes.push(Note::lost(
+                location,
+                problem,
+                format!("write the value itself into the class's {key}"),
+            ));
         }
         rendered
     });
@@ -153,50 +158,52 @@ fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs
 }
 
 /// Refuses text that a chart has yet to render.
-fn rendered(place: &str, text: Option<&str>) -> Result<(), Note> {
+fn rendered(location: &str, text: Option<&str>) -> Result<(), Note> {
     match text.filter(|text| text.contains("{{")) {
         None => Ok(()),
         Some(text) => {
             let problem = format!("{} is a template that is not rendered", quoted(text));
-            Err(Note::lost(place, problem, "it stays as it is; render it first, as `helm template` does"))
+            Err(Note::lost(location, problem, "it stays as it is; render it first, as `helm template` does"))
         }
     }
 }
 
 /// The same of all text below a node, but for what the operator renders.
-pub(super) fn rendered_below(place: &str, node: &Node) -> Result<(), Note> {
+pub(super) fn rendered_below(location: &str, node: &Node) -> Result<(), Note> {
     match &node.value {
-        Value::Scalar(scalar) => rendered(place, Some(scalar.text())),
+        Value::Scalar(scalar) => rendered(location, Some(scalar.text())),
         Value::Sequence(items) => items
             .iter()
             .enumerate()
-            .try_for_each(|(index, item)| rendered_below(&format!("{place}[{index}]"), item)),
+            .try_for_each(|(index, item)| rendered_below(&format!("{location}[{index}]"), item)),
         Value::Mapping(entries) => entries
             .iter()
             .filter(|entry| !["template", "templateFrom", "dataFrom"].contains(&entry.key.as_str()))
-            .try_for_each(|entry| rendered_below(&format!("{place}.{}", entry.key), &entry.value)),
+            .try_for_each(|entry| rendered_below(&format!("{location}.{}", entry.key), &entry.value)),
     }
 }
 
 /// What is not a Secret that the operator makes alone, the driver cannot make either.
 fn stays(target: &Node) -> Result<(), Note> {
     let policy = text(target, &["creationPolicy"]).unwrap_or("Owner");
-    let place = "spec.target.creationPolicy";
+    let location = "spec.target.creationPolicy";
     match policy {
         "Owner" | "Orphan" => {}
         "Merge" => {
             let problem = "the driver adds nothing to a Secret that somebody else makes";
-            let mend = "it stays as it is; to convert it, give it a Secret of its own";
-            return Err(Note::lost(place, problem, mend));
+            let help = "it stays as it is; to convert it, give it a Secret of its own";
+            return Err(Note::lost(location, problem, help));
         }
         "None" => {
             return Err(Note::lost(
-                place,
+                location,
                 "it makes no Secret",
                 "it stays as it is; remove it if nobody needs it",
             ));
         }
-        other => return Err(Note::lost(place, format!("{} is unknown", quoted(other)), "it stays as it is")),
+        other => {
+            return Err(Note::lost(location, format!("{} is unknown", quoted(other)), "it stays as it is"));
+        }
     }
     if target.entry("manifest").is_some() {
         let problem = "it makes something else than a Secret";
@@ -243,11 +250,11 @@ fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
         let same = |other: &Item| item.key.is_some() && other.key == item.key;
         if let Some(earlier) = kept.iter().position(same) {
             let earlier = kept.remove(earlier);
-            let place = format!("spec.data[{index}].secretKey");
+            let location = format!("spec.data[{index}].secretKey");
             let key = quoted(item.key.as_deref().unwrap_or_default());
             let problem =
                 format!("the key {key} appears twice, and this one wins, as it did for the operator");
-            item.notes.insert(0, Note::remark(place, problem, "remove the other one"));
+            item.notes.insert(0, Note::remark(location, problem, "remove the other one"));
             item.comments.splice(0..0, earlier.comments);
         }
         kept.push(item);
@@ -277,17 +284,17 @@ fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
 /// The type of the Secret, with notes on what the driver or the API server would do otherwise. The driver passes on a type
 /// that Kubernetes does not define.
 fn kind(kind: &str, items: &[Item], notes: &mut Vec<Note>) -> String {
-    let place = "spec.target.template.type";
+    let location = "spec.target.template.type";
     let Some(known) = SecretType::named(kind) else { return kind.to_owned() };
     let keys = items.iter().filter_map(|item| item.value.as_ref()).map(|value| value.key.as_str());
     let keys = keys.collect::<Vec<_>>();
     if kind == TLS && keys.iter().any(|key| !secret_rules::TLS_KEYS.contains(key)) {
         let problem = "in a Secret of this type the driver fills tls.crt and tls.key alone";
-        notes.push(Note::lost(place, problem, "give the other keys an ExternalSecret of their own"));
+        notes.push(Note::lost(location, problem, "give the other keys an ExternalSecret of their own"));
     }
     if let Some(missing) = known.missing_text(&keys) {
         let problem = format!("the API server refuses a Secret of type {kind} without {missing}");
-        notes.push(Note::lost(place, problem, "add what is missing, or use type Opaque"));
+        notes.push(Note::lost(location, problem, "add what is missing, or use type Opaque"));
     }
     kind.to_owned()
 }
@@ -300,31 +307,31 @@ const LONGEST: (&str, Duration) = ("24h", Duration::from_secs(24 * 3600));
 fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
     let policy = text(spec, &["refreshPolicy"]).unwrap_or("Periodic");
     let interval = text(spec, &["refreshInterval"]).unwrap_or(DEFAULT_INTERVAL);
-    let never = |place: &str, notes: &mut Vec<Note>| {
+    let never = |location: &str, notes: &mut Vec<Note>| {
         let problem =
             "a value that never changes cannot be said: where the driver rotates, it is read anew once a day";
-        let mend = "name the object's version, which pins it, or leave the driver's rotation off";
-        notes.push(Note::lost(place, problem, mend));
+        let help = "name the object's version, which pins it, or leave the driver's rotation off";
+        notes.push(Note::lost(location, problem, help));
         LONGEST.0.to_owned()
     };
     if policy != "Periodic" {
         return never("spec.refreshPolicy", notes);
     }
-    let place = "spec.refreshInterval";
+    let location = "spec.refreshInterval";
     let read = if interval == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(interval) };
     match read {
-        Ok(Duration::ZERO) => never(place, notes),
+        Ok(Duration::ZERO) => never(location, notes),
         Ok(read) if read <= LONGEST.1 => interval.to_owned(),
         Ok(_) => {
             let problem = format!("{} is more than the provider's limit, {}", quoted(interval), LONGEST.0);
-            let mend = "raise --rotation-max-age-limit and then rotationMaxAge, or let it be a day";
-            notes.push(Note::lost(place, problem, mend));
+            let help = "raise --rotation-max-age-limit and then rotationMaxAge, or let it be a day";
+            notes.push(Note::lost(location, problem, help));
             LONGEST.0.to_owned()
         }
         Err(_) => {
             let problem = format!("{} is no duration that the provider reads", quoted(interval));
             notes.push(Note::lost(
-                place,
+                location,
                 problem,
                 "write whole numbers with a unit, such as 1h30m, into rotationMaxAge",
             ));

@@ -75,12 +75,12 @@ impl Store {
     pub(super) fn parse(object: &Object) -> Result<Self, Note> {
         let cluster = object.kind == "ClusterSecretStore";
         let reference = StoreRef { cluster, name: object.name.clone().unwrap_or_default() };
-        let place = "spec.provider.azurekv";
+        let location = "spec.provider.azurekv";
         let spec = object.root.at(&["spec"]);
         let azure = spec.and_then(|spec| spec.at(&["provider", "azurekv"]));
         let (Some(spec), Some(azure)) = (spec, azure) else {
             return Err(Note::lost(
-                place,
+                location,
                 "it is a store of something else than Azure Key Vault",
                 "it stays as it is",
             ));
@@ -90,9 +90,9 @@ impl Store {
         schema::check("spec", spec, schema::STORE, &mut notes);
         if cluster && spec.at(&["conditions"]).is_some_and(|conditions| !conditions.items().is_empty()) {
             let problem = "only namespaces that the store's conditions allow could read the vault";
-            let mend =
+            let help =
                 "say so with the provider's --policy-file, or by the federated credentials that you create";
-            notes.push(Note::remark("spec.conditions", problem, mend));
+            notes.push(Note::remark("spec.conditions", problem, help));
         }
         let cloud = match text(azure, &["environmentType"]) {
             None => None,
@@ -103,31 +103,31 @@ impl Store {
             Some("AzureStackCloud") => Some(("AzureStackCloud", Cloud::Stack)),
             Some(other) => {
                 let problem = format!("{} is no cloud", quoted(other));
-                return Err(Note::lost(format!("{place}.environmentType"), problem, "correct it"));
+                return Err(Note::lost(format!("{location}.environmentType"), problem, "correct it"));
             }
         };
         if azure.entry("customCloudConfig").is_some() {
-            let mend = "write its endpoints into a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
+            let help = "write its endpoints into a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
             notes.push(Note::lost(
-                format!("{place}.customCloudConfig"),
+                format!("{location}.customCloudConfig"),
                 "a class cannot say a cloud's endpoints",
-                mend,
+                help,
             ));
         }
         let url = text(azure, &["vaultUrl"]).unwrap_or_default();
         let vault = Vault::parse(url, cloud.map_or(Cloud::Public, |(_, cloud)| cloud));
         let vault = vault.ok_or_else(|| {
             let problem = format!("{} is not the URL of a vault", quoted(url));
-            Note::lost(format!("{place}.vaultUrl"), problem, "write https://<vault>.<suffix>/")
+            Note::lost(format!("{location}.vaultUrl"), problem, "write https://<vault>.<suffix>/")
         })?;
         if let Vault::Url(_) = vault {
             let problem = "the vault's host is not one of the cloud's";
-            let mend = "have the operator allow its suffix with --allowed-vault-suffix";
-            notes.push(Note::remark(format!("{place}.vaultUrl"), problem, mend));
+            let help = "have the operator allow its suffix with --allowed-vault-suffix";
+            notes.push(Note::remark(format!("{location}.vaultUrl"), problem, help));
         }
-        let identity = Identity::parse(place, azure, cluster)?;
-        without_effect(place, azure, &mut notes);
-        audiences(place, azure, &mut notes);
+        let identity = Identity::parse(location, azure, cluster)?;
+        without_effect(location, azure, &mut notes);
+        audiences(location, azure, &mut notes);
         Ok(Self { reference, vault, cloud: cloud.map(|(name, _)| name), identity, notes })
     }
 
@@ -153,17 +153,17 @@ const IDENTITY_FIELDS: [(&[&str], &[&str]); 7] = [
 ];
 
 /// Names the fields that the operator did not read.
-fn without_effect(place: &str, azure: &Node, notes: &mut Vec<Note>) {
+fn without_effect(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     let kind = auth_type(azure);
     let said = text(azure, &["tenantId"]).is_some();
     for (path, readers) in IDENTITY_FIELDS {
         let overridden = said && path == ["authSecretRef", "tenantId"];
         if azure.at(path).is_some() && (!readers.contains(&kind) || overridden) {
-            let place = format!("{place}.{}", path.join("."));
+            let location = format!("{location}.{}", path.join("."));
             let why =
                 if overridden { "beside tenantId".to_owned() } else { format!("with authType: {kind}") };
             let problem = format!("the operator did not read it {why}, and it is left out");
-            notes.push(Note::remark(place, problem, "nothing is to be done, if all worked before"));
+            notes.push(Note::remark(location, problem, "nothing is to be done, if all worked before"));
         }
     }
 }
@@ -171,13 +171,13 @@ fn without_effect(place: &str, azure: &Node, notes: &mut Vec<Note>) {
 /// The audience of tokens for Entra.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
-fn audiences(place: &str, azure: &Node, notes: &mut Vec<Note>) {
+fn audiences(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     let audiences = azure.at(&["serviceAccountRef", "audiences"]).map(Node::items).unwrap_or_default();
     let mut others = audiences.iter().filter_map(Node::text).filter(|audience| *audience != AUDIENCE);
     if let Some(other) = others.next().filter(|_| auth_type(azure) == WORKLOAD_IDENTITY) {
         let problem = format!("tokens had the audience {}, and the provider sends {AUDIENCE}", quoted(other));
-        let mend = format!("set the audience {AUDIENCE} in the identity's federated credential");
-        notes.push(Note::lost(format!("{place}.serviceAccountRef.audiences"), problem, mend));
+        let help = format!("set the audience {AUDIENCE} in the identity's federated credential");
+        notes.push(Note::lost(format!("{location}.serviceAccountRef.audiences"), problem, help));
     }
 }
 
@@ -202,7 +202,7 @@ impl Vault {
 }
 
 impl Identity {
-    fn parse(place: &str, azure: &Node, cluster: bool) -> Result<Self, Note> {
+    fn parse(location: &str, azure: &Node, cluster: bool) -> Result<Self, Note> {
         let tenant = text(azure, &["tenantId"]).map(str::to_owned);
         let namespace = |node: &Node| text(node, &["namespace"]).filter(|_| cluster).map(str::to_owned);
         let secret_key = |field: &str| {
@@ -222,7 +222,7 @@ impl Identity {
                 Ok(Self::Workload { account, tenant, tenant_key, client: secret_key("clientId") })
             }
             SERVICE_PRINCIPAL => {
-                let place = format!("{place}.authSecretRef");
+                let location = format!("{location}.authSecretRef");
                 let (secret, certificate) = (secret_key("clientSecret"), secret_key("clientCertificate"));
                 match (secret_key("clientId"), secret, certificate) {
                     (Some(client), Some(credential), None) => {
@@ -233,19 +233,19 @@ impl Identity {
                     }
                     (Some(_), Some(_), Some(_)) => {
                         let problem = "it has clientSecret and clientCertificate";
-                        Err(Note::lost(place, problem, "keep one of the two"))
+                        Err(Note::lost(location, problem, "keep one of the two"))
                     }
                     _ => {
                         let problem =
                             "a service principal needs clientId and clientSecret, or clientCertificate";
-                        Err(Note::lost(place, problem, "name the Secret and its keys, or set authType"))
+                        Err(Note::lost(location, problem, "name the Secret and its keys, or set authType"))
                     }
                 }
             }
             MANAGED_IDENTITY => Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) }),
             other => {
                 let problem = format!("{} is no identity", quoted(other));
-                Err(Note::lost(format!("{place}.authType"), problem, "correct it"))
+                Err(Note::lost(format!("{location}.authType"), problem, "correct it"))
             }
         }
     }

@@ -71,15 +71,15 @@ impl<'a> Target<'a> {
         let secret = ExternalSecret::parse(piece, object)?;
         let namespace = secret.namespace.as_deref();
         let reference = &secret.store;
-        let place = "spec.secretStoreRef";
+        let location = "spec.secretStoreRef";
         let Some((store_index, store)) = cluster.store(reference, namespace) else {
             let problem = format!("{} {} is in none of the files", reference.kind(), reference.name);
-            return Err(Note::lost(place, problem, "name the file that has it, too"));
+            return Err(Note::lost(location, problem, "name the file that has it, too"));
         };
         let store = store.as_ref().map_err(|note| {
             let problem =
-                format!("{} {}: {}: {}", reference.kind(), reference.name, note.place, note.problem);
-            Note::lost(place, problem, &note.mend)
+                format!("{} {}: {}: {}", reference.kind(), reference.name, note.location, note.problem);
+            Note::lost(location, problem, &note.help)
         })?;
         let login = Login::of(store, namespace, cluster);
         let objects = secret.items.iter().filter_map(|item| item.value.as_ref()).map(|value| &value.object);
@@ -246,8 +246,8 @@ impl<'a> Target<'a> {
                 "Secret {} is there only while a pod mounts class {}, and {users}",
                 self.secret.target, class.name
             );
-            let mend = "add a volume of the class to a pod that runs as long as the Secret is needed";
-            let note = Note::lost("secretObjects", problem, mend);
+            let help = "add a volume of the class to a pod that runs as long as the Secret is needed";
+            let note = Note::lost("secretObjects", problem, help);
             head.push(note.comment());
             output.note(self.index, note);
         }
@@ -289,8 +289,8 @@ fn foreign(object: &Object) -> Note {
             Note::lost("kind", "the provider only reads", "it stays as it is, and so does the operator")
         }
         "ClusterExternalSecret" => {
-            let mend = "it stays as it is; write an ExternalSecret for each namespace, and convert those";
-            Note::lost("kind", "a class belongs to one namespace", mend)
+            let help = "it stays as it is; write an ExternalSecret for each namespace, and convert those";
+            Note::lost("kind", "a class belongs to one namespace", help)
         }
         _ => Note::lost("kind", "no vault is behind it", "it stays as it is, and so does the operator"),
     }

@@ -145,7 +145,7 @@ fn functions(action: &str) -> Vec<&str> {
 
 /// Why a class cannot express a function, and what to do instead.
 pub(super) fn advice(function: &str) -> (String, String) {
-    let (problem, mend) = match function {
+    let (problem, help) = match function {
         "filterPEM" => (
             "the driver selects blocks of a PEM file only for the keys tls.crt and tls.key of a Secret of type kubernetes.io/tls",
             "set that type and use these keys, CERTIFICATE for tls.crt and PRIVATE KEY for tls.key; or mount the whole file",
@@ -191,7 +191,7 @@ pub(super) fn advice(function: &str) -> (String, String) {
             "store the finished text in the vault, or have the application do what the function does",
         ),
     };
-    (format!("it calls the function {function}: {problem}"), mend.to_owned())
+    (format!("it calls the function {function}: {problem}"), help.to_owned())
 }
 
 #[cfg(test)]

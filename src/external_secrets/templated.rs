@@ -17,22 +17,22 @@ pub(super) fn items(template: &Node, sources: Vec<Item>, notes: &mut Vec<Note>) 
     let data = template.at(&["data"]).map(Node::entries).unwrap_or_default();
     let from = template.at(&["templateFrom"]).map(Node::items).unwrap_or_default();
     for (index, from) in from.iter().enumerate() {
-        let place = format!("spec.target.template.templateFrom[{index}]");
-        let mend = "store the finished text in the vault, or have the application put it together";
-        notes.push(Note::lost(place, format!("a class has no templates, such as {}", origin(from)), mend));
+        let location = format!("spec.target.template.templateFrom[{index}]");
+        let help = "store the finished text in the vault, or have the application put it together";
+        notes.push(Note::lost(location, format!("a class has no templates, such as {}", origin(from)), help));
     }
     if text(template, &["engineVersion"]) == Some("v1") && !data.is_empty() {
         let problem =
             "the engine v1 has other functions, and prints a value as numbers unless toString follows";
-        let mend = "write the templates for the engine v2, and convert again";
-        notes.push(Note::lost("spec.target.template.engineVersion", problem, mend));
+        let help = "write the templates for the engine v2, and convert again";
+        notes.push(Note::lost("spec.target.template.engineVersion", problem, help));
     }
     let made = data.iter().map(|entry| {
-        let place = format!("spec.target.template.data.{}", entry.key);
+        let location = format!("spec.target.template.data.{}", entry.key);
         let text = entry.value.text().unwrap_or_default();
         let tls = kind(Some(template)) == TLS;
-        let made = made(&entry.key, text, &sources, tls).unwrap_or_else(|(problem, mend)| Item {
-            notes: vec![Note::lost(place, problem, mend)],
+        let made = made(&entry.key, text, &sources, tls).unwrap_or_else(|(problem, help)| Item {
+            notes: vec![Note::lost(location, problem, help)],
             ..Item::default()
         });
         Item { key: Some(entry.key.clone()), ..made }
@@ -56,7 +56,7 @@ fn origin(from: &Node) -> String {
 
 /// What a template makes of one of `sources`, or why a class cannot express it and what to do.
 fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, (String, String)> {
-    let lost = |problem: &str, mend: &str| Err((problem.to_owned(), mend.to_owned()));
+    let lost = |problem: &str, help: &str| Err((problem.to_owned(), help.to_owned()));
     let (name, coding, part) = match Template::parse(template) {
         Template::Value(name) | Template::PublicKey(name) => (name, None, None),
         Template::Decoded(name) => (name, Some(Coding::Base64), None),
@@ -69,8 +69,8 @@ fn made(key: &str, template: &str, sources: &[Item], tls: bool) -> Result<Item, 
         Template::Function(name) => return Err(template::advice(name)),
         Template::Joined => {
             let problem = "it joins values with text, and a class has no templates";
-            let mend = "store the finished text in the vault, or have the application put it together";
-            return lost(problem, mend);
+            let help = "store the finished text in the vault, or have the application put it together";
+            return lost(problem, help);
         }
         Template::Other => return lost("a class has no templates", "store the finished text in the vault"),
     };

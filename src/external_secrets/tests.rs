@@ -34,13 +34,15 @@ spec: {{containers: [], volumes: [{{name: c, secret: {{secretName: credentials}}
 }
 
 fn converted(files: &[&str]) -> Conversion {
-    let source =
-        |(index, text): (usize, &&str)| Source { name: format!("{index}.yaml"), text: (*text).to_owned() };
+    let source = |(index, text): (usize, &&str)| ManifestSource {
+        name: format!("{index}.yaml"),
+        text: (*text).to_owned(),
+    };
     convert(&files.iter().enumerate().map(source).collect::<Vec<_>>())
 }
 
 fn kinds(text: &str) -> Vec<String> {
-    let source = Source { name: "out".to_owned(), text: text.to_owned() };
+    let source = ManifestSource { name: "out".to_owned(), text: text.to_owned() };
     source.documents().flat_map(|document| document.objects().unwrap()).map(|object| object.kind).collect()
 }
 
@@ -91,7 +93,7 @@ fn secrets_of_one_name_in_two_namespaces_are_told_apart() {
         1
     );
     let ambiguous =
-        conversion.notes.iter().filter(|note| note.place == "metadata.namespace").collect::<Vec<_>>();
+        conversion.notes.iter().filter(|note| note.location == "metadata.namespace").collect::<Vec<_>>();
     assert!(ambiguous.len() == 1 && ambiguous[0].origin.starts_with("4.yaml:1: Pod p"), "{ambiguous:?}");
 }
 

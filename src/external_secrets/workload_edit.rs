@@ -116,20 +116,24 @@ impl<'a> Change<'a> {
 
     fn replace(&mut self, volume: &Volume<'_>, class: &Class, target: &Target<'_>) {
         let at = volume.node.position;
-        let place = "volumes";
+        let location = "volumes";
         if volume.optional {
             let problem =
                 format!("the pod started without Secret {}, and waits for the vault now", volume.secret);
             self.note(
                 at,
-                Note::lost(place, problem, "set optional: \"true\" for the objects that it can do without"),
+                Note::lost(
+                    location,
+                    problem,
+                    "set optional: \"true\" for the objects that it can do without",
+                ),
             );
         }
         if volume.sub_path {
             let problem = "a file that is mounted by subPath is never refreshed";
             self.note(
                 at,
-                Note::remark(place, problem, "mount the folder, if the application reads the file anew"),
+                Note::remark(location, problem, "mount the folder, if the application reads the file anew"),
             );
         }
         let closed = |mode: Option<FileMode>| mode.is_some_and(|mode| mode.bits() & 0o004 == 0);
@@ -201,19 +205,19 @@ impl<'a> Change<'a> {
                 );
                 let given = target.login.parameters.iter().any(|(key, _)| *key == "clientID");
                 let also = if given { "" } else { ", and set clientID in the class" };
-                let mend = format!(
+                let help = format!(
                     "give the identity a federated credential of subject system:serviceaccount:{}:{account}{also}, or let the pods run as {wanted}",
                     target.secret.namespace.as_deref().unwrap_or("<namespace>")
                 );
                 let entry = self.workload.spec.entry("serviceAccountName");
                 let at = entry.map_or(self.workload.spec.position, |entry| entry.position);
-                self.note(at, Note::lost("serviceAccountName", problem, mend));
+                self.note(at, Note::lost("serviceAccountName", problem, help));
             }
             None => {
                 let problem = format!("its pods run as {wanted} now, whose identity asks the vault");
-                let mend = "see that what else the account may do is right for them";
+                let help = "see that what else the account may do is right for them";
                 self.account = Some(wanted.clone());
-                self.sets_account = Some((wanted, Note::remark("serviceAccountName", problem, mend)));
+                self.sets_account = Some((wanted, Note::remark("serviceAccountName", problem, help)));
             }
         }
     }
@@ -286,7 +290,7 @@ fn csi(class: &Class, target: &Target<'_>) -> Vec<(String, Tree)> {
 }
 
 fn fixed(reason: Fixed) -> Note {
-    let (problem, mend) = match reason {
+    let (problem, help) = match reason {
         Fixed::Shared => (
             "what must change stands behind an anchor or alias",
             "write it out and convert again, or put the class's volume there by hand",
@@ -296,5 +300,5 @@ fn fixed(reason: Fixed) -> Note {
             "write it in block style and convert again, or put the class's volume there by hand",
         ),
     };
-    Note::lost("spec", problem, mend)
+    Note::lost("spec", problem, help)
 }

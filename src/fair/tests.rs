@@ -226,11 +226,11 @@ impl World {
     }
 
     fn check(&self, open: u64, reserve: u64) -> Result<(), TestCaseError> {
-        let used = |place| {
-            let of_place = self.running.iter().filter(|permit| permit.place == place);
+        let used = |part_kind| {
+            let of_place = self.running.iter().filter(|permit| permit.part_kind == part_kind);
             of_place.map(|permit| permit.cost).sum::<u64>()
         };
-        prop_assert!(used(Place::Open) <= open && used(Place::Reserve) <= reserve);
+        prop_assert!(used(PartKind::Open) <= open && used(PartKind::Reserve) <= reserve);
         let mut by_tenant: HashMap<&Tenant, u64> = HashMap::new();
         for permit in &self.running {
             *by_tenant.entry(&permit.tenant).or_default() += permit.cost;
@@ -246,14 +246,14 @@ impl World {
         for (tenant, cost) in &order {
             // Floors: a tenant below its share does not wait while the reserve has room.
             let is_below = own(tenant) + cost <= share.max(1);
-            let all = used(Place::Open) + used(Place::Reserve);
+            let all = used(PartKind::Open) + used(PartKind::Reserve);
             let leaves_room = own(tenant) == 0 || all + cost <= open + reserve - share;
-            let has_room = used(Place::Reserve) + cost <= reserve;
+            let has_room = used(PartKind::Reserve) + cost <= reserve;
             prop_assert!(!(is_below && leaves_room && has_room), "{tenant} waits below its share");
         }
         if let Some((first, cost)) = order.first() {
             // Work-conserving: what the tenant that uses least waits for does not fit.
-            prop_assert!(used(Place::Open) + cost > open, "{first} waits, and nothing keeps it");
+            prop_assert!(used(PartKind::Open) + cost > open, "{first} waits, and nothing keeps it");
             let least = order.iter().map(|(tenant, _)| own(tenant)).min();
             prop_assert_eq!(Some(own(first)), least, "the tenant that uses least goes first");
         }

@@ -28,9 +28,9 @@ const FAILURE_LIFE: Duration = Duration::from_secs(5);
 /// Namespace and name.
 type Account = (String, String);
 type Annotations = Arc<BTreeMap<String, String>>;
-type Answer = Result<Annotations, FetchError>;
+type AccountAnswer = Result<Annotations, FetchError>;
 
-fn remember(answer: &Answer) -> Duration {
+fn remember(answer: &AccountAnswer) -> Duration {
     if answer.is_ok() { LIFE } else { FAILURE_LIFE }
 }
 
@@ -38,7 +38,7 @@ fn remember(answer: &Answer) -> Duration {
 pub struct ServiceAccounts {
     api: Option<Arc<ClusterApi>>,
     default_tenant: Option<TenantId>,
-    requests: Flights<Account, Answer>,
+    requests: Flights<Account, AccountAnswer>,
     /// The last annotations of each account, for when the API server is away.
     last: Arc<Mutex<LruCache<Account, Annotations>>>,
 }
@@ -69,11 +69,11 @@ impl ServiceAccounts {
         identity: &AnnotatedIdentity,
     ) -> Result<WorkloadIdentity, IdentityError> {
         let AnnotatedIdentity { namespace, account, token, tenant } = identity;
-        let wrong = |problem: String, mend: &str| {
+        let wrong = |problem: String, help: &str| {
             Err(IdentityError::ServiceAccount {
                 account: format!("{namespace}/{account}"),
                 problem,
-                mend: mend.to_owned(),
+                help: help.to_owned(),
             })
         };
         let Some(api) = &self.api else {
@@ -93,10 +93,10 @@ impl ServiceAccounts {
                 });
             }
             Err(error) => {
-                let mend = "grant the provider's ServiceAccount `get` on serviceaccounts (a ClusterRole and its binding), or set clientID and tenantID";
+                let help = "grant the provider's ServiceAccount `get` on serviceaccounts (a ClusterRole and its binding), or set clientID and tenantID";
                 return wrong(
                     format!("no clientID is given, and its annotations cannot be read: {error}"),
-                    mend,
+                    help,
                 );
             }
         };
@@ -119,7 +119,7 @@ impl ServiceAccounts {
     }
 
     /// One request for all that ask for the same account at once, and for some time after.
-    async fn annotations(&self, api: &Arc<ClusterApi>, namespace: &str, account: &str) -> Answer {
+    async fn annotations(&self, api: &Arc<ClusterApi>, namespace: &str, account: &str) -> AccountAnswer {
         if ![namespace, account].iter().all(|name| is_dns_name(name)) {
             return Err(FetchError::Other("these are no names of Kubernetes".to_owned()));
         }

@@ -18,7 +18,7 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// What may be done with a cached token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Freshness {
+pub(super) enum TokenFreshness {
     /// Use it.
     Fresh,
     /// Use it, and renew it meanwhile.
@@ -43,19 +43,19 @@ impl CachedToken {
         Self { token, tenant, renewal_begun: None }
     }
 
-    pub(super) fn freshness(&self, now: SystemTime) -> Freshness {
+    pub(super) fn freshness(&self, now: SystemTime) -> TokenFreshness {
         let left = self.token.expires.duration_since(now).unwrap_or_default();
         // A clock that was set back makes a token look young; its expiry still bounds it.
         let age = now.duration_since(self.token.acquired).unwrap_or_default();
         let life = self.token.expires.duration_since(self.token.acquired).unwrap_or_default();
         if left <= MARGIN {
-            Freshness::Expired
+            TokenFreshness::Expired
         } else if age >= RENEW_FIRST {
-            Freshness::RenewFirst
+            TokenFreshness::RenewFirst
         } else if age >= RENEW_AHEAD.min(life / 4 * 3) {
-            Freshness::RenewAhead
+            TokenFreshness::RenewAhead
         } else {
-            Freshness::Fresh
+            TokenFreshness::Fresh
         }
     }
 
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::secret::SecretText;
 
-    fn after(life_minutes: u64, age_minutes: u64) -> Freshness {
+    fn after(life_minutes: u64, age_minutes: u64) -> TokenFreshness {
         let acquired = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let token = AccessToken::new(
             SecretText::new("t".to_owned()),
@@ -90,15 +90,15 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_ahead_then_first_and_never_used_past_its_end() {
-        assert_eq!(after(60, 0), Freshness::Fresh);
-        assert_eq!(after(60, 44), Freshness::Fresh);
-        assert_eq!(after(60, 45), Freshness::RenewAhead);
-        assert_eq!(after(60, 59), Freshness::Expired);
-        assert_eq!(after(24 * 60, 59), Freshness::RenewAhead);
-        assert_eq!(after(24 * 60, 60), Freshness::RenewFirst);
-        assert_eq!(after(24 * 60, 24 * 60), Freshness::Expired);
-        assert_eq!(after(10, 5), Freshness::Fresh);
-        assert_eq!(after(10, 8), Freshness::RenewAhead);
+        assert_eq!(after(60, 0), TokenFreshness::Fresh);
+        assert_eq!(after(60, 44), TokenFreshness::Fresh);
+        assert_eq!(after(60, 45), TokenFreshness::RenewAhead);
+        assert_eq!(after(60, 59), TokenFreshness::Expired);
+        assert_eq!(after(24 * 60, 59), TokenFreshness::RenewAhead);
+        assert_eq!(after(24 * 60, 60), TokenFreshness::RenewFirst);
+        assert_eq!(after(24 * 60, 24 * 60), TokenFreshness::Expired);
+        assert_eq!(after(10, 5), TokenFreshness::Fresh);
+        assert_eq!(after(10, 8), TokenFreshness::RenewAhead);
     }
 
     #[test]

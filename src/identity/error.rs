@@ -31,14 +31,14 @@ pub enum IdentityError {
     )]
     Queued,
     /// The pod's service account does not say which application it stands for.
-    #[error("service account {account}: {problem}; {mend}")]
+    #[error("service account {account}: {problem}; {help}")]
     ServiceAccount {
         /// Namespace and name.
         account: String,
         /// What is wrong.
         problem: String,
         /// What to do.
-        mend: String,
+        help: String,
     },
     /// The token is not proven, and only a proven one may be asked about.
     #[error(
@@ -88,7 +88,7 @@ impl IdentityError {
     }
 
     /// Entra is not asked: there was no answer lately.
-    pub(super) fn tripped(authority: &Url) -> Self {
+    pub(super) fn circuit_open(authority: &Url) -> Self {
         let authority = format!("Entra at {}", authority.host_str().unwrap_or_default());
         let reason = "no answer lately, and it is asked again within half a minute".to_owned();
         Self::Unreachable { authority, reason }
@@ -110,7 +110,7 @@ impl IdentityError {
             Self::Failing { retry_after: Some(_), .. } => "throttled",
             Self::Unreachable { .. } => "unreachable",
             Self::Failing { .. } => "failing",
-            Self::Intercepted { .. } => "garbled",
+            Self::Intercepted { .. } => "malformed_response",
         }
     }
 

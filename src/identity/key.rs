@@ -1,19 +1,30 @@
 //! The key that partitions everything that is cached.
 
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+
 use url::Url;
 
 use super::tokens::Issuer;
 use crate::plan::{Claims, ClientId, Identity, IdentityMode, ServicePrincipal};
 
 /// The key that partitions everything that is cached.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityKey {
+    /// The hash of the other fields: a warm object is looked up a dozen times. Equal keys have equal hashes, since one
+    /// process has one hasher.
+    hash: u64,
     pub(super) authority: String,
     pub(super) tenant: String,
     pub(super) client: String,
     pub(super) mode: IdentityMode,
     pub(super) issuer: String,
     pub(super) subject: String,
+}
+
+impl Hash for IdentityKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl IdentityKey {
@@ -39,14 +50,13 @@ impl IdentityKey {
     }
 
     /// A client's credential enters as a keyed hash, whose key lives and dies with this process.
-    pub(super) fn of(identity: &Identity, authority: &Url, fingerprint: &str) -> Self {
-        let key = |tenant: &str, client: &str, issuer: &str, subject: &str| Self {
-            authority: authority.as_str().to_owned(),
-            tenant: tenant.to_ascii_lowercase(),
-            client: client.to_ascii_lowercase(),
-            mode: identity.mode(),
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
+    pub(super) fn of(identity: &Identity, authority: &Url, fingerprint: &str, hasher: &RandomState) -> Self {
+        let key = |tenant: &str, client: &str, issuer: &str, subject: &str| {
+            let (tenant, client) = (tenant.to_ascii_lowercase(), client.to_ascii_lowercase());
+            let (authority, mode) = (authority.as_str().to_owned(), identity.mode());
+            let hash = hasher.hash_one((&authority, &tenant, &client, mode, issuer, subject));
+            let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+            Self { hash, authority, tenant, client, mode, issuer, subject }
         };
         match identity {
             Identity::Workload(workload) => {

@@ -43,7 +43,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the keys say of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Verification {
     /// It is signed by the cluster, for the token exchange, and alive.
     Proven,
     /// It is not, for this reason.
@@ -96,27 +96,27 @@ impl ServiceAccountKeys {
     }
 
     /// Checks signature, issuer, audience and life of a token at the time `now`.
-    pub async fn verify(&self, token: &ServiceAccountToken, audience: &str, now: SystemTime) -> Verdict {
+    pub async fn verify(&self, token: &ServiceAccountToken, audience: &str, now: SystemTime) -> Verification {
         if matches!(self.0.source, KeySource::None) {
-            return Verdict::NoKeys;
+            return Verification::NoKeys;
         }
         let Ok(header) = jsonwebtoken::decode_header(token.expose()) else {
-            return Verdict::Failed("its header names no known algorithm");
+            return Verification::Failed("its header names no known algorithm");
         };
         let Some(key_id) = header.kid else {
             return if self.keys_with(None).await.is_some() {
-                Verdict::Failed("it names no key")
+                Verification::Failed("it names no key")
             } else {
-                Verdict::NoKeys
+                Verification::NoKeys
             };
         };
-        let Some(set) = self.keys_with(Some(&key_id)).await else { return Verdict::NoKeys };
+        let Some(set) = self.keys_with(Some(&key_id)).await else { return Verification::NoKeys };
         let Some(key) = set.keys.get(&key_id) else {
-            return Verdict::Failed("it names a key that the cluster does not publish");
+            return Verification::Failed("it names a key that the cluster does not publish");
         };
         match check(token, key, header.alg, (&set.issuer, audience), now) {
-            Ok(()) => Verdict::Proven,
-            Err(reason) => Verdict::Failed(reason),
+            Ok(()) => Verification::Proven,
+            Err(reason) => Verification::Failed(reason),
         }
     }
 
@@ -190,12 +190,12 @@ impl Shared {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct KeysDocument {
     keys: Vec<serde_json::Value>,
 }
 
 fn keys(json: &[u8]) -> Result<HashMap<String, DecodingKey>, String> {
-    let document: Document = serde_json::from_slice(json)
+    let document: KeysDocument = serde_json::from_slice(json)
         .map_err(|_| "the document is not a JSON Web Key Set (RFC 7517)".to_owned())?;
     // A set may hold keys of kinds that signed no service account token; those are passed over.
     let keys = document

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use lru::LruCache;
 
-use super::cached_token::{CachedToken, Freshness};
+use super::cached_token::{CachedToken, TokenFreshness};
 use super::error::IdentityError;
 use super::exchange::{AccessToken, TokenSource};
 use super::proofs::{CredentialHash, Proofs};
@@ -15,7 +15,7 @@ use crate::bounded::{bounded, make_room};
 use crate::clock::Clock;
 use crate::fair::Party;
 use crate::flight::{Flight, Flights};
-use crate::lanes::{Caller, Health, Lanes, Late, Limit, Limits};
+use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
 use crate::plan::{Identity, IdentityMode};
 use crate::retry::Deadline;
 use crate::telemetry::Metrics;
@@ -116,7 +116,7 @@ impl Tokens {
         &self,
         key: &Arc<IdentityKey>,
         scope: &str,
-    ) -> Option<(Arc<AccessToken>, Freshness)> {
+    ) -> Option<(Arc<AccessToken>, TokenFreshness)> {
         let now = self.now();
         let mut state = self.state();
         let cached = state.cached.get(&(Arc::clone(key), scope.to_owned()))?;
@@ -171,7 +171,7 @@ impl Tokens {
     }
 
     /// How the issuers do that were asked last.
-    pub(super) fn health(&self) -> Vec<Health<Issuer>> {
+    pub(super) fn health(&self) -> Vec<ServiceHealth<Issuer>> {
         self.lanes.health()
     }
 
@@ -223,7 +223,7 @@ impl Tokens {
         let late = |late| match late {
             Late::Unanswered => IdentityError::late(authority),
             Late::Queued | Late::Paused(_) => IdentityError::Queued,
-            Late::Open(_) => IdentityError::tripped(authority),
+            Late::Open(_) => IdentityError::circuit_open(authority),
         };
         let request = || self.source.token(identity, authority, scope, assertion.as_ref());
         self.lanes.send(&login.key.issuer_of_tokens(), caller, late, request).await.map(Arc::new)

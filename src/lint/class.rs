@@ -32,8 +32,8 @@ impl<'a> Class<'a> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
         let root = &object.root;
-        let place = |key: &str| root.entry(key).map_or(root.position, |entry| entry.value.position);
-        let misspelt = if object.kind == KIND { None } else { Some(misspelt(object, place("kind"))?) };
+        let location = |key: &str| root.entry(key).map_or(root.position, |entry| entry.value.position);
+        let misspelt = if object.kind == KIND { None } else { Some(misspelt(object, location("kind"))?) };
         let Some(spec) = root.entry("spec") else {
             diagnostics.extend(misspelt);
             let fault = Fault::new("it is missing", "write provider and parameters there");
@@ -45,7 +45,7 @@ impl<'a> Class<'a> {
         if !ours {
             return None;
         }
-        check_version(&object.api_version, place("apiVersion"), diagnostics);
+        check_version(&object.api_version, location("apiVersion"), diagnostics);
         check_fields(spec, diagnostics);
         match spec.value.entry("parameters").filter(|entry| !entry.value.entries().is_empty()) {
             Some(parameters) => Some(Self {
@@ -111,29 +111,29 @@ fn is_provider(spec: &Entry, provider: &str, diagnostics: &mut Vec<Diagnostic>) 
     }
     let position = named.map_or(spec.position, |entry| entry.value.position);
     if text.is_empty() {
-        let mend = format!(
+        let help = format!(
             "write `provider: {provider}` if it is meant for this one; if it is a patch, lint what `kustomize build` prints"
         );
-        diagnostics.push(Diagnostic::error(position, "spec.provider", Fault::new("it is missing", mend)));
+        diagnostics.push(Diagnostic::error(position, "spec.provider", Fault::new("it is missing", help)));
         return Some(false);
     }
     let meant = nearest(text, &[provider])?;
-    let mend = format!("did you mean `{meant}`?");
+    let help = format!("did you mean `{meant}`?");
     let problem = format!("the driver looks for a provider of the name {}", quoted(text));
-    diagnostics.push(Diagnostic::warning(position, "spec.provider", Fault::new(problem, mend)));
+    diagnostics.push(Diagnostic::warning(position, "spec.provider", Fault::new(problem, help)));
     Some(false)
 }
 
 fn check_version(version: &str, position: Position, diagnostics: &mut Vec<Diagnostic>) {
-    let mend = format!("write {VERSION}");
+    let help = format!("write {VERSION}");
     match version {
         VERSION => {}
         OLD_VERSION => {
-            let fault = Fault::new("v1alpha1 is deprecated", mend);
+            let fault = Fault::new("v1alpha1 is deprecated", help);
             diagnostics.push(Diagnostic::warning(position, "apiVersion", fault));
         }
         other => {
-            let fault = Fault::new(format!("{} has no SecretProviderClass", quoted(other)), mend);
+            let fault = Fault::new(format!("{} has no SecretProviderClass", quoted(other)), help);
             diagnostics.push(Diagnostic::error(position, "apiVersion", fault));
         }
     }

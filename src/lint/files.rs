@@ -15,17 +15,17 @@ pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<
         let (plan, key) = (&object.plan, "filePermission");
         let Some(position) = object.position(key) else { continue };
         let bits = plan.mode.bits();
-        let (may, mend) = if bits & EVERYBODY_WRITES != 0 {
+        let (may, help) = if bits & EVERYBODY_WRITES != 0 {
             ("write the file", format!("write \"{:04o}\"", bits & !EVERYBODY_WRITES))
         } else if bits & EVERYBODY_READS != 0 && holds_private_key(plan) {
-            let mend = "write \"0440\", and give the pod an fsGroup, or \"0400\"".to_owned();
-            ("read the private key", mend)
+            let help = "write \"0440\", and give the pod an fsGroup, or \"0400\"".to_owned();
+            ("read the private key", help)
         } else {
             continue;
         };
-        let fault = Fault::new(format!("with {} every user in the pod may {may}", plan.mode), mend);
-        let place = format!("{}.{key}", plan.place);
-        diagnostics.push(Diagnostic::warning(parameters::in_objects(class, position), place, fault));
+        let fault = Fault::new(format!("with {} every user in the pod may {may}", plan.mode), help);
+        let location = format!("{}.{key}", plan.location);
+        diagnostics.push(Diagnostic::warning(parameters::in_objects(class, position), location, fault));
     }
 }
 

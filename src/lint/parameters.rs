@@ -74,7 +74,7 @@ pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
 
 /// What the API server refuses of a parameter: it takes strings only.
 pub(super) fn type_fault(entry: &Entry) -> Option<Fault> {
-    let (what, mend) = match &entry.value.value {
+    let (what, help) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
             "null" => ("null", "give it a value, or remove it"),
             other => (other, "put it in quotes"),
@@ -84,13 +84,13 @@ pub(super) fn type_fault(entry: &Entry) -> Option<Fault> {
         }
         _ => (entry.value.kind(), "write text"),
     };
-    Some(Fault::new(format!("it is {what}, and the API server takes strings only"), mend))
+    Some(Fault::new(format!("it is {what}, and the API server takes strings only"), help))
 }
 
 /// Gives a finding its place in the file. `None` if it is about a parameter of a wrong type, of which
 /// that has been said.
 fn located(class: &Class<'_>, finding: Finding) -> Option<Diagnostic> {
-    let key = finding.place.split(['[', '.', ',']).next().unwrap_or_default();
+    let key = finding.location.split(['[', '.', ',']).next().unwrap_or_default();
     let spellings: &[&str] = if key == "tenantID" { &["tenantID", "tenantId"] } else { &[key] };
     let mut entries = spellings.iter().filter_map(|key| class.parameter(key));
     let entry = entries.find(|entry| entry.value.text().is_none_or(|text| !text.trim().is_empty()));
@@ -102,8 +102,8 @@ fn located(class: &Class<'_>, finding: Finding) -> Option<Diagnostic> {
         (None, _) => spellings.iter().find_map(|key| class.parameter(key)).map(|entry| entry.position),
     };
     let position = position.unwrap_or(class.parameters_position);
-    let fault = Fault::new(finding.problem, finding.mend);
-    Some(Diagnostic::new(finding.severity, position, finding.place, fault))
+    let fault = Fault::new(finding.problem, finding.help);
+    Some(Diagnostic::new(finding.severity, position, finding.location, fault))
 }
 
 /// The place in the file of a place in the parameter `objects`: the parameter's own, if its text is

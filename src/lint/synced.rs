@@ -21,13 +21,13 @@ pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<
     let list = check.list("secretObjects", &entry.value);
     let mut names: Vec<(&str, usize)> = Vec::new();
     for (index, secret) in list.iter().enumerate() {
-        let place = format!("secretObjects[{index}]");
-        check.secret(&place, secret);
+        let location = format!("secretObjects[{index}]");
+        check.secret(&location, secret);
         let Some((name, position)) = field(secret, "secretName") else { continue };
         match names.iter().find(|(other, _)| *other == name) {
             Some((_, other)) => check.warn(
                 position,
-                format!("{place}.secretName"),
+                format!("{location}.secretName"),
                 format!("secretObjects[{other}] makes the Secret {} already", quoted(name)),
                 "this one replaces its keys; put the data of both into one entry",
             ),
@@ -49,22 +49,22 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn warn(&mut self, position: Position, place: String, problem: impl Into<String>, mend: &str) {
-        self.diagnostics.push(Diagnostic::warning(position, place, Fault::new(problem, mend)));
+    fn warn(&mut self, position: Position, location: String, problem: impl Into<String>, help: &str) {
+        self.diagnostics.push(Diagnostic::warning(position, location, Fault::new(problem, help)));
     }
 
     /// The items of a list; anything else the API server refuses.
-    fn list<'n>(&mut self, place: &str, node: &'n Node) -> &'n [Node] {
+    fn list<'n>(&mut self, location: &str, node: &'n Node) -> &'n [Node] {
         if matches!(&node.value, Value::Mapping(_)) || node.text().is_some_and(|text| !text.is_empty()) {
             let problem = format!("it is {}, and the API server takes a list only", node.kind());
             let fault = Fault::new(problem, "write a list, with `- ` before each entry");
-            self.diagnostics.push(Diagnostic::error(node.position, place, fault));
+            self.diagnostics.push(Diagnostic::error(node.position, location, fault));
         }
         node.items()
     }
 
-    fn secret(&mut self, place: &str, secret: &Node) {
-        self.fields(place, secret, FIELDS);
+    fn secret(&mut self, location: &str, secret: &Node) {
+        self.fields(location, secret, FIELDS);
         for key in ["secretName", "type", "data"] {
             let value = secret.entry(key).map(|entry| &entry.value);
             let given = value.is_some_and(|value| value.text().is_none_or(|text| !text.trim().is_empty()));
@@ -72,70 +72,71 @@ impl Check<'_> {
                 value.is_some_and(|value| matches!(&value.value, Value::Sequence(items) if items.is_empty()));
             if !given || empty {
                 let position = value.map_or(secret.position, |value| value.position);
-                self.warn(position, format!("{place}.{key}"), "it is missing", NO_SECRET);
+                self.warn(position, format!("{location}.{key}"), "it is missing", NO_SECRET);
             }
         }
         if let Some((name, position)) =
             field(secret, "secretName").filter(|(name, _)| !secret_rules::is_name(name))
         {
-            let mend = "use lower-case letters, digits, `-` and `.`, 253 at most";
+            let help = "use lower-case letters, digits, `-` and `.`, 253 at most";
             let problem = format!("the API server refuses {} as the name of a Secret", quoted(name));
-            self.warn(position, format!("{place}.secretName"), problem, mend);
+            self.warn(position, format!("{location}.secretName"), problem, help);
         }
-        let kind = field(secret, "type").map(|(kind, position)| self.kind(place, kind, position));
+        let kind = field(secret, "type").map(|(kind, position)| self.kind(location, kind, position));
         let kind = kind.unwrap_or(OPAQUE);
         for (index, item) in secret
             .entry("data")
-            .map_or(&[][..], |entry| self.list(&format!("{place}.data"), &entry.value))
+            .map_or(&[][..], |entry| self.list(&format!("{location}.data"), &entry.value))
             .iter()
             .enumerate()
         {
-            self.item(&format!("{place}.data[{index}]"), kind, item);
+            self.item(&format!("{location}.data[{index}]"), kind, item);
         }
-        self.keys(place, kind, secret);
-        metadata::check(place, secret, kind, self.diagnostics);
+        self.keys(location, kind, secret);
+        metadata::check(location, secret, kind, self.diagnostics);
     }
 
     /// The type, which the driver passes on as it is written. No key of a custom type is known.
-    fn kind(&mut self, place: &str, kind: &str, position: Position) -> SecretType {
+    fn kind(&mut self, location: &str, kind: &str, position: Position) -> SecretType {
         if let Some(known) = SecretType::named(kind) {
             return known;
         }
         if let Some(meant) = nearest(kind, &TYPES.map(|known| known.name)) {
             let problem = format!("{} is not a type of Kubernetes", quoted(kind));
-            self.warn(position, format!("{place}.type"), problem, &format!("did you mean `{meant}`?"));
+            self.warn(position, format!("{location}.type"), problem, &format!("did you mean `{meant}`?"));
         }
         OPAQUE
     }
 
     /// Fields that the API server does not know, or whose values it refuses.
-    fn fields(&mut self, place: &str, node: &Node, known: &[&str]) {
+    fn fields(&mut self, location: &str, node: &Node, known: &[&str]) {
         for entry in node.entries() {
             if !known.contains(&entry.key.as_str()) {
                 let fault = unknown(&entry.key, known);
-                self.diagnostics.push(Diagnostic::warning(entry.position, place, fault));
+                self.diagnostics.push(Diagnostic::warning(entry.position, location, fault));
             } else if matches!(&entry.value.value, Value::Scalar(scalar) if !scalar.text().is_empty()) {
                 let fault = type_fault(entry).filter(|_| entry.key != "data");
-                let error =
-                    |fault| Diagnostic::error(entry.value.position, format!("{place}.{}", entry.key), fault);
+                let error = |fault| {
+                    Diagnostic::error(entry.value.position, format!("{location}.{}", entry.key), fault)
+                };
                 self.diagnostics.extend(fault.map(error));
             }
         }
     }
 
-    fn item(&mut self, place: &str, kind: SecretType, item: &Node) {
-        self.fields(place, item, DATA_FIELDS);
+    fn item(&mut self, location: &str, kind: SecretType, item: &Node) {
+        self.fields(location, item, DATA_FIELDS);
         for key in DATA_FIELDS {
             if field(item, key).is_none() {
-                self.warn(item.position, format!("{place}.{key}"), "it is missing", NO_SECRET);
+                self.warn(item.position, format!("{location}.{key}"), "it is missing", NO_SECRET);
             }
         }
         let key = field(item, "key");
         if let Some((key, position)) = key {
-            let place = format!("{place}.key");
+            let location = format!("{location}.key");
             if !secret_rules::is_key(key) {
                 let problem = format!("the API server refuses {} as the key of a Secret", quoted(key));
-                self.warn(position, place, problem, "use letters, digits, `-`, `_` and `.`");
+                self.warn(position, location, problem, "use letters, digits, `-`, `_` and `.`");
             } else if kind.name == TLS && !TLS_KEYS.contains(&key) {
                 let problem = format!(
                     "in a Secret of type {TLS} the driver takes the keys tls.crt and tls.key alone, not {}",
@@ -143,7 +144,7 @@ impl Check<'_> {
                 );
                 self.warn(
                     position,
-                    place,
+                    location,
                     problem,
                     "move it to an entry of type Opaque; with it, the driver makes no Secret",
                 );
@@ -152,13 +153,13 @@ impl Check<'_> {
         let Some((name, position)) = field(item, "objectName") else { return };
         let fault = self.files.missing(name).or_else(|| self.files.unfit(name, kind, key?.0));
         if let Some(fault) = fault {
-            let place = format!("{place}.objectName");
-            self.diagnostics.push(Diagnostic::new(Severity::Warning, position, place, fault));
+            let location = format!("{location}.objectName");
+            self.diagnostics.push(Diagnostic::new(Severity::Warning, position, location, fault));
         }
     }
 
     /// Keys that appear twice, and keys that the type needs.
-    fn keys(&mut self, place: &str, kind: SecretType, secret: &Node) {
+    fn keys(&mut self, location: &str, kind: SecretType, secret: &Node) {
         let Some(data) = secret.entry("data").filter(|data| !data.value.items().is_empty()) else { return };
         let mut keys = Vec::new();
         for (index, item) in data.value.items().iter().enumerate() {
@@ -167,7 +168,7 @@ impl Check<'_> {
                 let problem = format!("the key {} is there already", quoted(key));
                 self.warn(
                     position,
-                    format!("{place}.data[{index}].key"),
+                    format!("{location}.data[{index}].key"),
                     problem,
                     "the last one wins; remove one of them",
                 );
@@ -178,7 +179,7 @@ impl Check<'_> {
             let problem = format!("the API server refuses a Secret of type {} without {missing}", kind.name);
             self.warn(
                 data.position,
-                format!("{place}.data"),
+                format!("{location}.data"),
                 problem,
                 "add what is missing, or write type Opaque",
             );

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::Source;
+use crate::manifest::ManifestSource;
 
 fn lint(text: &str) -> Vec<Linted> {
-    let source = Source { name: "file".to_owned(), text: text.to_owned() };
+    let source = ManifestSource { name: "file".to_owned(), text: text.to_owned() };
     let linter = Linter { provider: "azure".to_owned(), defaults: Defaults::default() };
     linter.file(&source).collect()
 }
@@ -53,7 +53,7 @@ proptest! {
         let count = text.lines().count();
         for diagnostic in lint(&text).iter().flat_map(|linted| &linted.diagnostics) {
             prop_assert!((1..=count + 1).contains(&diagnostic.position.line), "{:?} in {}", diagnostic, text);
-            prop_assert!(!diagnostic.place.starts_with("csi."), "{:?}", diagnostic);
+            prop_assert!(!diagnostic.location.starts_with("csi."), "{:?}", diagnostic);
         }
     }
 }

@@ -25,8 +25,8 @@ impl Together {
         let metadata = object.root.entry("metadata").map_or(position, |entry| entry.position);
         if let Some(line) = self.classes.insert(key, position.line) {
             let problem = format!("a class of this name is in line {line}, and this one replaces it");
-            let mend = "give one of them another name, or another namespace";
-            diagnostics.push(Diagnostic::warning(metadata, "metadata.name", Fault::new(problem, mend)));
+            let help = "give one of them another name, or another namespace";
+            diagnostics.push(Diagnostic::warning(metadata, "metadata.name", Fault::new(problem, help)));
         }
     }
 
@@ -48,8 +48,8 @@ impl Together {
             }
             let problem = format!("class {other} makes the Secret {name}, too, in line {line}");
             let fault = Fault::new(problem, "the two replace each other's keys; give each its own Secret");
-            let place = format!("secretObjects[{index}].secretName");
-            diagnostics.push(Diagnostic::warning(entry.value.position, place, fault));
+            let location = format!("secretObjects[{index}].secretName");
+            diagnostics.push(Diagnostic::warning(entry.value.position, location, fault));
         }
     }
 }

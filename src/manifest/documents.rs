@@ -36,10 +36,10 @@ impl Document<'_> {
     }
 
     fn error(&self, error: YamlError) -> ManifestError {
-        let YamlError { position, problem, mend } = error;
+        let YamlError { position, problem, help } = error;
         let template = self.mentions("{{");
-        let mend = if template { "it is a template: render it first, as `helm template` does" } else { mend };
-        ManifestError { file: self.file.to_owned(), position, problem, mend }
+        let help = if template { "it is a template: render it first, as `helm template` does" } else { help };
+        ManifestError { file: self.file.to_owned(), position, problem, help }
     }
 }
 

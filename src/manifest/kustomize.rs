@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::Source;
+use super::ManifestSource;
 use crate::text;
 use crate::yaml::Node;
 
@@ -89,7 +89,7 @@ fn roots(file: &Path) -> Vec<Node> {
     let Some(text) = fs::read(file).ok().and_then(|bytes| text::decode(bytes).ok()) else {
         return Vec::new();
     };
-    let source = Source { name: file.to_string_lossy().into_owned(), text };
+    let source = ManifestSource { name: file.to_string_lossy().into_owned(), text };
     let objects = source.documents().filter_map(|document| document.objects().ok()).flatten();
     objects.map(|object| object.root).collect()
 }

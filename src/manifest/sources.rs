@@ -11,14 +11,14 @@ use crate::text;
 
 /// A file that has been read.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ManifestSource {
     /// What messages call it: the path as it was given, or `<stdin>`.
     pub name: String,
     /// What is in it.
     pub text: String,
 }
 
-impl Source {
+impl ManifestSource {
     /// Its documents.
     pub fn documents(&self) -> Documents<'_> {
         Documents::new(&self.name, &self.text)
@@ -39,13 +39,13 @@ pub struct SourceError {
 /// Reads what was named on a command line, one file after the other: files of any name, folders with
 /// every `.yaml`, `.yml` and `.json` below them, and standard input as `-`.
 #[derive(Debug)]
-pub struct Sources {
+pub struct ManifestSources {
     named: vec::IntoIter<PathBuf>,
     /// What was found in folders, last first.
     found: Vec<PathBuf>,
 }
 
-impl Sources {
+impl ManifestSources {
     /// Of these files, folders and `-`.
     pub fn new(named: Vec<PathBuf>) -> Self {
         Self { named: named.into_iter(), found: Vec::new() }
@@ -73,8 +73,8 @@ impl Sources {
 
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-impl Iterator for Sources {
-    type Item = Result<Source, SourceError>;
+impl Iterator for ManifestSources {
+    type Item = Result<ManifestSource, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -99,13 +99,13 @@ impl Iterator for Sources {
     }
 }
 
-fn read(name: String, mut file: impl Read) -> Result<Source, SourceError> {
+fn read(name: String, mut file: impl Read) -> Result<ManifestSource, SourceError> {
     let mut bytes = Vec::new();
     if let Err(error) = file.read_to_end(&mut bytes) {
         return Err(SourceError { name, problem: "it cannot be read", error });
     }
     match text::decode(bytes) {
-        Ok(text) => Ok(Source { name, text }),
+        Ok(text) => Ok(ManifestSource { name, text }),
         Err(error) => {
             let error = io::Error::new(io::ErrorKind::InvalidData, error);
             Err(SourceError { name, problem: "it is no text that can be read", error })
@@ -133,7 +133,7 @@ mod tests {
         symlink("../named", path("b/link.yaml")).unwrap();
         symlink("nowhere", path("b/nowhere.yaml")).unwrap();
         let named = ["named", "missing", "."].map(|name| folder.path().join(name));
-        let read = Sources::new(named.to_vec()).map(|source| source.map_err(|error| error.name));
+        let read = ManifestSources::new(named.to_vec()).map(|source| source.map_err(|error| error.name));
         let read = read.map(|source| source.map(|source| source.text)).collect::<Vec<_>>();
         let bad = |name: &str| Err(folder.path().join(name).to_str().unwrap().to_owned());
         let good = |text: &str| Ok(text.to_owned());

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use changes::AuditedVolumes;
 
 use super::error::{MountError, ObjectError};
-use super::fetcher::{Answer, Obtained};
-use crate::audit::{AuditLog, Caller, Identity, Record};
+use super::obtained::{Answer, Obtained};
+use crate::audit::{AuditLog, AuditedIdentity, AuditedPod, Record};
 use crate::code::Code;
 use crate::plan::{MountPlan, ObjectPlan, PlannedIdentity};
 use crate::telemetry::Source;
@@ -54,7 +54,7 @@ enum End {
 
 /// What happened to one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Fate {
+struct ObjectFate {
     outcome: &'static str,
     /// The step of the mount that failed, and the code.
     failure: Option<(&'static str, Code)>,
@@ -104,7 +104,7 @@ impl AuditTrail<'_> {
     fn write(&self) {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (time, pod) = (OffsetDateTime::now_utc(), &self.plan.pod);
-        let caller = Caller {
+        let caller = AuditedPod {
             namespace: &pod.namespace,
             pod: &pod.name,
             pod_uid: &pod.uid,
@@ -112,10 +112,10 @@ impl AuditTrail<'_> {
             class: &pod.class,
         };
         let client_id = self.client.get().map_or_else(|| planned_client(&self.plan.identity), String::as_str);
-        let identity = Identity { identity: self.plan.identity.mode().name(), client_id };
+        let identity = AuditedIdentity { identity: self.plan.identity.mode().name(), client_id };
         let fates = self.plan.objects.iter().enumerate().map(|(index, object)| {
             let answer = answers.get(index);
-            (object, Fate::of(answer, self.end.get().copied()), versions(answer))
+            (object, ObjectFate::of(answer, self.end.get().copied()), versions(answer))
         });
         let fates = fates.collect::<Vec<_>>();
         let marks = fates.iter().map(|(object, fate, versions)| changes::mark(object, *fate, versions));
@@ -149,7 +149,7 @@ impl Drop for AuditTrail<'_> {
     }
 }
 
-impl Fate {
+impl ObjectFate {
     fn of(answer: Option<&Answered>, end: Option<End>) -> Self {
         let source = match answer {
             Some(Answered::Fetched(_, source)) => Some(*source),

@@ -9,8 +9,9 @@ use futures_util::future::{Either, join_all, select};
 use super::MountError;
 use super::error::ObjectError;
 use super::fallback::WITH_STALE;
-use super::fetcher::{Answer, FetchContext, Fetcher, Mount, Obtained};
+use super::fetcher::{FetchContext, Fetcher, Mount};
 use super::objects::Round;
+use super::obtained::{Answer, Obtained};
 use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
 use crate::vault::{Failure, Object, VaultError};
@@ -61,8 +62,8 @@ impl Fetcher {
                     fetched.objects.push(Some(object));
                 }
                 Err(error) if object.optional && error.is_missing() => {
-                    let ObjectPlan { place, kind, name, vault, .. } = object;
-                    fetched.left_out.push(format!("{place} ({kind} {name} of {vault})"));
+                    let ObjectPlan { location, kind, name, vault, .. } = object;
+                    fetched.left_out.push(format!("{location} ({kind} {name} of {vault})"));
                     fetched.objects.push(None);
                 }
                 Err(error) => errors.push(ObjectError::Vault(error)),
@@ -223,8 +224,7 @@ impl<'a> FetchContext<'a> {
         }
         let stale = group.iter().map(|(index, object)| Some((*index, self.stale(&self.key(object))?)));
         let stale = stale.collect::<Option<Vec<_>>>()?;
-        let answers =
-            stale.into_iter().map(|(index, stale)| (index, Ok(self.obtained_stale(stale, error))));
+        let answers = stale.into_iter().map(|(index, stale)| (index, Ok(self.obtained_stale(stale, error))));
         Some(answers.collect())
     }
 

@@ -9,6 +9,7 @@ use super::budget::MountBudget;
 use super::fallback::Trouble;
 use super::fetch_history::FetchHistory;
 use super::object_key::ObjectKey;
+use super::obtained::Obtained;
 use super::provenance::Provenance;
 use crate::cache::{Cache, Freshness};
 use crate::deliver::DeliverError;
@@ -89,21 +90,6 @@ pub(super) struct FetchContext<'a> {
     pub(super) fetcher: &'a Fetcher,
     pub(super) mount: &'a Mount<'a>,
     pub(super) login: &'a Login,
-}
-
-/// An object, and where it came from.
-#[derive(Clone, Debug)]
-pub(super) struct Obtained {
-    pub(super) object: Arc<Object>,
-    pub(super) source: Source,
-}
-
-pub(super) type Answer = Result<Obtained, VaultError>;
-
-impl Obtained {
-    pub(super) fn new(object: Arc<Object>, source: Source) -> Self {
-        Self { object, source }
-    }
 }
 
 impl Mount<'_> {

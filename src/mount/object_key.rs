@@ -7,10 +7,10 @@ use crate::plan::{History, ObjectKind, ObjectName, ObjectPlan, ObjectVersion, Va
 
 /// An object as one identity sees it. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ObjectKey(Arc<Parts>);
+pub struct ObjectKey(Arc<KeyParts>);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Parts {
+struct KeyParts {
     identity: Arc<IdentityKey>,
     vault: VaultUrl,
     kind: ObjectKind,
@@ -23,7 +23,7 @@ impl ObjectKey {
     /// The key of `object` for the identity that `login` claims.
     pub(super) fn of(login: &Login, object: &ObjectPlan) -> Self {
         let ObjectPlan { vault, kind, name, version, history, .. } = object.clone();
-        Self(Arc::new(Parts { identity: Arc::clone(login.key()), vault, kind, name, version, history }))
+        Self(Arc::new(KeyParts { identity: Arc::clone(login.key()), vault, kind, name, version, history }))
     }
 
     /// Whose object it is.

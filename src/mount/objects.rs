@@ -8,10 +8,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::MountError;
 use super::fallback::{Situation, Trouble, Wait, decide};
-use super::fetcher::{Answer, FetchContext, Obtained};
+use super::fetcher::FetchContext;
 use super::object_key::ObjectKey;
+use super::obtained::{Answer, Obtained};
 use crate::breaker::Evidence;
-use crate::cache::{Verdict, Weigh};
+use crate::cache::{Finality, Weigh};
 use crate::identity::AccessToken;
 use crate::plan::{ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};

@@ -5,29 +5,29 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fetcher::Fetcher;
 use crate::identity::Issuer;
-use crate::lanes::Health;
-use crate::telemetry::{Kind, Labels, Metrics};
+use crate::lanes::ServiceHealth;
+use crate::telemetry::{Labels, MetricKind, Metrics};
 
 /// Lets `metrics` show what is kept in `fetcher`. It is read when something scrapes, so that it is kept once.
 pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
     watch_vaults(
         fetcher,
         metrics,
-        Kind::Gauge,
+        MetricKind::Gauge,
         ("keyvault_csi_vault_breaker_open", "Whether the circuit breaker of a vault is open"),
         |health| Some(f64::from(u8::from(health.open))),
     );
     watch_vaults(
         fetcher,
         metrics,
-        Kind::Counter,
+        MetricKind::Counter,
         ("keyvault_csi_vault_throttled_seconds", "How long a vault has throttled, all in all"),
         |health| Some(health.throttled.as_secs_f64()),
     );
     watch_vaults(
         fetcher,
         metrics,
-        Kind::Gauge,
+        MetricKind::Gauge,
         ("keyvault_csi_vault_last_success_timestamp_seconds", "When a vault last gave what it was asked for"),
         |health| {
             let at = SystemTime::now().checked_sub(health.succeeded?)?;
@@ -36,11 +36,11 @@ pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
     );
     let issuers = fetcher.identities.health();
     metrics.watch(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "keyvault_csi_token_breaker_open",
         "Whether the circuit breaker of an issuer of tokens is open",
         move || {
-            let sample = |health: Health<Issuer>| {
+            let sample = |health: ServiceHealth<Issuer>| {
                 let mode = health.service.mode.name().to_owned();
                 let labels = vec![("authority", health.service.authority), ("mode", mode)];
                 (labels, f64::from(u8::from(health.open)))
@@ -50,7 +50,7 @@ pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
     );
     let cache = Arc::clone(&fetcher.cache);
     metrics.watch(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "keyvault_csi_cache_bytes",
         "Memory that cached objects take",
         #[allow(clippy::cast_precision_loss, reason = "no cache has so many bytes")]
@@ -61,9 +61,9 @@ pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
 fn watch_vaults(
     fetcher: &Fetcher,
     metrics: &Metrics,
-    kind: Kind,
+    kind: MetricKind,
     (name, help): (&'static str, &'static str),
-    figure: impl Fn(&Health<String>) -> Option<f64> + Send + Sync + 'static,
+    figure: impl Fn(&ServiceHealth<String>) -> Option<f64> + Send + Sync + 'static,
 ) {
     let vaults = Arc::clone(&fetcher.vaults);
     metrics.watch(kind, name, help, move || {

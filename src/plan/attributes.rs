@@ -10,25 +10,7 @@ use zeroize::Zeroize;
 use super::Defaults;
 use super::cloud::{Cloud, json_problem};
 use super::finding::{Fault, Findings, PlanError, quoted, unknown};
-
-/// Every parameter of a `SecretProviderClass` that means something.
-pub(super) const PARAMETERS: &[&str] = &[
-    "clientID",
-    "cloudEnvFileName",
-    "cloudName",
-    "failoverKeyvaultName",
-    "keyvaultName",
-    "objects",
-    "rotationMaxAge",
-    "staleIfError",
-    "tenantID",
-    "tenantId",
-    "useAzureTokenProxy",
-    "usePodIdentity",
-    "useVMManagedIdentity",
-    "userAssignedIdentityID",
-    "vaultURL",
-];
+use super::known_names::PARAMETERS;
 
 /// The key of the pod's name.
 pub(crate) const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
@@ -72,18 +54,18 @@ impl fmt::Debug for Attributes {
 }
 
 impl Attributes {
-    /// Reads the request field called `place`; `null` and nothing are an empty map.
-    pub fn parse(place: &str, json: &str) -> Result<Self, PlanError> {
+    /// Reads the request field called `location`; `null` and nothing are an empty map.
+    pub fn parse(location: &str, json: &str) -> Result<Self, PlanError> {
         if json.trim().is_empty() {
             return Ok(Self::default());
         }
         let wrong = |problem: String| {
-            PlanError::one(place, Fault::new(problem, "the driver must send a JSON object of strings"))
+            PlanError::one(location, Fault::new(problem, "the driver must send a JSON object of strings"))
         };
         if json.len() > LARGEST {
             let problem = format!("{} bytes are more than the {LARGEST} that a request may have", json.len());
             let help = "split the class into several, and remove parameters and keys that nothing reads";
-            return Err(PlanError::one(place, Fault::new(problem, help)));
+            return Err(PlanError::one(location, Fault::new(problem, help)));
         }
         let value: Value = serde_json::from_str(json).map_err(|error| {
             wrong(format!("{} at line {}, column {}", json_problem(&error), error.line(), error.column()))
@@ -96,7 +78,7 @@ impl Attributes {
         if entries.len() > MOST {
             let problem = format!("{} keys are more than the {MOST} that a request may have", entries.len());
             let help = "remove parameters and keys that nothing reads";
-            return Err(PlanError::one(place, Fault::new(problem, help)));
+            return Err(PlanError::one(location, Fault::new(problem, help)));
         }
         let mut findings = Findings::default();
         let mut map = BTreeMap::new();
@@ -108,7 +90,7 @@ impl Attributes {
                     format!("{} is {}, not a string", quoted(&key), kind(&value)),
                     "put it in quotes",
                 );
-                findings.error(place, fault);
+                findings.error(location, fault);
             }
         }
         findings.finish()?;

@@ -97,7 +97,7 @@ impl Endpoints {
             (Some(suffix), _) => VaultSuffix::parse(&suffix)?,
             (None, Some(endpoint)) => {
                 let url = https(VAULT_ENDPOINT, &endpoint)?;
-                VaultSuffix { host: url.host_str().unwrap_or_default().to_owned(), port: url.port() }
+                VaultSuffix::parse(url.authority())?
             }
             (None, None) => return Err(missing(DNS_SUFFIX)),
         };
@@ -143,7 +143,7 @@ impl VaultSuffix {
         }
         let url = Url::parse(&format!("https://{text}/")).map_err(|_| wrong())?;
         match url.host() {
-            Some(Host::Domain(host)) if !host.ends_with('.') => {
+            Some(Host::Domain(host)) if has_dns_labels(host) => {
                 Ok(Self { host: host.to_owned(), port: url.port() })
             }
             _ => Err(wrong()),
@@ -193,7 +193,7 @@ impl VaultUrl {
             && url.query().is_none()
             && url.fragment().is_none();
         let Some(Host::Domain(host)) = url.host() else { return Err(wrong()) };
-        if url.scheme() != "https" || !bare {
+        if url.scheme() != "https" || !bare || !has_dns_labels(host) {
             return Err(wrong());
         }
         let admits = |suffix: &&&VaultSuffix| url.port() == suffix.port && lies_below(host, &suffix.host);
@@ -258,12 +258,19 @@ impl fmt::Display for VaultUrl {
     }
 }
 
+/// Whether a host is made of DNS labels (RFC 1035, 2.3.4). Resolvers differ in what they make of an empty one.
+fn has_dns_labels(host: &str) -> bool {
+    host.len() <= 253 && host.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
 fn lies_below(host: &str, suffix: &str) -> bool {
     host.strip_suffix(suffix).and_then(|prefix| prefix.strip_suffix('.')).is_some_and(|name| !name.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -309,6 +316,10 @@ mod tests {
             "https://evilvault.azure.net/",
             "https://vault.azure.net/",
             "https://.vault.azure.net/",
+            "https://a..vault.azure.net/",
+            "https://a.b...vault.azure.net/",
+            "https://..a.vault.azure.net/",
+            "https://a.vault.azure.net./",
             "https://user@a.vault.azure.net/",
             "https://a.vault.azure.net/secrets",
             "https://a.vault.azure.net/?x=y",
@@ -318,6 +329,31 @@ mod tests {
             "a.vault.azure.net",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_has_no_empty_label() {
+        for bad in ["vault..azure.net", "vault.azure.net.", "..", "a..", "vault.azure.net..:8443"] {
+            assert!(VaultSuffix::parse(bad).is_err(), "{bad}");
+            let json = format!(
+                r#"{{"activeDirectoryEndpoint":"https://login.test","keyVaultEndpoint":"https://{bad}/"}}"#
+            );
+            assert!(Endpoints::from_environment_file(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_accepted_vault_has_a_host_of_whole_labels_below_its_suffix(
+            host in "[a-zA-Z0-9.%-]{0,70}(\\.vault\\.azure\\.net|vault\\.azure\\.net|\\.{1,2}net)?(:[0-9]{1,5})?",
+        ) {
+            let suffix = VaultSuffix::parse("vault.azure.net").unwrap();
+            if let Ok(vault) = VaultUrl::parse(&format!("https://{host}"), &[&suffix]) {
+                prop_assert!(vault.host().split('.').all(|label| (1..=63).contains(&label.len())));
+                prop_assert!(vault.host().ends_with(".vault.azure.net") && !vault.prefix().is_empty());
+                prop_assert_eq!(vault.as_str(), format!("https://{}/", vault.host()));
+            }
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) fn rotation_max_age(
     defaults: &Defaults,
     findings: &mut Findings,
 ) -> Duration {
-    let limit = Limit { flag: "--rotation-max-age-limit", longest: defaults.rotation_max_age_limit };
+    let limit = DurationLimit { flag: "--rotation-max-age-limit", longest: defaults.rotation_max_age_limit };
     chosen(attributes, "rotationMaxAge", limit, findings).unwrap_or(defaults.rotation_max_age)
 }
 
@@ -22,19 +22,24 @@ pub(super) fn stale_if_error(
     defaults: &Defaults,
     findings: &mut Findings,
 ) -> Duration {
-    let limit = Limit { flag: "--stale-if-error", longest: defaults.stale_if_error };
+    let limit = DurationLimit { flag: "--stale-if-error", longest: defaults.stale_if_error };
     chosen(attributes, "staleIfError", limit, findings).unwrap_or(defaults.stale_if_error)
 }
 
 #[derive(Clone, Copy)]
-struct Limit {
+struct DurationLimit {
     flag: &'static str,
     longest: Duration,
 }
 
-fn chosen(attributes: &Attributes, key: &str, limit: Limit, findings: &mut Findings) -> Option<Duration> {
+fn chosen(
+    attributes: &Attributes,
+    key: &str,
+    limit: DurationLimit,
+    findings: &mut Findings,
+) -> Option<Duration> {
     let text = attributes.text(key)?;
-    let Limit { flag, longest } = limit;
+    let DurationLimit { flag, longest } = limit;
     let asked = parse(text).and_then(|asked| {
         if asked <= longest {
             return Ok(asked);
@@ -51,7 +56,7 @@ fn parse(text: &str) -> Result<Duration, Fault> {
         return Ok(Duration::ZERO);
     }
     humantime::parse_duration(text).map_err(|_| {
-        let mend = "write a number with its unit, such as 90s, 10m, 1h or 1h30m; 0 for none";
-        Fault::new(format!("{} is not a duration", quoted(text)), mend)
+        let help = "write a number with its unit, such as 90s, 10m, 1h or 1h30m; 0 for none";
+        Fault::new(format!("{} is not a duration", quoted(text)), help)
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::meant::{elsewhere, synonym};
+use super::known_names::{elsewhere, synonym};
 pub(crate) use crate::quoted::quoted;
 use crate::yaml::Position;
 
@@ -21,42 +21,43 @@ pub struct Finding {
     /// Error or warning.
     pub severity: Severity,
     /// Where, for example `objects[2].filePermission`.
-    pub place: String,
+    pub location: String,
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub mend: String,
+    pub help: String,
     /// Where in the parameter, if that is a text of many lines.
     pub position: Option<Position>,
     /// Whether only the position says where in the place it is.
     by_position: bool,
+    is_misspelling: bool,
 }
 
 impl Finding {
     /// Whether it says which name was probably meant.
     pub fn is_misspelling(&self) -> bool {
-        self.mend.starts_with(DID_YOU_MEAN)
+        self.is_misspelling
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
+        write!(f, "{}: ", self.location)?;
         if let Some(Position { line, column }) = self.position.filter(|_| self.by_position) {
             write!(f, "line {line}, column {column}: ")?;
         }
-        write!(f, "{}; {}", self.problem, self.mend)
+        write!(f, "{}; {}", self.problem, self.help)
     }
 }
 
 /// What a finding is about: its name, and where it is in a parameter of many lines.
-#[derive(Debug)]
-pub(super) struct Place {
+#[derive(Clone, Debug)]
+pub(super) struct Location {
     pub name: String,
     pub position: Option<Position>,
 }
 
-impl<T: Into<String>> From<T> for Place {
+impl<T: Into<String>> From<T> for Location {
     fn from(name: T) -> Self {
         Self { name: name.into(), position: None }
     }
@@ -68,15 +69,17 @@ pub struct Fault {
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub mend: String,
+    pub help: String,
     /// Where in the value, if that is a text of many lines.
     pub position: Option<Position>,
+    /// Whether it is a name, and what to do is to write another.
+    is_misspelling: bool,
 }
 
 impl Fault {
     /// A fault from its two sentences.
-    pub fn new(problem: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { problem: problem.into(), mend: mend.into(), position: None }
+    pub fn new(problem: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { problem: problem.into(), help: help.into(), position: None, is_misspelling: false }
     }
 
     /// The fault, in a text of many lines.
@@ -110,30 +113,30 @@ impl Findings {
         Self { listed: usize::MAX, ..Self::default() }
     }
 
-    pub(super) fn error(&mut self, place: impl Into<Place>, fault: Fault) {
+    pub(super) fn error(&mut self, location: impl Into<Location>, fault: Fault) {
         if self.errors.len() < self.listed {
-            self.errors.push(finding(Severity::Error, place.into(), fault));
+            self.errors.push(finding(Severity::Error, location.into(), fault));
         } else {
             self.unlisted += 1;
         }
     }
 
-    pub(super) fn warning(&mut self, place: impl Into<Place>, fault: Fault) {
+    pub(super) fn warning(&mut self, location: impl Into<Location>, fault: Fault) {
         if self.warnings.len() < self.listed {
-            self.warnings.push(finding(Severity::Warning, place.into(), fault));
+            self.warnings.push(finding(Severity::Warning, location.into(), fault));
         }
     }
 
     /// Warns of a name that nobody knows; what would not be listed is not even looked at.
-    pub(super) fn unknown(&mut self, place: impl Into<Place>, name: &str, known: &[&str]) {
+    pub(super) fn unknown(&mut self, location: impl Into<Location>, name: &str, known: &[&str]) {
         if self.warnings.len() < self.listed {
-            self.warning(place, unknown(name, known));
+            self.warning(location, unknown(name, known));
         }
     }
 
     /// Keeps a parsed value, or its fault.
-    pub(super) fn take<T>(&mut self, place: impl Into<Place>, parsed: Result<T, Fault>) -> Option<T> {
-        parsed.map_err(|fault| self.error(place, fault)).ok()
+    pub(super) fn take<T>(&mut self, location: impl Into<Location>, parsed: Result<T, Fault>) -> Option<T> {
+        parsed.map_err(|fault| self.error(location, fault)).ok()
     }
 
     /// Errors, then warnings.
@@ -154,12 +157,11 @@ impl Findings {
     }
 }
 
-const DID_YOU_MEAN: &str = "did you mean";
-
-fn finding(severity: Severity, place: Place, fault: Fault) -> Finding {
-    let Fault { problem, mend, position } = fault;
+fn finding(severity: Severity, location: Location, fault: Fault) -> Finding {
+    let Fault { problem, help, position, is_misspelling } = fault;
     let by_position = position.is_some();
-    Finding { severity, place: place.name, problem, mend, position: position.or(place.position), by_position }
+    let position = position.or(location.position);
+    Finding { severity, location: location.name, problem, help, position, by_position, is_misspelling }
 }
 
 /// Every mistake of a request.
@@ -171,8 +173,8 @@ pub struct PlanError {
 
 impl PlanError {
     /// The error of a single mistake.
-    pub fn one(place: impl Into<String>, fault: Fault) -> Self {
-        let findings = vec![finding(Severity::Error, Place::from(place), fault)];
+    pub fn one(location: impl Into<String>, fault: Fault) -> Self {
+        let findings = vec![finding(Severity::Error, Location::from(location), fault)];
         Self { findings, unlisted: 0 }
     }
 
@@ -220,14 +222,12 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The fault of a name that nobody knows.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> Fault {
-    let mend = if let Some(meant) = synonym(name, known) {
-        format!("{DID_YOU_MEAN} `{meant}`?")
-    } else if let Some(place) = elsewhere(name, known) {
-        format!("{DID_YOU_MEAN} {place}")
-    } else if let Some(meant) = nearest(name, known) {
-        format!("{DID_YOU_MEAN} `{meant}`?")
-    } else {
-        "it is ignored; remove it".to_owned()
-    };
-    Fault::new(format!("{} is unknown", quoted(name)), mend)
+    let meant = synonym(name, known)
+        .map(|meant| format!("`{meant}`?"))
+        .or_else(|| elsewhere(name, known).map(str::to_owned))
+        .or_else(|| nearest(name, known).map(|meant| format!("`{meant}`?")));
+    let help = meant.as_ref().map(|meant| format!("did you mean {meant}"));
+    let help = help.unwrap_or_else(|| "it is ignored; remove it".to_owned());
+    let fault = Fault::new(format!("{} is unknown", quoted(name)), help);
+    Fault { is_misspelling: meant.is_some(), ..fault }
 }

@@ -3,9 +3,8 @@
 use super::attributes::{Attributes, POD_ACCOUNT, POD_NAMESPACE, TOKENS};
 use super::finding::{Fault, Findings, quoted};
 use super::names::{ClientId, TenantId};
-use super::principal;
+use super::principal::{self, ServicePrincipal};
 use super::token::{IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
-use crate::secret::SecretText;
 
 /// The identity of a mount, as far as its request tells.
 #[derive(Clone, Debug)]
@@ -83,35 +82,6 @@ pub struct AnnotatedIdentity {
     pub account: String,
 }
 
-/// What an application proves itself with.
-#[derive(Clone, Debug)]
-pub enum ClientCredential {
-    /// A client secret.
-    Secret(SecretText),
-    /// A client certificate with its private key, PEM or PKCS#12 in base64.
-    Certificate(SecretText),
-}
-
-impl ClientCredential {
-    /// The text, whatever it is.
-    pub fn text(&self) -> &SecretText {
-        match self {
-            Self::Secret(text) | Self::Certificate(text) => text,
-        }
-    }
-}
-
-/// A service principal: an application, and its credential.
-#[derive(Clone, Debug)]
-pub struct ServicePrincipal {
-    /// The Entra tenant.
-    pub tenant: TenantId,
-    /// The application.
-    pub client: ClientId,
-    /// Its credential.
-    pub credential: ClientCredential,
-}
-
 /// A managed identity of the node.
 #[derive(Clone, Debug)]
 pub struct ManagedIdentity {
@@ -150,8 +120,8 @@ pub(super) fn parse(
             Some(PlannedIdentity::Known(Identity::Managed(ManagedIdentity { client })))
         }
         [POD_IDENTITY] => {
-            let mend = "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity";
-            findings.error(POD_IDENTITY, Fault::new(cannot, mend));
+            let help = "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity";
+            findings.error(POD_IDENTITY, Fault::new(cannot, help));
             None
         }
         [TOKEN_PROXY] => {
@@ -161,8 +131,8 @@ pub(super) fn parse(
                     parse_workload(Through::TokenProxy, tenant, client, attributes, secrets, findings)
                 }
                 None => {
-                    let mend = "set it to the client id of the identity that is bound to the cluster";
-                    findings.error("clientID", Fault::new("it is missing", mend));
+                    let help = "set it to the client id of the identity that is bound to the cluster";
+                    findings.error("clientID", Fault::new("it is missing", help));
                     None
                 }
             }
@@ -240,11 +210,11 @@ fn parse_annotated(
 ) -> Option<PlannedIdentity> {
     let tenant = findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose());
     let token = ServiceAccountToken::find(TOKEN_EXCHANGE_AUDIENCE, secrets, attributes).map_err(|fault| {
-        let mend = format!(
+        let help = format!(
             "set it to the client id of the identity whose federated credential names the pod's service account, or name a Secret with clientid and clientsecret by nodePublishSecretRef; to have it from the service account's annotations, {}",
-            fault.mend
+            fault.help
         );
-        findings.error("clientID", Fault::new(format!("it is missing, and {}", fault.problem), mend));
+        findings.error("clientID", Fault::new(format!("it is missing, and {}", fault.problem), help));
     });
     let token = token.ok()?;
     let subject = token.claims().subject.strip_prefix("system:serviceaccount:");

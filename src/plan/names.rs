@@ -95,7 +95,7 @@ pub struct RelativePath(String);
 impl RelativePath {
     /// Reads a path with `/` between its elements.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let wrong = |why: &str, mend: &str| Err(Fault::new(format!("{} {why}", quoted(text)), mend));
+        let wrong = |why: &str, help: &str| Err(Fault::new(format!("{} {why}", quoted(text)), help));
         if text.is_empty() {
             return wrong("is an empty path", "name a file");
         }

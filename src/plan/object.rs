@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use super::cloud::VaultUrl;
 use super::finding::{Fault, quoted};
+use super::json_fields::JsonField;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath};
 use crate::yaml;
 
@@ -119,7 +120,7 @@ impl History {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPlan {
     /// Where the request names it: `objects[2]`.
-    pub place: String,
+    pub location: String,
     /// The vault that holds it.
     pub vault: VaultUrl,
     /// The vault that is asked on a first mount when that one is unavailable.
@@ -142,11 +143,16 @@ pub struct ObjectPlan {
     pub encoding: Encoding,
     /// In which form a certificate's secret is written.
     pub format: Format,
+    /// The fields of a JSON secret that become files, instead of the whole secret. Empty for the whole secret.
+    pub json_fields: Vec<JsonField>,
 }
 
 impl ObjectPlan {
     /// Whether one of its files may have this path.
     pub(crate) fn may_write(&self, path: &str) -> bool {
+        if !self.json_fields.is_empty() {
+            return self.json_fields.iter().any(|field| field.path.as_str() == path);
+        }
         match self.history {
             None => self.path.as_str() == path,
             Some(history) => self.path.index_in(path).is_some_and(|index| index < history.count()),
@@ -155,6 +161,9 @@ impl ObjectPlan {
 
     /// The path of its file; of a history, those of the newest two versions.
     pub(crate) fn first_paths(&self) -> Vec<RelativePath> {
+        if !self.json_fields.is_empty() {
+            return self.json_fields.iter().map(|field| field.path.clone()).collect();
+        }
         match self.history {
             None => vec![self.path.clone()],
             Some(_) => vec![self.path.inner(0), self.path.inner(1)],

@@ -5,24 +5,13 @@ use std::collections::BTreeMap;
 
 use super::attributes::boolean;
 use super::cloud::{VaultSuffix, VaultUrl};
-use super::finding::{Fault, Findings, Place, nearest, quoted};
+use super::finding::{Fault, Findings, Location, Severity, nearest, quoted};
+use super::json_fields::{JmesPath, JsonField};
+use super::known_names::{FIELDS, JSON_FIELDS};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
-use super::paths;
+use super::paths::{self, PathClaim, PathConflict};
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
-
-pub(super) const FIELDS: &[&str] = &[
-    "filePermission",
-    "keyvaultName",
-    "objectAlias",
-    "objectEncoding",
-    "objectFormat",
-    "objectName",
-    "objectType",
-    "objectVersion",
-    "objectVersionHistory",
-    "optional",
-];
 
 /// What objects inherit from the request.
 pub(super) struct Inherited<'a> {
@@ -49,18 +38,29 @@ pub(super) fn parse(
     for (index, item) in items.into_iter().enumerate() {
         let name = format!("objects[{index}]");
         let start = item.position;
-        let place = Place { name: name.clone(), position: Some(start) };
+        let location = Location { name: name.clone(), position: Some(start) };
         if is_null(&item) {
-            findings.warning(place, Fault::new("the list item is empty and is skipped", "remove it"));
+            findings.warning(location, Fault::new("the list item is empty and is skipped", "remove it"));
             continue;
         }
-        let Some(entries) = findings.take(place, fields(item, &mut budget)) else { continue };
-        let fields = Fields { place: name, start, entries };
+        let Some(entries) = findings.take(location, fields(item, &mut budget)) else { continue };
+        let fields = Fields { location: name, start, entries };
         if let Some(plan) = fields.object(inherited, findings) {
             objects.push(WrittenObject { plan, fields });
         }
     }
-    paths::check(&objects, findings);
+    let claims = objects.iter().flat_map(WrittenObject::claims).collect::<Vec<_>>();
+    for PathConflict { index, severity, fault } in paths::conflicts(claims.iter().map(|(claim, _)| *claim)) {
+        let Some((_, location)) = claims.get(index) else { continue };
+        match severity {
+            Severity::Error => findings.error(location.clone(), fault),
+            Severity::Warning => findings.warning(location.clone(), fault),
+        }
+    }
+    if claims.len() > MOST_OBJECTS {
+        let problem = format!("they make {} files, and {MOST_OBJECTS} are allowed", claims.len());
+        findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
+    }
     objects
 }
 
@@ -137,24 +137,57 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
         return Err(Fault::new(problem, "write `objectName: …` and `objectType: secret`"));
     };
     let field = |Entry { key, position, value }: Entry| {
-        let text = match value.text() {
-            Some(text) => text.trim().to_owned(),
+        let (mut text, mut items) = (String::new(), Vec::new());
+        match &value.value {
+            Value::Scalar(scalar) => {
+                scalar.text().trim().clone_into(&mut text);
+                if key == JMES_PATH && !text.is_empty() {
+                    return Err(Fault::new(format!("{key} is text, not a list"), JMES_PATH_SHAPE));
+                }
+            }
+            Value::Sequence(list) if key == JMES_PATH => items = sub_items(list, &outer)?,
             // An unknown field may be of any shape; it is warned of, not read.
-            None if !FIELDS.contains(&key.as_str()) => String::new(),
-            None => {
+            Value::Sequence(_) | Value::Mapping(_) if !FIELDS.contains(&key.as_str()) => {}
+            Value::Sequence(_) | Value::Mapping(_) if key == JMES_PATH => {
+                return Err(Fault::new(format!("{key} is {}, not a list", value.kind()), JMES_PATH_SHAPE));
+            }
+            Value::Sequence(_) | Value::Mapping(_) => {
                 return Err(Fault::new(
                     format!("{key} is {}, not text", value.kind()),
                     "give a single value",
                 ));
             }
-        };
-        Ok(Field { key, key_position: outer(position), text, position: outer(value.position) })
+        }
+        Ok(Field { key, key_position: outer(position), text, position: outer(value.position), items })
     };
     entries.into_iter().map(field).collect()
 }
 
+const JMES_PATH: &str = "jmesPath";
+const JMES_PATH_SHAPE: &str = "write a list of `path` and `objectAlias`";
+
+/// The elements of a field that is a list of mappings.
+fn sub_items(list: &[Node], outer: &dyn Fn(Position) -> Position) -> Result<Vec<Fields>, Fault> {
+    let item = |(index, node): (usize, &Node)| {
+        let Value::Mapping(entries) = &node.value else {
+            let problem = format!("{JMES_PATH}[{index}] is {}, not a mapping", node.kind());
+            return Err(Fault::new(problem, JMES_PATH_SHAPE).at(outer(node.position)));
+        };
+        let field = |Entry { key, position, value }: &Entry| Field {
+            key: key.clone(),
+            key_position: outer(*position),
+            text: value.text().unwrap_or_default().trim().to_owned(),
+            position: outer(value.position),
+            items: Vec::new(),
+        };
+        let entries = entries.iter().map(field).collect();
+        Ok(Fields { location: format!("{JMES_PATH}[{index}]"), start: outer(node.position), entries })
+    };
+    list.iter().enumerate().map(item).collect()
+}
+
 fn fault(error: YamlError) -> Fault {
-    Fault::new(error.problem, error.mend).at(error.position)
+    Fault::new(error.problem, error.help).at(error.position)
 }
 
 /// An object, and where the parameter says so.
@@ -171,16 +204,27 @@ impl WrittenObject {
         self.fields.field(field).filter(|field| !field.text.is_empty()).map(|field| field.position)
     }
 
-    /// Where its file is named.
-    pub(super) fn path_place(&self) -> Place {
-        let position = self.position("objectAlias").or(self.position("objectName"));
-        Place { name: self.fields.place.clone(), position }
+    /// The files that it makes, each with the location of its name.
+    fn claims(&self) -> Vec<(PathClaim<'_>, Location)> {
+        let ObjectPlan { path, history, location, json_fields, .. } = &self.plan;
+        if json_fields.is_empty() {
+            let position = self.position("objectAlias").or(self.position("objectName"));
+            let claim = PathClaim { path, history: *history, location };
+            return vec![(claim, Location { name: location.clone(), position })];
+        }
+        let items = self.fields.field(JMES_PATH).map_or(&[][..], |field| &field.items);
+        let claims = json_fields.iter().zip(items).map(|(field, item)| {
+            let claim = PathClaim { path: &field.path, history: None, location: &field.location };
+            let position = item.field("objectAlias").map(|alias| alias.position);
+            (claim, Location { name: field.location.clone(), position })
+        });
+        claims.collect()
     }
 }
 
 #[derive(Debug)]
 struct Fields {
-    place: String,
+    location: String,
     start: Position,
     entries: Vec<Field>,
 }
@@ -191,6 +235,8 @@ struct Field {
     key_position: Position,
     text: String,
     position: Position,
+    /// The elements of a list.
+    items: Vec<Fields>,
 }
 
 impl Fields {
@@ -202,9 +248,9 @@ impl Fields {
         self.field(key).map_or("", |field| &field.text)
     }
 
-    fn place(&self, key: &str) -> Place {
+    fn location(&self, key: &str) -> Location {
         let position = self.field(key).map_or(self.start, |field| field.position);
-        Place { name: format!("{}.{key}", self.place), position: Some(position) }
+        Location { name: format!("{}.{key}", self.location), position: Some(position) }
     }
 
     /// Parses a field, or reports its fault at its place.
@@ -214,13 +260,13 @@ impl Fields {
         findings: &mut Findings,
         parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Option<T> {
-        parse(self.text(field)).map_err(|fault| findings.error(self.place(field), fault)).ok()
+        parse(self.text(field)).map_err(|fault| findings.error(self.location(field), fault)).ok()
     }
 
     fn object(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<ObjectPlan> {
         for field in self.entries.iter().filter(|field| !FIELDS.contains(&field.key.as_str())) {
-            let place = Place { name: self.place.clone(), position: Some(field.key_position) };
-            findings.unknown(place, &field.key, FIELDS);
+            let location = Location { name: self.location.clone(), position: Some(field.key_position) };
+            findings.unknown(location, &field.key, FIELDS);
         }
         let name = self.name(findings);
         let kind = self.take("objectType", findings, ObjectKind::parse);
@@ -244,10 +290,11 @@ impl Fields {
             self.take("filePermission", findings, FileMode::parse_octal)
         };
         let optional = self.take("optional", findings, boolean);
+        let json_fields = self.json_fields(mode, findings);
         let vault = self.vault(inherited, findings);
         let failover = self.failover(vault.as_ref(), inherited, findings);
         Some(ObjectPlan {
-            place: self.place.clone(),
+            location: self.location.clone(),
             failover,
             vault: vault?,
             optional: optional?,
@@ -259,13 +306,64 @@ impl Fields {
             mode: mode?,
             encoding: encoding?,
             format: format?,
+            json_fields: json_fields?,
         })
+    }
+
+    /// The fields of a JSON secret that become files. `mode` is that of fields that name none.
+    fn json_fields(&self, mode: Option<FileMode>, findings: &mut Findings) -> Option<Vec<JsonField>> {
+        let Some(field) = self.field(JMES_PATH) else { return Some(Vec::new()) };
+        if field.items.is_empty() {
+            findings.error(self.location(JMES_PATH), Fault::new("the list is empty", JMES_PATH_SHAPE));
+            return None;
+        }
+        let kind = self.text("objectType");
+        if matches!(kind, "key" | "cert") {
+            let problem = format!("a {kind} has no JSON fields");
+            findings.error(self.location(JMES_PATH), Fault::new(problem, "only secrets have; remove it"));
+        }
+        for other in ["objectAlias", "objectFormat", "objectVersionHistory"] {
+            if !self.text(other).is_empty() {
+                let problem = "it cannot be combined with jmesPath, which makes the files";
+                findings
+                    .error(self.location(other), Fault::new(problem, "remove it, or list the object twice"));
+            }
+        }
+        let items = field.items.iter().map(|item| item.json_field(&self.location, mode, findings));
+        items.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn json_field(&self, object: &str, mode: Option<FileMode>, findings: &mut Findings) -> Option<JsonField> {
+        let location = format!("{object}.{}", self.location);
+        let place = |key: &str| {
+            let position = self.field(key).map_or(self.start, |field| field.position);
+            Location { name: format!("{location}.{key}"), position: Some(position) }
+        };
+        for field in self.entries.iter().filter(|field| !JSON_FIELDS.contains(&field.key.as_str())) {
+            let place = Location { name: location.clone(), position: Some(field.key_position) };
+            findings.unknown(place, &field.key, JSON_FIELDS);
+        }
+        let expression = findings.take(place("path"), JmesPath::parse(self.text("path")));
+        let alias = self.text("objectAlias");
+        let path = if alias.is_empty() {
+            Err(Fault::new("it is missing", "name the file of this field"))
+        } else {
+            RelativePath::parse(alias)
+        };
+        let path = findings.take(place("objectAlias"), path);
+        let mode = match self.text("filePermission") {
+            "" => mode,
+            text => findings.take(place("filePermission"), FileMode::parse_octal(text)),
+        };
+        Some(JsonField { location, expression: expression?, path: path?, mode: mode? })
     }
 
     fn name(&self, findings: &mut Findings) -> Option<ObjectName> {
         if self.text("objectName").is_empty() {
-            findings
-                .error(self.place("objectName"), Fault::new("it is missing", "name the object in the vault"));
+            findings.error(
+                self.location("objectName"),
+                Fault::new("it is missing", "name the object in the vault"),
+            );
             return None;
         }
         self.take("objectName", findings, ObjectName::parse)
@@ -283,15 +381,15 @@ impl Fields {
             |field: &str| Fault::new(format!("a {kind} has no {field}"), "only secrets have; remove it");
         if kind != ObjectKind::Secret {
             if matches!(encoding, Some(Encoding::Base64 | Encoding::Hex)) {
-                findings.error(self.place("objectEncoding"), only("encoding"));
+                findings.error(self.location("objectEncoding"), only("encoding"));
             }
             // The Go provider refuses this spelling only, and ignores `PFX`, which its documentation has.
             if self.text("objectFormat") == "pfx" {
-                findings.error(self.place("objectFormat"), only("PFX format"));
+                findings.error(self.location("objectFormat"), only("PFX format"));
             } else if format == Some(Format::Pfx) {
                 let problem = format!("it has no effect: a {kind} is always written as PEM");
                 let fault = Fault::new(problem, "remove it, or set objectType: secret for the PKCS#12 file");
-                findings.warning(self.place("objectFormat"), fault);
+                findings.warning(self.location("objectFormat"), fault);
             }
         }
     }
@@ -309,7 +407,7 @@ impl Fields {
         }
         let vault = vault?;
         let replica = inherited.failover_vaults.get(&vault.name()?)?;
-        findings.take(self.place("keyvaultName"), vault.beside(replica))
+        findings.take(self.location("keyvaultName"), vault.beside(replica))
     }
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {
@@ -319,6 +417,6 @@ impl Fields {
         }
         let name = self.take("keyvaultName", findings, VaultName::parse)?;
         // Without a suffix the cloud is wrong, and that has been reported.
-        findings.take(self.place("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
+        findings.take(self.location("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
     }
 }

@@ -1,39 +1,58 @@
 //! Files whose paths conflict.
 
-use super::finding::{Fault, Findings, quoted};
+use super::finding::{Fault, Severity, quoted};
 use super::names::RelativePath;
-use super::object::{History, ObjectPlan};
-use super::objects::WrittenObject;
+use super::object::History;
+
+/// A file, or a folder of a history's files, that something in the class wants.
+#[derive(Clone, Copy)]
+pub(super) struct PathClaim<'a> {
+    pub(super) path: &'a RelativePath,
+    pub(super) history: Option<History>,
+    /// What wants it, for messages.
+    pub(super) location: &'a str,
+}
+
+/// A conflict of two paths.
+pub(super) struct PathConflict {
+    /// The index of the claim that conflicts with an earlier one.
+    pub(super) index: usize,
+    pub(super) severity: Severity,
+    pub(super) fault: Fault,
+}
 
 /// Two objects with one path are a warning, since the driver lets the last one win. A file whose path is a folder of
 /// another file cannot be written at all.
-pub(super) fn check(objects: &[WrittenObject], findings: &mut Findings) {
-    let mut sorted = objects.iter().collect::<Vec<_>>();
+pub(super) fn conflicts<'a>(claims: impl Iterator<Item = PathClaim<'a>>) -> Vec<PathConflict> {
+    let mut sorted = claims.enumerate().collect::<Vec<_>>();
     // Stable, and with the separator before every other byte: what is inside a folder follows it.
-    sorted.sort_by(|one, other| sort_key(&one.plan.path).cmp(sort_key(&other.plan.path)));
+    sorted.sort_by(|(_, one), (_, other)| sort_key(one.path).cmp(sort_key(other.path)));
     // The objects whose path the present one's is, or may be inside of.
-    let mut around: Vec<&WrittenObject> = Vec::new();
-    for object in sorted {
-        let path = &object.plan.path;
+    let mut around: Vec<PathClaim<'_>> = Vec::new();
+    let mut conflicts = Vec::new();
+    for (index, object) in sorted {
+        let path = object.path;
         while around
             .last()
-            .is_some_and(|last| last.plan.path != *path && last.plan.path.rest_of(path.as_str()).is_none())
+            .is_some_and(|last| last.path != path && last.path.rest_of(path.as_str()).is_none())
         {
             around.pop();
         }
-        match around.iter().rev().find_map(|outer| conflict(&outer.plan, &object.plan)) {
+        match around.iter().rev().find_map(|outer| conflict(*outer, object)) {
             Some(Conflict::SamePath(problem)) => {
-                let help = "the last one wins; give each its own objectAlias";
-                findings.warning(object.path_place(), Fault::new(problem, help));
+                let fault = Fault::new(problem, "the last one wins; give each its own objectAlias");
+                conflicts.push(PathConflict { index, severity: Severity::Warning, fault });
             }
             Some(Conflict::FileAsFolder(problem)) => {
-                findings.error(object.path_place(), Fault::new(problem, "change one objectAlias"));
+                let fault = Fault::new(problem, "change one objectAlias");
+                conflicts.push(PathConflict { index, severity: Severity::Error, fault });
                 continue;
             }
             None => {}
         }
         around.push(object);
     }
+    conflicts
 }
 
 enum Conflict {
@@ -42,11 +61,11 @@ enum Conflict {
 }
 
 /// The conflict of an object with one whose path is the same or inside.
-fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
+fn conflict(outer: PathClaim<'_>, inner: PathClaim<'_>) -> Option<Conflict> {
     let path = quoted(inner.path.as_str());
-    let same = |of: &str| Some(Conflict::SamePath(format!("{path} is also {of} of {}", outer.place)));
+    let same = |of: &str| Some(Conflict::SamePath(format!("{path} is also {of} of {}", outer.location)));
     let inside = |file: &str| {
-        let problem = format!("{path} lies inside {}, which is the file of {}", quoted(file), outer.place);
+        let problem = format!("{path} lies inside {}, which is the file of {}", quoted(file), outer.location);
         Some(Conflict::FileAsFolder(problem))
     };
     let is_same = outer.path == inner.path;
@@ -54,14 +73,18 @@ fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
         (None, None) if is_same => same("the file"),
         (Some(_), Some(_)) if is_same => same("the folder"),
         _ if is_same => {
-            let problem = format!("{path} is a file of one and the folder of the other: {}", outer.place);
+            let problem = format!("{path} is a file of one and the folder of the other: {}", outer.location);
             Some(Conflict::FileAsFolder(problem))
         }
         (None, _) => inside(outer.path.as_str()),
         (Some(history), _) => {
             let number = outer.path.rest_of(inner.path.as_str())?.split('/').next()?;
             let file = outer.path.inner(file_number(number, history)?);
-            if file == inner.path && inner.history.is_none() { same("a file") } else { inside(file.as_str()) }
+            if file == *inner.path && inner.history.is_none() {
+                same("a file")
+            } else {
+                inside(file.as_str())
+            }
         }
     }
 }

@@ -2,9 +2,37 @@
 
 use super::attributes::{Attributes, TOKENS};
 use super::finding::{Fault, Findings, quoted};
-use super::identity::{ClientCredential, ServicePrincipal};
 use super::names::{ClientId, TenantId};
 use crate::secret::SecretText;
+
+/// What an application proves itself with.
+#[derive(Clone, Debug)]
+pub enum ClientCredential {
+    /// A client secret.
+    Secret(SecretText),
+    /// A client certificate with its private key, PEM or PKCS#12 in base64.
+    Certificate(SecretText),
+}
+
+impl ClientCredential {
+    /// The text, whatever it is.
+    pub fn text(&self) -> &SecretText {
+        match self {
+            Self::Secret(text) | Self::Certificate(text) => text,
+        }
+    }
+}
+
+/// A service principal: an application, and its credential.
+#[derive(Clone, Debug)]
+pub struct ServicePrincipal {
+    /// The Entra tenant.
+    pub tenant: TenantId,
+    /// The application.
+    pub client: ClientId,
+    /// Its credential.
+    pub credential: ClientCredential,
+}
 
 const CLIENT: &str = "clientid";
 const SECRET: &str = "clientsecret";

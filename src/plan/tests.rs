@@ -68,7 +68,7 @@ fn places(objects: &str) -> Vec<(String, Option<(usize, usize)>)> {
     let attributes = attributes(&[("objects", objects)]);
     let (_, findings) = Draft::examine(request(&attributes, &Attributes::default()), &Defaults::default());
     let position = |position: Option<Position>| position.map(|position| (position.line, position.column));
-    findings.into_iter().map(|finding| (finding.place, position(finding.position))).collect()
+    findings.into_iter().map(|finding| (finding.location, position(finding.position))).collect()
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_history_conflicts_with_a_file_in_the_place_of_its_folder_and_with_files_bel
 fn what_has_no_effect_is_warned_of() {
     let plan =
         plan(&[("cloudEnvFileName", "/x"), ("userAssignedIdentityID", "x"), ("keyvaultname", "x")]).unwrap();
-    let warned = plan.warnings.iter().map(|warning| warning.place.as_str()).collect::<Vec<_>>();
+    let warned = plan.warnings.iter().map(|warning| warning.location.as_str()).collect::<Vec<_>>();
     assert_eq!(warned, ["parameters", "cloudEnvFileName", "userAssignedIdentityID"]);
 }
 
@@ -153,7 +153,7 @@ fn a_class_chooses_its_rotation_up_to_the_operators_limit() {
 
 proptest! {
     #[test]
-    fn any_parameter_is_planned_or_refused(key in prop::sample::select(attributes::PARAMETERS), value in "\\PC{0,80}") {
+    fn any_parameter_is_planned_or_refused(key in prop::sample::select(known_names::PARAMETERS), value in "\\PC{0,80}") {
         if let Ok(plan) = plan(&[(key, &value)]) {
             for object in &plan.objects {
                 prop_assert!(object.vault.host().ends_with(".vault.azure.net"));

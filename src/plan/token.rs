@@ -97,20 +97,20 @@ impl ServiceAccountToken {
 
     /// Finds the token of an audience: in the secrets first, then in the attributes.
     pub(super) fn find(audience: &str, secrets: &Attributes, attributes: &Attributes) -> Result<Self, Fault> {
-        let mend = || {
+        let help = || {
             format!(
                 "the CSIDriver object secrets-store.csi.k8s.io must have tokenRequests: [{{audience: {audience}}}] (Helm: tokenRequests[0].audience={audience})"
             )
         };
         let Some(json) = secrets.text(TOKENS).or_else(|| attributes.text(TOKENS)) else {
-            return Err(Fault::new("the request carries no service account token", mend()));
+            return Err(Fault::new("the request carries no service account token", help()));
         };
         let mut tokens: BTreeMap<String, TokenEntry> = serde_json::from_str(json).map_err(|_| {
             Fault::new("not a JSON object of tokens by audience", "leave this key to kubelet")
         })?;
         match tokens.remove(audience) {
             Some(mut entry) => Self::parse(std::mem::take(&mut entry.token), audience),
-            None => Err(Fault::new(format!("there is no token of audience {audience}"), mend())),
+            None => Err(Fault::new(format!("there is no token of audience {audience}"), help())),
         }
     }
 
@@ -190,7 +190,7 @@ mod tests {
             &Attributes::default(),
         )
         .unwrap_err();
-        assert!(missing.mend.contains("tokenRequests"));
+        assert!(missing.help.contains("tokenRequests"));
     }
 
     proptest! {

@@ -4,9 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::rules::Asker;
 use super::snippet;
 use crate::plan::{IdentityMode, ObjectKind, ObjectName, VaultUrl, quoted};
+
+/// Who wants to mount.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) account: &'a str,
+    pub(super) mode: IdentityMode,
+}
 
 /// The policy of this file says no.
 #[derive(Debug, thiserror::Error)]

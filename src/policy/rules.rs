@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 
-use super::denial::{Denial, NearMiss, Wanted};
+use super::denial::{Asker, Denial, NearMiss, Wanted};
 use super::glob::{NamespaceGlob, ObjectGlob, ServiceAccountGlob, VaultGlob};
 use crate::plan::{IdentityMode, MountPlan, ObjectKind, ObjectName, Pod, VaultUrl};
 
@@ -89,7 +89,7 @@ impl TryFrom<String> for RuleName {
 
 /// What is wrong with a policy, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {problem}; {mend}")]
+#[error("line {line}, column {column}: {problem}; {help}")]
 pub struct WrongPolicy {
     /// The line, from 1.
     pub line: u64,
@@ -98,7 +98,7 @@ pub struct WrongPolicy {
     /// What is wrong.
     pub problem: String,
     /// What to do.
-    pub mend: &'static str,
+    pub help: &'static str,
 }
 
 impl Policy {
@@ -133,14 +133,6 @@ impl Policy {
         let wanted = denied.iter().map(|demand| Wanted::new(demand.vault, demand.failover, demand.object));
         Err(Box::new(Denial::by_no_rule(asker, wanted.collect(), near)))
     }
-}
-
-/// Who wants to mount.
-#[derive(Clone, Copy)]
-pub(super) struct Asker<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) account: &'a str,
-    pub(super) mode: IdentityMode,
 }
 
 /// What one vault might be asked for.
@@ -199,15 +191,15 @@ impl Rule {
 }
 
 fn wrong(yaml: &str, error: &serde_saphyr::Error) -> WrongPolicy {
-    let (line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));
+    let (line, column) = error.location().map_or((1, 1), |location| (location.line(), location.column()));
     let told = error.render_with_formatter(&UserMessageFormatter);
-    let place = format!(" at line {line}, column {column}");
-    let problem = told.strip_suffix(&place).unwrap_or(&told).to_owned();
+    let location = format!(" at line {line}, column {column}");
+    let problem = told.strip_suffix(&location).unwrap_or(&told).to_owned();
     let at = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
     let there = yaml.lines().nth(at(line)).and_then(|text| text.chars().nth(at(column)));
-    let mend = match there {
+    let help = match there {
         Some('*') => "in YAML a value that begins with * must stand in quotes",
         _ => "docs/policy.md and docs/policy.schema.json of the provider say what a policy may hold",
     };
-    WrongPolicy { line, column, problem, mend }
+    WrongPolicy { line, column, problem, help }
 }

@@ -187,7 +187,7 @@ fn a_token_of_another_service_account_brings_nobody_what_its_owner_may_mount() {
 
 #[test]
 fn a_mistake_is_named_with_its_line_and_its_mend() {
-    for (yaml, place, words) in [
+    for (yaml, location, words) in [
         ("rules:\n- namespaces: [a]\n  vault: [b]\n", "line 3, column 3: ", "unknown field `vault`"),
         ("rules:\n- namespaces: [a]\n", "line 2, column 3: ", "missing field `vaults`"),
         ("rules:\n- namespaces: [*]\n  vaults: [b]\n", "line 2, column 16: ", "must stand in quotes"),
@@ -207,7 +207,7 @@ fn a_mistake_is_named_with_its_line_and_its_mend() {
         ("---\nrules: &a [*a]\n", "line 2, ", ""),
     ] {
         let said = Policy::parse(yaml).unwrap_err().to_string();
-        assert!(said.starts_with(place) && said.contains(words), "{yaml}: {said}");
+        assert!(said.starts_with(location) && said.contains(words), "{yaml}: {said}");
     }
 }
 

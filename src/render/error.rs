@@ -7,9 +7,9 @@ use crate::plan::ObjectPlan;
 
 /// Why an object cannot become files. Names the object, and never its content.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}, {kind} {name}: {problem}")]
+#[error("{location}, {kind} {name}: {problem}")]
 pub struct RenderError {
-    place: String,
+    location: String,
     kind: &'static str,
     name: String,
     problem: Problem,
@@ -17,13 +17,13 @@ pub struct RenderError {
 
 impl RenderError {
     pub(super) fn of(object: &ObjectPlan, problem: Problem) -> Self {
-        let (place, name) = (object.place.clone(), object.name.to_string());
-        Self { place, kind: object.kind.name(), name, problem }
+        let (location, name) = (object.location.clone(), object.name.to_string());
+        Self { location, kind: object.kind.name(), name, problem }
     }
 
     /// Where the class names the object: `objects[2]`.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+    pub(crate) fn location(&self) -> &str {
+        &self.location
     }
 
     /// The mount's code.
@@ -73,6 +73,18 @@ pub(super) enum Problem {
     TooManyCertificates,
     #[error("what Key Vault gave is no X.509 certificate; import the certificate again")]
     Certificate,
+    #[error(
+        "its value is not JSON ({0}), which jmesPath selects from; correct the value in the vault, or remove jmesPath"
+    )]
+    NotJson(String),
+    #[error("{0} finds nothing, or null; correct the expression or the value, or set optional: true")]
+    NoJsonField(String),
+    #[error(
+        "{0} does not fit the value: a function has an argument of the wrong type; correct the expression"
+    )]
+    JsonType(String),
+    #[error("{0} selects more than {1} bytes; select less")]
+    JsonFieldTooLarge(String, usize),
     #[error("there was no time left to convert it; the mount is tried again")]
     GivenUp,
     #[error("Key Vault gave neither an RSA key nor one of an elliptic curve; only those can be written")]

@@ -30,12 +30,12 @@ pub struct Parts {
 /// One block of a text.
 struct Block<'a> {
     label: &'a str,
-    content: Content<'a>,
+    content: PemContent<'a>,
     /// Bytes of the text from `-----BEGIN` to the end of the end line.
     length: usize,
 }
 
-enum Content<'a> {
+enum PemContent<'a> {
     /// What a block without headers encodes.
     Der(SecretBytes),
     /// A block with headers (`Proc-Type: …`), as it stands in the text.
@@ -83,8 +83,8 @@ pub fn split(text: &[u8]) -> Parts {
         let mut part = SecretBytes::default();
         for block in blocks.iter().filter(|block| wanted(block.label)) {
             match &block.content {
-                Content::Der(der) => encode(block.label, der.expose(), &mut part),
-                Content::WithHeaders(lines) => {
+                PemContent::Der(der) => encode(block.label, der.expose(), &mut part),
+                PemContent::WithHeaders(lines) => {
                     let mut bytes = grown(&part, lines.len() + 1);
                     bytes.extend_from_slice(lines);
                     // A last line without its end must not run into the next block.
@@ -126,7 +126,7 @@ fn block<'a>(wanted: &'a [u8], text: &'a [u8], body: &'a [u8]) -> Option<Block<'
             }
             let lines = text.get(..text.len() - after.len())?;
             let (der, has_headers) = decoded(body.get(..body.len() - rest.len())?)?;
-            let content = if has_headers { Content::WithHeaders(lines) } else { Content::Der(der) };
+            let content = if has_headers { PemContent::WithHeaders(lines) } else { PemContent::Der(der) };
             return Some(Block { label: str::from_utf8(wanted).ok()?, content, length: lines.len() });
         }
         rest = after;

@@ -92,7 +92,7 @@ pub fn open(pkcs12: &[u8]) -> Result<Bundle, PfxError> {
     }
     let safes = data(&pfx.safes)?;
     let password = cipher::Password::find(pfx.mac.as_ref(), safes)?;
-    let mut contents = Contents { password, key: None, certificates: Vec::new() };
+    let mut contents = PfxContents { password, key: None, certificates: Vec::new() };
     for safe in Vec::<Safe<'_>>::from_der(safes)? {
         contents.read_safe(&safe)?;
     }
@@ -104,13 +104,13 @@ pub fn open(pkcs12: &[u8]) -> Result<Bundle, PfxError> {
 }
 
 /// What was found so far.
-struct Contents {
+struct PfxContents {
     password: cipher::Password,
     key: Option<SecretBytes>,
     certificates: Vec<Vec<u8>>,
 }
 
-impl Contents {
+impl PfxContents {
     fn read_safe(&mut self, safe: &Safe<'_>) -> Result<(), PfxError> {
         if safe.kind != structure::ENCRYPTED_DATA {
             return self.read_bags(data(safe)?);

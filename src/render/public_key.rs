@@ -89,9 +89,9 @@ pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<String, PublicKeyEr
     // An uncompressed point: 4, then both coordinates in the field's full length (SEC 1, 2.3.3).
     let (form, coordinates) = point.split_first_mut().ok_or(PublicKeyError::Point)?;
     *form = 4;
-    for (place, number) in coordinates.chunks_mut(size).zip([number(x), number(y)]) {
+    for (location, number) in coordinates.chunks_mut(size).zip([number(x), number(y)]) {
         let padding = size.checked_sub(number.len()).ok_or(PublicKeyError::Point)?;
-        place.get_mut(padding..).ok_or(PublicKeyError::Point)?.copy_from_slice(number);
+        location.get_mut(padding..).ok_or(PublicKeyError::Point)?.copy_from_slice(number);
     }
     let key = ParsedPublicKey::new(curve.algorithm(), point).map_err(|_| PublicKeyError::Point)?;
     let der = key.as_der().map_err(|_| PublicKeyError::Point)?;

@@ -30,7 +30,7 @@ use crate::telemetry::Metrics;
 
 /// What `/healthz` checks, and how long it waits.
 #[derive(Clone, Debug)]
-pub(super) struct Health {
+pub(super) struct HealthCheck {
     pub(super) socket: PathBuf,
     pub(super) timeout: Duration,
 }
@@ -104,7 +104,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
 }
 
 /// `/readyz`, and the health check at `path`.
-pub(super) fn health(path: &str, health: Health) -> Router {
+pub(super) fn health(path: &str, health: HealthCheck) -> Router {
     let router = Router::new().route(path, get(healthz));
     let router = if path == "/readyz" { router } else { router.route("/readyz", get(readyz)) };
     router.with_state(health)
@@ -115,7 +115,7 @@ pub(super) fn metrics(metrics: Arc<Metrics>) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(metrics)
 }
 
-async fn healthz(State(health): State<Health>) -> impl IntoResponse {
+async fn healthz(State(health): State<HealthCheck>) -> impl IntoResponse {
     let check = async {
         let request = HealthCheckRequest { service: String::new() };
         let status = match HealthClient::new(socket::channel(&health.socket)).check(request).await {

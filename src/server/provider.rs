@@ -59,7 +59,7 @@ impl Provider {
             () = self.stopping() => MountError::Stopping,
         };
         if let Ok(target) = target {
-            self.mounter.settle(&target).await;
+            self.mounter.delivery.settle(&target).await;
         }
         Err(error)
     }
@@ -98,7 +98,7 @@ impl CsiDriverProvider for Provider {
             class = field::Empty,
             vault = field::Empty,
         );
-        let mut told = Told { metrics: &self.metrics, span: span.clone(), start, done: false };
+        let mut told = MountLogGuard { metrics: &self.metrics, span: span.clone(), start, done: false };
         let mounted = self.answered(request.into_inner(), deadline).instrument(span).await;
         told.tell(&mounted);
         let Mounted { response, memory, .. } = mounted.map_err(|error| status(&error))?;
@@ -111,14 +111,14 @@ impl CsiDriverProvider for Provider {
 }
 
 /// The one line and the one sample of a mount, also of one whose caller goes away.
-struct Told<'a> {
+struct MountLogGuard<'a> {
     metrics: &'a Metrics,
     span: tracing::Span,
     start: Instant,
     done: bool,
 }
 
-impl Told<'_> {
+impl MountLogGuard<'_> {
     fn tell(&mut self, mounted: &Result<Mounted, MountError>) {
         self.done = true;
         let milliseconds = self.sample(mounted.as_ref().err().map_or("OK", |error| go_name(error.code())));
@@ -146,7 +146,7 @@ impl Told<'_> {
     }
 }
 
-impl Drop for Told<'_> {
+impl Drop for MountLogGuard<'_> {
     fn drop(&mut self) {
         if !self.done {
             let milliseconds = self.sample("Canceled");

@@ -66,7 +66,7 @@ pub fn path(endpoint: &str) -> Result<PathBuf, SocketError> {
 }
 
 /// A socket that this process listens on.
-pub(super) struct Bound {
+pub(super) struct BoundSocket {
     pub(super) listener: UnixListener,
     /// Device and inode. As long as the listener lives, nothing else has them.
     pub(super) file: (u64, u64),
@@ -77,7 +77,7 @@ pub(super) struct Bound {
 ///
 /// # Errors
 /// [`SocketError`]; whatever was at `path` is still there.
-pub(super) async fn bind(path: &Path, takeover: bool) -> Result<Bound, SocketError> {
+pub(super) async fn bind(path: &Path, takeover: bool) -> Result<BoundSocket, SocketError> {
     if path.as_os_str().len() > LONGEST_PATH {
         return Err(SocketError::Endpoint(path.display().to_string()));
     }
@@ -89,13 +89,13 @@ pub(super) async fn bind(path: &Path, takeover: bool) -> Result<Bound, SocketErr
 ///
 /// # Errors
 /// [`SocketError`], also if something is there meanwhile.
-pub(super) fn bind_again(path: &Path) -> Result<Bound, SocketError> {
+pub(super) fn bind_again(path: &Path) -> Result<BoundSocket, SocketError> {
     // Unlike a rename, a link replaces nothing.
     place(path, |born| fs::hard_link(born, path))
 }
 
 /// Makes a socket and its folder, and lets `put` bring it to `path`.
-fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<Bound, SocketError> {
+fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<BoundSocket, SocketError> {
     let folder = folder(path);
     let failed = |action, path: &Path| {
         let path = path.to_owned();
@@ -123,7 +123,7 @@ fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<Bound
         .map_err(failed("set the mode of", &born))?;
     let file = file_at(&born).map_err(failed("look at", &born))?;
     put(&born).map_err(failed("put a socket in place at", path))?;
-    Ok(Bound { listener, file })
+    Ok(BoundSocket { listener, file })
 }
 
 /// The folder of a socket.
@@ -146,13 +146,13 @@ async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
         Ok(_) => {}
     }
     let by = match holder(path).await {
-        Holder::Nobody => return Ok(()),
-        Holder::Named(name) if name == RUNTIME_NAME => {
+        SocketHolder::Nobody => return Ok(()),
+        SocketHolder::Named(name) if name == RUNTIME_NAME => {
             tracing::info!(socket = %path.display(), "taking over from another process of this provider");
             return Ok(());
         }
-        Holder::Named(name) => format!("{name:?}"),
-        Holder::Silent => "a process that does not say who it is".to_owned(),
+        SocketHolder::Named(name) => format!("{name:?}"),
+        SocketHolder::Silent => "a process that does not say who it is".to_owned(),
     };
     if takeover {
         tracing::warn!(socket = %path.display(), by, "taking over, as --takeover says");
@@ -161,34 +161,34 @@ async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
     Err(SocketError::Taken { path: path.to_owned(), by })
 }
 
-enum Holder {
+enum SocketHolder {
     Nobody,
     Named(String),
     Silent,
 }
 
-async fn holder(path: &Path) -> Holder {
+async fn holder(path: &Path) -> SocketHolder {
     if let Some(holder) = unreachable(path).await {
         return holder;
     }
     match runtime_name(path).await {
-        Some(name) => Holder::Named(name),
+        Some(name) => SocketHolder::Named(name),
         // It may have ended while it was asked.
-        None => unreachable(path).await.unwrap_or(Holder::Silent),
+        None => unreachable(path).await.unwrap_or(SocketHolder::Silent),
     }
 }
 
 /// Who is there if nobody can be connected to; `None` if somebody can.
-async fn unreachable(path: &Path) -> Option<Holder> {
+async fn unreachable(path: &Path) -> Option<SocketHolder> {
     match timeout(ANSWER_TIMEOUT, UnixStream::connect(path)).await {
         Ok(Ok(_)) => None,
         // Only this is the word that nobody listens: another error may be a listener with much to do.
         Ok(Err(error))
             if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
         {
-            Some(Holder::Nobody)
+            Some(SocketHolder::Nobody)
         }
-        Ok(Err(_)) | Err(_) => Some(Holder::Silent),
+        Ok(Err(_)) | Err(_) => Some(SocketHolder::Silent),
     }
 }
 

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::oldest::Oldest;
 use super::source::Source;
-use super::watched::{Kind, Labels, Watched};
+use super::watched::{Labels, MetricKind, Watched};
 
 /// Seconds, as the Go provider has them.
 const BUCKETS: [f64; 14] = [0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 15.0, 30.0];
@@ -27,7 +27,7 @@ const OS_TYPE: &str = "linux";
 const SERVICE_NAME: &str = "csi-secrets-store-provider-azure";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KeyvaultRequest {
+struct KeyvaultRequestLabels {
     provider: &'static str,
     os_type: &'static str,
     service_name: &'static str,
@@ -36,7 +36,7 @@ struct KeyvaultRequest {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct GrpcRequest {
+struct GrpcRequestLabels {
     provider: &'static str,
     os_type: &'static str,
     service_name: &'static str,
@@ -45,34 +45,34 @@ struct GrpcRequest {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Mount {
+struct MountLabels {
     code: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ObjectFetch {
+struct ObjectFetchLabels {
     object_type: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ServedObject {
+struct SourceLabels {
     source: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenExchange {
+struct TokenExchangeLabels {
     mode: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PolicyLoad {
+struct PolicyLoadLabels {
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LostAuditLine {
+struct LostLineLabels {
     reason: &'static str,
 }
 
@@ -93,17 +93,17 @@ const OK: &str = "ok";
 pub struct Metrics {
     /// Held while somebody scrapes; whoever counts has no need of it.
     registry: Mutex<Registry>,
-    keyvault_request: Family<KeyvaultRequest, Histogram>,
-    grpc_request: Family<GrpcRequest, Histogram>,
-    mounts: Family<Mount, Counter>,
-    object_fetches: Family<ObjectFetch, Counter>,
-    objects_served: Family<ServedObject, Counter>,
+    keyvault_request: Family<KeyvaultRequestLabels, Histogram>,
+    grpc_request: Family<GrpcRequestLabels, Histogram>,
+    mounts: Family<MountLabels, Counter>,
+    object_fetches: Family<ObjectFetchLabels, Counter>,
+    objects_served: Family<SourceLabels, Counter>,
     objects_left_out: Counter,
-    token_exchanges: Family<TokenExchange, Counter>,
+    token_exchanges: Family<TokenExchangeLabels, Counter>,
     oldest_stale: Arc<Oldest>,
     policy_reload_failed: Gauge,
-    policy_loads: Family<PolicyLoad, Counter>,
-    audit_lines_lost: Family<LostAuditLine, Counter>,
+    policy_loads: Family<PolicyLoadLabels, Counter>,
+    audit_lines_lost: Family<LostLineLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -156,7 +156,7 @@ impl Metrics {
         drop(registry);
         let oldest = Arc::clone(&self.oldest_stale);
         self.watch(
-            Kind::Gauge,
+            MetricKind::Gauge,
             "keyvault_csi_oldest_served_age_seconds",
             "Age of the oldest value that stood in for one that could not be had, in the last five to ten minutes",
             move || vec![(Labels::new(), oldest.age().as_secs_f64())],
@@ -167,7 +167,7 @@ impl Metrics {
     /// without samples is left out.
     pub fn watch(
         &self,
-        kind: Kind,
+        kind: MetricKind,
         name: &'static str,
         help: &'static str,
         read: impl Fn() -> Vec<(Labels, f64)> + Send + Sync + 'static,
@@ -177,7 +177,7 @@ impl Metrics {
 
     /// Counts one request to Key Vault; `error` is empty if it succeeded.
     pub fn keyvault_request(&self, object_type: &'static str, error: &'static str, took: Duration) {
-        let labels = KeyvaultRequest {
+        let labels = KeyvaultRequestLabels {
             provider: PROVIDER,
             os_type: OS_TYPE,
             service_name: SERVICE_NAME,
@@ -189,7 +189,7 @@ impl Metrics {
 
     /// Counts one call of the driver; `grpc_code` is `OK` if it succeeded.
     pub fn grpc_request(&self, grpc_method: &'static str, grpc_code: &'static str, took: Duration) {
-        let labels = GrpcRequest {
+        let labels = GrpcRequestLabels {
             provider: PROVIDER,
             os_type: OS_TYPE,
             service_name: SERVICE_NAME,
@@ -201,18 +201,18 @@ impl Metrics {
 
     /// Counts a mount; `code` is `OK` if it succeeded.
     pub fn mount(&self, code: &'static str) {
-        self.mounts.get_or_create(&Mount { code }).inc();
+        self.mounts.get_or_create(&MountLabels { code }).inc();
     }
 
     /// Counts an object that a vault was asked for; `failure` is the class of what it did instead of giving it.
     pub fn object_fetch(&self, object_type: &'static str, failure: Option<&'static str>) {
-        let labels = ObjectFetch { object_type, outcome: failure.unwrap_or(OK) };
+        let labels = ObjectFetchLabels { object_type, outcome: failure.unwrap_or(OK) };
         self.object_fetches.get_or_create(&labels).inc();
     }
 
     /// Counts an access token that was asked for; `failure` is the class of what came instead.
     pub fn token_exchange(&self, mode: &'static str, failure: Option<&'static str>) {
-        let labels = TokenExchange { mode, outcome: failure.unwrap_or(OK) };
+        let labels = TokenExchangeLabels { mode, outcome: failure.unwrap_or(OK) };
         self.token_exchanges.get_or_create(&labels).inc();
     }
 
@@ -223,7 +223,7 @@ impl Metrics {
 
     /// Counts an object from this source.
     pub fn object_served(&self, source: Source) {
-        self.objects_served.get_or_create(&ServedObject { source: source.label() }).inc();
+        self.objects_served.get_or_create(&SourceLabels { source: source.label() }).inc();
     }
 
     /// Counts optional objects that were not there.
@@ -235,7 +235,7 @@ impl Metrics {
     pub fn policy_read(&self, good: bool) {
         self.policy_reload_failed.set(i64::from(!good));
         let outcome = if good { "ok" } else { "failed" };
-        self.policy_loads.get_or_create(&PolicyLoad { outcome }).inc();
+        self.policy_loads.get_or_create(&PolicyLoadLabels { outcome }).inc();
     }
 
     /// Counts lines of the audit log that were lost.
@@ -244,7 +244,7 @@ impl Metrics {
             LostLine::QueueFull => "queue_full",
             LostLine::WriteFailed => "write_failed",
         };
-        self.audit_lines_lost.get_or_create(&LostAuditLine { reason }).inc_by(lines);
+        self.audit_lines_lost.get_or_create(&LostLineLabels { reason }).inc_by(lines);
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).

@@ -13,7 +13,7 @@ pub type Labels = Vec<(&'static str, String)>;
 
 /// What kind of figure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// It only grows.
     Counter,
     /// It goes up and down.
@@ -24,7 +24,7 @@ pub enum Kind {
 pub(super) struct Watched {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: MetricKind,
     pub(super) read: Box<dyn Fn() -> Vec<(Labels, f64)> + Send + Sync>,
 }
 
@@ -41,8 +41,8 @@ impl Collector for Watched {
             return Ok(());
         }
         let kind = match self.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
         };
         // As the registry writes those that it keeps itself.
         let help = format!("{}.", self.help);
@@ -60,8 +60,8 @@ impl Collector for Watched {
 impl Watched {
     fn encode_sample(&self, value: f64, encoder: MetricEncoder<'_>) -> fmt::Result {
         match self.kind {
-            Kind::Counter => ConstCounter::new(value).encode(encoder),
-            Kind::Gauge => ConstGauge::new(value).encode(encoder),
+            MetricKind::Counter => ConstCounter::new(value).encode(encoder),
+            MetricKind::Gauge => ConstGauge::new(value).encode(encoder),
         }
     }
 }

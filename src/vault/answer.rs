@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::bearer::{CHALLENGE, RequestToken};
 use super::challenge;
-use super::error::{Denial, Failure, Foreign, VaultError};
+use super::error::{AccessDenial, Failure, Foreign, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 use crate::transport;
@@ -23,8 +23,8 @@ pub(super) fn context(token: Option<&SecretText>) -> Context<'static> {
 }
 
 /// The error of an answer that is not what was asked for.
-pub(super) fn garbled(object: &ObjectPlan, headers: &Headers, what: &str) -> VaultError {
-    VaultError::of(object, Failure::Garbled(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
+pub(super) fn malformed(object: &ObjectPlan, headers: &Headers, what: &str) -> VaultError {
+    VaultError::of(object, Failure::Malformed(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
 }
 
 /// A disabled object is refused for what it is, also where the vault still gives it, as Key Vault does
@@ -58,7 +58,7 @@ pub(super) fn failed(object: &ObjectPlan, error: &azure_core::Error) -> VaultErr
             VaultError::of(object, refused(object, *status, response)).with_request_id(request_id)
         }
         ErrorKind::DataConversion => {
-            VaultError::of(object, Failure::Garbled("it is not an answer of Key Vault".to_owned()))
+            VaultError::of(object, Failure::Malformed("it is not an answer of Key Vault".to_owned()))
         }
         _ => VaultError::of(object, Failure::Unreachable(transport::root_cause(error))),
     }
@@ -93,7 +93,7 @@ fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawRespons
     match status {
         StatusCode::Unauthorized => unauthorized(object, response),
         StatusCode::Forbidden if DISABLED.contains(&inner.as_str()) => Failure::Disabled,
-        StatusCode::Forbidden => Failure::Denied(Denial::from_inner_code(&inner)),
+        StatusCode::Forbidden => Failure::Denied(AccessDenial::from_inner_code(&inner)),
         StatusCode::NotFound => Failure::NotFound,
         StatusCode::TooManyRequests => Failure::Throttled(retry_after),
         status if status.is_client_error() => {

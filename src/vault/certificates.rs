@@ -7,7 +7,7 @@ use azure_security_keyvault_certificates::models::{
 };
 use azure_security_keyvault_certificates::{CertificateClient, ResourceExt};
 
-use super::answer::{check_enabled, context, failed, garbled};
+use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
 use super::{Content, Fetched, VaultError};
 use crate::plan::ObjectPlan;
@@ -28,15 +28,15 @@ pub(super) async fn get(
         .await
         .map_err(|error| failed(object, &error))?;
     let headers = response.headers().clone();
-    let garbled = |what: &str| garbled(object, &headers, what);
+    let malformed = |what: &str| malformed(object, &headers, what);
     let certificate =
-        response.into_model().map_err(|_| garbled("it is not a certificate as Key Vault gives it"))?;
+        response.into_model().map_err(|_| malformed("it is not a certificate as Key Vault gives it"))?;
     let enabled = certificate.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = certificate.resource_id().ok().and_then(|id| id.version);
-    let version = version.ok_or_else(|| garbled("the certificate has no version"))?;
+    let version = version.ok_or_else(|| malformed("the certificate has no version"))?;
     let content =
-        Content::Certificate(certificate.cer.ok_or_else(|| garbled("the certificate has no contents"))?);
+        Content::Certificate(certificate.cer.ok_or_else(|| malformed("the certificate has no contents"))?);
     Ok(Fetched { version, content })
 }
 

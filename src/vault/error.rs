@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::breaker::Evidence;
-use crate::cache::Verdict;
+use crate::cache::Finality;
 use crate::code::Code;
 use crate::plan::{ObjectKind, ObjectPlan};
 use crate::retry::Transient;
@@ -12,7 +12,7 @@ use crate::retry::Transient;
 /// Why one object could not be fetched, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultError {
-    place: Box<str>,
+    location: Box<str>,
     kind: ObjectKind,
     name: Box<str>,
     vault: Box<str>,
@@ -34,7 +34,7 @@ pub enum Failure {
     /// The challenge asks for a token of a resource to which this vault does not belong.
     Lured(String),
     /// 403.
-    Denied(Denial),
+    Denied(AccessDenial),
     /// 404, from the vault itself.
     NotFound,
     /// The secret is there, but disabled.
@@ -54,9 +54,9 @@ pub enum Failure {
     /// Not asked: its turn did not come before the mount's deadline.
     Queued,
     /// Not asked: there was no answer lately, for this reason; it is asked again after this time.
-    Tripped(Box<Failure>, Duration),
+    CircuitOpen(Box<Failure>, Duration),
     /// An answer that makes no sense.
-    Garbled(String),
+    Malformed(String),
     /// More bytes than one object may have.
     TooMuch(usize),
 }
@@ -74,7 +74,7 @@ pub struct Foreign {
 
 /// Who denies (Key Vault's inner error codes).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denial {
+pub enum AccessDenial {
     /// `ForbiddenByRbac`: no role.
     Role,
     /// `ForbiddenByPolicy`: no access policy.
@@ -87,7 +87,7 @@ pub enum Denial {
     Other(String),
 }
 
-impl Denial {
+impl AccessDenial {
     pub(super) fn from_inner_code(code: &str) -> Self {
         match code {
             "ForbiddenByRbac" => Self::Role,
@@ -102,7 +102,7 @@ impl Denial {
 impl VaultError {
     pub(crate) fn of(object: &ObjectPlan, failure: Failure) -> Self {
         Self {
-            place: object.place.as_str().into(),
+            location: object.location.as_str().into(),
             kind: object.kind,
             name: object.name.as_str().into(),
             vault: object.vault.to_string().into(),
@@ -113,8 +113,8 @@ impl VaultError {
     }
 
     /// Where the class names the object: `objects[2]`.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+    pub(crate) fn location(&self) -> &str {
+        &self.location
     }
 
     /// The same failure, of another object of the vault.
@@ -125,20 +125,20 @@ impl VaultError {
     /// Whether the vault is unavailable, so that another may be asked in its place, or an older value be shown.
     pub(crate) fn is_unavailable(&self) -> bool {
         let failing =
-            matches!(self.failure, Failure::Failing(_) | Failure::Garbled(_) | Failure::Intercepted(_));
-        let not_asked = matches!(self.failure, Failure::Tripped(..) | Failure::Queued);
+            matches!(self.failure, Failure::Failing(_) | Failure::Malformed(_) | Failure::Intercepted(_));
+        let not_asked = matches!(self.failure, Failure::CircuitOpen(..) | Failure::Queued);
         failing || not_asked || self.is_throttled() || self.evidence() == Evidence::Unavailable
     }
 
     /// Whether it is about the mount that sent the request, which others must not be answered with: its deadline, or
     /// its place in a queue.
     pub(crate) fn is_of_its_mount(&self) -> bool {
-        matches!(self.failure, Failure::TimedOut | Failure::Queued | Failure::Tripped(..))
+        matches!(self.failure, Failure::TimedOut | Failure::Queued | Failure::CircuitOpen(..))
     }
 
     /// Whether the vault was not asked because its circuit breaker is open.
     pub(crate) fn is_circuit_open(&self) -> bool {
-        matches!(self.failure, Failure::Tripped(..))
+        matches!(self.failure, Failure::CircuitOpen(..))
     }
 
     /// Whether the vault has no such object, or keeps it disabled.
@@ -153,7 +153,7 @@ impl VaultError {
 
     /// The same answer of the vault, where another plan has the object elsewhere.
     pub(crate) fn at(self, object: &ObjectPlan) -> Self {
-        Self { place: object.place.as_str().into(), ..self }
+        Self { location: object.location.as_str().into(), ..self }
     }
 
     pub(super) fn with_request_id(self, request_id: Option<String>) -> Self {
@@ -173,8 +173,8 @@ impl VaultError {
             | Failure::Unreachable(_)
             | Failure::TimedOut
             | Failure::Queued
-            | Failure::Tripped(..)
-            | Failure::Garbled(_) => Code::Internal,
+            | Failure::CircuitOpen(..)
+            | Failure::Malformed(_) => Code::Internal,
         }
     }
 }
@@ -193,14 +193,14 @@ impl Failure {
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut => "timeout",
             Self::Queued => "queued",
-            Self::Tripped(..) => "tripped",
-            Self::Garbled(_) | Self::Intercepted(_) => "garbled",
+            Self::CircuitOpen(..) => "circuit_open",
+            Self::Malformed(_) | Self::Intercepted(_) => "malformed_response",
             Self::TooMuch(_) => "too_much",
         }
     }
 }
 
-impl Verdict for VaultError {
+impl Finality for VaultError {
     /// The vault's own word that this identity may not, or not any more, have the object.
     fn is_final(&self) -> bool {
         matches!(self.failure, Failure::Denied(_) | Failure::NotFound | Failure::Disabled)
@@ -212,9 +212,10 @@ impl Transient for VaultError {
         match &self.failure {
             Failure::Failing(status) => *status >= 500 || *status == 408,
             Failure::Intercepted(foreign) => foreign.status >= 500 || matches!(foreign.status, 408 | 429),
-            Failure::Throttled(_) | Failure::Unreachable(_) | Failure::Garbled(_) | Failure::Tripped(..) => {
-                true
-            }
+            Failure::Throttled(_)
+            | Failure::Unreachable(_)
+            | Failure::Malformed(_)
+            | Failure::CircuitOpen(..) => true,
             Failure::Unauthorized { .. }
             | Failure::Lured(_)
             | Failure::Denied(_)
@@ -243,11 +244,11 @@ impl Transient for VaultError {
             // It may be the fault of one object, or of a gateway's rule for it; or nothing was asked.
             Failure::Failing(_)
             | Failure::Intercepted(_)
-            | Failure::Garbled(_)
+            | Failure::Malformed(_)
             | Failure::TooMuch(_)
             | Failure::Lured(_)
             | Failure::Queued
-            | Failure::Tripped(..) => Evidence::Nothing,
+            | Failure::CircuitOpen(..) => Evidence::Nothing,
         }
     }
 
@@ -255,7 +256,7 @@ impl Transient for VaultError {
         match &self.failure {
             Failure::Throttled(wait) => *wait,
             Failure::Intercepted(foreign) => foreign.retry_after,
-            Failure::Tripped(_, wait) => Some(*wait),
+            Failure::CircuitOpen(_, wait) => Some(*wait),
             _ => None,
         }
     }
@@ -265,8 +266,8 @@ impl std::error::Error for VaultError {}
 
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place, kind, name, vault, failure, .. } = self;
-        write!(f, "{place}, {} {name} of {vault}: ", words(*kind).noun)?;
+        let Self { location, kind, name, vault, failure, .. } = self;
+        write!(f, "{location}, {} {name} of {vault}: ", words(*kind).noun)?;
         self.explained(f, failure)?;
         if let Some(id) = &self.request_id {
             write!(f, " (x-ms-request-id {id})")?;
@@ -293,27 +294,27 @@ impl VaultError {
             Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again"),
             Failure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or a firewall in between may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; the mount is tried again", foreign.form),
             Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
-            Failure::Tripped(reason, _) => {
+            Failure::CircuitOpen(reason, _) => {
                 self.explained(f, reason)?;
                 f.write_str("; it has not answered lately, and is asked again within half a minute")
             }
             Failure::TimedOut => f.write_str("Key Vault did not answer in time; kubelet will retry the mount"),
             Failure::Queued => f.write_str("the mount's deadline passed while the request waited for its turn among the node's requests; kubelet will retry the mount"),
             Failure::TooMuch(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
-            Failure::Garbled(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy or a firewall in between"),
+            Failure::Malformed(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy or a firewall in between"),
         }
     }
 
-    fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &Denial) -> fmt::Result {
+    fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &AccessDenial) -> fmt::Result {
         let Self { kind, name, vault, .. } = self;
         let Words { noun, role } = words(*kind);
         match denial {
-            Denial::Role => write!(f, "the identity has no role that may read it; grant it \"{role}\" on the vault, or on its {noun} {name} only"),
-            Denial::AccessPolicy => write!(f, "no access policy of the vault lets the identity read it; add one with the {noun} permission Get (and List, for a history of versions)"),
-            Denial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
-            Denial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
-            Denial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
-            Denial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
+            AccessDenial::Role => write!(f, "the identity has no role that may read it; grant it \"{role}\" on the vault, or on its {noun} {name} only"),
+            AccessDenial::AccessPolicy => write!(f, "no access policy of the vault lets the identity read it; add one with the {noun} permission Get (and List, for a history of versions)"),
+            AccessDenial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
+            AccessDenial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
+            AccessDenial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
+            AccessDenial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
         }
     }
 }

@@ -7,7 +7,7 @@ use azure_security_keyvault_keys::models::{
 };
 use azure_security_keyvault_keys::{KeyClient, ResourceExt};
 
-use super::answer::{check_enabled, context, failed, garbled};
+use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
 use super::{Content, Fetched, KeyMaterial, VaultError};
 use crate::plan::ObjectPlan;
@@ -26,13 +26,13 @@ pub(super) async fn get(
     let response =
         client.get_key(object.name.as_str(), Some(options)).await.map_err(|error| failed(object, &error))?;
     let headers = response.headers().clone();
-    let garbled = |what: &str| garbled(object, &headers, what);
-    let key = response.into_model().map_err(|_| garbled("it is not a key as Key Vault gives it"))?;
+    let malformed = |what: &str| malformed(object, &headers, what);
+    let key = response.into_model().map_err(|_| malformed("it is not a key as Key Vault gives it"))?;
     let enabled = key.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = key.resource_id().ok().and_then(|id| id.version);
-    let version = version.ok_or_else(|| garbled("the key has no version"))?;
-    let material = key.key.ok_or_else(|| garbled("the key has no material"))?;
+    let version = version.ok_or_else(|| malformed("the key has no version"))?;
+    let material = key.key.ok_or_else(|| malformed("the key has no material"))?;
     let content = Content::Key(Box::new(KeyMaterial {
         curve: material.crv.map(|curve| curve.to_string()),
         modulus: material.n,

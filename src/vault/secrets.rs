@@ -7,7 +7,7 @@ use azure_security_keyvault_secrets::models::{
 };
 use azure_security_keyvault_secrets::{ResourceExt, SecretClient};
 
-use super::answer::{check_enabled, context, failed, garbled};
+use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
 use super::{Content, Fetched, VaultError};
 use crate::plan::ObjectPlan;
@@ -29,13 +29,13 @@ pub(super) async fn get(
         .await
         .map_err(|error| failed(object, &error))?;
     let headers = response.headers().clone();
-    let garbled = |what: &str| garbled(object, &headers, what);
-    let secret = response.into_model().map_err(|_| garbled("it is not a secret as Key Vault gives it"))?;
+    let malformed = |what: &str| malformed(object, &headers, what);
+    let secret = response.into_model().map_err(|_| malformed("it is not a secret as Key Vault gives it"))?;
     let enabled = secret.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = secret.resource_id().ok().and_then(|id| id.version);
-    let version = version.ok_or_else(|| garbled("the secret has no version"))?;
-    let text = secret.value.ok_or_else(|| garbled("the secret has no value"))?;
+    let version = version.ok_or_else(|| malformed("the secret has no version"))?;
+    let text = secret.value.ok_or_else(|| malformed("the secret has no value"))?;
     let content = Content::Secret {
         text: SecretBytes::new(text.into_bytes()),
         content_type: secret.content_type,

@@ -9,7 +9,7 @@ use crate::plan::{Encoding, FileMode, Format, ObjectName, ObjectVersion, Relativ
 fn object(version: &str) -> ObjectPlan {
     let suffix = VaultSuffix::parse("vault.azure.net").unwrap();
     ObjectPlan {
-        place: "objects[0]".to_owned(),
+        location: "objects[0]".to_owned(),
         vault: VaultUrl::parse("https://a.vault.azure.net/", &[&suffix]).unwrap(),
         failover: None,
         optional: false,
@@ -21,6 +21,7 @@ fn object(version: &str) -> ObjectPlan {
         mode: FileMode::parse_octal("0644").unwrap(),
         encoding: Encoding::Utf8,
         format: Format::Pem,
+        json_fields: Vec::new(),
     }
 }
 

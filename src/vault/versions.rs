@@ -26,16 +26,16 @@ pub(super) async fn collect<P>(
     pager: azure_core::Result<impl TryStream<Ok = P, Error = azure_core::Error> + Unpin>,
     read: impl Fn(P) -> (Option<String>, Option<bool>, Option<OffsetDateTime>),
 ) -> Result<Vec<Version>, VaultError> {
-    let garbled = |what: &str| VaultError::of(object, Failure::Garbled(what.to_owned()));
+    let malformed = |what: &str| VaultError::of(object, Failure::Malformed(what.to_owned()));
     let mut pager = pager.map_err(|error| failed(object, &error))?;
     let mut versions = Vec::new();
     while let Some(listed) = pager.try_next().await.map_err(|error| failed(object, &error))? {
         let (id, enabled, created) = read(listed);
-        let id = id.ok_or_else(|| garbled("it lists a version without an id"))?;
+        let id = id.ok_or_else(|| malformed("it lists a version without an id"))?;
         let created = created.map_or(0, OffsetDateTime::unix_timestamp);
         versions.push(Version { id, enabled: enabled.unwrap_or(true), created });
         if versions.len() > MOST {
-            return Err(garbled("it lists versions without end"));
+            return Err(malformed("it lists versions without end"));
         }
     }
     Ok(versions)

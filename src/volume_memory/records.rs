@@ -15,7 +15,7 @@ const SUFFIX: &str = ".json";
 
 /// What a volume takes, and whose it is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct VolumeRecord {
     pub(super) target: PathBuf,
     pub(super) namespace: String,
     pub(super) bytes: u64,
@@ -23,19 +23,20 @@ pub(super) struct Record {
 
 /// A directory with one file for each volume.
 #[derive(Debug)]
-pub(super) struct Records(PathBuf);
+pub(super) struct VolumeRecords(PathBuf);
 
-impl Records {
+impl VolumeRecords {
     pub(super) fn new(folder: PathBuf) -> Self {
         Self(folder)
     }
 
     /// Every record. A file that is not one is left out and removed.
-    pub(super) fn read_all(&self) -> io::Result<Vec<Record>> {
+    pub(super) fn read_all(&self) -> io::Result<Vec<VolumeRecord>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.0)?.take(MOST) {
             let path = entry?.path();
-            let read = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
+            let read =
+                fs::read(&path).ok().and_then(|text| serde_json::from_slice::<VolumeRecord>(&text).ok());
             match read {
                 Some(record) if path == self.path(&record.target) => records.push(record),
                 _ if path.as_os_str().as_bytes().ends_with(SUFFIX.as_bytes()) => drop(fs::remove_file(&path)),
@@ -47,7 +48,7 @@ impl Records {
 
     /// Replaces the record of a volume. A record that cannot be written is missed after a restart only, so the mount
     /// goes on.
-    pub(super) fn write(&self, record: &Record) {
+    pub(super) fn write(&self, record: &VolumeRecord) {
         let written = tempfile::NamedTempFile::new_in(&self.0).and_then(|file| {
             serde_json::to_writer(&file, record)?;
             file.persist(self.path(&record.target)).map_err(|error| error.error)

@@ -33,7 +33,7 @@ impl Budget {
             }
             _ => {
                 let problem = "it is too large once its aliases are written out".to_owned();
-                Err(YamlError { position: at, problem, mend: "make it smaller" })
+                Err(YamlError { position: at, problem, help: "make it smaller" })
             }
         }
     }

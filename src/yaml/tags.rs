@@ -9,7 +9,7 @@ use crate::base64;
 /// Why a scalar is not what its tag says.
 pub(super) struct Mistagged {
     pub(super) problem: &'static str,
-    pub(super) mend: &'static str,
+    pub(super) help: &'static str,
 }
 
 /// The text of a scalar, and how it counts as quoted. A plain one with a tag counts as quoted, since its type is settled;
@@ -29,7 +29,7 @@ pub(super) fn applied<'text>(
         "tag:yaml.org,2002:merge" if text == super::MERGE => Ok((text, ScalarStyle::Plain)),
         "tag:yaml.org,2002:binary" => {
             let wrong =
-                |problem| Mistagged { problem, mend: "correct it, or write the text without `!!binary`" };
+                |problem| Mistagged { problem, help: "correct it, or write the text without `!!binary`" };
             let bytes = base64::decode(text.as_bytes()).ok_or_else(|| wrong("`!!binary` is not base64"))?;
             let text = String::from_utf8(bytes.into_exposed())
                 .map_err(|_| wrong("`!!binary` is base64 of bytes that are not UTF-8 text"))?;

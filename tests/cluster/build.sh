@@ -64,14 +64,14 @@ build_containerd() {
 # build_provider PROFILE: the provider and the emulator, as they are released or as the tests have built them.
 build_provider() {
     if [ "$1" = debug ]; then
-        timed "provider and emulator, debug" cargo build --quiet --locked --workspace --bins
+        timed "provider and emulator, debug" cargo build --quiet --locked --bins
         provider_binaries=$PWD/target/debug
     else
         # Static, as the images are.
         local host
         host=$(rustc --version --verbose | sed -n 's/^host: //p')
         RUSTFLAGS='-C target-feature=+crt-static' timed "provider and emulator, $1" \
-            cargo build --quiet --locked --workspace --bins --profile "$1" --target "$host"
+            cargo build --quiet --locked --bins --profile "$1" --target "$host"
         provider_binaries=$PWD/target/$host/$1
     fi
     export KEYVAULT_CSI_PROVIDER=$provider_binaries/keyvault-csi-provider

@@ -9,7 +9,7 @@ use tonic::Code;
 
 use crate::harness::{Claim, World, objects};
 
-/// An error about `place`, and about nothing else in the world.
+/// An error about `location`, and about nothing else in the world.
 async fn invalid(world: &World, claim: &Claim, words: &[&str]) {
     let status = world.refused(claim).await;
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
@@ -193,14 +193,14 @@ async fn malformed_json_is_named_without_its_contents() {
         "{\"hunter2\": \"hunter2",
         deep.as_str(),
     ] {
-        for (place, request) in [
+        for (location, request) in [
             ("attributes", MountRequest { attributes: bad.to_owned(), ..good.clone() }),
             ("secrets", MountRequest { secrets: bad.to_owned(), ..good.clone() }),
         ] {
             let status = world.provider.client().mount(request).await.expect_err(bad);
             assert_eq!(status.code(), Code::InvalidArgument, "{bad:.40}: {status:?}");
             assert!(
-                status.message().starts_with(place) && !status.message().contains("hunter2"),
+                status.message().starts_with(location) && !status.message().contains("hunter2"),
                 "{status:?}"
             );
         }

@@ -69,8 +69,8 @@ async fn the_clusters_token_proxy_is_asked_under_the_server_name_that_is_given()
     let missing = world.claim().set("useAzureTokenProxy", "true");
     let refusal = world.refused(&missing).await;
     assert_eq!(refusal.code(), Code::InvalidArgument);
-    let mend = "tokenRequests: [{audience: api://AKSIdentityBinding}]";
-    assert!(refusal.message().contains(mend), "{}", refusal.message());
+    let help = "tokenRequests: [{audience: api://AKSIdentityBinding}]";
+    assert!(refusal.message().contains(help), "{}", refusal.message());
 }
 
 #[tokio::test]

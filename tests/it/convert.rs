@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use keyvault_csi_provider::manifest::Source;
+use keyvault_csi_provider::manifest::ManifestSource;
 use keyvault_csi_provider::plan::{Attributes, Cloud, Defaults, MountPlan, Request, TenantId, VaultSuffix};
 use keyvault_emulator::{Emulator, Identity, Secret, SecretPermission, Seed, ServiceAccount, Vault};
 
@@ -106,7 +106,7 @@ fn the_linter_finds_no_mistake_in_what_the_guides_become() {
 
 /// The parameters of each class, by its name.
 fn classes(manifest: &str) -> BTreeMap<String, BTreeMap<String, String>> {
-    let source = Source { name: "expected.yaml".to_owned(), text: manifest.to_owned() };
+    let source = ManifestSource { name: "expected.yaml".to_owned(), text: manifest.to_owned() };
     let objects = source.documents().flat_map(|document| document.objects().unwrap());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");
     let parameters = |object: &keyvault_csi_provider::manifest::Object| {

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -15,8 +13,9 @@ use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderC
 use keyvault_csi_provider::proto::{MountRequest, MountResponse, ObjectVersion};
 use keyvault_csi_provider::server::socket;
 use keyvault_emulator::{Emulator, Identity, Secret, SecretPermission, Seed, TokenBuilder, Vault};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+pub use provider_launcher::free_port;
+use provider_launcher::{Launch, Process};
 use tonic::{Code, Request, Status};
 
 pub const TENANT: &str = "00000000-0000-4000-8000-000000000001";
@@ -68,12 +67,7 @@ impl World {
 
     pub fn of_emulator_with_keys(emulator: Emulator, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let jwks = folder.path().join("jwks.json");
-        std::fs::write(&jwks, emulator.jwks()).unwrap();
-        let keys = [
-            format!("--service-account-jwks={}", jwks.display()),
-            format!("--service-account-issuer={}", emulator.issuer()),
-        ];
+        let keys = provider_launcher::key_flags(&emulator, folder.path()).unwrap();
         let args = keys.iter().map(String::as_str).chain(args.iter().copied()).collect::<Vec<_>>();
         let provider = Provider::start(&emulator, folder.path(), &args);
         Self { emulator, provider, folder }
@@ -215,7 +209,7 @@ pub fn files(response: &MountResponse) -> Vec<(&str, &[u8])> {
 
 /// A process of the provider.
 pub struct Provider {
-    child: Child,
+    process: Process,
     reader: Option<JoinHandle<()>>,
     pub socket: PathBuf,
     lines: Arc<(Mutex<Vec<String>>, Condvar)>,
@@ -244,7 +238,7 @@ impl Provider {
     fn served(self) -> Self {
         let mut provider = self;
         provider.serving.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            let status = provider.child.try_wait();
+            let status = provider.process.exit_status();
             panic!("the provider does not serve: {status:?}\n{}", provider.log())
         });
         provider
@@ -258,38 +252,31 @@ impl Provider {
     }
 
     fn spawn(
-        mut command: Command,
+        program: Command,
         emulator: &Emulator,
         folder: &Path,
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let ca = folder.join("ca.pem");
-        std::fs::write(&ca, emulator.ca_pem()).unwrap();
         let socket = folder.join("run").join("azure.sock");
         let (health_port, metrics_port) = (free_port(), free_port());
-        command
-            .env_clear()
-            .env("HTTPS_PROXY", emulator.proxy_url())
-            .env("SSL_CERT_FILE", &ca)
-            .envs(environment.iter().copied())
-            .args(args)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null());
+        let azure = provider_launcher::environment(emulator, folder).unwrap();
+        let mut launch =
+            Launch::new(program).azure(azure).env(environment.iter().copied()).args(args).log_piped();
         let given = |flag: &str| args.iter().any(|arg| arg.starts_with(flag));
         if !given("--endpoint") {
-            command.arg(format!("--endpoint=unix://{}", socket.display()));
+            launch = launch.socket(&socket);
         }
         if !given("--healthz-port") {
-            command.arg(format!("--healthz-port={health_port}"));
+            launch = launch.args([format!("--healthz-port={health_port}")]);
         }
         if !given("--prometheus-port") {
-            command.arg(format!("--prometheus-port={metrics_port}"));
+            launch = launch.args([format!("--prometheus-port={metrics_port}")]);
         }
-        let mut child = command.spawn().unwrap();
+        let mut process = launch.start().unwrap();
         let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let (told, serving) = channel();
-        let errors = BufReader::new(child.stderr.take().unwrap());
+        let errors = BufReader::new(process.take_stderr().unwrap());
         let kept = Arc::clone(&lines);
         let reader = std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
@@ -301,7 +288,7 @@ impl Provider {
                 }
             }
         });
-        Self { child, reader: Some(reader), socket, lines, serving, health_port, metrics_port }
+        Self { process, reader: Some(reader), socket, lines, serving, health_port, metrics_port }
     }
 
     pub fn client(&self) -> CsiDriverProviderClient<tonic::transport::Channel> {
@@ -320,13 +307,12 @@ impl Provider {
         answer
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
+    pub fn process_id(&self) -> i32 {
+        self.process.pid()
     }
 
     pub fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).unwrap();
-        kill(Pid::from_raw(id), signal).unwrap();
+        self.process.signal(signal).unwrap();
     }
 
     /// Waits for the end of the process.
@@ -336,7 +322,7 @@ impl Provider {
 
     /// How it ended, and everything that it said until then.
     fn end(&mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().unwrap();
+        let status = self.process.wait().unwrap();
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
@@ -367,29 +353,9 @@ impl Provider {
     }
 }
 
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// No answer may carry a code that lets kubelet start a pod with an empty volume.
 fn assert_final(status: &Status) {
     let dangerous =
         [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::ResourceExhausted, Code::Aborted];
     assert!(!dangerous.contains(&status.code()), "{status:?}");
-}
-
-/// A port that no other test gets, below those that the kernel gives out by itself: with
-/// `SO_REUSEPORT` two providers on one port would not even notice.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 12_000 + u16::try_from(std::process::id() % 8_000).unwrap();
-    loop {
-        let port = base + NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -68,7 +68,7 @@ fn what_the_server_mounts_has_no_errors_and_what_it_refuses_has_those() {
     let mut errors: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for finding in report["findings"].as_array().unwrap().iter().filter(|f| f["severity"] == "error") {
         let text = |key: &str| finding[key].as_str().unwrap();
-        let message = format!("{}: {}; {}", text("place"), text("problem"), text("mend"));
+        let message = format!("{}: {}; {}", text("location"), text("problem"), text("help"));
         errors.entry(text("file").to_owned()).or_default().push(message);
     }
     let cases = Case::all();
@@ -217,7 +217,7 @@ fn json_is_one_object_also_of_nothing() {
         unwise["findings"][1],
         serde_json::json!({
             "file": "unwise.yaml", "line": 7, "column": 3, "severity": "warning", "class": "unwise",
-            "place": "spec", "problem": "\"parameter\" is unknown", "mend": "did you mean `parameters`?",
+            "location": "spec", "problem": "\"parameter\" is unknown", "help": "did you mean `parameters`?",
         })
     );
 }

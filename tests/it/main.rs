@@ -12,26 +12,23 @@
     unreachable_pub
 )]
 
-mod audit;
 mod bad_input;
 mod binding;
 mod block_pages;
 mod caching;
 mod clouds;
 mod convert;
-mod crashes;
 mod docs;
 mod driver;
 mod encodings;
 mod entra_codes;
-mod fairness;
 mod forced;
 mod generated;
 mod go_flags;
 mod handover;
 mod harness;
 mod identities;
-mod isolation;
+mod json_fields;
 mod lint;
 mod logs;
 mod manifests;
@@ -42,15 +39,13 @@ mod objects;
 mod obstacles;
 mod one_mount;
 mod outages;
-mod policy;
 mod principal_secrets;
 mod process;
-mod proofs;
 mod recorded;
 mod refusals;
+mod security;
 mod sharing;
 mod standing_in;
 mod volume;
-mod volume_memory;
 mod watch;
 mod writing;

@@ -130,11 +130,11 @@ async fn every_number_of_a_scripted_day_is_right() {
     ];
     assert_eq!(samples(&text, "keyvault_csi_mounts_total"), codes);
     let fetches = [
+        (r#"object_type="secret",outcome="circuit_open""#, "1"),
         (r#"object_type="secret",outcome="denied""#, "1"),
         (r#"object_type="secret",outcome="not_found""#, "2"),
         (r#"object_type="secret",outcome="ok""#, "6"),
         (r#"object_type="secret",outcome="throttled""#, "1"),
-        (r#"object_type="secret",outcome="tripped""#, "1"),
     ];
     assert_eq!(samples(&text, "keyvault_csi_object_fetches_total"), fetches);
     let served = [(r#"source="cached""#, "4"), (r#"source="stale""#, "3"), (r#"source="vault""#, "6")];

@@ -10,7 +10,7 @@ use crate::harness::World;
 
 /// A mount that must fail before its caller's deadline, and name `culprit`.
 async fn fails_in_time(world: &World, culprit: &str) -> String {
-    let patience = Duration::from_secs(3);
+    let patience = Duration::from_secs(6);
     let start = Instant::now();
     let status = world.refused(&world.claim().timeout(patience)).await;
     // Had the deadline passed, the code would have been the caller's own, and not a final one.

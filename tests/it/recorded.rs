@@ -316,14 +316,14 @@ fn every_recorded_answer_says_where_it_is_from_and_whose_it_is() {
     let answers = all("");
     assert!(answers.len() > 20);
     for answer in answers {
-        let place = format!("{:?}", answer.source);
-        assert!(answer.source.repository.starts_with("Azure/azure-sdk-for-"), "{place}");
-        assert_eq!(answer.source.commit.len(), 40, "{place}");
-        assert!(answer.response.body.is_ascii() && answer.rule().is_ok(), "{place}");
+        let location = format!("{:?}", answer.source);
+        assert!(answer.source.repository.starts_with("Azure/azure-sdk-for-"), "{location}");
+        assert_eq!(answer.source.commit.len(), 40, "{location}");
+        assert!(answer.response.body.is_ascii() && answer.rule().is_ok(), "{location}");
         let sized = answer.response.headers.contains_key("content-length");
         assert!(
             sized || !answer.source.path.contains("ecord"),
-            "a recording says how long its body is: {place}"
+            "a recording says how long its body is: {location}"
         );
     }
 }

@@ -125,7 +125,9 @@ async fn all_failing_objects_are_named_in_order_with_the_gravest_code() {
         "(2) objects[2], secret s",
         "(3) objects[3], secret third",
     ]
-    .map(|place| status.message().find(place).unwrap_or_else(|| panic!("{place} is not in {status:?}")));
+    .map(|location| {
+        status.message().find(location).unwrap_or_else(|| panic!("{location} is not in {status:?}"))
+    });
     assert!(places.is_sorted(), "{status:?}");
 }
 
@@ -144,10 +146,10 @@ async fn an_identity_without_access_gets_nothing_though_its_neighbour_has_it() {
 async fn a_missing_token_says_which_token_request_the_driver_needs() {
     let world = World::start(&[]).await;
     let key = "csi.storage.k8s.io/serviceAccount.tokens";
-    let mend = "tokenRequests: [{audience: api://AzureADTokenExchange}]";
-    expect(&world, &world.claim().without(key), Code::InvalidArgument, &[key, mend]).await;
+    let help = "tokenRequests: [{audience: api://AzureADTokenExchange}]";
+    expect(&world, &world.claim().without(key), Code::InvalidArgument, &[key, help]).await;
     let other = serde_json::json!({ "api://other": { "token": world.token().build() } }).to_string();
-    expect(&world, &world.claim().set(key, &other), Code::InvalidArgument, &[key, mend]).await;
+    expect(&world, &world.claim().set(key, &other), Code::InvalidArgument, &[key, help]).await;
     assert_eq!(world.emulator.requests().len(), 0);
 }
 

@@ -61,7 +61,7 @@ struct Flying {
     /// Whether its key was not taken back since: else nobody joins it, and what it brings is not kept.
     counts: bool,
     answer: oneshot::Sender<Result<Value, Failure>>,
-    flight: Flight<Fetched<Value, Failure>>,
+    flight: Flight<FetchResult<Value, Failure>>,
 }
 
 struct Model {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::message::Message;
 use crate::lint::{self, Diagnostic};
-use crate::manifest::{ManifestError, Object, Source, Sources};
+use crate::manifest::{ManifestError, ManifestSource, ManifestSources, Object};
 use crate::plan::{Defaults, Fault, Request, boolean};
 use crate::yaml::{Entry, Node, Position};
 
@@ -23,7 +23,7 @@ pub(super) struct Class {
     /// Its parameters, as they are written.
     pub(super) parameters: BTreeMap<String, String>,
     /// The file, and the line in which it begins.
-    pub(super) place: String,
+    pub(super) location: String,
     file: String,
     object: Object,
 }
@@ -44,7 +44,7 @@ impl Class {
     /// If there is none or more than one, or it is not Azure's.
     pub(super) fn read(file: &Path, name: Option<&str>) -> Result<Self, Vec<Message>> {
         let (mut found, mut mistakes) = (Vec::new(), Vec::new());
-        for source in Sources::new(vec![file.to_owned()]) {
+        for source in ManifestSources::new(vec![file.to_owned()]) {
             match source {
                 Ok(source) => classes(&source, &mut found, &mut mistakes),
                 Err(error) => mistakes.push(
@@ -64,7 +64,8 @@ impl Class {
             stdin if stdin == "-" => "<stdin>".to_owned(),
             path => path.into_owned(),
         };
-        let several = found.iter().map(|(file, class)| place(file, class.root.position)).collect::<Vec<_>>();
+        let several =
+            found.iter().map(|(file, class)| location(file, class.root.position)).collect::<Vec<_>>();
         let mut found = found.into_iter();
         match (found.next(), found.next(), name) {
             (Some((file, class)), None, _) => Self::of(file, class).map_err(|mistake| vec![mistake]),
@@ -90,7 +91,7 @@ impl Class {
     fn of(file: String, class: Object) -> Result<Self, Message> {
         let provider = class.root.at(&["spec", "provider"]);
         if provider.and_then(Node::text) != Some(PROVIDER) {
-            let at = place(&file, provider.unwrap_or(&class.root).position);
+            let at = location(&file, provider.unwrap_or(&class.root).position);
             return Err(Message::error(at, "spec.provider: the class is not for this provider")
                 .help(format!("write `provider: {PROVIDER}`")));
         }
@@ -100,7 +101,7 @@ impl Class {
             name: class.name.clone().unwrap_or_default(),
             namespace: class.namespace.clone(),
             parameters: parameters.iter().filter_map(text).collect(),
-            place: place(&file, class.root.position),
+            location: location(&file, class.root.position),
             file,
             object: class,
         })
@@ -116,7 +117,7 @@ impl Class {
 
     /// A position in the file of the class.
     pub(super) fn at(&self, position: Position) -> String {
-        place(&self.file, position)
+        location(&self.file, position)
     }
 
     /// A parameter without the white space around it, if it is there and says something.
@@ -133,21 +134,21 @@ impl Class {
     }
 }
 
-fn classes(source: &Source, classes: &mut Vec<(String, Object)>, mistakes: &mut Vec<Message>) {
+fn classes(source: &ManifestSource, classes: &mut Vec<(String, Object)>, mistakes: &mut Vec<Message>) {
     for document in source.documents().filter(|document| document.mentions(KIND)) {
         match document.objects() {
             Ok(objects) => {
                 let ours = |object: &Object| object.kind == KIND && object.api_version.starts_with(GROUP);
                 classes.extend(objects.into_iter().filter(ours).map(|class| (source.name.clone(), class)));
             }
-            Err(ManifestError { file, position, problem, mend }) => {
-                mistakes.push(Message::error(place(&file, position), problem).help(mend));
+            Err(ManifestError { file, position, problem, help }) => {
+                mistakes.push(Message::error(location(&file, position), problem).help(help));
             }
         }
     }
 }
 
-fn place(file: &str, position: Position) -> String {
+fn location(file: &str, position: Position) -> String {
     format!("{file}:{}:{}", position.line, position.column)
 }
 
@@ -176,7 +177,7 @@ mod tests {
         let (one, two) = (class("one", "    keyvaultName: ' a '\n"), class("two", "    keyvaultName: b\n"));
         let found = read(&format!("{other}{one}"), None).unwrap();
         assert_eq!((found.name.as_str(), found.text("keyvaultName")), ("one", Some("a")));
-        assert!(found.place.ends_with("class.yaml:5:1"), "{}", found.place);
+        assert!(found.location.ends_with("class.yaml:5:1"), "{}", found.location);
         let both = format!("{one}{two}");
         assert_eq!(read(&both, Some("two")).unwrap().text("keyvaultName"), Some("b"));
         for (text, name, words) in [

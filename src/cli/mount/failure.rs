@@ -37,7 +37,7 @@ pub(super) fn explain(
         }
         MountError::Identity(error) => {
             let location = match preparation.caller.source() {
-                "" => &preparation.class.place,
+                "" => &preparation.class.location,
                 source => source,
             };
             let help = identity::help(error, preparation, hosts);
@@ -57,10 +57,10 @@ pub(super) fn explain(
 
 fn object(error: &ObjectError, preparation: &Preparation) -> Message {
     let (place, help) = match error {
-        ObjectError::Vault(error) => (error.place(), vault::help(error, preparation)),
-        ObjectError::Render(error) => (error.place(), vault::content_help(error.place(), preparation)),
+        ObjectError::Vault(error) => (error.location(), vault::help(error, preparation)),
+        ObjectError::Render(error) => (error.location(), vault::content_help(error.location(), preparation)),
     };
-    let location = preparation.objects.get(place).unwrap_or(&preparation.class.place);
+    let location = preparation.objects.get(place).unwrap_or(&preparation.class.location);
     Message::error(location.clone(), for_people(&error.to_string())).helps(help)
 }
 

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::message::Message;
 use super::preparation::Preparation;
 use super::text::authority;
-use crate::plan::{ClientId, History, Identity, MountPlan, ObjectPlan, PlannedIdentity, TenantId, Through};
+use crate::plan::{
+    ClientId, FileMode, History, Identity, JsonField, MountPlan, ObjectPlan, PlannedIdentity, RelativePath,
+    TenantId, Through,
+};
 use crate::proto::ObjectVersion;
 
 /// The plan of a mount, or what was mounted with these `versions`.
@@ -15,7 +18,7 @@ pub(super) fn describe(preparation: &Preparation, versions: Option<&[ObjectVersi
     let version = |version: &ObjectVersion| json!({ "id": version.id, "version": version.version });
     let document = json!({
         "outcome": if versions.is_some() { "mounted" } else { "planned" },
-        "class": { "name": pod.class, "namespace": pod.namespace, "location": class.place },
+        "class": { "name": pod.class, "namespace": pod.namespace, "location": class.location },
         "identity": identity(&plan.identity),
         "authority": authority(plan),
         "resource": endpoints.vault_resource.as_ref().map(ToString::to_string),
@@ -56,15 +59,20 @@ fn identity(planned: &PlannedIdentity) -> Value {
 }
 
 fn object(object: &ObjectPlan) -> Value {
+    let file = |path: &RelativePath, mode: FileMode, expression: Option<&str>| json!({ "path": path.as_str(), "mode": mode.to_string(), "jmes_path": expression });
+    let field = |field: &JsonField| file(&field.path, field.mode, Some(field.expression.as_str()));
+    let files = match object.json_fields.as_slice() {
+        [] => vec![file(&object.path, object.mode, None)],
+        fields => fields.iter().map(field).collect::<Vec<_>>(),
+    };
     json!({
-        "place": object.place,
+        "location": object.location,
         "kind": object.kind.name(),
         "name": object.name.as_str(),
         "vault": object.vault.to_string(),
         "version": object.version.exact(),
         "history": object.history.map(History::count),
         "optional": object.optional,
-        "path": object.path.as_str(),
-        "mode": object.mode.to_string(),
+        "files": files,
     })
 }

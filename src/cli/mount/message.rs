@@ -12,8 +12,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::MountArgs;
+use crate::cli::pipeline::FlagError;
 use crate::plan::Fault;
-use crate::settings::FlagError;
 use crate::telemetry::logs;
 
 /// One thing to say.
@@ -51,7 +51,7 @@ impl Message {
 
     /// An error from a fault.
     pub(super) fn fault(location: impl Into<String>, fault: Fault) -> Self {
-        Self::error(location, fault.problem).help(fault.mend)
+        Self::error(location, fault.problem).help(fault.help)
     }
 
     #[must_use]

@@ -49,7 +49,7 @@ pub(super) async fn prepare(
     let mut mistakes = Vec::new();
     let class = args.class().map_err(|found| mistakes.extend(found)).ok();
     let caller = class.as_ref().and_then(|class| {
-        tracing::debug!(name = class.name, at = class.place, "class read");
+        tracing::debug!(name = class.name, at = class.location, "class read");
         let caller = Caller::choose(class, &args.caller, args.dry_run, environment);
         caller.map_err(|found| mistakes.extend(found)).ok()
     });
@@ -117,7 +117,7 @@ fn pipeline(
     mistakes: &mut Vec<Message>,
 ) -> Option<Pipeline> {
     let before = mistakes.len();
-    mistakes.extend(Pipeline::mistakes(&args.pipeline).into_iter().map(Message::from));
+    mistakes.extend(args.pipeline.mistakes().into_iter().map(Message::from));
     let (tenant, cloud) = (environment("AZURE_TENANT_ID"), environment("AZURE_AUTHORITY_HOST"));
     let tenant = tenant.filter(|_| args.pipeline.default_tenant_id.is_none());
     let tenant = tenant.map(|tenant| TenantId::parse(&tenant)).transpose();
@@ -135,7 +135,7 @@ fn pipeline(
         }
         cloud
     });
-    let mut pipeline = match Pipeline::new(&args.pipeline, environment) {
+    let mut pipeline = match args.pipeline.check(environment) {
         Ok(pipeline) if mistakes.len() == before => pipeline,
         Err(error) if mistakes.len() == before => {
             mistakes.push(Message::error("", error.to_string()));
@@ -165,7 +165,7 @@ fn pipeline(
 /// What a class lacks where there is no cluster whose service accounts could say it.
 fn missing_ids(class: &Class, pipeline: &Pipeline, subject: &str) -> Vec<Message> {
     let missing = |key: &str, help: String| {
-        Message::error(class.place.clone(), format!("{key}: it is missing")).help(help)
+        Message::error(class.location.clone(), format!("{key}: it is missing")).help(help)
     };
     let help = format!(
         "set it there, or {CLIENT}, to the client id of the identity whose federated credential has the subject {subject}"
@@ -198,8 +198,8 @@ async fn examine(
 ) -> Examination {
     let refused = |error: &PlanError| {
         let message = |found: &Finding| {
-            let location = format!("{}: {}", class.place, found.place);
-            Message::error(location, found.problem.clone()).help(found.mend.clone())
+            let location = format!("{}: {}", class.location, found.location);
+            Message::error(location, found.problem.clone()).help(found.help.clone())
         };
         Examination { errors: error.findings().iter().map(message).collect(), ..Examination::default() }
     };
@@ -234,7 +234,7 @@ async fn examine(
     };
     let examined = class.examine(planned(), &defaults);
     let findings = examined.findings.iter();
-    let findings = findings.filter(|found| is_known || !by_flags.contains(&found.place.as_str()));
+    let findings = findings.filter(|found| is_known || !by_flags.contains(&found.location.as_str()));
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.partition(|found| found.severity == Severity::Error);
     let errors = errors.into_iter().map(|found| message(class, client_elsewhere, found)).collect::<Vec<_>>();
     let warnings = warnings.into_iter().map(|found| message(class, client_elsewhere, found)).collect();
@@ -250,7 +250,7 @@ async fn examine(
 
 /// A finding, with the flag or variable that has what the class does not.
 fn message(class: &Class, client_elsewhere: bool, found: &Diagnostic) -> Message {
-    let Diagnostic { severity, position, place, problem, mend } = found;
+    let Diagnostic { severity, position, location: place, problem, help } = found;
     let elsewhere = match place.as_str() {
         POD_NAMESPACE => Some("--namespace"),
         POD_ACCOUNT => Some("--service-account"),
@@ -268,7 +268,7 @@ fn message(class: &Class, client_elsewhere: bool, found: &Diagnostic) -> Message
     };
     let help = match place.as_str() {
         POD_NAMESPACE | POD_ACCOUNT | POD_NAME => "leave it out, to have what the token says",
-        _ => mend,
+        _ => help,
     };
     let location = match elsewhere {
         Some(flag) => flag.to_owned(),

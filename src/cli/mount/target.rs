@@ -33,7 +33,7 @@ impl Target {
     pub(super) fn find(directory: &Path) -> Result<Self, Message> {
         let (path, state) = match directory.canonicalize() {
             Ok(path) => (path, State::Found),
-            Err(error) if error.kind() == ErrorKind::NotFound => (place(directory)?, State::Missing),
+            Err(error) if error.kind() == ErrorKind::NotFound => (location(directory)?, State::Missing),
             Err(error) => return Err(wrong(directory, format!("it cannot be used: {error}")).help(CHOOSE)),
         };
         if path.to_str().is_none() {
@@ -101,7 +101,7 @@ fn wrong(directory: &Path, problem: impl Into<String>) -> Message {
 }
 
 /// Where a directory would be that is not there.
-fn place(directory: &Path) -> Result<PathBuf, Message> {
+fn location(directory: &Path) -> Result<PathBuf, Message> {
     let absolute = std::path::absolute(directory)
         .map_err(|error| wrong(directory, format!("it cannot be used: {error}")).help(CHOOSE))?;
     let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {

@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::preparation::Preparation;
-use crate::plan::{Identity, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, Through};
+use crate::plan::{Identity, JsonField, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, Through};
 use crate::render;
 
 /// The plan of a mount, or of what `is_mounted` by now.
@@ -76,6 +76,13 @@ fn object(object: &ObjectPlan, options: render::Options) -> String {
         (None, Some(history)) => format!(", the newest {} versions", history.count()),
     };
     let optional = if object.optional { ", if it is there" } else { "" };
+    if !object.json_fields.is_empty() {
+        let file = |field: &JsonField| {
+            format!("{} (field {}, mode {})", field.path, field.expression.as_str(), field.mode)
+        };
+        let files = object.json_fields.iter().map(file).collect::<Vec<_>>().join(", ");
+        return format!("object     {kind} {name} of {vault}{version}{optional} -> {files}");
+    }
     let files = if object.history.is_some() { format!("{path}/0, {path}/1, …") } else { path.to_string() };
     let more = if options.separate_files && *kind == ObjectKind::Secret {
         ", with .crt and .key beside it if it backs a certificate"

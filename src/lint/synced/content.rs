@@ -71,7 +71,7 @@ impl<'a> Files<'a> {
             return None;
         }
         let mut objects = self.written.objects.iter().map(|object| &object.plan);
-        let mend = if let Some(object) = objects.find(|object| object.name.as_str() == name) {
+        let help = if let Some(object) = objects.find(|object| object.name.as_str() == name) {
             match object.history {
                 Some(_) => format!("its files are `{0}/0`, `{0}/1` and so on; name one of them", object.path),
                 None => format!("its file is `{}`; write that", object.path),
@@ -83,7 +83,7 @@ impl<'a> Files<'a> {
                 None => "name an objectAlias, or an objectName without one, of `objects`".to_owned(),
             }
         };
-        Some(Fault::new(format!("no file {} is mounted", quoted(name)), mend))
+        Some(Fault::new(format!("no file {} is mounted", quoted(name)), help))
     }
 
     /// The fault of a file of which the driver, or a user of the Secret, can make nothing for a key.
@@ -91,14 +91,14 @@ impl<'a> Files<'a> {
         let file = self.paths.get(name)?;
         let name = quoted(name);
         let both = "name an object of objectType: secret, which has the certificate and its key";
-        let fault = |what: &str, needs: &str, mend: &str| {
-            Some(Fault::new(format!("the file {name} is {what}, and {key} needs {needs}"), mend))
+        let fault = |what: &str, needs: &str, help: &str| {
+            Some(Fault::new(format!("the file {name} is {what}, and {key} needs {needs}"), help))
         };
         let json = [".dockerconfigjson", ".dockercfg"].contains(&key) && kind.missing(&[]).contains(&key);
         match (file.content, key) {
             (Content::Pkcs12Text, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
-                let mend = "remove objectFormat, so that it is PEM, or add objectEncoding: base64";
-                fault("PKCS#12 as base64 text", "PEM or binary PKCS#12", mend)
+                let help = "remove objectFormat, so that it is PEM, or add objectEncoding: base64";
+                fault("PKCS#12 as base64 text", "PEM or binary PKCS#12", help)
             }
             (Content::Certificates, PRIVATE_KEY_KEY) if kind.name == TLS => {
                 fault("a certificate without its private key", "the key", both)

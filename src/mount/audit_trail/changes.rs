@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 
-use super::Fate;
+use super::ObjectFate;
 use crate::bounded::{bounded, make_room};
 use crate::plan::{MountPlan, ObjectPlan};
 use crate::telemetry::Source;
@@ -19,11 +19,11 @@ const REMEMBERED: usize = 4096;
 const OF_A_TENANT: usize = 1024;
 
 /// A pod's unique id and the volume's directory.
-type Volume = (String, PathBuf);
+type VolumeKey = (String, PathBuf);
 
 /// The last recorded state of volumes, as one mark for each object.
 #[derive(Debug)]
-pub(super) struct AuditedVolumes(Mutex<LruCache<Volume, Audited>>);
+pub(super) struct AuditedVolumes(Mutex<LruCache<VolumeKey, Audited>>);
 
 #[derive(Debug)]
 struct Audited {
@@ -64,10 +64,10 @@ impl AuditedVolumes {
 
 /// A mark of what happened to one object. Sources that are as fresh as the operator wants count as one: which pod of
 /// many asks the vault, and which of them share its answer, changes with every refresh.
-pub(super) fn mark(object: &ObjectPlan, fate: Fate, versions: &[Fetched]) -> u32 {
+pub(super) fn mark(object: &ObjectPlan, fate: ObjectFate, versions: &[Fetched]) -> u32 {
     let mut hasher = DefaultHasher::new();
     (object.vault.host(), object.kind, object.name.as_str()).hash(&mut hasher);
-    let Fate { outcome, failure, source } = fate;
+    let ObjectFate { outcome, failure, source } = fate;
     let fallback = source.filter(|source| matches!(source, Source::Stale | Source::Replica));
     (outcome, failure, fallback).hash(&mut hasher);
     for Fetched { version, .. } in versions {

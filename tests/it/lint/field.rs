@@ -11,7 +11,7 @@ fn strict(file: &str) -> (Option<i32>, String) {
 
 #[test]
 fn each_way_to_get_no_secret_or_a_wrong_one_is_found_at_its_entry() {
-    for (file, place, words) in [
+    for (file, location, words) in [
         ("secret-bad-keys.yaml", "secretObjects[0].data[1].key", "\"db/host\""),
         ("secret-ca-crt.yaml", "secretObjects[0].data[2].key", "tls.crt and tls.key alone"),
         ("secret-certificate-alone.yaml", "secretObjects[0].data[1].objectName", "without its private key"),
@@ -21,7 +21,8 @@ fn each_way_to_get_no_secret_or_a_wrong_one_is_found_at_its_entry() {
         ("secret-pfx-as-text.yaml", "secretObjects[0].data[0].objectName", "base64 text"),
     ] {
         let (code, found) = strict(file);
-        let there = found.lines().any(|line| line.contains(&format!(": {place}: ")) && line.contains(words));
+        let there =
+            found.lines().any(|line| line.contains(&format!(": {location}: ")) && line.contains(words));
         assert_eq!((code, there), (Some(1), true), "{file}: {found}");
     }
 }

@@ -235,9 +235,9 @@ async fn json_shows_what_is_mounted_and_never_a_value() {
             "resource": "https://vault.azure.net",
             "directory": null,
             "objects": [{
-                "place": "objects[0]", "kind": "secret", "name": "database-password",
+                "location": "objects[0]", "kind": "secret", "name": "database-password",
                 "vault": "mykeyvault.vault.azure.net", "version": null, "history": null, "optional": false,
-                "path": "db-password", "mode": "0644",
+                "files": [{ "path": "db-password", "mode": "0644", "jmes_path": null }],
             }],
             "versions": null,
             "warnings": [],

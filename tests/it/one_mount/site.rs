@@ -38,7 +38,6 @@ impl Site {
         // Another user reads it, too.
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let site = Self { emulator, folder, volume: Volume::shared() };
-        site.file("ca.pem", site.emulator.ca_pem());
         site.file("token", site.token());
         site.class(WORKLOAD);
         site
@@ -75,8 +74,7 @@ impl Site {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .env("HTTPS_PROXY", self.emulator.proxy_url())
-            .env("SSL_CERT_FILE", self.folder.path().join("ca.pem"))
+            .envs(provider_launcher::environment(&self.emulator, self.folder.path()).unwrap())
             .current_dir(self.folder.path())
             .args(["mount", file, "--target"])
             .arg(target)

@@ -25,6 +25,16 @@
 - {{ printf "--failover-vault=%s=%s" $vault $replica | quote }}
 {{- end }}
 - {{ printf "--cache-max-bytes=%d" (int64 $values.cacheMaxBytes) | quote }}
+{{- if eq $values.fileWriter "provider" }}
+- {{ printf "--volume-memory-bytes=%d" (int64 $values.volumeMemoryBytes) | quote }}
+- "--state-dir=/run/keyvault-csi-provider"
+{{- end }}
+{{- with $values.auditLog }}
+- {{ printf "--audit-log=%s" . | quote }}
+{{- end }}
+{{- with $values.cloudEnvironmentDir }}
+- {{ printf "--cloud-environment-dir=%s" . | quote }}
+{{- end }}
 {{- if include "provider.policyConfigMap" . }}
 - "--policy-file=/etc/keyvault-csi-provider/policy.yaml"
 {{- end }}

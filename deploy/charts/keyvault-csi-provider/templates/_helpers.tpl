@@ -106,3 +106,18 @@ app: {{ include "provider.name" . | quote }}
 {{- int64 $driver.maxCallRecvMsgSize -}}
 {{- end -}}
 {{- end -}}
+
+{{/*
+The container's resources. The pages of volumes that the provider writes are charged to it: they are added to the default
+limit.
+*/}}
+{{- define "provider.resources" -}}
+{{- $resources := deepCopy (.Values.linux.resources | default dict) -}}
+{{- $limits := $resources.limits | default dict -}}
+{{- if and (eq .Values.fileWriter "provider") (eq ($limits.memory | default "" | toString) "100Mi") -}}
+{{- $mebibyte := 1048576 -}}
+{{- $volumes := div (add (int64 .Values.volumeMemoryBytes) (sub $mebibyte 1)) $mebibyte -}}
+{{- $_ := set $limits "memory" (printf "%dMi" (add 100 $volumes)) -}}
+{{- end -}}
+{{- if $resources }}{{ toYaml $resources }}{{ end -}}
+{{- end -}}

@@ -21,8 +21,9 @@ pub(super) fn write(out: &mut impl Write, found: &Found<'_>) -> io::Result<()> {
     if let Some(class) = class {
         write!(out, ",title={}", property(class))?;
     }
-    let place = if diagnostic.place.is_empty() { String::new() } else { format!("{}: ", diagnostic.place) };
-    writeln!(out, "::{}", data(&format!("{place}{}; {}", diagnostic.problem, diagnostic.mend)))
+    let location =
+        if diagnostic.location.is_empty() { String::new() } else { format!("{}: ", diagnostic.location) };
+    writeln!(out, "::{}", data(&format!("{location}{}; {}", diagnostic.problem, diagnostic.help)))
 }
 
 fn data(text: &str) -> String {
@@ -44,9 +45,9 @@ mod tests {
         let diagnostic = Diagnostic {
             severity: Severity::Error,
             position: Position { line: 3, column: 7 },
-            place: "objects[0]".to_owned(),
+            location: "objects[0]".to_owned(),
             problem: "100% wrong:\r\n::warning::x".to_owned(),
-            mend: "none, or some".to_owned(),
+            help: "none, or some".to_owned(),
         };
         let found = Found { file: "a:b,c\n%.yaml", class: Some("n/c"), diagnostic: &diagnostic };
         let mut out = Vec::new();

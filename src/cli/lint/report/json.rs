@@ -8,16 +8,16 @@ use super::{Found, Tally};
 use crate::plan::Severity;
 
 #[derive(Serialize)]
-struct Finding<'a> {
+struct JsonFinding<'a> {
     file: &'a str,
     line: usize,
     column: usize,
     severity: &'static str,
     /// `name` or `namespace/name`; null for a document that cannot be read.
     class: Option<&'a str>,
-    place: &'a str,
+    location: &'a str,
     problem: &'a str,
-    mend: &'a str,
+    help: &'a str,
 }
 
 pub(super) fn start(out: &mut impl Write) -> io::Result<()> {
@@ -26,7 +26,7 @@ pub(super) fn start(out: &mut impl Write) -> io::Result<()> {
 
 pub(super) fn write(out: &mut impl Write, found: &Found<'_>, first: bool) -> io::Result<()> {
     let Found { file, class, diagnostic } = *found;
-    let finding = Finding {
+    let finding = JsonFinding {
         file,
         line: diagnostic.position.line,
         column: diagnostic.position.column,
@@ -35,9 +35,9 @@ pub(super) fn write(out: &mut impl Write, found: &Found<'_>, first: bool) -> io:
             Severity::Warning => "warning",
         },
         class,
-        place: &diagnostic.place,
+        location: &diagnostic.location,
         problem: &diagnostic.problem,
-        mend: &diagnostic.mend,
+        help: &diagnostic.help,
     };
     out.write_all(if first { b"\n" } else { b",\n" })?;
     serde_json::to_writer(out, &finding).map_err(io::Error::from)

@@ -13,7 +13,7 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default();
 
-/// Prints a finding, and its mend below.
+/// Prints a finding, and its help below.
 pub(super) fn write(out: &mut impl Write, found: &Found<'_>) -> io::Result<()> {
     let Found { file, diagnostic, .. } = found;
     let (style, severity) = match diagnostic.severity {
@@ -22,10 +22,10 @@ pub(super) fn write(out: &mut impl Write, found: &Found<'_>) -> io::Result<()> {
     };
     let (file, line, column) = (printable(file), diagnostic.position.line, diagnostic.position.column);
     write!(out, "{PLACE}{file}:{line}:{column}:{PLACE:#} {style}{severity}{style:#}: ")?;
-    if !diagnostic.place.is_empty() {
-        write!(out, "{}: ", diagnostic.place)?;
+    if !diagnostic.location.is_empty() {
+        write!(out, "{}: ", diagnostic.location)?;
     }
-    writeln!(out, "{}\n  {HELP}help{HELP:#}: {}", printable(&diagnostic.problem), printable(&diagnostic.mend))
+    writeln!(out, "{}\n  {HELP}help{HELP:#}: {}", printable(&diagnostic.problem), printable(&diagnostic.help))
 }
 
 /// Says what there was, on standard error.

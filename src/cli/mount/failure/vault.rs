@@ -3,11 +3,11 @@
 use super::identity::assignee;
 use crate::cli::mount::preparation::Preparation;
 use crate::plan::{ObjectKind, ObjectPlan};
-use crate::vault::{Denial, Failure, VaultError};
+use crate::vault::{AccessDenial, Failure, VaultError};
 
 /// What fixes the failure of an object, or shows more of it.
 pub(super) fn help(error: &VaultError, preparation: &Preparation) -> Vec<String> {
-    match planned(error.place(), preparation) {
+    match planned(error.location(), preparation) {
         Some(object) => commands(&error.failure, object, preparation),
         None => Vec::new(),
     }
@@ -26,7 +26,7 @@ pub(super) fn content_help(place: &str, preparation: &Preparation) -> Vec<String
 }
 
 fn planned<'a>(place: &str, preparation: &'a Preparation) -> Option<&'a ObjectPlan> {
-    preparation.plan.objects.iter().find(|object| object.place == place)
+    preparation.plan.objects.iter().find(|object| object.location == place)
 }
 
 fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -> Vec<String> {
@@ -34,7 +34,7 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
     let who = assignee(preparation);
     let scope = format!("--scope \"$(az keyvault show --name {vault} --query id --output tsv)\"");
     match failure {
-        Failure::Denied(Denial::Role) => {
+        Failure::Denied(AccessDenial::Role) => {
             let role = match object.kind {
                 ObjectKind::Secret => "Key Vault Secrets User",
                 ObjectKind::Key => "Key Vault Crypto User",
@@ -42,25 +42,25 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
             };
             vec![format!("az role assignment create --role \"{role}\" --assignee {who} {scope}")]
         }
-        Failure::Denied(Denial::AccessPolicy) => {
+        Failure::Denied(AccessDenial::AccessPolicy) => {
             let permissions = if object.history.is_some() { "get list" } else { "get" };
             vec![format!(
                 "az keyvault set-policy --name {vault} --spn {who} --{noun}-permissions {permissions}"
             )]
         }
-        Failure::Denied(Denial::Firewall) => vec![
+        Failure::Denied(AccessDenial::Firewall) => vec![
             format!("az keyvault network-rule list --name {vault}"),
             format!(
                 "with the outbound address of this machine: az keyvault network-rule add --name {vault} --ip-address ADDRESS"
             ),
         ],
-        Failure::Denied(Denial::PrivateLink) => {
+        Failure::Denied(AccessDenial::PrivateLink) => {
             vec![format!(
                 "the vault must have a private address on this machine: nslookup {}",
                 object.vault.host()
             )]
         }
-        Failure::Denied(Denial::Other(_)) => vec![
+        Failure::Denied(AccessDenial::Other(_)) => vec![
             format!("az role assignment list --include-inherited --assignee {who} {scope}"),
             format!(
                 "az keyvault show --name {vault} --query \"{{roles: properties.enableRbacAuthorization, network: properties.networkAcls}}\""
@@ -85,10 +85,10 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
                 format!("curl -v {}healthstatus", object.vault.as_str()),
             ]
         }
-        Failure::Failing(_) | Failure::Intercepted(_) | Failure::TimedOut | Failure::Garbled(_) => {
+        Failure::Failing(_) | Failure::Intercepted(_) | Failure::TimedOut | Failure::Malformed(_) => {
             vec![format!("curl -v {}healthstatus", object.vault.as_str())]
         }
-        Failure::Tripped(failure, _) => commands(failure, object, preparation),
+        Failure::CircuitOpen(failure, _) => commands(failure, object, preparation),
         Failure::Throttled(_) | Failure::Queued | Failure::TooMuch(_) => Vec::new(),
     }
 }

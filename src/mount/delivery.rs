@@ -1,0 +1,115 @@
+//! Bringing the files of one mount into its volume.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::Instant;
+
+use super::fetcher::VolumeLimit;
+use crate::deliver::{self, DeliverError, File, FileWriter, Outcome, Targets};
+use crate::plan::MountPlan;
+use crate::proto::{MountResponse, ObjectVersion};
+use crate::retry::Deadline;
+use crate::telemetry::milliseconds_since;
+use crate::tenant::Tenant;
+use crate::volume_memory::VolumeMemory;
+
+/// All secrets of one volume, with `--file-writer=provider`: a thousand of the largest that Key Vault has.
+const LARGEST_VOLUME: usize = 32 << 20;
+
+/// Brings files into volumes.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What writes the files.
+    pub file_writer: FileWriter,
+    /// The largest response that the driver accepts.
+    pub max_response_bytes: usize,
+    /// The memory of the volumes that are written here, if it is limited.
+    pub volume_memory: Option<Arc<VolumeMemory>>,
+    /// The targets that are being written.
+    pub targets: Targets,
+}
+
+impl Delivery {
+    /// Puts the files into the answer, or into the volume.
+    pub(super) async fn deliver(
+        &self,
+        plan: &MountPlan,
+        files: Vec<File>,
+        versions: Vec<ObjectVersion>,
+        deadline: Deadline,
+    ) -> Result<MountResponse, DeliverError> {
+        match self.file_writer {
+            FileWriter::Driver => deliver::respond(files, versions, self.max_response_bytes),
+            FileWriter::Provider => {
+                self.write(plan, files, deadline).await?;
+                Ok(MountResponse { object_version: versions, error: None, files: Vec::new() })
+            }
+        }
+    }
+
+    /// The most bytes of objects that a mount may fetch; what is stored may be twice as large as what is delivered.
+    pub(super) fn largest_volume(&self) -> VolumeLimit {
+        match self.file_writer {
+            FileWriter::Driver => VolumeLimit {
+                bytes: self.max_response_bytes.saturating_mul(2),
+                response: Some(self.max_response_bytes),
+            },
+            FileWriter::Provider => VolumeLimit { bytes: LARGEST_VOLUME, response: None },
+        }
+    }
+
+    /// Waits until nobody writes into `target`: after a mount was given up, its last descriptor there
+    /// is closed when this returns.
+    pub async fn settle(&self, target: &Path) {
+        drop(self.targets.lock(target).await);
+    }
+
+    /// Writes the files here. The work is joined before this returns; if the caller goes away, it
+    /// stops at the next file and lets go of the target.
+    async fn write(
+        &self,
+        plan: &MountPlan,
+        files: Vec<File>,
+        deadline: Deadline,
+    ) -> Result<(), DeliverError> {
+        let target = plan.target.as_path();
+        let (begun, count) = (Instant::now(), files.len());
+        let held = deadline.limit(self.targets.lock(target)).await;
+        let held = held.ok_or_else(|| DeliverError::Busy(target.to_owned()))?;
+        let gone = Arc::new(AtomicBool::new(false));
+        let on_drop = SetOnDrop(Arc::clone(&gone));
+        let (path, memory) = (target.to_owned(), self.volume_memory.clone());
+        let tenant = Tenant::new(&plan.pod.namespace);
+        let written = tokio::task::spawn_blocking(move || {
+            // Held until the last descriptor is closed, even if nothing waits any more.
+            let _held = held;
+            let cancelled = || gone.load(Ordering::Relaxed) || deadline.left().is_zero();
+            let charge = || memory.as_ref().map(|memory| memory.charge(&tenant, &path, &files)).transpose();
+            let charged = deliver::write_admitted(&path, &files, &cancelled, charge)?;
+            let outcome = if charged.is_some() { Outcome::Changed } else { Outcome::Unchanged };
+            if let Some(charge) = charged.flatten() {
+                charge.keep(&files);
+            }
+            Ok(outcome)
+        })
+        .await;
+        drop(on_drop);
+        match written {
+            Ok(outcome) => outcome.map(|outcome| {
+                let milliseconds = milliseconds_since(begun);
+                tracing::debug!(?outcome, files = count, milliseconds, "files written");
+            }),
+            Err(_) => Err(DeliverError::Defect),
+        }
+    }
+}
+
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,11 @@
+//! What SECURITY.md claims: secrecy, fairness, the policy, and hardening.
+
+mod audit;
+mod crashes;
+mod fairness;
+mod hardening;
+mod isolation;
+mod policy;
+mod proofs;
+mod volume_memory;
+mod volumes;
