@@ -123,8 +123,8 @@ pub enum DeliverError {
     /// The caller went away, or its time was up, before the new files were in place.
     #[error("the mount was not done in time; the files that were there are untouched")]
     Cancelled,
-    /// The writer has a defect, which is in the log.
-    #[error("the provider has a defect, described in its log; please report it")]
+    /// A bug in the writer, whose details are in the log.
+    #[error("the provider has a bug: see its log for details, and please report it")]
     Defect,
 }
 

@@ -18,6 +18,7 @@ mod object;
 mod objects;
 mod paths;
 mod principal;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -41,6 +42,8 @@ pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, Ten
 pub use object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 pub use objects::WrittenObject;
 pub use principal::{ClientCredential, ServicePrincipal};
+pub(crate) use templates::line_and_column;
+pub use templates::{FILTERS, TemplatePlan, TemplateSource};
 pub use token::{Claims, IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 
 use finding::Findings;
@@ -58,6 +61,8 @@ pub struct MountPlan {
     pub identity: PlannedIdentity,
     /// What is fetched, in the request's order; never empty.
     pub objects: Vec<ObjectPlan>,
+    /// Files that are made of several objects.
+    pub templates: Vec<TemplatePlan>,
     /// How old a value may be with which an already mounted volume is refreshed.
     pub rotation_max_age: Duration,
     /// How old a value may be that stands in for one that cannot be had; zero for none.

@@ -7,8 +7,10 @@ mod json_fields;
 pub mod pem;
 pub mod pfx;
 mod public_key;
+mod template;
 
 pub use error::RenderError;
+pub use template::{TemplateError, TemplateObjects, render as render_template};
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -16,7 +18,7 @@ use crate::base64;
 use crate::deliver::File;
 use crate::plan::{Format, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
-use crate::vault::{Content, Fetched, KeyMaterial, Object};
+use crate::vault::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 use error::Problem;
 
 /// What an operator decides of certificates.
@@ -62,6 +64,8 @@ pub struct Rendered {
     pub files: Vec<File>,
     /// What is legal, but perhaps not meant.
     pub warnings: Vec<String>,
+    /// What a template gets for the object, of the newest version.
+    pub value: Option<SecretBytes>,
 }
 
 /// Makes the files of `object` of what was fetched for it: one, or with a history one of each version.
@@ -71,7 +75,7 @@ pub struct Rendered {
 /// [`RenderError`], which names the object and never its content.
 pub fn render(
     object: &ObjectPlan,
-    fetched: &Object,
+    fetched: &FetchedObject,
     options: Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Rendered, RenderError> {
@@ -89,12 +93,18 @@ pub fn render(
 
 fn render_version(
     object: &ObjectPlan,
-    fetched: &Fetched,
+    fetched: &FetchedVersion,
     path: RelativePath,
     options: Options,
-    Rendered { files, warnings }: &mut Rendered,
+    Rendered { files, warnings, value }: &mut Rendered,
 ) -> Result<(), Problem> {
-    let mut file = |path, contents| files.push(File { path, mode: object.mode, contents });
+    let mut file = |path, contents: SecretBytes| {
+        if object.hidden {
+            value.get_or_insert(contents);
+        } else {
+            files.push(File { path, mode: object.mode, contents });
+        }
+    };
     match &fetched.content {
         Content::Key(material) => file(path, SecretBytes::new(public_key(material)?.into_bytes())),
         Content::Certificate(der) => {
@@ -110,7 +120,11 @@ fn render_version(
             let converts = stored == Stored::Pkcs12 && object.format == Format::Pem;
             let text = if converts { pem_of_pfx(object, text, options, warnings)? } else { text.clone() };
             // Of PKCS#12 that is not converted both are empty, as with the Go provider.
-            if options.separate_files && stored != Stored::Text && object.json_fields.is_empty() {
+            if options.separate_files
+                && stored != Stored::Text
+                && object.json_fields.is_empty()
+                && !object.hidden
+            {
                 let parts = pem::split(text.expose());
                 file(path.with_ending(".crt"), parts.certificates);
                 file(path.with_ending(".key"), parts.keys);
@@ -124,6 +138,7 @@ fn render_version(
                 file(path, contents);
             } else {
                 json_fields::select(&object.json_fields, &contents, object.optional, (files, warnings))?;
+                value.get_or_insert(contents);
             }
         }
     }

@@ -9,6 +9,7 @@ use super::finding::{Fault, Finding, Findings, PlanError};
 use super::identity::{self, PlannedIdentity};
 use super::names::FileMode;
 use super::objects::{self, WrittenObject};
+use super::templates::{self, TemplatePlan};
 use super::{Defaults, MountPlan, Pod, Request, durations, endpoints, failover, pod, target_path, vault};
 
 /// As much of a plan as a request gives, whatever else is wrong with it.
@@ -20,6 +21,7 @@ pub struct Draft {
     identity: Option<PlannedIdentity>,
     /// The objects that can be planned.
     pub objects: Vec<WrittenObject>,
+    templates: Vec<TemplatePlan>,
     rotation_max_age: Duration,
     stale_if_error: Duration,
 }
@@ -51,6 +53,15 @@ impl Draft {
             mode,
         };
         let objects = objects::parse(attributes.text("objects"), &inherited, findings);
+        let planned = objects.iter().map(|object| &object.plan).collect::<Vec<_>>();
+        let templates = templates::parse(attributes.text("templates"), mode, &planned, findings);
+        if let Some(hidden) = planned.iter().find(|object| object.hidden)
+            && attributes.text("templates").is_none()
+        {
+            let problem = "it has no effect without the parameter templates";
+            findings.error(format!("{}.hidden", hidden.location), Fault::new(problem, "remove it"));
+        }
+        objects::check_paths(&objects, &templates, findings);
         let vault_given = attributes.text("keyvaultName").or(attributes.text("vaultURL")).is_some();
         if inherited.vault_needed.get() && !vault_given {
             findings.error(
@@ -60,12 +71,13 @@ impl Draft {
         }
         let rotation_max_age = durations::rotation_max_age(attributes, defaults, findings);
         let stale_if_error = durations::stale_if_error(attributes, defaults, findings);
-        Self { pod, target, endpoints, identity, objects, rotation_max_age, stale_if_error }
+        Self { pod, target, endpoints, identity, objects, templates, rotation_max_age, stale_if_error }
     }
 
     /// The plan, if nothing is missing.
     pub(super) fn finish(self, warnings: Vec<Finding>) -> Result<MountPlan, PlanError> {
-        let Self { pod, target, endpoints, identity, objects, rotation_max_age, stale_if_error } = self;
+        let Self { pod, target, endpoints, identity, objects, templates, rotation_max_age, stale_if_error } =
+            self;
         // Whatever is missing here was reported above; this keeps the compiler's word for it.
         let (Some(target), Some(endpoints), Some(identity)) = (target, endpoints, identity) else {
             return Err(PlanError::one("request", Fault::new("it is incomplete", "report this as a defect")));
@@ -77,6 +89,7 @@ impl Draft {
             endpoints,
             identity,
             objects,
+            templates,
             rotation_max_age,
             stale_if_error,
             warnings,

@@ -143,13 +143,23 @@ pub struct ObjectPlan {
     pub encoding: Encoding,
     /// In which form a certificate's secret is written.
     pub format: Format,
+    /// Whether only templates use it: it has no file of its own.
+    pub hidden: bool,
     /// The fields of a JSON secret that become files, instead of the whole secret. Empty for the whole secret.
     pub json_fields: Vec<JsonField>,
 }
 
 impl ObjectPlan {
+    /// Whether a template calls it so.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.path.as_str() == name || self.name.as_str() == name
+    }
+
     /// Whether one of its files may have this path.
     pub(crate) fn may_write(&self, path: &str) -> bool {
+        if self.hidden {
+            return false;
+        }
         if !self.json_fields.is_empty() {
             return self.json_fields.iter().any(|field| field.path.as_str() == path);
         }
@@ -161,6 +171,9 @@ impl ObjectPlan {
 
     /// The path of its file; of a history, those of the newest two versions.
     pub(crate) fn first_paths(&self) -> Vec<RelativePath> {
+        if self.hidden {
+            return Vec::new();
+        }
         if !self.json_fields.is_empty() {
             return self.json_fields.iter().map(|field| field.path.clone()).collect();
         }

@@ -11,6 +11,7 @@ use super::known_names::{FIELDS, JSON_FIELDS};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
 use super::paths::{self, PathClaim, PathConflict};
+use super::templates::TemplatePlan;
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
 
 /// What objects inherit from the request.
@@ -49,7 +50,16 @@ pub(super) fn parse(
             objects.push(WrittenObject { plan, fields });
         }
     }
-    let claims = objects.iter().flat_map(WrittenObject::claims).collect::<Vec<_>>();
+    objects
+}
+
+/// Checks the paths of all files that objects and templates make.
+pub(super) fn check_paths(objects: &[WrittenObject], templates: &[TemplatePlan], findings: &mut Findings) {
+    let of_templates = templates.iter().map(|template| {
+        let claim = PathClaim { path: &template.path, history: None, location: &template.location };
+        (claim, template.place())
+    });
+    let claims = objects.iter().flat_map(WrittenObject::claims).chain(of_templates).collect::<Vec<_>>();
     for PathConflict { index, severity, fault } in paths::conflicts(claims.iter().map(|(claim, _)| *claim)) {
         let Some((_, location)) = claims.get(index) else { continue };
         match severity {
@@ -61,7 +71,6 @@ pub(super) fn parse(
         let problem = format!("they make {} files, and {MOST_OBJECTS} are allowed", claims.len());
         findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
     }
-    objects
 }
 
 /// Whether an item of the list is YAML's null, as `-`, `- ~` and `- null` are. An empty text in quotes is not.
@@ -206,7 +215,10 @@ impl WrittenObject {
 
     /// The files that it makes, each with the location of its name.
     fn claims(&self) -> Vec<(PathClaim<'_>, Location)> {
-        let ObjectPlan { path, history, location, json_fields, .. } = &self.plan;
+        let ObjectPlan { path, history, location, json_fields, hidden, .. } = &self.plan;
+        if *hidden {
+            return Vec::new();
+        }
         if json_fields.is_empty() {
             let position = self.position("objectAlias").or(self.position("objectName"));
             let claim = PathClaim { path, history: *history, location };
@@ -290,6 +302,7 @@ impl Fields {
             self.take("filePermission", findings, FileMode::parse_octal)
         };
         let optional = self.take("optional", findings, boolean);
+        let hidden = self.take("hidden", findings, boolean);
         let json_fields = self.json_fields(mode, findings);
         let vault = self.vault(inherited, findings);
         let failover = self.failover(vault.as_ref(), inherited, findings);
@@ -306,6 +319,7 @@ impl Fields {
             mode: mode?,
             encoding: encoding?,
             format: format?,
+            hidden: hidden?,
             json_fields: json_fields?,
         })
     }

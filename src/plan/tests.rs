@@ -85,7 +85,7 @@ fn a_finding_knows_its_line_in_the_objects_and_in_texts_among_them() {
         ]
     );
     let message = plan(&[("objects", objects)]).unwrap_err().to_string();
-    assert!(message.contains("objects[3]: line 10, column 18: not YAML"), "{message}");
+    assert!(message.contains("objects[3]: line 10, column 18: invalid YAML"), "{message}");
     assert!(message.contains("objects[0].objectType: \"secrets\""), "{message}");
 }
 

@@ -9,15 +9,13 @@ const DATABASE: &str = r#"{"user":"shop","password":"pa\"55","port":5432,"tls":t
     "hosts":["a","b"],"dotted.key":"dots","nested":{"b":1,"a":"x"}}"#;
 
 fn seed() -> Seed {
-    Seed::default()
-        .identity(Identity::new("myapp", APP).federated("default", "workload-identity-sa"))
-        .vault(
-            Vault::new("myKeyVault")
-                .access("myapp", &[SecretPermission::Get])
-                .secret(Secret::new("database", DATABASE))
-                .secret(Secret::new("encoded", "eyJ1c2VyIjoic2hvcCJ9"))
-                .secret(Secret::new("text", "hunter2: not JSON")),
-        )
+    Seed::default().identity(Identity::new("myapp", APP).federated("default", "workload-identity-sa")).vault(
+        Vault::new("myKeyVault")
+            .access("myapp", &[SecretPermission::Get])
+            .secret(Secret::new("database", DATABASE))
+            .secret(Secret::new("encoded", "eyJ1c2VyIjoic2hvcCJ9"))
+            .secret(Secret::new("text", "hunter2: not JSON")),
+    )
 }
 
 /// The object `database` with these elements of `jmesPath`, and other fields.
@@ -25,7 +23,10 @@ fn object(fields: &[(&str, &str)], others: &str) -> String {
     let fields = fields.iter().map(|(path, alias)| {
         format!("    - path: {}\n      objectAlias: {alias}\n", serde_json::to_string(path).unwrap())
     });
-    format!("- objectName: database\n  objectType: secret\n{others}  jmesPath:\n{}", fields.collect::<String>())
+    format!(
+        "- objectName: database\n  objectType: secret\n{others}  jmesPath:\n{}",
+        fields.collect::<String>()
+    )
 }
 
 #[tokio::test]
@@ -100,7 +101,10 @@ async fn a_secret_that_is_not_json_is_named_and_never_quoted() {
     let yaml = object(&[("user", "user")], "").replace("database", "text");
     let status = world.refused(&world.claim().objects(&yaml)).await;
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(status.message().contains("its value is not JSON (syntax error at line 1, column 1)"), "{status:?}");
+    assert!(
+        status.message().contains("its value is not JSON (syntax error at line 1, column 1)"),
+        "{status:?}"
+    );
     // A type error of a function could quote the value.
     let fields = [("sum(user)", "sum")];
     let status = world.refused(&world.claim().objects(&object(&fields, ""))).await;
@@ -131,14 +135,19 @@ const REFUSED: [(&str, &str); 12] = [
 async fn what_cannot_be_is_refused_with_its_location() {
     let world = World::with(seed(), &[]).await;
     for (fields, words) in REFUSED {
-        let list = if fields.contains("jmesPath") { "" } else { "  jmesPath:\n  - {path: user, objectAlias: user}\n" };
+        let list = if fields.contains("jmesPath") {
+            ""
+        } else {
+            "  jmesPath:\n  - {path: user, objectAlias: user}\n"
+        };
         let yaml = format!("- objectName: database\n  objectType: secret\n{fields}{list}");
         let status = world.refused(&world.claim().objects(&yaml)).await;
         assert_eq!(status.code(), Code::InvalidArgument, "{yaml}");
         assert!(status.message().contains(words), "{yaml}\n{status:?}");
     }
     for kind in ["key", "cert"] {
-        let yaml = object(&[("user", "user")], "").replace("objectType: secret", &format!("objectType: {kind}"));
+        let yaml =
+            object(&[("user", "user")], "").replace("objectType: secret", &format!("objectType: {kind}"));
         let status = world.refused(&world.claim().objects(&yaml)).await;
         assert!(status.message().contains(&format!("a {kind} has no JSON fields")), "{status:?}");
     }

@@ -52,7 +52,8 @@ async fn a_misspelt_parameter_is_named_whichever_step_fails() {
     let stranger = fresh.emulator.token("shop", "cart").build();
     says(&fresh, &claim(&fresh).token(&stranger), parameter, "AADSTS700213").await;
     // The vault.
-    says(&fresh, &claim(&fresh).objects(&objects(&["nowhere"])), parameter, "no such secret").await;
+    says(&fresh, &claim(&fresh).objects(&objects(&["nowhere"])), parameter, "secret or version not found")
+        .await;
     // The rendering.
     let encoded = "- {objectName: database-password, objectType: secret, objectEncoding: hex}";
     says(&fresh, &claim(&fresh).objects(encoded), parameter, "correct objectEncoding").await;

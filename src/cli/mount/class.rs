@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::message::Message;
 use crate::lint::{self, Diagnostic};
-use crate::manifest::{ManifestError, ManifestSource, ManifestSources, Object};
+use crate::manifest::{ManifestError, ManifestObject, ManifestSource, ManifestSources};
 use crate::plan::{Defaults, Fault, Request, boolean};
 use crate::yaml::{Entry, Node, Position};
 
@@ -25,7 +25,7 @@ pub(super) struct Class {
     /// The file, and the line in which it begins.
     pub(super) location: String,
     file: String,
-    object: Object,
+    object: ManifestObject,
 }
 
 /// A class with which nothing is wrong for one request.
@@ -88,7 +88,7 @@ impl Class {
         }
     }
 
-    fn of(file: String, class: Object) -> Result<Self, Message> {
+    fn of(file: String, class: ManifestObject) -> Result<Self, Message> {
         let provider = class.root.at(&["spec", "provider"]);
         if provider.and_then(Node::text) != Some(PROVIDER) {
             let at = location(&file, provider.unwrap_or(&class.root).position);
@@ -134,11 +134,16 @@ impl Class {
     }
 }
 
-fn classes(source: &ManifestSource, classes: &mut Vec<(String, Object)>, mistakes: &mut Vec<Message>) {
+fn classes(
+    source: &ManifestSource,
+    classes: &mut Vec<(String, ManifestObject)>,
+    mistakes: &mut Vec<Message>,
+) {
     for document in source.documents().filter(|document| document.mentions(KIND)) {
         match document.objects() {
             Ok(objects) => {
-                let ours = |object: &Object| object.kind == KIND && object.api_version.starts_with(GROUP);
+                let ours =
+                    |object: &ManifestObject| object.kind == KIND && object.api_version.starts_with(GROUP);
                 classes.extend(objects.into_iter().filter(ours).map(|class| (source.name.clone(), class)));
             }
             Err(ManifestError { file, position, problem, help }) => {

@@ -58,6 +58,10 @@ pub(super) fn explain(
 fn object(error: &ObjectError, preparation: &Preparation) -> Message {
     let (place, help) = match error {
         ObjectError::Vault(error) => (error.location(), vault::help(error, preparation)),
+        ObjectError::Template(error) => {
+            let location = preparation.class.location.clone();
+            return Message::error(location, error.to_string());
+        }
         ObjectError::Render(error) => (error.location(), vault::content_help(error.location(), preparation)),
     };
     let location = preparation.objects.get(place).unwrap_or(&preparation.class.location);
@@ -65,8 +69,7 @@ fn object(error: &ObjectError, preparation: &Preparation) -> Message {
 }
 
 /// What errors promise to pods, whose mounts kubelet tries again. This command mounts once.
-const PROMISES: [&str; 3] =
-    ["; the mount is tried again", "; kubelet will retry the mount", "; kubelet will retry"];
+const PROMISES: [&str; 2] = ["; kubelet will retry the mount", "; kubelet will retry"];
 
 fn for_people(error: &str) -> String {
     PROMISES.iter().fold(error.to_owned(), |text, promise| text.replace(promise, ""))
@@ -76,7 +79,11 @@ fn step(error: &MountError) -> &'static str {
     match error {
         MountError::Plan(_) => "plan",
         MountError::Identity(_) => "identity",
-        MountError::Objects(errors) if matches!(errors.first(), Some(ObjectError::Render(_))) => "rendering",
+        MountError::Objects(errors)
+            if matches!(errors.first(), Some(ObjectError::Render(_) | ObjectError::Template(_))) =>
+        {
+            "rendering"
+        }
         MountError::Objects(_) => "vault",
         MountError::Deliver(_) => "writing",
         MountError::Warned { error, .. } => step(error),

@@ -7,7 +7,7 @@ use super::preparation::Preparation;
 use super::text::authority;
 use crate::plan::{
     ClientId, FileMode, History, Identity, JsonField, MountPlan, ObjectPlan, PlannedIdentity, RelativePath,
-    TenantId, Through,
+    TemplatePlan, TenantId, Through,
 };
 use crate::proto::ObjectVersion;
 
@@ -24,6 +24,7 @@ pub(super) fn describe(preparation: &Preparation, versions: Option<&[ObjectVersi
         "resource": endpoints.vault_resource.as_ref().map(ToString::to_string),
         "directory": target.as_ref().map(|target| target.path().display().to_string()),
         "objects": objects.iter().map(object).collect::<Vec<_>>(),
+        "templates": plan.templates.iter().map(template).collect::<Vec<_>>(),
         "versions": versions.map(|versions| versions.iter().map(version).collect::<Vec<_>>()),
         "warnings": warnings.iter().map(Message::json).collect::<Vec<_>>(),
     });
@@ -58,10 +59,19 @@ fn identity(planned: &PlannedIdentity) -> Value {
     }
 }
 
+fn template(template: &TemplatePlan) -> Value {
+    json!({
+        "location": template.location,
+        "path": template.path.as_str(),
+        "mode": template.mode.to_string(),
+    })
+}
+
 fn object(object: &ObjectPlan) -> Value {
     let file = |path: &RelativePath, mode: FileMode, expression: Option<&str>| json!({ "path": path.as_str(), "mode": mode.to_string(), "jmes_path": expression });
     let field = |field: &JsonField| file(&field.path, field.mode, Some(field.expression.as_str()));
     let files = match object.json_fields.as_slice() {
+        _ if object.hidden => Vec::new(),
         [] => vec![file(&object.path, object.mode, None)],
         fields => fields.iter().map(field).collect::<Vec<_>>(),
     };

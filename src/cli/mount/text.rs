@@ -2,7 +2,9 @@
 
 use super::caller::Caller;
 use super::preparation::Preparation;
-use crate::plan::{Identity, JsonField, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, Through};
+use crate::plan::{
+    Identity, JsonField, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, TemplatePlan, Through,
+};
 use crate::render;
 
 /// The plan of a mount, or of what `is_mounted` by now.
@@ -26,6 +28,10 @@ pub(super) fn describe(preparation: &Preparation, is_mounted: bool) -> String {
         None => "directory  none is given (--target)".to_owned(),
     });
     lines.extend(objects.iter().map(|object| self::object(object, *render_options)));
+    let template = |template: &TemplatePlan| {
+        format!("template   {} -> {}, mode {}", template.location, template.path, template.mode)
+    };
+    lines.extend(plan.templates.iter().map(template));
     if !is_mounted {
         lines.push("Nothing was asked for, and nothing was written.".to_owned());
     }
@@ -76,6 +82,9 @@ fn object(object: &ObjectPlan, options: render::Options) -> String {
         (None, Some(history)) => format!(", the newest {} versions", history.count()),
     };
     let optional = if object.optional { ", if it is there" } else { "" };
+    if object.hidden {
+        return format!("object     {kind} {name} of {vault}{version}{optional}, for templates only");
+    }
     if !object.json_fields.is_empty() {
         let file = |field: &JsonField| {
             format!("{} (field {}, mode {})", field.path, field.expression.as_str(), field.mode)

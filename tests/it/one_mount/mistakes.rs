@@ -78,7 +78,7 @@ async fn a_parameter_of_a_wrong_type_is_named_with_its_line_beside_the_other_mis
     site.file("class.yaml", yaml);
     let said = site.refused(&["--token-file=token"], &[("AZURE_TENANT_ID", "x y")]).await;
     for words in [
-        "error: class.yaml:7:27: useVMManagedIdentity: it is a boolean, and the API server takes strings only\n  help: put it in quotes",
+        "error: class.yaml:7:27: useVMManagedIdentity: it is a boolean, but the API server accepts only strings\n  help: put it in quotes",
         "error: class.yaml:8:19: keyvaultName: it is a number",
         "tenantID: it is null",
         "class.yaml:10:21: rotationMaxAge: ",
@@ -179,7 +179,7 @@ async fn a_misspelt_parameter_is_named_also_by_a_dry_run_and_whatever_fails() {
     let said = site.refused(&[], &[]).await;
     let hint = "\"userAssignedIdentityId\" is unknown\n  help: did you mean `userAssignedIdentityID`?";
     assert_eq!(said.matches(hint).count(), 1, "{said}");
-    assert!(said.contains("no such secret"), "{said}");
+    assert!(said.contains("secret or version not found"), "{said}");
     assert_messages(&said);
 }
 
@@ -239,6 +239,7 @@ async fn json_shows_what_is_mounted_and_never_a_value() {
                 "vault": "mykeyvault.vault.azure.net", "version": null, "history": null, "optional": false,
                 "files": [{ "path": "db-password", "mode": "0644", "jmes_path": null }],
             }],
+            "templates": [],
             "versions": null,
             "warnings": [],
         })

@@ -91,7 +91,7 @@ async fn an_explanation_names_the_steps_in_order_and_no_secret() {
             "identity chosen: --token-file=token, subject system:serviceaccount:default:workload-identity-sa",
             "directory found",
             "planned: objects 1",
-            "identity known: mode WorkloadIdentity",
+            "trust determined: mode WorkloadIdentity",
             "access token granted: from Entra at login.microsoftonline.com",
             "took",
             "object fetched: vault mykeyvault.vault.azure.net, kind secret, name database-password, version",
@@ -120,7 +120,7 @@ async fn an_explanation_says_where_it_failed_and_how_to_fix_it() {
             "object not fetched",
             "note: the mount failed at the vault",
             "error: class.yaml:2:",
-            "no such secret",
+            "secret or version not found",
             "help: whether it exists: az keyvault secret show --vault-name mykeyvault --name nowhere",
         ],
     );
@@ -179,7 +179,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
             "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET: Entra refuses",
         ),
         (WORKLOAD, &[], &[principal[0], principal[1], certificate], "keep one of the two"),
-        (WORKLOAD, &[], &[principal[0], certificate], "does not open with an empty password"),
+        (WORKLOAD, &[], &[principal[0], certificate], "cannot be opened with an empty password"),
         (
             WORKLOAD,
             &[],
@@ -210,7 +210,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
     }
     site.file("class.yaml", manifest(WORKLOAD).replace(&format!("\"{TENANT}\""), "7"));
     let said = site.refused(token, &[]).await;
-    let words = "tenantID: it is a number, and the API server takes strings only\n  help: put it in quotes";
+    let words = "tenantID: it is a number, but the API server accepts only strings\n  help: put it in quotes";
     assert!(said.contains("class.yaml:2:") && said.contains(words), "{said}");
 }
 

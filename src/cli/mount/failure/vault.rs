@@ -78,7 +78,7 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
                 "the tenant of the vault: az keyvault show --name {vault} --query properties.tenantId"
             )]
         }
-        Failure::Lured(_) => vec![format!("nslookup {}", object.vault.host())],
+        Failure::WrongResource(_) => vec![format!("nslookup {}", object.vault.host())],
         Failure::Unreachable(_) => {
             vec![
                 format!("nslookup {}", object.vault.host()),
@@ -89,7 +89,7 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
             vec![format!("curl -v {}healthstatus", object.vault.as_str())]
         }
         Failure::CircuitOpen(failure, _) => commands(failure, object, preparation),
-        Failure::Throttled(_) | Failure::Queued | Failure::TooMuch(_) => Vec::new(),
+        Failure::Throttled(_) | Failure::Queued | Failure::TooLarge(_) => Vec::new(),
     }
 }
 

@@ -20,10 +20,10 @@ use crate::harness::{Claim, Provider, World, files, objects};
 pub const SHARED: &str = "shared";
 /// The attackers' own vault.
 pub const ATTACKED: &str = "attackers";
-/// What every victim reads at first, and after a rotation.
+/// The value that each victim reads at first, and the one after a rotation.
 pub const VALUE: &str = "value before";
 pub const ROTATED: &str = "value after";
-/// A tenant whose endpoint is at fault.
+/// A tenant whose endpoint fails.
 pub const BAD_TENANT: &str = "00000000-0000-4000-8000-00000000bad0";
 /// Objects of 20 kB in the attackers' vault and in the victims'.
 pub const LARGE_OBJECTS: usize = 12;
@@ -44,7 +44,7 @@ impl Deref for FairWorld {
     }
 }
 
-/// So many volumes, spread over so many namespaces.
+/// A number of volumes, spread over a number of namespaces.
 #[derive(Clone, Copy)]
 pub struct Attack {
     pub namespaces: usize,
@@ -86,7 +86,7 @@ fn seed() -> Seed {
     silent.fold(seed.vault(shared).vault(attacked), Seed::vault)
 }
 
-/// A pod that no test has used before.
+/// A pod number that no test has used before.
 fn next_pod() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -107,7 +107,7 @@ impl FairWorld {
         Self(World { emulator, provider, folder })
     }
 
-    /// A pod of `namespace`, which has never mounted.
+    /// A pod of `namespace` that has never mounted.
     fn pod(&self, namespace: &str, client: &str, pod: usize) -> Claim {
         let token = self.emulator.token(namespace, "sa").pod(pod.to_string(), pod.to_string()).build();
         Claim::new(&token)
@@ -130,7 +130,7 @@ impl FairWorld {
         self.victim(index).set("objects", &objects(&names))
     }
 
-    /// Each victim mounts for the first time, and all succeed at the first attempt.
+    /// Each victim mounts for the first time, and succeeds on the first attempt.
     pub async fn victims_mount(&self, attack: &str) {
         self.victims_mount_within(attack, PATIENCE).await;
     }
@@ -148,7 +148,7 @@ impl FairWorld {
         }
     }
 
-    /// Mounts every victim at the same time, and prints how long that took them.
+    /// Mounts all victims concurrently, and prints the times that this took.
     #[allow(clippy::print_stdout, reason = "`cargo test -- --nocapture` shows it")]
     async fn mount_victims(&self, attack: &str, patience: Duration) -> Vec<MountResponse> {
         let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(patience)).collect::<Vec<_>>();
@@ -165,10 +165,10 @@ impl FairWorld {
         responses
     }
 
-    /// The victims mount after the attack has begun, and before it ends.
+    /// The victims mount after the attack has started and before it ends.
     pub async fn victims_mount_while(&self, name: &str, kind: RequestKind, attack: impl Future) {
         let victims = async {
-            // The attack has taken what it may take at once.
+            // Wait until the attack uses its share.
             while self.emulator.in_flight_peak(kind) < 8 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -198,7 +198,7 @@ impl FairWorld {
 }
 
 impl Attack {
-    /// One claim for each volume, in turn by namespace, each changed as `change` says.
+    /// One claim for each volume, in turn by namespace, each modified by `change`.
     pub fn claims(self, world: &FairWorld, change: impl Fn(Claim) -> Claim) -> Vec<Claim> {
         let volumes = (0..self.volumes).map(|volume| {
             let index = volume % self.namespaces;
