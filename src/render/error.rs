@@ -22,6 +22,11 @@ impl RenderError {
         Self { location, kind: object.kind.name(), name, problem }
     }
 
+    /// Where the class names the object: `objects[2]`.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
     /// The mount's code.
     pub fn code(&self) -> Code {
         match self.problem {

@@ -111,6 +111,11 @@ impl VaultError {
         }
     }
 
+    /// Where the class names the object: `objects[2]`.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
     /// The same failure, for another object of the vault.
     pub(crate) fn for_object(&self, object: &ObjectPlan) -> Self {
         Self::of(object, self.failure.clone())

@@ -194,3 +194,24 @@ fn standard_input_is_read_and_a_closed_output_is_not_an_error() {
     let done = Command::new(PROGRAM).args(["convert", "-"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), ""));
 }
+
+#[test]
+fn files_and_the_format_may_be_named_by_the_flags_of_kubectl() {
+    let case = cases().into_iter().next().unwrap();
+    let plain = convert(&case, &[input(&case)]);
+    for arguments in [
+        &["-f", input(&case)][..],
+        &["-filename", input(&case), "-o", "yaml"],
+        &["--output=yaml", &format!("--filename={}", input(&case))],
+    ] {
+        let done = convert(&case, arguments);
+        assert_eq!((done.status.code(), &done.stdout), (Some(0), &plain.stdout), "{arguments:?}");
+    }
+    for (format, words) in [("json", "kubectl create --dry-run=client -o json -f -"), ("out.yaml", "> FILE")]
+    {
+        let done = convert(&case, &["-o", format, input(&case)]);
+        let said = text(&done.stderr);
+        assert_eq!((done.status.code(), text(&done.stdout)), (Some(2), ""), "{said}");
+        assert!(said.starts_with("error: ") && said.contains("--output") && said.contains(words), "{said}");
+    }
+}

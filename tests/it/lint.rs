@@ -125,6 +125,27 @@ fn standard_input_is_read_and_named() {
 }
 
 #[test]
+fn files_and_formats_may_be_named_by_the_flags_of_kubectl() {
+    let plain = lint(&["--format=json", "strings.yaml", "unwise.yaml"]);
+    for arguments in [
+        &["-f", "strings.yaml", "-f", "unwise.yaml", "-o", "json"][..],
+        &["--filename=strings.yaml", "--filename", "unwise.yaml", "--output=json"],
+        &["strings.yaml", "-f", "unwise.yaml", "-o=json"],
+        &["-filename", "strings.yaml", "-filename=unwise.yaml", "-output", "json"],
+    ] {
+        let output = lint(arguments);
+        assert_eq!((stdout(&output), output.status.code()), (stdout(&plain), Some(1)), "{arguments:?}");
+    }
+    let class = std::fs::read_to_string(manifests().join("strings.yaml")).unwrap();
+    let output = lint_with(&manifests(), &["-f", "-"], &class, &[]);
+    assert!(stdout(&output).starts_with("<stdin>:8:5: error: clientID: "), "{}", stdout(&output));
+    let unknown = lint(&["-o", "yaml", "strings.yaml"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let said = stderr(&unknown);
+    assert!(said.contains("'--format <FORMAT>'") && said.contains("text, json, github"), "{said}");
+}
+
+#[test]
 fn the_provider_name_selects_the_classes() {
     let class = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nspec: {provider: azure-canary}\n";
     let found = |arguments: &[&str]| stdout(&lint_with(&manifests(), arguments, class, &[])).lines().count();
