@@ -13,7 +13,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::base64;
 use crate::deliver::File;
-use crate::plan::{Format, ObjectPlan, RelativePath};
+use crate::plan::{ObjectFormat, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
 use crate::vault::{Content, Fetched, KeyMaterial, Object};
 use error::Problem;
@@ -106,13 +106,13 @@ fn render_version(
         }
         Content::Secret { text, content_type, backs_certificate } => {
             let stored = Stored::of(content_type.as_deref().filter(|_| *backs_certificate));
-            let converts = stored == Stored::Pkcs12 && object.format == Format::Pem;
+            let converts = stored == Stored::Pkcs12 && object.format == ObjectFormat::Pem;
             let text = if converts { pem_of_pfx(object, text, options, warnings)? } else { text.clone() };
             // Of PKCS#12 that is not converted both are empty, as with the Go provider.
             if options.separate_files && stored != Stored::Text {
                 let parts = pem::split(text.expose());
-                file(path.with_ending(".crt"), parts.certificates);
-                file(path.with_ending(".key"), parts.keys);
+                file(path.with_suffix(".crt"), parts.certificates);
+                file(path.with_suffix(".key"), parts.keys);
             }
             let contents = encoding::decode(object.encoding, text).map_err(|problem| match problem {
                 Problem::Encoding(wanted) if stored == Stored::Pem => Problem::StoredAsPem(wanted),

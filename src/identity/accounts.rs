@@ -11,7 +11,7 @@ use super::cluster::{ClusterApi, FetchError};
 use super::error::IdentityError;
 use crate::bounded::bounded;
 use crate::flight::Flights;
-use crate::plan::{AnnotatedIdentity, ClientId, TenantId, Through, WorkloadIdentity};
+use crate::plan::{AnnotatedIdentity, ClientId, TenantId, TokenExchange, WorkloadIdentity};
 use crate::tenant::Tenant;
 
 /// The annotations of Azure Workload Identity.
@@ -115,7 +115,7 @@ impl ServiceAccounts {
                 "annotate it, or set tenantID",
             );
         };
-        Ok(WorkloadIdentity { through: Through::Entra, tenant, client, token: token.clone() })
+        Ok(WorkloadIdentity { exchange: TokenExchange::Entra, tenant, client, token: token.clone() })
     }
 
     /// One request for all that ask for the same account at once, and for some time after.

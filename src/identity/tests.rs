@@ -69,10 +69,10 @@ impl World {
     async fn login(&self, account: &str, pod: &str) -> Login {
         let token = self.emulator.token("default", account).pod(pod, pod).expires_in(24 * 3600).build();
         let identity = Identity::Workload(WorkloadIdentity {
-            through: Through::Entra,
+            exchange: TokenExchange::Entra,
             tenant: TenantId::parse(TENANT).unwrap(),
             client: ClientId::parse(APP).unwrap(),
-            token: ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap(),
+            token: ServiceAccountToken::parse(token, TokenExchange::Entra.audience()).unwrap(),
         });
         let authority = Url::parse("https://login.microsoftonline.com/").unwrap();
         self.identities.login(&identity, &authority, &Tenant::new("default")).await.unwrap()
@@ -223,7 +223,7 @@ async fn entras_words_are_read_whatever_characters_they_have() {
     let token = world.emulator.token("default", "sa").subject("quote \" backslash \\ é").build();
     let mut login = world.login("sa", "one").await;
     let Identity::Workload(workload) = &mut login.identity else { panic!("a workload identity") };
-    workload.token = ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap();
+    workload.token = ServiceAccountToken::parse(token, TokenExchange::Entra.audience()).unwrap();
     let Err(IdentityError::Refused(refusal)) = world.access(&login).await else { panic!("it is refused") };
     assert_eq!(refusal.code, "700213");
 }

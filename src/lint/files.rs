@@ -3,7 +3,7 @@
 use super::Diagnostic;
 use super::class::Class;
 use super::parameters::{self, Written};
-use crate::plan::{Fault, Format, ObjectKind, ObjectPlan};
+use crate::plan::{Fault, ObjectFormat, ObjectKind, ObjectPlan};
 
 const EVERYBODY_WRITES: u16 = 0o002;
 const EVERYBODY_READS: u16 = 0o004;
@@ -33,5 +33,5 @@ pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<
 fn holds_private_key(object: &ObjectPlan) -> bool {
     let path = object.path.as_str();
     let named = [".key", ".pfx", ".p12"].iter().any(|ending| path.ends_with(ending));
-    object.kind == ObjectKind::Secret && (named || object.format == Format::Pfx)
+    object.kind == ObjectKind::Secret && (named || object.format == ObjectFormat::Pfx)
 }

@@ -3,14 +3,14 @@
 use super::class::Class;
 use super::{Diagnostic, pod};
 use crate::plan::{
-    Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, WrittenObject, parameter_fault,
+    Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, ParsedObject, parameter_fault,
 };
 use crate::yaml::{Entry, Position, Value};
 
 /// What the parameters give.
 pub(super) struct Written {
     /// The objects that can be planned.
-    pub objects: Vec<WrittenObject>,
+    pub objects: Vec<ParsedObject>,
     /// Whether these are all of them.
     pub complete: bool,
 }

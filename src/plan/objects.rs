@@ -1,4 +1,4 @@
-//! The `objects` parameter: which objects, into which files.
+//! The `objects` parameter: the objects to fetch, and their files.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -8,29 +8,29 @@ use super::cloud::{VaultSuffix, VaultUrl};
 use super::finding::{Fault, Findings, Location, Severity, nearest, quoted};
 use super::known_names::FIELDS;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
-use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
+use super::object::{ObjectEncoding, ObjectFormat, History, ObjectKind, ObjectPlan};
 use super::paths::{self, PathConflict};
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
 
-/// What objects inherit from the request.
+/// Values that objects inherit from the request.
 pub(super) struct Inherited<'a> {
     pub vault: Option<&'a VaultUrl>,
-    /// Set when an object has no vault of its own.
+    /// Set when an object names no vault.
     pub vault_needed: Cell<bool>,
     /// The class's failover vault.
     pub failover: Option<&'a VaultUrl>,
-    /// The operator's.
+    /// The operator's failover vaults.
     pub failover_vaults: &'a BTreeMap<VaultName, VaultName>,
     pub suffix: Option<&'a VaultSuffix>,
     pub mode: Option<FileMode>,
 }
 
-/// Reads the parameter; mistakes go to `findings`.
+/// Parses the parameter, and adds mistakes to `findings`.
 pub(super) fn parse(
     text: Option<&str>,
     inherited: &Inherited<'_>,
     findings: &mut Findings,
-) -> Vec<WrittenObject> {
+) -> Vec<ParsedObject> {
     let mut budget = Budget::default();
     let Some(items) = findings.take("objects", list(text, &mut budget)) else { return Vec::new() };
     let mut objects = Vec::with_capacity(items.len());
@@ -43,32 +43,32 @@ pub(super) fn parse(
             continue;
         }
         let Some(entries) = findings.take(location, fields(item, &mut budget)) else { continue };
-        let fields = Fields { location: name, start, entries };
+        let fields = ObjectFields { location: name, start, entries };
         if let Some(plan) = fields.object(inherited, findings) {
-            objects.push(WrittenObject { plan, fields });
+            objects.push(ParsedObject { plan, fields });
         }
     }
     for PathConflict { index, severity, fault } in paths::conflicts(objects.iter().map(|object| &object.plan))
     {
         let Some(object) = objects.get(index) else { continue };
         match severity {
-            Severity::Error => findings.error(object.path_place(), fault),
-            Severity::Warning => findings.warning(object.path_place(), fault),
+            Severity::Error => findings.error(object.path_location(), fault),
+            Severity::Warning => findings.warning(object.path_location(), fault),
         }
     }
     objects
 }
 
-/// Whether an item of the list is YAML's null, as `-`, `- ~` and `- null` are. An empty text in quotes is not.
+/// Whether a list item is a YAML null (`-`, `- ~`, `- null`). An empty text in quotes is not a null.
 fn is_null(item: &Node) -> bool {
     matches!(&item.value, Value::Scalar(scalar) if scalar.style == ScalarStyle::Plain && scalar.text().is_empty())
 }
 
-/// Far more than anybody mounts. It bounds what one class can make this process hold and do.
-const MOST_OBJECTS: usize = 1000;
+/// Maximum number of objects in one class. Bounds the memory and time that a class can use.
+const MAX_OBJECTS: usize = 1000;
 
-/// Bytes of the parameter. A parser holds many times what it reads.
-const LONGEST: usize = 128 << 10;
+/// Maximum size of the parameter in bytes. The parser's memory is a multiple of it.
+const MAX_BYTES: usize = 128 << 10;
 
 const SHAPE: &str = "write a YAML list of objects, or `array:` with one";
 
@@ -76,12 +76,12 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
     let Some(text) = text else {
         return Err(Fault::new("the parameter is missing", SHAPE));
     };
-    if text.len() > LONGEST {
-        let problem = format!("it is too large, {} bytes of at most {LONGEST}", text.len());
+    if text.len() > MAX_BYTES {
+        let problem = format!("it is too large, {} bytes; the maximum is {MAX_BYTES}", text.len());
         return Err(Fault::new(problem, "split it into several classes and volumes"));
     }
     if text.contains('\0') {
-        return Err(Fault::new("it holds a NUL byte", "remove it"));
+        return Err(Fault::new("it contains a NUL byte", "remove it"));
     }
     let items = match yaml::parse(text, budget).map_err(fault)?.map(|node| node.value) {
         Some(Value::Sequence(items)) => items,
@@ -90,7 +90,7 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
             let hint = nearest("array", &known).filter(|key| *key != "array").map(str::to_owned);
             match entries.into_iter().find(|entry| entry.key == "array").map(|entry| entry.value) {
                 Some(Node { value: Value::Sequence(items), .. }) => items,
-                // All that a template's loop over nothing, or a list of comments, leaves.
+                // The output of a template's loop over an empty list, or a list with only comments.
                 Some(other) if other.text() == Some("") => Vec::new(),
                 Some(other) => {
                     return Err(Fault::new(format!("`array` is {}, not a list", other.kind()), SHAPE));
@@ -110,14 +110,14 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
     if items.iter().all(is_null) {
         return Err(Fault::new("the list is empty", "name at least one object"));
     }
-    if items.len() > MOST_OBJECTS {
-        let problem = format!("the list has {} objects, and {MOST_OBJECTS} are allowed", items.len());
+    if items.len() > MAX_OBJECTS {
+        let problem = format!("the list has {} objects; the maximum is {MAX_OBJECTS}", items.len());
         return Err(Fault::new(problem, "split it into several classes and volumes"));
     }
     Ok(items)
 }
 
-/// The fields of one element: a mapping, or text that is one.
+/// The fields of one element, which is a mapping or the YAML text of a mapping.
 fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
     let Node { position: start, end, value } = item;
     let (node, text) = match value {
@@ -134,12 +134,12 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
     let field = |Entry { key, position, value }: Entry| {
         let text = match value.text() {
             Some(text) => text.trim().to_owned(),
-            // An unknown field may be of any shape; it is warned of, not read.
+            // The value of an unknown field is not used, so it may have any type.
             None if !FIELDS.contains(&key.as_str()) => String::new(),
             None => {
                 return Err(Fault::new(
                     format!("{key} is {}, not text", value.kind()),
-                    "give a single value",
+                    "use a single value",
                 ));
             }
         };
@@ -152,29 +152,29 @@ fn fault(error: YamlError) -> Fault {
     Fault::new(error.problem, error.help).at(error.position)
 }
 
-/// An object, and where the parameter says so.
+/// An object of the plan, with the positions of its fields in the parameter.
 #[derive(Debug)]
-pub struct WrittenObject {
-    /// What is planned.
+pub struct ParsedObject {
+    /// The planned object.
     pub plan: ObjectPlan,
-    fields: Fields,
+    fields: ObjectFields,
 }
 
-impl WrittenObject {
-    /// Where the value of a field is in the parameter, if the field is there and not empty.
+impl ParsedObject {
+    /// The position of a field's value in the parameter; `None` if the field is missing or empty.
     pub fn position(&self, field: &str) -> Option<Position> {
         self.fields.field(field).filter(|field| !field.text.is_empty()).map(|field| field.position)
     }
 
-    /// Where its file is named.
-    fn path_place(&self) -> Location {
+    /// The location of the field that names the object's file.
+    fn path_location(&self) -> Location {
         let position = self.position("objectAlias").or(self.position("objectName"));
         Location { name: self.fields.location.clone(), position }
     }
 }
 
 #[derive(Debug)]
-struct Fields {
+struct ObjectFields {
     location: String,
     start: Position,
     entries: Vec<Field>,
@@ -188,7 +188,7 @@ struct Field {
     position: Position,
 }
 
-impl Fields {
+impl ObjectFields {
     fn field(&self, key: &str) -> Option<&Field> {
         self.entries.iter().find(|field| field.key == key)
     }
@@ -202,7 +202,7 @@ impl Fields {
         Location { name: format!("{}.{key}", self.location), position: Some(position) }
     }
 
-    /// Parses a field, or reports its fault at its place.
+    /// Parses a field, or reports its fault at its location.
     fn take<T>(
         &self,
         field: &str,
@@ -228,8 +228,8 @@ impl Fields {
             self.take("objectAlias", findings, RelativePath::parse)
         };
         let version = self.take("objectVersion", findings, ObjectVersion::parse);
-        let encoding = self.take("objectEncoding", findings, Encoding::parse);
-        let format = self.take("objectFormat", findings, Format::parse);
+        let encoding = self.take("objectEncoding", findings, ObjectEncoding::parse);
+        let format = self.take("objectFormat", findings, ObjectFormat::parse);
         if let Some(kind) = kind {
             self.check_secret_only(kind, encoding, format, findings);
         }
@@ -268,32 +268,33 @@ impl Fields {
         self.take("objectName", findings, ObjectName::parse)
     }
 
-    /// What only a secret's text can be asked for.
+    /// Reports fields that only secrets may have.
     fn check_secret_only(
         &self,
         kind: ObjectKind,
-        encoding: Option<Encoding>,
-        format: Option<Format>,
+        encoding: Option<ObjectEncoding>,
+        format: Option<ObjectFormat>,
         findings: &mut Findings,
     ) {
         let only =
-            |field: &str| Fault::new(format!("a {kind} has no {field}"), "only secrets have; remove it");
+            |field: &str| Fault::new(format!("a {kind} has no {field}"), "remove it; only secrets have one");
         if kind != ObjectKind::Secret {
-            if matches!(encoding, Some(Encoding::Base64 | Encoding::Hex)) {
+            if matches!(encoding, Some(ObjectEncoding::Base64 | ObjectEncoding::Hex)) {
                 findings.error(self.location("objectEncoding"), only("encoding"));
             }
-            // The Go provider refuses this spelling only, and ignores `PFX`, which its documentation has.
+            // The Go provider refuses only this spelling. It ignores `PFX`, the spelling in its documentation.
             if self.text("objectFormat") == "pfx" {
                 findings.error(self.location("objectFormat"), only("PFX format"));
-            } else if format == Some(Format::Pfx) {
+            } else if format == Some(ObjectFormat::Pfx) {
                 let problem = format!("it has no effect: a {kind} is always written as PEM");
-                let fault = Fault::new(problem, "remove it, or set objectType: secret for the PKCS#12 file");
+                let fault = Fault::new(problem, "remove it, or set objectType: secret to get the PKCS#12 file");
                 findings.warning(self.location("objectFormat"), fault);
             }
         }
     }
 
-    /// The class's failover vault for the class's vault, or the one that the operator has for `vault`.
+    /// The class's failover vault if the object uses the class's vault; otherwise the operator's failover vault for
+    /// `vault`.
     fn failover(
         &self,
         vault: Option<&VaultUrl>,
@@ -306,7 +307,7 @@ impl Fields {
         }
         let vault = vault?;
         let replica = inherited.failover_vaults.get(&vault.name()?)?;
-        findings.take(self.location("keyvaultName"), vault.beside(replica))
+        findings.take(self.location("keyvaultName"), vault.with_name(replica))
     }
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {
@@ -315,7 +316,7 @@ impl Fields {
             return inherited.vault.cloned();
         }
         let name = self.take("keyvaultName", findings, VaultName::parse)?;
-        // Without a suffix the cloud is wrong, and that has been reported.
+        // Without a suffix, the cloud is invalid, and that has been reported.
         findings.take(self.location("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
     }
 }

@@ -136,7 +136,7 @@ async fn a_private_clouds_missing_or_broken_file_is_named() {
     let large = world.folder.path().join("large.json");
     std::fs::write(&large, " ".repeat(70_000)).unwrap();
     for (claim, word) in [
-        (stack.clone(), "AzureStackCloud needs it"),
+        (stack.clone(), "AzureStackCloud requires it"),
         (stack.clone().set("cloudEnvFileName", "/nonexistent.json"), "cannot be opened"),
         (stack.clone().set("cloudEnvFileName", pipe.to_str().unwrap()), "is not a file"),
         (stack.clone().set("cloudEnvFileName", "/proc/self/pagemap"), "cannot be read"),

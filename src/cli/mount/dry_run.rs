@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::caller::Caller;
 use super::target::Target;
-use crate::plan::{Identity, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, Through};
+use crate::plan::{Identity, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, TokenExchange};
 use crate::render;
 
 /// Writes what the mount would do to standard output.
@@ -47,9 +47,9 @@ fn identity(planned: &PlannedIdentity) -> String {
             "workload identity {} of tenant {}, through {}",
             workload.client.as_str(),
             workload.tenant.as_str(),
-            match workload.through {
-                Through::Entra => "Entra",
-                Through::TokenProxy => "the token proxy of AKS",
+            match workload.exchange {
+                TokenExchange::Entra => "Entra",
+                TokenExchange::TokenProxy => "the token proxy of AKS",
             }
         ),
         PlannedIdentity::Known(Identity::ServicePrincipal(principal)) => {

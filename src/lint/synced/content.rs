@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::lint::parameters::Written;
-use crate::plan::{Encoding, Fault, Format, ObjectKind, ObjectPlan, nearest, quoted};
+use crate::plan::{ObjectEncoding, Fault, ObjectFormat, ObjectKind, ObjectPlan, nearest, quoted};
 use crate::secret_rules::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, SecretType, TLS};
 
 /// What is known of a file before it is mounted.
@@ -42,7 +42,7 @@ impl<'a> Files<'a> {
                     // The operator may have certificates split: --write-cert-and-key-in-separate-files.
                     for (ending, content) in [(".crt", Content::Certificates), (".key", Content::PrivateKey)]
                     {
-                        let path = path.with_ending(ending).as_str().to_owned();
+                        let path = path.with_suffix(ending).as_str().to_owned();
                         paths.entry(path).or_insert(File { object, content });
                     }
                 }
@@ -130,8 +130,8 @@ fn content(object: &ObjectPlan) -> Content {
     match (object.kind, object.format) {
         (ObjectKind::Certificate, _) => Content::Certificates,
         (ObjectKind::Key, _) => Content::PublicKey,
-        (ObjectKind::Secret, Format::Pfx) if object.encoding == Encoding::Utf8 => Content::Pkcs12Text,
-        (ObjectKind::Secret, Format::Pfx) => Content::Pkcs12,
+        (ObjectKind::Secret, ObjectFormat::Pfx) if object.encoding == ObjectEncoding::Utf8 => Content::Pkcs12Text,
+        (ObjectKind::Secret, ObjectFormat::Pfx) => Content::Pkcs12,
         (ObjectKind::Secret, _) => Content::Unknown,
     }
 }
