@@ -34,7 +34,10 @@ pub(crate) const TYPES: [SecretType; 8] = [
     SecretType { name: "bootstrap.kubernetes.io/token", required: RequiredKeys::All(&[]) },
     SecretType { name: "kubernetes.io/basic-auth", required: RequiredKeys::OneOf(&["username", "password"]) },
     SecretType { name: "kubernetes.io/dockercfg", required: RequiredKeys::All(&[".dockercfg"]) },
-    SecretType { name: "kubernetes.io/dockerconfigjson", required: RequiredKeys::All(&[".dockerconfigjson"]) },
+    SecretType {
+        name: "kubernetes.io/dockerconfigjson",
+        required: RequiredKeys::All(&[".dockerconfigjson"]),
+    },
     SecretType { name: "kubernetes.io/service-account-token", required: RequiredKeys::All(&[]) },
     SecretType { name: "kubernetes.io/ssh-auth", required: RequiredKeys::All(&["ssh-privatekey"]) },
     SecretType { name: TLS, required: RequiredKeys::All(&[CERTIFICATE_KEY, PRIVATE_KEY_KEY]) },
@@ -50,7 +53,9 @@ impl SecretType {
     /// `keys`.
     pub(crate) fn missing(self, keys: &[&str]) -> Vec<&'static str> {
         match self.required {
-            RequiredKeys::All(required) => required.iter().copied().filter(|key| !keys.contains(key)).collect(),
+            RequiredKeys::All(required) => {
+                required.iter().copied().filter(|key| !keys.contains(key)).collect()
+            }
             RequiredKeys::OneOf(required) if required.iter().any(|key| keys.contains(key)) => Vec::new(),
             RequiredKeys::OneOf(required) => required.to_vec(),
         }

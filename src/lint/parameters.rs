@@ -3,7 +3,7 @@
 use super::class::Class;
 use super::{Diagnostic, pod};
 use crate::plan::{
-    Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, ParsedObject, parameter_fault,
+    Attributes, Defaults, Draft, Endpoints, Fault, Finding, ParsedObject, Request, Severity, parameter_fault,
 };
 use crate::yaml::{Entry, Position, Value};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{MountError, ObjectError};
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
 use crate::plan::ObjectPlan;
 use crate::proto::ObjectVersion;
 use crate::render;
@@ -13,7 +13,7 @@ use crate::vault::{Fetched, Object};
 /// What a volume will hold.
 #[derive(Default)]
 pub(super) struct Contents {
-    pub(super) files: Vec<File>,
+    pub(super) files: Vec<VolumeFile>,
     pub(super) versions: Vec<ObjectVersion>,
     pub(super) warnings: Vec<String>,
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use lru::LruCache;
 
 use crate::bounded::{bounded, make_room};
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
 use crate::plan::Pod;
 use crate::proto::ObjectVersion;
 use crate::tenant::Tenant;
@@ -73,9 +73,9 @@ impl Volumes {
 }
 
 /// A mark of files and versions. A version is never changed, so what the files hold need not be looked at.
-pub(super) fn mark(files: &[File], versions: &[ObjectVersion]) -> u64 {
+pub(super) fn mark(files: &[VolumeFile], versions: &[ObjectVersion]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for File { path, mode, .. } in files {
+    for VolumeFile { path, mode, .. } in files {
         (path.as_str(), mode.bits()).hash(&mut hasher);
     }
     for ObjectVersion { id, version } in versions {

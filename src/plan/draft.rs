@@ -54,10 +54,8 @@ impl Draft {
         let objects = objects::parse(attributes.text("objects"), &inherited, findings);
         let vault_given = attributes.text("keyvaultName").or(attributes.text("vaultURL")).is_some();
         if inherited.vault_needed.get() && !vault_given {
-            findings.error(
-                "keyvaultName",
-                Fault::new("it is missing", "name the vault here or in every object"),
-            );
+            findings
+                .error("keyvaultName", Fault::new("it is missing", "name the vault here or in every object"));
         }
         let rotation_max_age = durations::rotation_max_age(attributes, defaults, findings);
         let stale_if_error = durations::stale_if_error(attributes, defaults, findings);

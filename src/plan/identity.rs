@@ -227,7 +227,13 @@ fn parse_annotated(
     for (key, claimed) in [(POD_NAMESPACE, &namespace), (POD_ACCOUNT, &account)] {
         if attributes.text(key).is_some_and(|text| text != claimed) {
             let problem = format!("it does not match the pod's token, which is for {}", quoted(claimed));
-            findings.error(key, Fault::new(problem, format!("remove {TOKENS} from volumeAttributes and parameters; kubelet sets it")));
+            findings.error(
+                key,
+                Fault::new(
+                    problem,
+                    format!("remove {TOKENS} from volumeAttributes and parameters; kubelet sets it"),
+                ),
+            );
         }
     }
     Some(PlannedIdentity::Annotated(AnnotatedIdentity { tenant: tenant?, token, namespace, account }))

@@ -112,7 +112,10 @@ impl RelativePath {
             return wrong("leads out of the mount", "remove the `..`");
         }
         if text.starts_with("..") {
-            return wrong("starts with `..`", "choose another name; the volume writer reserves names with this prefix");
+            return wrong(
+                "starts with `..`",
+                "choose another name; the volume writer reserves names with this prefix",
+            );
         }
         if text.split('/').any(|element| element.is_empty() || element == ".") {
             return wrong("is not a clean path", "remove empty and `.` elements");

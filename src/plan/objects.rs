@@ -8,7 +8,7 @@ use super::cloud::{VaultSuffix, VaultUrl};
 use super::finding::{Fault, Findings, Location, Severity, nearest, quoted};
 use super::known_names::FIELDS;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
-use super::object::{ObjectEncoding, ObjectFormat, History, ObjectKind, ObjectPlan};
+use super::object::{History, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan};
 use super::paths::{self, PathConflict};
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
 
@@ -137,10 +137,7 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
             // The value of an unknown field is not used, so it may have any type.
             None if !FIELDS.contains(&key.as_str()) => String::new(),
             None => {
-                return Err(Fault::new(
-                    format!("{key} is {}, not text", value.kind()),
-                    "use a single value",
-                ));
+                return Err(Fault::new(format!("{key} is {}, not text", value.kind()), "use a single value"));
             }
         };
         Ok(Field { key, key_position: outer(position), text, position: outer(value.position) })
@@ -287,7 +284,8 @@ impl ObjectFields {
                 findings.error(self.location("objectFormat"), only("PFX format"));
             } else if format == Some(ObjectFormat::Pfx) {
                 let problem = format!("it has no effect: a {kind} is always written as PEM");
-                let fault = Fault::new(problem, "remove it, or set objectType: secret to get the PKCS#12 file");
+                let fault =
+                    Fault::new(problem, "remove it, or set objectType: secret to get the PKCS#12 file");
                 findings.warning(self.location("objectFormat"), fault);
             }
         }

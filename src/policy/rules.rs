@@ -164,12 +164,7 @@ impl Rule {
     }
 
     /// The rule and its only field that does not match; `None` if several fields do not match.
-    fn near_miss(
-        &self,
-        index: usize,
-        requester: Requester<'_>,
-        read: PlannedRead<'_>,
-    ) -> Option<NearMiss> {
+    fn near_miss(&self, index: usize, requester: Requester<'_>, read: PlannedRead<'_>) -> Option<NearMiss> {
         let fields = self.match_requester(requester).into_iter().chain(self.match_read(read));
         let mut missed = fields.filter(|(_, matches)| !matches).map(|(field, _)| field);
         let (Some(field), None) = (missed.next(), missed.next()) else { return None };
@@ -207,7 +202,9 @@ fn invalid(yaml: &str, error: &serde_saphyr::Error) -> InvalidPolicy {
     let at = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
     let there = yaml.lines().nth(at(line)).and_then(|text| text.chars().nth(at(column)));
     let help = match there {
-        Some('*') => "put the value in quotes, because YAML requires quotes around a value that begins with *",
+        Some('*') => {
+            "put the value in quotes, because YAML requires quotes around a value that begins with *"
+        }
         _ => "see docs/policy.md and docs/policy.schema.json of the provider for the fields of a policy",
     };
     InvalidPolicy { line, column, problem, help }

@@ -1,4 +1,4 @@
-//! `objectEncoding`: stored text to bytes.
+//! `objectEncoding`: decodes the stored text.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_decoded_as_go_decodes_it() {
+    fn text_is_decoded_like_in_go() {
         assert_eq!(decoded(ObjectEncoding::Utf8, "aGk=\n"), Ok(b"aGk=\n".to_vec()));
         assert_eq!(decoded(ObjectEncoding::Base64, "aGk=\n"), Ok(b"hi".to_vec()));
         assert_eq!(decoded(ObjectEncoding::Hex, "00fFa1"), Ok(vec![0, 255, 0xa1]));
@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_reverses_encoding(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(decoded(ObjectEncoding::Base64, &BASE64.encode(&bytes)), Ok(bytes.clone()));
             prop_assert_eq!(decoded(ObjectEncoding::Hex, &HEXLOWER_PERMISSIVE.encode(&bytes)), Ok(bytes));
         }

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::versions::{Version, choose};
 use super::*;
-use crate::plan::{ObjectEncoding, FileMode, ObjectFormat, ObjectName, ObjectVersion, RelativePath, VaultSuffix};
+use crate::plan::{
+    FileMode, ObjectEncoding, ObjectFormat, ObjectName, ObjectVersion, RelativePath, VaultSuffix,
+};
 
 fn object(version: &str) -> ObjectPlan {
     let suffix = VaultSuffix::parse("vault.azure.net").unwrap();

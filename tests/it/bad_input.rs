@@ -15,7 +15,11 @@ async fn assert_invalid(world: &World, claim: &Claim, words: &[&str]) {
     for word in words {
         assert!(status.message().contains(word), "{word:?} is not in {:?}", status.message());
     }
-    assert_eq!(world.emulator.requests().len(), 0, "an invalid mount request must not cause requests to Azure");
+    assert_eq!(
+        world.emulator.requests().len(),
+        0,
+        "an invalid mount request must not cause requests to Azure"
+    );
 }
 
 #[tokio::test]
@@ -173,7 +177,8 @@ async fn invalid_fields_of_the_driver_are_reported() {
         assert_invalid(&world, &claim, &["permission: ", "0 to 511"]).await;
     }
     for target in ["", "relative/path", "/var/../etc"] {
-        assert_invalid(&world, &world.claim().target(target.as_ref()), &["target_path: ", "absolute path"]).await;
+        assert_invalid(&world, &world.claim().target(target.as_ref()), &["target_path: ", "absolute path"])
+            .await;
     }
 }
 

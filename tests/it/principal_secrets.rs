@@ -80,7 +80,10 @@ async fn a_secret_that_serves_the_go_provider_mounts_whatever_else_it_holds() {
         }
     }
     let log = world.provider.log_with("secrets.clientcertificate", 1);
-    assert!(log.contains("it is not used: the Secret of nodePublishSecretRef also has clientsecret"), "{log}");
+    assert!(
+        log.contains("it is not used: the Secret of nodePublishSecretRef also has clientsecret"),
+        "{log}"
+    );
     assert!(!log.contains("left over") && !log.contains(CLIENT_SECRET), "{log}");
 }
 

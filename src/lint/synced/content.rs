@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::lint::parameters::Written;
-use crate::plan::{ObjectEncoding, Fault, ObjectFormat, ObjectKind, ObjectPlan, nearest, quoted};
+use crate::plan::{Fault, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan, nearest, quoted};
 use crate::secret_rules::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, SecretType, TLS};
 
 /// What is known of a file before it is mounted.
@@ -130,7 +130,9 @@ fn content(object: &ObjectPlan) -> Content {
     match (object.kind, object.format) {
         (ObjectKind::Certificate, _) => Content::Certificates,
         (ObjectKind::Key, _) => Content::PublicKey,
-        (ObjectKind::Secret, ObjectFormat::Pfx) if object.encoding == ObjectEncoding::Utf8 => Content::Pkcs12Text,
+        (ObjectKind::Secret, ObjectFormat::Pfx) if object.encoding == ObjectEncoding::Utf8 => {
+            Content::Pkcs12Text
+        }
         (ObjectKind::Secret, ObjectFormat::Pfx) => Content::Pkcs12,
         (ObjectKind::Secret, _) => Content::Unknown,
     }

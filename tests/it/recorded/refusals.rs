@@ -76,6 +76,6 @@ async fn a_refusal_of_entra_says_its_code_and_mend_without_its_trace_ids() {
 async fn a_certificate_that_key_vault_keeps_the_key_of_is_refused_with_its_own_mend() {
     let name = "secret-pkcs12-not-exportable";
     let world = world(&[recorded(name)], Vec::new()).await;
-    let words = ["secret 1903327845: it holds no private key", "not exportable", "objectType: cert"];
+    let words = ["secret 1903327845: it has no private key", "not exportable", "objectType: cert"];
     refused(&world, &objects(&[name]), Code::InvalidArgument, &words).await;
 }

@@ -123,8 +123,14 @@ async fn an_allowed_mount_succeeds_and_a_denial_names_only_the_denied_objects() 
     let both =
         "- {objectName: Database-Password, objectType: secret}\n- {objectName: api-key, objectType: secret}";
     let said = denied(&world, &world.claim().objects(both)).await;
-    assert!(said.message().contains("mount secret/api-key from vault mykeyvault using workload-identity"), "{said:?}");
-    assert!(!said.message().to_lowercase().contains("database-password"), "only the other object is denied: {said:?}");
+    assert!(
+        said.message().contains("mount secret/api-key from vault mykeyvault using workload-identity"),
+        "{said:?}"
+    );
+    assert!(
+        !said.message().to_lowercase().contains("database-password"),
+        "only the other object is denied: {said:?}"
+    );
 }
 
 #[tokio::test]
@@ -234,7 +240,8 @@ async fn after_an_invalid_policy_the_previous_one_stays_in_force_and_the_error_i
     let failed = |times: usize| format!(r#"keyvault_csi_policy_loads_total{{outcome="failed"}} {times}"#);
     counted(&world, &["keyvault_csi_policy_reload_failed 1", &failed(1)]).await;
     let log = world.provider.log_with("the previous policy stays in force", 1);
-    let location = format!("the policy {} is invalid: line 3, column 3: unknown field `vault`", policy.path().display());
+    let location =
+        format!("the policy {} is invalid: line 3, column 3: unknown field `vault`", policy.path().display());
     assert_eq!(log.matches(&location).count(), 1, "{log}");
     // A missing file is a different error.
     let data = policy.folder.path().join("..data");
