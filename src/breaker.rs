@@ -1,81 +1,81 @@
-//! A circuit breaker that several tenants depend on. It moves only on evidence about what they share.
+//! A circuit breaker that several tenants share. It changes only on evidence about the shared service.
 //!
-//! The failures of one tenant concern that tenant alone: what it asks for may be at fault. Failures of several
-//! tenants, with no answer in between, concern all of them. While the breaker is open one request at a time probes:
-//! at once if its tenant has not failed itself, else when the pause is over.
+//! The failures of one tenant affect only that tenant, because its requests may be at fault. Failures of several
+//! tenants, with no answer in between, affect all of them. While the breaker is open, one request at a time probes:
+//! immediately if its tenant has not failed itself, otherwise after a pause.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
-/// Failures in a row that open it.
+/// Consecutive failures that open it.
 const FAILURES: u32 = 3;
-/// Tenants that must have failed before it opens for those that have not.
+/// Tenants that must have failed before it opens for the tenants that have not.
 const TENANTS: usize = 2;
-/// More tenants than a node runs; the failures of others are counted without their names.
+/// More tenants than a node runs; the failures of further ones are counted without their names.
 const REMEMBERED: usize = 256;
-/// How long it stays open at first; twice as long after each probe that failed.
+/// Its first pause; each failed probe doubles it.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// How long it stays open at most.
+/// Its longest pause.
 const LONGEST: Duration = Duration::from_secs(30);
-/// An attempt that is given up after this time would have got no answer.
+/// A cancelled attempt counts as failed after this time.
 pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
-/// What the outcome of an attempt says about the service.
+/// The evidence of an attempt about the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The service answered, whatever it said about the object, the tenant or the client.
+    /// The service answered, whatever the answer says about the object, the tenant or the client.
     Answered,
-    /// The service cannot be reached (DNS, connection, TLS, time-out), or says 503.
+    /// The service is unreachable (DNS, connection, TLS, timeout), or answers 503.
     Unavailable,
-    /// Nothing: it was not asked, or something answered that says as much about the object as about the service.
+    /// None: no request was sent, or the answer may concern only the object.
     Nothing,
 }
 
 /// A circuit breaker, closed at first.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Failures since the last answer, by tenant. Those of attempts that were under way together are one.
+struct BreakerState {
+    /// Failures since the last answer, by tenant. Failures of concurrent attempts count as one.
     failures: HashMap<Tenant, Failures>,
-    /// How often it was opened since the last answer.
+    /// How many times it has opened since the last answer.
     opened: u32,
-    /// When the pause ends after which a tenant that has failed may probe.
+    /// End of the pause after which a tenant that has failed may probe.
     until: Option<Instant>,
-    /// The latest probe that is under way.
     probe: Option<Probe>,
-    /// Numbers the probes.
+    /// Number of the next probe.
     probes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     number: u64,
-    began: Instant,
+    started: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Failures {
     count: u32,
-    /// When the last of them was noted.
+    /// When the last failure was counted.
     last: Instant,
 }
 
 impl Breaker {
-    /// Begins an attempt of `tenant`.
+    /// Starts an attempt of `tenant`.
     ///
     /// # Errors
-    /// How long to wait, if it is open for the tenant.
+    /// The time to wait, if it is open for the tenant.
     pub(crate) fn attempt(&self, tenant: &Tenant) -> Result<Attempt<'_>, Duration> {
         let now = Instant::now();
         let mut state = self.state();
@@ -86,23 +86,23 @@ impl Breaker {
             }
             state.probes += 1;
             probe = Some(state.probes);
-            state.probe = Some(Probe { number: state.probes, began: now });
+            state.probe = Some(Probe { number: state.probes, started: now });
         }
-        Ok(Attempt { breaker: self, tenant: tenant.clone(), began: now, probe, ended: false })
+        Ok(Attempt { breaker: self, tenant: tenant.clone(), started: now, probe, ended: false })
     }
 
-    /// Waits until an attempt ends, for at most this long.
+    /// Waits until an attempt ends, at most this long.
     pub(crate) async fn wait_for_change(&self, longest: Duration) {
         let _ = timeout(longest, self.changed.notified()).await;
     }
 
-    /// Whether `tenant` may not attempt anything now.
+    /// Whether it rejects all attempts of `tenant` now.
     pub(crate) fn is_open(&self, tenant: &Tenant) -> bool {
         let state = self.state();
         state.is_open_for(tenant) && state.wait(tenant, Instant::now()).is_some()
     }
 
-    /// Whether it is open for some tenant.
+    /// Whether it is open for any tenant.
     pub(crate) fn is_open_for_some(&self) -> bool {
         let state = self.state();
         state.until.is_some() && state.failures.keys().any(|tenant| state.is_open_for(tenant))
@@ -114,33 +114,32 @@ impl Breaker {
             state.probe = None;
         }
         match evidence {
-            Evidence::Answered => *state = State { probes: state.probes, ..State::default() },
+            Evidence::Answered => *state = BreakerState { probes: state.probes, ..BreakerState::default() },
             Evidence::Unavailable => state.failed(attempt),
-            Evidence::Nothing if attempt.probe.is_some() => state.decided_nothing(&attempt.tenant),
+            Evidence::Nothing if attempt.probe.is_some() => state.probe_was_no_evidence(&attempt.tenant),
             Evidence::Nothing => {}
         }
         drop(state);
         self.changed.notify_waiters();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, BreakerState> {
+        self.state.lock_unpoisoned()
     }
 }
 
-/// An attempt to get an answer. One that is given up after a while has failed.
+/// An attempt to get an answer. An attempt that is cancelled late counts as failed.
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
     breaker: &'a Breaker,
     tenant: Tenant,
-    began: Instant,
+    started: Instant,
     /// Its number, if it is a probe.
     probe: Option<u64>,
     ended: bool,
 }
 
 impl Attempt<'_> {
-    /// Ends it with what its outcome says about the service.
     pub(crate) fn end(mut self, evidence: Evidence) {
         self.ended = true;
         self.breaker.ended(&self, evidence);
@@ -150,13 +149,13 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            let slow = self.began.elapsed() >= SLOW;
+            let slow = self.started.elapsed() >= SLOW;
             self.breaker.ended(self, if slow { Evidence::Unavailable } else { Evidence::Nothing });
         }
     }
 }
 
-impl State {
+impl BreakerState {
     fn is_open_for(&self, tenant: &Tenant) -> bool {
         self.failures.get(tenant).is_some_and(|own| own.count >= FAILURES) || self.is_open_for_all()
     }
@@ -166,12 +165,12 @@ impl State {
         failed().count() >= TENANTS && failed().fold(0_u32, u32::saturating_add) >= FAILURES
     }
 
-    /// How long the tenant has to wait until it may probe; `None` if it may now.
+    /// How long the tenant must wait before it may probe; `None` if it may probe now.
     fn wait(&self, tenant: &Tenant, now: Instant) -> Option<Duration> {
         let has_failed = self.failures.contains_key(tenant);
-        // A probe that takes long may be slow for the sake of its object; a tenant that has not failed need not wait.
+        // A slow probe may be slow because of its object; a tenant that has not failed need not wait for it.
         if let Some(probe) = self.probe
-            && (has_failed || now.saturating_duration_since(probe.began) < SLOW)
+            && (has_failed || now.saturating_duration_since(probe.started) < SLOW)
         {
             return Some(PROBED);
         }
@@ -180,15 +179,15 @@ impl State {
     }
 
     fn failed(&mut self, attempt: &Attempt<'_>) {
-        let Attempt { tenant, began, probe, .. } = attempt;
+        let Attempt { tenant, started, probe, .. } = attempt;
         if self.failures.len() >= REMEMBERED && !self.failures.contains_key(tenant) {
             return;
         }
         let was_open = self.is_open_for(tenant);
         let now = Instant::now();
         let own = self.failures.entry(tenant.clone()).or_insert(Failures { count: 0, last: now });
-        // What was under way when something else failed tells nothing new.
-        let old = own.count > 0 && *began < own.last;
+        // An attempt that ran while another failed is no new evidence.
+        let old = own.count > 0 && *started < own.last;
         if probe.is_none() && (old || was_open) {
             return;
         }
@@ -198,13 +197,13 @@ impl State {
         }
         let pause = SHORTEST.saturating_mul(1 << self.opened.min(4)).min(LONGEST);
         self.opened = self.opened.saturating_add(1);
-        // Nodes that opened theirs together do not probe together.
+        // Breakers of several nodes that opened together must not probe together.
         self.until = Some(now + pause.mul_f64(0.8 + fastrand::f64() / 5.0));
     }
 
-    /// A probe got an answer that decides nothing. Its tenant waits as one that has failed does, so that another
-    /// one probes.
-    fn decided_nothing(&mut self, tenant: &Tenant) {
+    /// The answer to a probe is no evidence. Its tenant waits as if it had failed, so that another tenant probes
+    /// next.
+    fn probe_was_no_evidence(&mut self, tenant: &Tenant) {
         if self.failures.len() < REMEMBERED {
             let last = Instant::now();
             self.failures.entry(tenant.clone()).or_insert(Failures { count: 0, last });
@@ -212,7 +211,7 @@ impl State {
     }
 }
 
-/// How long to wait for the outcome of a probe before looking again.
+/// How long to wait for the outcome of a probe before checking again.
 const PROBED: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -227,7 +226,7 @@ mod tests {
         Tenant::new(name)
     }
 
-    /// Fails `times`, one after another.
+    /// Fails `times` in sequence.
     async fn fail(breaker: &Breaker, name: &str, times: u32) {
         for _ in 0..times {
             breaker.attempt(&tenant(name)).unwrap().end(Evidence::Unavailable);
@@ -237,7 +236,7 @@ mod tests {
 
     fn is_open(breaker: &Breaker, name: &str) -> bool {
         let open = breaker.is_open(&tenant(name));
-        assert_eq!(breaker.attempt(&tenant(name)).is_err(), open, "is_open says what attempt does");
+        assert_eq!(breaker.attempt(&tenant(name)).is_err(), open, "is_open agrees with attempt");
         open
     }
 
@@ -252,7 +251,7 @@ mod tests {
         fail(&breaker, "one", FAILURES).await;
         assert!(is_open(&breaker, "one") && !is_open(&breaker, "other"));
         for _ in 0..100 {
-            assert!(breaker.attempt(&tenant("other")).is_ok(), "any number, side by side");
+            assert!(breaker.attempt(&tenant("other")).is_ok(), "any number of concurrent attempts");
         }
     }
 
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_tells_nothing_about_the_service_moves_nothing() {
+    async fn an_answer_without_evidence_changes_nothing() {
         let breaker = Breaker::default();
         for name in ["one", "two", "three", "four"] {
             for _ in 0..10 {
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_decides_nothing_leaves_the_next_one_to_another_tenant() {
+    async fn after_a_probe_without_evidence_another_tenant_probes() {
         let breaker = Breaker::default();
         fail(&breaker, "one", 2).await;
         fail(&breaker, "two", 1).await;
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_together_is_one_failure() {
+    async fn concurrent_failures_count_as_one() {
         let breaker = Breaker::default();
         for _ in 1..FAILURES {
             let together = (0..16).map(|_| breaker.attempt(&tenant("one")).unwrap()).collect::<Vec<_>>();
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenant_that_has_failed_probes_after_a_pause_that_grows_but_never_for_long() {
+    async fn a_tenant_that_has_failed_probes_after_a_pause_that_grows_up_to_a_limit() {
         let breaker = Breaker::default();
         fail(&breaker, "one", FAILURES).await;
         for longest in [5, 10, 20, 30, 30] {
@@ -337,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_late_failure_neither_keeps_it_open_nor_passes_for_the_probe() {
+    async fn a_late_failure_neither_keeps_it_open_nor_counts_as_the_probe() {
         let breaker = Breaker::default();
         let late = (0..10).map(|_| breaker.attempt(&tenant("one")).unwrap()).collect::<Vec<_>>();
         fail(&breaker, "one", FAILURES).await;
@@ -360,10 +359,10 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
             probe.end(Evidence::Answered);
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         tokio::join!(breaker.wait_for_change(Duration::from_secs(20)), answer);
         assert!(
-            breaker.attempt(&tenant("one")).is_ok() && begun.elapsed() < PROBED,
+            breaker.attempt(&tenant("one")).is_ok() && started.elapsed() < PROBED,
             "it is woken, and does not poll"
         );
     }
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_that_is_given_up_late_has_failed_and_one_given_up_early_has_not() {
+    async fn an_attempt_counts_as_failed_if_cancelled_late_but_not_if_cancelled_early() {
         let breaker = Breaker::default();
         for _ in 0..10 {
             drop(breaker.attempt(&tenant("one")).unwrap());

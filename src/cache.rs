@@ -1,7 +1,7 @@
-//! The object cache: one flight for all requests that want the same value at the same time, and values that may be
-//! shown again while they are young enough.
+//! The object cache: one flight for all concurrent requests for the same value, and values that may be served again
+//! while they are fresh enough.
 //!
-//! It knows no vault and no identity. Its callers put the identity into the key, and come here with trusted requests
+//! It knows no vault and no identity. Its callers include the identity in the key, and use it for trusted requests
 //! only. Its bytes are shared out by tenant.
 
 mod entries;
@@ -10,7 +10,7 @@ mod tests;
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -18,36 +18,37 @@ use tokio::time::Instant;
 
 use crate::fair::Party;
 use crate::flight::{Flight, Flights};
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
-use entries::Entries;
+use entries::CacheEntries;
 
-/// What is kept, and how much memory it takes.
+/// A value and the memory that it uses.
 pub trait Weigh {
-    /// Bytes held.
+    /// Size in bytes.
     fn weight(&self) -> usize;
 }
 
-/// Why there is no value.
+/// The error of a fetch.
 pub trait Finality {
-    /// Whether it takes back what was given before: an older value must not be shown any more.
+    /// Whether the error invalidates older values, which must not be served any more.
     fn is_final(&self) -> bool;
 }
 
-/// What a fetch brings.
+/// The outcome of a fetch.
 pub type FetchResult<V, E> = Result<Arc<V>, E>;
 
-/// How recently a value must have been asked for.
+/// How recently a value must have been requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// At this time or later: as fresh as if it were asked for by a request that came then.
+    /// At this time or later.
     Since(Instant),
-    /// At most so long ago, and a little less: what was fetched together is not fetched again together.
+    /// At most this long ago, minus a random part, so that values fetched together do not expire together.
     Within(Duration),
 }
 
-/// The cache, bounded in bytes. Values are wiped when they leave it, if dropping wipes them.
+/// The cache, bounded in bytes. Evicted values are zeroized if dropping them does so.
 pub struct Cache<K, V, E> {
-    entries: Mutex<Entries<K, V>>,
+    entries: Mutex<CacheEntries<K, V>>,
     /// By key and ticket. Locked after `entries`.
     flights: Flights<(K, usize), FetchResult<V, E>>,
 }
@@ -64,28 +65,28 @@ where
     V: Weigh + Send + Sync + 'static,
     E: Finality + Clone + Send + Sync + 'static,
 {
-    /// A cache of at most `max_bytes`, which shows nothing that is older than `max_age`, and lets go of it
-    /// when it is used next.
+    /// A cache of at most `max_bytes`. It serves no value older than `max_age`, and evicts such values on the next
+    /// use.
     pub fn new(max_bytes: usize, max_age: Duration) -> Self {
-        Self { entries: Mutex::new(Entries::new(max_bytes, max_age)), flights: Flights::default() }
+        Self { entries: Mutex::new(CacheEntries::new(max_bytes, max_age)), flights: Flights::default() }
     }
 
-    /// The value for `key`, if it is fresh enough. `tenant` holds it from now on.
+    /// The value for `key`, if it is fresh enough. `tenant` becomes a holder.
     pub fn fresh(&self, key: &K, freshness: Freshness, tenant: &Tenant) -> Option<Arc<V>> {
         self.entries().fresh(key, freshness, tenant)
     }
 
-    /// The value for `key` if it was asked for less than `longest` ago, and how long ago that was: for when nothing
-    /// fresher can be had. `tenant` holds it from now on.
+    /// The value for `key` if it was requested less than `longest` ago, and its age: for use when no fresher value is
+    /// available. `tenant` becomes a holder.
     pub fn stale(&self, key: &K, longest: Duration, tenant: &Tenant) -> Option<(Arc<V>, Duration)> {
         self.entries().stale(key, longest, tenant)
     }
 
-    /// The flight that fetches the value for `key`, and whether it was under way already. A flight under another
-    /// `ticket` is another flight: it may have left with a token that is no good any more. `fetch` works on behalf of
-    /// the tenants in the party that it is given: `tenant`, and those that join.
+    /// The flight that fetches the value for `key`, and whether it was already running. Each `ticket` has its own flight,
+    /// because an older flight may use a token that is no longer valid. `fetch` works on behalf of the tenants in the
+    /// party that is passed to it: `tenant`, and those that join.
     ///
-    /// What it brings is kept, and held by all of them; an error that is final evicts what was kept before.
+    /// The value is cached, and held by all of them; a final error evicts the cached value.
     pub fn flight<F: Future<Output = Result<V, E>> + Send + 'static>(
         self: &Arc<Self>,
         key: K,
@@ -95,48 +96,48 @@ where
     ) -> (Flight<FetchResult<V, E>>, bool) {
         let slot = (key, ticket);
         self.flights.join_or_start(slot.clone(), tenant, |party| {
-            // In a box at once: the future is large, and each step that it is wrapped in would move it.
+            // Boxed here: the future is large, and each wrapper would move it.
             let (cache, fetch) = (Arc::clone(self), fetch(party.clone()).boxed());
             async move {
-                let asked = Instant::now();
+                let requested = Instant::now();
                 let fetched = fetch.await.map(Arc::new);
-                cache.keep(slot, &party, asked, &fetched);
+                cache.insert(slot, &party, requested, &fetched);
                 fetched
             }
         })
     }
 
-    /// Drops what is kept for the keys that `gone` names. What is in flight for them is not kept either, and no new
-    /// request joins it.
+    /// Evicts the values of the keys for which `gone` is true. Their running flights are neither cached nor joined by new
+    /// requests.
     pub fn evict(&self, gone: impl Fn(&K) -> bool) {
         let mut entries = self.entries();
         entries.evict(&gone);
         self.flights.forget(|(key, _)| gone(key));
     }
 
-    /// Bytes held.
+    /// Size in bytes.
     pub fn bytes(&self) -> usize {
         self.entries().bytes()
     }
 
-    fn keep(&self, slot: (K, usize), party: &Party, asked: Instant, fetched: &FetchResult<V, E>) {
+    fn insert(&self, slot: (K, usize), party: &Party, requested: Instant, fetched: &FetchResult<V, E>) {
         let mut entries = self.entries();
         match fetched {
             // It was not evicted while it was in flight.
             Ok(value) if self.flights.is_current(&slot, party) => {
-                entries.put(slot.0, Arc::clone(value), asked, &party.tenants());
+                entries.put(slot.0, Arc::clone(value), requested, &party.tenants());
             }
             Err(error) if error.is_final() => {
-                entries.evict(&|kept| *kept == slot.0);
-                // Nor is what others bring that left before: they asked earlier.
+                entries.evict(&|cached| *cached == slot.0);
+                // Results of other flights that started earlier are not cached either.
                 self.flights.forget(|(key, _)| *key == slot.0);
             }
             Ok(_) | Err(_) => {}
         }
     }
 
-    /// Every change of the entries is a single call into them, so a panic elsewhere leaves them whole.
-    fn entries(&self) -> MutexGuard<'_, Entries<K, V>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Each change of the entries is a single call, so a panic elsewhere leaves them consistent.
+    fn entries(&self) -> MutexGuard<'_, CacheEntries<K, V>> {
+        self.entries.lock_unpoisoned()
     }
 }

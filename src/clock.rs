@@ -1,9 +1,9 @@
-//! Wall-clock time, which tests can set.
+//! Wall-clock time, which tests can control.
 
 use std::fmt::Debug;
 use std::time::SystemTime;
 
-/// Tells the wall-clock time that token expiry is measured in.
+/// The wall clock that token expiry is measured with.
 pub trait Clock: Debug + Send + Sync {
     /// The time since the Unix epoch.
     fn now(&self) -> SystemTime;
@@ -19,7 +19,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's clock, shifted by hand: for tests of what expires.
+/// The machine's clock with an offset, for tests of expiry.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(crate) struct ShiftedClock {
@@ -28,7 +28,6 @@ pub(crate) struct ShiftedClock {
 
 #[cfg(test)]
 impl ShiftedClock {
-    /// Moves the clock forward.
     pub(crate) fn advance(&self, by: std::time::Duration) {
         self.seconds.fetch_add(by.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }

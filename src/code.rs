@@ -1,10 +1,10 @@
-//! The outcome codes of a mount, as the driver and kubelet take them.
+//! The gRPC codes of a mount.
 
-/// Why a mount failed. Ordered from the gravest to the least grave.
+/// The gRPC code of a failed mount, most severe first.
 ///
 /// There is no variant for `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`, `ABORTED` or
-/// `CANCELLED`: kubelet's `isFinalError` takes those for "may still be in progress", and with
-/// rotation on the driver may then start the pod with an empty volume. What cannot be named here
+/// `CANCELLED`: kubelet's `isFinalError` reads those as "may still be in progress", and with
+/// rotation on, the driver may then start the pod with an empty volume. Without a variant they
 /// cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
@@ -12,7 +12,7 @@ pub enum Code {
     InvalidArgument,
     /// Entra refuses the identity.
     Unauthenticated,
-    /// Key Vault (or a policy) refuses the identity this object.
+    /// Key Vault or the policy denies the identity this object.
     PermissionDenied,
     /// The object or its version is missing, deleted or disabled.
     NotFound,
@@ -21,7 +21,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The code's name in the gRPC specification, `google/rpc/code.proto`.
+    /// The name in the gRPC specification, `google/rpc/code.proto`.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidArgument => "INVALID_ARGUMENT",

@@ -123,8 +123,8 @@ pub enum DeliverError {
     /// The caller cancelled the mount, or its deadline was exceeded, before the new files were in place.
     #[error("mount deadline exceeded or mount cancelled; the existing files are untouched")]
     Cancelled,
-    /// The writer panicked. The panic is in the log.
-    #[error("the provider has a defect, described in its log; please report it")]
+    /// A bug in the writer, whose details are in the log.
+    #[error("the provider has a bug: see its log for details, and please report it")]
     Defect,
 }
 

@@ -1,23 +1,24 @@
-//! Manifests of the External Secrets Operator in, manifests of the Secrets Store CSI driver out.
+//! Converts manifests of the External Secrets Operator to manifests of the Secrets Store CSI driver.
 //!
-//! An `ExternalSecret` becomes a `SecretProviderClass` of its name in its place; volumes of the Secret
-//! that it made become volumes of the class; whatever else needs the Secret has the driver make it.
-//! What nobody here changes stays as it is written, with its comments and in its order.
+//! A `SecretProviderClass` of the same name replaces each `ExternalSecret`. Volumes of the operator's Secret
+//! become volumes of the class. If anything else uses the Secret, the driver creates it. All other text stays
+//! unchanged, with its comments and in its order.
 //!
-//! Facts of the operator are from its API types and the documentation of its provider
-//! "Azure Key Vault".
+//! Facts about the operator are from its API types and the documentation of its provider for Azure Key Vault.
 
-mod annotations;
 mod class;
 mod cluster;
 mod data;
 mod edit;
+mod input;
 mod login;
+mod metadata;
 mod note;
 mod other_operators;
+mod other_workloads;
 mod output;
-mod pieces;
 mod pod_specs;
+mod reloader;
 mod schema;
 mod secret;
 mod store;
@@ -26,43 +27,45 @@ mod template;
 mod templated;
 #[cfg(test)]
 mod tests;
+mod unrendered;
+mod unused_stores;
 mod workload;
 mod workload_edit;
 mod write;
 
 use crate::manifest::{ManifestError, ManifestSource};
 use cluster::Cluster;
-pub use note::{Note, Weight};
-use output::Output;
-use target::Target;
+pub use note::{Note, NoteKind};
+use output::ConversionOutput;
+use target::TargetSecret;
 
-/// What was made of some files.
+/// The result of a conversion.
 #[derive(Debug)]
 pub struct Conversion {
     /// The documents, ready to be applied.
     pub text: String,
-    /// What whoever applies them must know. It is in the text, too, as comments.
+    /// What the user must check before applying the documents. The text has the same notes as comments.
     pub notes: Vec<Note>,
-    /// Documents that cannot be read, and are in the text as they are.
+    /// Documents that cannot be read. They are in the text unchanged.
     pub errors: Vec<ManifestError>,
 }
 
-/// Converts files that belong together: what one refers to is looked for in all.
+/// Converts files that belong together: a reference in one file may lead to another file.
 pub fn convert(sources: &[ManifestSource]) -> Conversion {
-    let (pieces, errors) = pieces::read(sources);
-    let cluster = Cluster::of(&pieces);
-    let mut output = Output::new(&pieces);
-    let mut targets = Target::all(&pieces, &cluster, &mut output);
+    let (documents, errors) = input::read(sources);
+    let cluster = Cluster::of(&documents);
+    let mut output = ConversionOutput::new(&documents);
+    let mut targets = TargetSecret::all(&documents, &cluster, &mut output);
     for target in &mut targets {
-        target.look_for_users(&pieces);
+        target.find_users(&documents);
     }
-    target::name_classes(&mut targets, &pieces);
-    workload_edit::change(&pieces, &mut targets, &mut output);
-    annotations::report(&pieces, &targets, &mut output);
+    target::name_classes(&mut targets, &documents);
+    workload_edit::change(&documents, &mut targets, &mut output);
+    reloader::report(&documents, &targets, &mut output);
     for target in &targets {
         target.write(&cluster, &mut output);
     }
-    output.leave_out_stores(&cluster, &targets);
+    unused_stores::remove(&cluster, &targets, &mut output);
     let (text, notes) = output.finish();
     Conversion { text, notes, errors }
 }

@@ -1,44 +1,45 @@
 //! Fair admission: limited resources are shared out by tenant.
 //!
-//! A [`FairQueue`] has two parts, in units of what it guards (requests, bytes, running jobs). Work is admitted to the
+//! A [`FairQueue`] has two parts, in units of the resource (requests, bytes, running jobs). Work is admitted to the
 //! open part in turn by tenant: the tenant that uses least goes first, and one tenant alone may use all of it. The
 //! reserve admits only tenants below their share. Running work is not preempted.
 //!
-//! A tenant's share is both parts together, divided by the tenants that use or want something and one more, the next
-//! that will come. Tenants that use something already leave one share free, in whatever order they came: a reserve of
-//! several times the open part has room for the next tenant while ten others use all that they may. A tenant that is
-//! alone may use half of the whole.
+//! A tenant's share is both parts together, divided by the number of active tenants plus one for the next tenant.
+//! Active tenants thus leave one share free, whatever the order of their requests: a reserve of several times the open
+//! part has room for the next tenant while ten others use all that they may. A tenant that is alone may use half of the
+//! total.
 
 mod party;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
 pub use party::Party;
 
 use crate::bounded::FastMap;
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
-/// A limited resource. Cloning gives another handle to the same one.
+/// A limited resource. A clone is another handle to the same resource.
 #[derive(Clone, Debug)]
-pub struct FairQueue(Arc<Mutex<State>>);
+pub struct FairQueue(Arc<Mutex<QueueState>>);
 
 #[derive(Debug)]
-struct State {
-    open: Part,
-    reserve: Part,
-    /// Tenants that use or want something; the others are forgotten.
+struct QueueState {
+    open: QueuePart,
+    reserve: QueuePart,
+    /// Active tenants: those that use or wait for something. The others are forgotten.
     tenants: FastMap<Tenant, Usage>,
-    /// Numbers the admissions.
+    /// Number of the next admission.
     admissions: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Part {
+struct QueuePart {
     limit: u64,
     used: u64,
 }
@@ -52,7 +53,7 @@ enum PartKind {
 #[derive(Debug, Default)]
 struct Usage {
     used: u64,
-    /// The oldest first. A waiter stands in the queue of each tenant of its party.
+    /// Oldest first. A waiter is in the queue of each tenant of its party.
     waiting: VecDeque<Arc<Waiter>>,
     /// The number of the tenant's last admission.
     admitted: u64,
@@ -62,7 +63,7 @@ struct Usage {
 #[derive(Debug)]
 struct Waiter {
     cost: u64,
-    /// Empty once the permit was granted.
+    /// Empty after the permit was granted.
     grant: Mutex<Option<oneshot::Sender<Permit>>>,
 }
 
@@ -76,17 +77,17 @@ pub struct Permit {
 }
 
 impl FairQueue {
-    /// A resource of which `open` units are for all, and `reserve` units for tenants below their share.
+    /// A resource with `open` units for all tenants, and `reserve` units for tenants below their share.
     pub fn new(open: u64, reserve: u64) -> Self {
-        let part = |limit| Part { limit, used: 0 };
+        let part = |limit| QueuePart { limit, used: 0 };
         let (open, reserve) = (part(open), part(reserve));
-        Self(Arc::new(Mutex::new(State { open, reserve, tenants: FastMap::default(), admissions: 0 })))
+        Self(Arc::new(Mutex::new(QueueState { open, reserve, tenants: FastMap::default(), admissions: 0 })))
     }
 
     /// Waits until `party` may use `cost` units. A cost beyond the open part counts as all of it: such work runs alone
-    /// but for what the reserve admits.
+    /// except for what the reserve admits.
     ///
-    /// The permit is charged to the tenant of the party whose turn came first. Dropping the future leaves the queue.
+    /// The permit is charged to the first tenant of the party whose turn comes. Dropping the future leaves the queue.
     pub async fn acquire(&self, party: &Party, cost: u64) -> Permit {
         let (waiter, granted) = {
             let mut state = self.state();
@@ -101,22 +102,22 @@ impl FairQueue {
             (Arc::new(Waiter { cost, grant: Mutex::new(Some(sender)) }), granted)
         };
         // Leaves the queue when it is dropped.
-        let _waiting = party.wait(self, &waiter);
+        let _guard = party.wait(self, &waiter);
         match granted.await {
             Ok(permit) => permit,
-            // The sender is dropped only after it was used, or together with the waiter, which `_waiting` holds.
+            // The sender is dropped only after it was used, or together with the waiter, which `_guard` holds.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// A permit for `cost` units, if `tenant` may use them now: nothing waits. A cost beyond what the queue has is
-    /// never admitted.
+    /// A permit for `cost` units, if `tenant` may use them now. A cost beyond the capacity of the queue is never
+    /// admitted.
     pub fn try_acquire(&self, tenant: &Tenant, cost: u64) -> Option<Permit> {
         let part_kind = self.state().admit_at_once(tenant, cost)?;
         Some(Permit { queue: self.clone(), tenant: tenant.clone(), cost, part_kind })
     }
 
-    /// A permit for `cost` units that `tenant` uses already, whatever the limits are.
+    /// A permit for `cost` units that `tenant` already uses, regardless of the limits.
     pub fn charge(&self, tenant: &Tenant, cost: u64) -> Permit {
         self.state().charge(tenant, cost, PartKind::Reserve);
         Permit { queue: self.clone(), tenant: tenant.clone(), cost, part_kind: PartKind::Reserve }
@@ -127,13 +128,12 @@ impl FairQueue {
         self.state().tenants.get(tenant).map_or(0, |usage| usage.used)
     }
 
-    /// The units that are used.
+    /// The units in use.
     pub fn used(&self) -> u64 {
         let state = self.state();
         state.open.used + state.reserve.used
     }
 
-    /// The tenants that use or want something.
     #[cfg(test)]
     fn active(&self) -> usize {
         self.state().tenants.len()
@@ -153,31 +153,31 @@ impl FairQueue {
             state.forget_idle(tenant);
         }
         drop(state);
-        // The waiter may have been the one whose turn it was.
+        // It may have been this waiter's turn.
         self.admit();
     }
 
-    /// Grants permits while there is work whose turn has come.
+    /// Grants permits to all work that can be admitted.
     fn admit(&self) {
         loop {
             let Some((waiter, tenant, part_kind)) = self.state().next() else { return };
             let permit = Permit { queue: self.clone(), tenant, cost: waiter.cost, part_kind };
-            // Taken in a statement of its own: a permit that cannot be sent is dropped, which locks the queue.
-            let sender = waiter.grant.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // In its own statement: a permit that cannot be sent is dropped, which locks the queue.
+            let sender = waiter.grant.lock_unpoisoned().take();
             if let Some(sender) = sender {
                 drop(sender.send(permit));
             }
         }
     }
 
-    /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.0.lock_unpoisoned()
     }
 }
 
-impl State {
-    /// Admits work for which there is room and before which no other work waits.
+impl QueueState {
+    /// Admits work if there is room and no other work waits for it.
     fn admit_at_once(&mut self, tenant: &Tenant, cost: u64) -> Option<PartKind> {
         if self.tenants.values().any(|usage| !usage.waiting.is_empty()) {
             return None;
@@ -187,10 +187,10 @@ impl State {
         Some(part_kind)
     }
 
-    /// The waiter whose turn has come, the tenant that it is charged to, and where; already charged.
+    /// The next waiter to admit, the tenant that it is charged to, and the part; already charged.
     ///
-    /// Tenants are asked in the order of what they use. The first whose work does not fit keeps the others out of the
-    /// open part until it does, so that large work is not overtaken for ever.
+    /// Tenants are considered in the order of their use. The first whose work does not fit blocks the open part for the
+    /// others until it does, so that large work is not overtaken forever.
     fn next(&mut self) -> Option<(Arc<Waiter>, Tenant, PartKind)> {
         let mut is_open = true;
         for (tenant, cost) in self.order() {
@@ -204,11 +204,11 @@ impl State {
         None
     }
 
-    /// The tenants that wait, the one that uses least first, each with the cost of its first work.
+    /// The waiting tenants, least use first, each with the cost of its first work.
     fn order(&mut self) -> Vec<(Tenant, u64)> {
         let mut order = Vec::new();
         for (tenant, usage) in &mut self.tenants {
-            // Granted through another tenant of its party.
+            // Already granted through another tenant of its party.
             while usage.waiting.front().is_some_and(|waiter| waiter.is_granted()) {
                 usage.waiting.pop_front();
             }
@@ -220,7 +220,7 @@ impl State {
         order.into_iter().map(|(_, _, tenant, cost)| (tenant, cost)).collect()
     }
 
-    /// Where there is room for work of `tenant`.
+    /// The part with room for work of `tenant`.
     fn room_for(&self, tenant: &Tenant, cost: u64, is_open: bool) -> Option<PartKind> {
         if is_open && self.open.has(cost) {
             return Some(PartKind::Open);
@@ -234,7 +234,7 @@ impl State {
         (is_below && leaves_room && self.reserve.has(cost)).then_some(PartKind::Reserve)
     }
 
-    /// Charges `more` units to work that was admitted to `part_kind`, if there is room for them.
+    /// Charges `more` units to work in `part_kind`, if there is room for them.
     fn grow(&mut self, tenant: &Tenant, more: u64, part_kind: PartKind) -> bool {
         let has_room = match part_kind {
             PartKind::Open => self.open.has(more),
@@ -262,7 +262,7 @@ impl State {
         self.forget_idle(tenant);
     }
 
-    fn part(&mut self, part_kind: PartKind) -> &mut Part {
+    fn part(&mut self, part_kind: PartKind) -> &mut QueuePart {
         match part_kind {
             PartKind::Open => &mut self.open,
             PartKind::Reserve => &mut self.reserve,
@@ -276,7 +276,7 @@ impl State {
     }
 }
 
-impl Part {
+impl QueuePart {
     fn has(self, cost: u64) -> bool {
         self.used + cost <= self.limit
     }
@@ -284,17 +284,17 @@ impl Part {
 
 impl Waiter {
     fn is_granted(&self) -> bool {
-        self.grant.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.grant.lock_unpoisoned().is_none()
     }
 }
 
 impl Permit {
-    /// Its units.
+    /// The units of the permit.
     pub fn cost(&self) -> u64 {
         self.cost
     }
 
-    /// Changes the permit to `cost` units, if its tenant may use them. A smaller cost is always granted.
+    /// Changes the permit to `cost` units, if its tenant may use them. A reduction always succeeds.
     pub fn try_resize(&mut self, cost: u64) -> bool {
         let mut state = self.queue.state();
         if let Some(less) = self.cost.checked_sub(cost) {

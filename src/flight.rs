@@ -1,10 +1,10 @@
-//! Single flight: one piece of work for all who want its outcome at the same time.
+//! Single flight: concurrent requests for the same result share one operation.
 //!
-//! It knows nothing of trust: callers decide who may join, and put into the key whatever must not be shared.
+//! It knows nothing about trust: callers decide who may join, and must put into the key what may not be shared.
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
@@ -12,55 +12,56 @@ use tokio::time::Instant;
 
 use crate::bounded::FastMap;
 use crate::fair::Party;
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
-/// Work under way. It ends when its last clone is dropped.
+/// A running operation. It is cancelled when its last clone is dropped.
 pub type Flight<T> = Shared<BoxFuture<'static, T>>;
 
 /// Flights by key.
 pub struct Flights<K, T> {
-    state: Arc<Mutex<State<K, T>>>,
+    state: Arc<Mutex<FlightState<K, T>>>,
     remember: fn(&T) -> Duration,
 }
 
-struct State<K, T> {
-    flights: FastMap<K, Entry<T>>,
+struct FlightState<K, T> {
+    flights: FastMap<K, FlightEntry<T>>,
     started: u64,
-    /// How many of the entries are remembered outcomes.
+    /// Number of the entries with a remembered outcome.
     remembered: usize,
 }
 
-struct Entry<T> {
+struct FlightEntry<T> {
     number: u64,
     party: Party,
     progress: Progress<T>,
 }
 
 enum Progress<T> {
-    UnderWay(WeakShared<BoxFuture<'static, T>>),
+    Running(WeakShared<BoxFuture<'static, T>>),
     Remembered { outcome: T, until: Instant },
 }
 
-/// Removes a flight from those that can be joined, or remembers its outcome.
-struct Landing<K: Eq + Hash, T> {
-    state: Arc<Mutex<State<K, T>>>,
+/// Removes a flight from the map when it ends, or remembers its outcome.
+struct FlightGuard<K: Eq + Hash, T> {
+    state: Arc<Mutex<FlightState<K, T>>>,
     remember: fn(&T) -> Duration,
     key: K,
     number: u64,
 }
 
 impl<K, T> Default for Flights<K, T> {
-    /// Flights whose outcomes are for those that waited for them.
+    /// Flights without remembered outcomes.
     fn default() -> Self {
         Self::remembering(|_| Duration::ZERO)
     }
 }
 
 impl<K, T> Flights<K, T> {
-    /// Flights whose outcomes are the answer to new requests for as long as `remember` says. What failed for the
-    /// starter alone (its deadline, its turn in a queue) must not be remembered.
+    /// Flights whose outcomes answer new requests for as long as `remember` returns. Errors that concern only the
+    /// starter (its deadline, its place in a queue) must not be remembered.
     pub fn remembering(remember: fn(&T) -> Duration) -> Self {
-        let state = State { flights: FastMap::default(), started: 0, remembered: 0 };
+        let state = FlightState { flights: FastMap::default(), started: 0, remembered: 0 };
         Self { state: Arc::new(Mutex::new(state)), remember }
     }
 }
@@ -76,8 +77,8 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// The flight for `key`, and whether it was under way already. `work` starts a new one, on behalf of the tenants
-    /// in the party that it is given: `tenant`, and those that join.
+    /// The flight for `key`, and whether it was already running. `work` starts a new one, on behalf of the tenants in the
+    /// party that is passed to it: `tenant`, and those that join.
     pub fn join_or_start<F: Future<Output = T> + Send + 'static>(
         &self,
         key: K,
@@ -91,41 +92,41 @@ where
         state.started += 1;
         let number = state.started;
         let party = Party::new(tenant.clone());
-        let landing =
-            Landing { state: Arc::clone(&self.state), remember: self.remember, key: key.clone(), number };
+        let guard =
+            FlightGuard { state: Arc::clone(&self.state), remember: self.remember, key: key.clone(), number };
         let work = work(party.clone());
         let flight = async move {
             let outcome = work.await;
-            landing.land(&outcome);
+            guard.complete(&outcome);
             outcome
         };
         let flight = flight.boxed().shared();
         if let Some(weak) = flight.downgrade() {
-            state.flights.insert(key, Entry { number, party, progress: Progress::UnderWay(weak) });
+            state.flights.insert(key, FlightEntry { number, party, progress: Progress::Running(weak) });
         }
         (flight, false)
     }
 
-    /// Lets new requests for these keys start work of their own; those that wait already are not disturbed.
+    /// Makes new requests for these keys start new flights. Requests that already wait are not affected.
     pub fn forget(&self, gone: impl Fn(&K) -> bool) {
         let mut state = lock(&self.state);
         state.flights.retain(|key, _| !gone(key));
         state.count_remembered();
     }
 
-    /// How many flights are under way or remembered.
+    /// Number of running flights and remembered outcomes.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.state).flights.len()
     }
 
-    /// Whether the flight that started with `party` is still the one that new requests for `key` join.
+    /// Whether new requests for `key` still join the flight that started with `party`.
     pub fn is_current(&self, key: &K, party: &Party) -> bool {
         lock(&self.state).flights.get(key).is_some_and(|entry| entry.party.is(party))
     }
 }
 
-impl<K, T> State<K, T>
+impl<K, T> FlightState<K, T>
 where
     K: Eq + Hash,
     T: Clone + Send + Sync + 'static,
@@ -133,7 +134,7 @@ where
     fn join(&mut self, key: &K, tenant: &Tenant) -> Option<Flight<T>> {
         let entry = self.flights.get(key)?;
         match &entry.progress {
-            Progress::UnderWay(flight) => {
+            Progress::Running(flight) => {
                 let flight = flight.upgrade()?;
                 entry.party.join(tenant);
                 Some(flight)
@@ -151,21 +152,21 @@ where
     }
 }
 
-impl<K, T> State<K, T> {
+impl<K, T> FlightState<K, T> {
     fn count_remembered(&mut self) {
-        let remembered = |entry: &&Entry<T>| matches!(entry.progress, Progress::Remembered { .. });
+        let remembered = |entry: &&FlightEntry<T>| matches!(entry.progress, Progress::Remembered { .. });
         self.remembered = self.flights.values().filter(remembered).count();
     }
 }
 
-impl<K: Eq + Hash, T: Clone> Landing<K, T> {
-    fn land(&self, outcome: &T) {
+impl<K: Eq + Hash, T: Clone> FlightGuard<K, T> {
+    fn complete(&self, outcome: &T) {
         let remembered = (self.remember)(outcome);
         let now = Instant::now();
         let mut state = lock(&self.state);
         if state.remembered > 0 {
             state.flights.retain(|_, entry| match &entry.progress {
-                Progress::UnderWay(_) => true,
+                Progress::Running(_) => true,
                 Progress::Remembered { until, .. } => *until > now,
             });
             state.count_remembered();
@@ -181,11 +182,11 @@ impl<K: Eq + Hash, T: Clone> Landing<K, T> {
     }
 }
 
-impl<K: Eq + Hash, T> Drop for Landing<K, T> {
+impl<K: Eq + Hash, T> Drop for FlightGuard<K, T> {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         let ended = state.flights.get(&self.key).is_some_and(|entry| {
-            entry.number == self.number && matches!(entry.progress, Progress::UnderWay(_))
+            entry.number == self.number && matches!(entry.progress, Progress::Running(_))
         });
         if ended {
             state.flights.remove(&self.key);
@@ -193,7 +194,7 @@ impl<K: Eq + Hash, T> Drop for Landing<K, T> {
     }
 }
 
-/// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
-fn lock<K, T>(state: &Mutex<State<K, T>>) -> MutexGuard<'_, State<K, T>> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+/// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
+fn lock<K, T>(state: &Mutex<FlightState<K, T>>) -> MutexGuard<'_, FlightState<K, T>> {
+    state.lock_unpoisoned()
 }

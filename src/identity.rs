@@ -1,8 +1,8 @@
-//! Who asks Key Vault: from a service account token to an access token.
+//! Turns a pod's service account token into an access token for Key Vault.
 //!
-//! A credential is a claim until it is proven, and nothing that was fetched for one pod reaches another without a
+//! A credential is a claim until it is proven, and no value fetched for one pod reaches another without a
 //! proof. Two things prove a credential: the cluster's keys (`keys`), or that Entra accepted this very credential
-//! for this very identity (`proofs`). [`Trust`] says what follows from that.
+//! for this very identity (`proofs`). [`Trust`] defines what each of them permits.
 
 mod accounts;
 mod answer;
@@ -56,21 +56,20 @@ use crate::trust::Trust;
 use cached_token::TokenFreshness;
 use tokens::{Exchanged, Tokens};
 
-/// Logs pods in, and shares what may be shared.
+/// Logs identities in, and shares their access tokens as far as trust allows.
 #[derive(Debug)]
 pub struct Identities {
     keys: ServiceAccountKeys,
     accounts: ServiceAccounts,
     tokens: Arc<Tokens>,
-    /// Made when it is needed: the first random number costs some fifty milliseconds.
+    /// Created on first use: the first random number takes about fifty milliseconds.
     fingerprints: OnceLock<hmac::Key>,
-    /// Hashes the keys of identities.
     hasher: RandomState,
 }
 
 impl Identities {
-    /// Proves tokens with `keys` or by asking `source`. `on_refused` is called for an identity that Entra refuses in
-    /// answer to a proven credential: nothing that was fetched for it may be shown any more.
+    /// Proves tokens with `keys` or through `source`. `on_refused` is called for an identity that Entra refuses in
+    /// answer to a proven credential: values fetched for it may not be served any more.
     pub fn new(
         keys: ServiceAccountKeys,
         accounts: ServiceAccounts,
@@ -83,10 +82,10 @@ impl Identities {
         Self { keys, accounts, tokens, fingerprints: OnceLock::new(), hasher: RandomState::new() }
     }
 
-    /// Completes an identity that only the cluster can tell.
+    /// Completes an identity from the annotations of its service account, if its ids are not in the class.
     ///
     /// # Errors
-    /// What is missing, or that the token is not proven: no pod is told of another's annotations.
+    /// Ids are missing, or the token is not proven: annotations are never disclosed to an unproven request.
     pub async fn complete(&self, planned: &PlannedIdentity) -> Result<Identity, IdentityError> {
         let annotated = match planned {
             PlannedIdentity::Known(identity) => return Ok(identity.clone()),
@@ -121,7 +120,7 @@ impl Identities {
         let trust = self.trust(identity, &key).await;
         let (IdentityKey { mode, tenant: entra_tenant, .. }, client) =
             (key.as_ref(), identity.shown_client());
-        tracing::debug!(?mode, client, tenant = entra_tenant, ?trust, "identity known");
+        tracing::debug!(?mode, client, tenant = entra_tenant, ?trust, "trust determined");
         let (identity, authority, tenant) = (identity.clone(), authority.clone(), tenant.clone());
         Ok(Login { identity, authority, key, trust, tenant })
     }
@@ -133,7 +132,7 @@ impl Identities {
             None => {
                 let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
                 let key = key.map_err(|_| {
-                    IdentityError::late_from("the system's source of random numbers".to_owned())
+                    IdentityError::timed_out_for("the system's source of random numbers".to_owned())
                 })?;
                 self.fingerprints.get_or_init(|| key)
             }
@@ -144,7 +143,7 @@ impl Identities {
     async fn trust(&self, identity: &Identity, key: &IdentityKey) -> Trust {
         let workload = match identity {
             Identity::Workload(workload) => workload,
-            // The node's identity is no pod's claim.
+            // The node's identity does not depend on a claim of the pod.
             Identity::Managed(_) => return Trust::Proven,
             Identity::ServicePrincipal(_) => return self.trust_by_entra(identity, key),
         };
@@ -153,7 +152,7 @@ impl Identities {
             Verification::Failed(reason) => {
                 let claims = workload.token.claims();
                 let (subject, issuer) = (&claims.subject, &claims.issuer);
-                tracing::debug!(reason, subject, issuer, "the token shares nothing");
+                tracing::debug!(reason, subject, issuer, "token not proven; the request is isolated");
                 Trust::Isolated
             }
             Verification::NoKeys => self.trust_by_entra(identity, key),
@@ -164,29 +163,29 @@ impl Identities {
         if self.tokens.has_proof(identity, key) { Trust::Proven } else { Trust::Unproven }
     }
 
-    /// Whether a token is at hand that may be used.
+    /// Whether a usable token is cached.
     pub fn has_token(&self, login: &Login, scope: &str) -> bool {
         self.tokens
             .cached(&login.key, scope)
             .is_some_and(|(_, freshness)| freshness != TokenFreshness::Expired)
     }
 
-    /// Whether the circuit breaker of the login's issuer lets its tenant ask for nothing now.
+    /// Whether the circuit breaker of the login's issuer rejects all requests of its tenant now.
     pub fn is_down(&self, login: &Login) -> bool {
         self.tokens.is_down(login)
     }
 
-    /// How the issuers of tokens do that were asked last, for scrapers.
+    /// The health of the token issuers that were used last, for metrics.
     pub fn health(&self) -> impl Fn() -> Vec<ServiceHealth<Issuer>> + Send + Sync + 'static {
         let tokens = Arc::clone(&self.tokens);
         move || tokens.health()
     }
 
-    /// An access token for `scope`. Entra may take as long as `patience` with all attempts, not counting the time in
-    /// queues; the token must be there at the deadline.
+    /// An access token for `scope`. All attempts together may take as long as `patience`, without the time in queues, and
+    /// end at the deadline.
     ///
     /// # Errors
-    /// Entra's refusal, or that it cannot be reached and no token is at hand.
+    /// Entra's refusal, or that Entra is unavailable and no token is cached.
     pub async fn access(
         &self,
         login: &Login,
@@ -202,13 +201,13 @@ impl Identities {
             Some((token, freshness))
                 if login.trust.can_be_proven() && freshness != TokenFreshness::Expired =>
             {
-                Ok(Access::Beside(token, Box::pin(proof)))
+                Ok(Access::Proving(token, Box::pin(proof)))
             }
             _ => proof.await.map(Access::Ready),
         }
     }
 
-    /// Another access token, after the vault answered 401 to `rejected` or asked for another scope.
+    /// Another access token, after the vault answered 401 to `rejected` or requested another scope.
     ///
     /// # Errors
     /// As [`Self::access`].
@@ -219,7 +218,7 @@ impl Identities {
         rejected: Option<&Arc<AccessToken>>,
         deadline: Deadline,
     ) -> Result<Arc<AccessToken>, IdentityError> {
-        // An unproven credential may have been proven since.
+        // An unproven credential may have been proven meanwhile.
         let proven_since =
             || login.trust.can_be_proven() && self.tokens.has_proof(&login.identity, &login.key);
         let is_proven = login.trust.may_share_values() || proven_since();
@@ -233,8 +232,8 @@ impl Identities {
         self.shared(&login, scope, (deadline.left(), deadline)).await
     }
 
-    /// What proven requests share: the cached token, renewed ahead in the background, and at least hourly while Entra
-    /// answers.
+    /// Returns the cached token of proven requests. It is renewed ahead in the background, and at least hourly while
+    /// Entra answers.
     async fn shared(
         &self,
         login: &Login,
@@ -253,7 +252,7 @@ impl Identities {
                 if !self.tokens.begin_renewal(&login.key, scope) {
                     return Ok(token);
                 }
-                // Goes on if this mount gives up: the next ones profit.
+                // It continues if this mount gives up, for the benefit of later mounts.
                 let renewal = tokio::spawn(self.renewal(login, scope));
                 match timeout(PATIENCE.min(deadline.left() / 4), renewal).await {
                     Ok(Ok(Err(error))) if error.is_unavailable() => Ok(token),
@@ -271,8 +270,8 @@ impl Identities {
         self.tokens.exchange(login, scope, (BACKGROUND, Deadline::after(BACKGROUND))).0
     }
 
-    /// Waits for the exchange that the request may share. One that another request started may end at that one's
-    /// deadline, or be refused for that one's token; then this request starts its own.
+    /// Waits for the exchange that the request may share. An exchange started by another request may end at that
+    /// request's deadline or be refused for its token; then this request starts its own.
     fn exchange(
         &self,
         login: &Login,
@@ -283,13 +282,13 @@ impl Identities {
         async move {
             let wait = (patience, deadline);
             let (first, joined) = tokens.exchange(&login, &scope, wait);
-            // The request that started it may have more patience.
+            // The request that started it may have more time.
             let limit = if joined { deadline.min(Deadline::after(patience)) } else { deadline };
             let Some(exchanged) = limit.limit(first).await else {
-                return Err(IdentityError::late(&login.authority));
+                return Err(IdentityError::timed_out(&login.authority));
             };
             match exchanged {
-                Err(error) if joined && (error.is_of_its_mount() || error.is_refusal()) => {
+                Err(error) if joined && (error.is_specific_to_mount() || error.is_refusal()) => {
                     tokens.exchange(&login, &scope, wait).0.await
                 }
                 exchanged => exchanged,
@@ -298,7 +297,7 @@ impl Identities {
     }
 }
 
-/// How long a mount waits for a renewal while its token is still good.
+/// How long a mount waits for a renewal while its token is still valid.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a renewal in the background may take.
 const BACKGROUND: Duration = Duration::from_secs(20);

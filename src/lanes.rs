@@ -1,8 +1,8 @@
-//! Requests to the services that this process asks: how many are under way, whose turn it is, and when a service is
-//! left alone.
+//! Limits concurrent requests to each service, shares them out by tenant, and stops requests to a service that fails
+//! or throttles.
 //!
 //! Each service has a lane: a vault, or an authority that issues tokens to one kind of identity. A lane has a fair
-//! queue, a circuit breaker and a pause for a service that throttles, so that one that hangs holds up only itself. All
+//! queue, a circuit breaker and a pause for throttling, so that a service that hangs blocks only its own lane. All
 //! lanes of a kind share a limit, and those whose service has not answered recently share a small part of it.
 
 mod pause;
@@ -10,7 +10,7 @@ mod pause;
 mod tests;
 
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -18,27 +18,28 @@ use tokio::time::{Instant, timeout};
 
 use crate::breaker::{Breaker, Evidence, SLOW};
 use crate::fair::{FairQueue, Party, Permit};
+use crate::lock::LockUnpoisoned;
 use crate::retry::{Deadline, Retries, Transient};
 use crate::tenant::Tenant;
 use pause::Pause;
 
-/// More services than pods of one node name. A forgotten one starts again with an idle lane.
+/// More services than the pods of one node use. An evicted lane starts again as idle.
 const LANES: usize = 256;
-/// As many are shown to scrapers.
+/// Maximum number of services in the metrics.
 const SHOWN: usize = 64;
-/// A service that has answered within this time is one that answers.
+/// A service counts as answering for this long after its last answer.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// Requests under way at the same time, and the part of them that admits only tenants below their share.
+/// A limit for concurrent requests, and the part of it that admits only tenants below their share.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// What one tenant alone may use.
+    /// Requests that one tenant alone may use.
     pub open: u64,
-    /// What is added for tenants below their share.
+    /// Additional requests for tenants below their share.
     pub reserve: u64,
 }
 
-/// How many requests may be under way.
+/// Limits for concurrent requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// To one service.
@@ -49,7 +50,7 @@ pub struct Limits {
     pub silent: Limit,
 }
 
-/// The lanes of all services of a kind, by a key that names the service.
+/// The lanes of all services of a kind, by the key of the service.
 #[derive(Debug)]
 pub struct Lanes<K: Hash + Eq> {
     limits: Limits,
@@ -58,7 +59,6 @@ pub struct Lanes<K: Hash + Eq> {
     by_service: Mutex<LruCache<K, Arc<Lane>>>,
 }
 
-/// The requests to one service.
 #[derive(Debug)]
 struct Lane {
     requests: FairQueue,
@@ -69,54 +69,54 @@ struct Lane {
 
 #[derive(Debug, Default)]
 struct Answers {
-    /// When the service last answered anything, to anybody.
+    /// When the service last answered any request.
     last: Option<Instant>,
-    /// When it last gave a trusted request what it asked for.
+    /// When it last answered a trusted request successfully.
     succeeded: Option<Instant>,
 }
 
-/// On whose behalf a service is asked, and for how long.
+/// The tenants that a request is sent for, and its limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
+pub struct RequestOptions<'a> {
     /// The tenants that wait for the answer.
     pub party: &'a Party,
     /// Whether the answer counts as evidence about the service.
     pub is_evidence: bool,
-    /// How long all attempts may take together. The time in queues does not count.
+    /// Limit for all attempts together, without the time in queues.
     pub patience: Duration,
-    /// When the answer must be there, whatever it waited for.
+    /// The deadline, including the time in queues.
     pub deadline: Deadline,
-    /// Whether a failed attempt may be followed by another.
+    /// Whether failed attempts are retried.
     pub retries: bool,
 }
 
-/// Why a request was not sent, or not answered.
+/// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
-    /// It was sent, and there was no answer in time.
-    Unanswered,
-    /// Its turn did not come before the deadline.
+pub enum NoAnswer {
+    /// The request timed out.
+    TimedOut,
+    /// The deadline passed while the request was queued.
     Queued,
-    /// The service throttles for this long, which is longer than the time left.
-    Paused(Duration),
-    /// The circuit breaker is open; the service is asked again after this time.
-    Open(Duration),
+    /// The service throttles for this long, which is beyond the deadline.
+    Throttled(Duration),
+    /// The circuit breaker is open; the next request is sent after this time.
+    CircuitOpen(Duration),
 }
 
-/// How a service does.
+/// The health of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceHealth<K> {
     /// Its key.
     pub service: K,
     /// Whether its circuit breaker is open.
     pub open: bool,
-    /// How long it has throttled, all in all.
+    /// How long it has throttled in total.
     pub throttled: Duration,
-    /// How long ago it last gave what it was asked for.
+    /// Time since its last successful answer.
     pub succeeded: Option<Duration>,
 }
 
-/// A request's place among those under way, until it is dropped.
+/// The permits of a request, held while it runs.
 #[derive(Debug)]
 struct TurnPermits {
     _service: Permit,
@@ -142,49 +142,49 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
         }
     }
 
-    /// Sends `request` to the service, and again while that makes sense, each time in its turn. `error_of` makes an error
-    /// of a request that was not sent or not answered.
+    /// Sends `request` to the service in its turn, with retries. `error_of` creates the error of a request without an
+    /// answer.
     ///
     /// # Errors
-    /// The last answer, or what `error_of` makes of its lack.
+    /// The error of the last attempt, or of `error_of`.
     pub async fn send<T, E: Transient, F: Future<Output = Result<T, E>>>(
         &self,
         service: &K,
-        caller: Caller<'_>,
-        error_of: impl Fn(Late) -> E,
+        options: RequestOptions<'_>,
+        error_of: impl Fn(NoAnswer) -> E,
         request: impl Fn() -> F,
     ) -> Result<T, E> {
-        let (lane, deadline) = (self.lane(service), caller.deadline);
-        let mut patience = caller.patience;
+        let (lane, deadline) = (self.lane(service), options.deadline);
+        let mut patience = options.patience;
         let mut retries = Retries::default();
         loop {
-            let entered = deadline.limit(self.enter(&lane, caller)).await;
-            let permits = match entered.unwrap_or(Err(Late::Queued)) {
+            let entered = deadline.limit(self.enter(&lane, options)).await;
+            let permits = match entered.unwrap_or(Err(NoAnswer::Queued)) {
                 Ok(permits) => permits,
                 Err(reason) => return Err(retries.last_error().unwrap_or_else(|| error_of(reason))),
             };
-            let begun = Instant::now();
-            let answer = match lane.attempt(caller, &error_of, request(), patience).await {
-                Attempted::Answered(answer) => answer,
-                Attempted::Open(wait) => {
+            let started = Instant::now();
+            let answer = match lane.attempt(options, &error_of, request(), patience).await {
+                AttemptOutcome::Answered(answer) => answer,
+                AttemptOutcome::Open(wait) => {
                     drop(permits);
                     let left = patience.min(deadline.left());
                     // Something else can be served, or kubelet retries the mount.
                     if wait >= left {
-                        return Err(error_of(Late::Open(wait)));
+                        return Err(error_of(NoAnswer::CircuitOpen(wait)));
                     }
                     lane.breaker.wait_for_change(wait.min(left)).await;
-                    patience = patience.saturating_sub(begun.elapsed());
+                    patience = patience.saturating_sub(started.elapsed());
                     continue;
                 }
             };
             drop(permits);
             let error = match answer {
                 Ok(answer) => return Ok(answer),
-                Err(error) if !caller.retries => return Err(error),
+                Err(error) if !options.retries => return Err(error),
                 Err(error) => error,
             };
-            patience = patience.saturating_sub(begun.elapsed());
+            patience = patience.saturating_sub(started.elapsed());
             let left = patience.min(deadline.left());
             let waited = Instant::now();
             retries.again(error, left).await?;
@@ -192,12 +192,12 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
         }
     }
 
-    /// Whether the service's circuit breaker lets `tenant` attempt nothing now.
+    /// Whether the service's circuit breaker rejects all requests of `tenant` now.
     pub fn is_open(&self, service: &K, tenant: &Tenant) -> bool {
         self.lanes().peek(service).is_some_and(|lane| lane.breaker.is_open(tenant))
     }
 
-    /// How the services do that were asked last, of those that have answered or failed a trusted request.
+    /// The health of the services that were used last and have answered or failed a trusted request.
     pub fn health(&self) -> Vec<ServiceHealth<K>> {
         self.lanes().iter().filter_map(|(service, lane)| lane.health(service)).take(SHOWN).collect()
     }
@@ -220,20 +220,20 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
         lane
     }
 
-    /// Waits until the service may be asked and the caller's turn has come.
+    /// Waits until the service accepts requests and it is the caller's turn.
     ///
     /// # Errors
-    /// At once, if the service throttles for longer than there is time.
-    async fn enter(&self, lane: &Lane, caller: Caller<'_>) -> Result<TurnPermits, Late> {
-        let Caller { party, deadline, .. } = caller;
+    /// Immediately, if the service throttles beyond the deadline.
+    async fn enter(&self, lane: &Lane, options: RequestOptions<'_>) -> Result<TurnPermits, NoAnswer> {
+        let RequestOptions { party, deadline, .. } = options;
         loop {
-            lane.pause.wait_out(deadline).await.map_err(Late::Paused)?;
-            // The service's permit first: a request that waits for a slow service holds nothing of the others.
+            lane.pause.wait(deadline).await.map_err(NoAnswer::Throttled)?;
+            // The service's permit first: a request that waits for a slow service holds no permit of the others.
             let of_service = lane.requests.acquire(party, 1).await;
             let of_silent =
                 if lane.has_answered() { None } else { Some(self.silent.acquire(party, 1).await) };
             let of_all = self.all.acquire(party, 1).await;
-            // The service may have begun to throttle meanwhile.
+            // The service may have started to throttle meanwhile.
             if lane.pause.left().is_none() {
                 return Ok(TurnPermits { _service: of_service, _silent: of_silent, _all: of_all });
             }
@@ -241,50 +241,50 @@ impl<K: Clone + Hash + Eq> Lanes<K> {
     }
 
     fn lanes(&self) -> MutexGuard<'_, LruCache<K, Arc<Lane>>> {
-        self.by_service.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_service.lock_unpoisoned()
     }
 }
 
-/// Removes the least recently used lane, if possible one that is idle and whose service has given nothing to a trusted
-/// request: made-up names do not push out the lanes of services that are in use.
+/// Removes the least recently used lane, preferably an idle one whose service has not answered a trusted request, so
+/// that invented names do not evict the lanes of services that are in use.
 fn make_room<K: Clone + Hash + Eq>(lanes: &mut LruCache<K, Arc<Lane>>) {
     let idle = |lane: &Arc<Lane>| Arc::strong_count(lane) == 1 && lane.answers().succeeded.is_none();
-    let made_up = lanes.iter().rev().find(|(_, lane)| idle(lane)).map(|(service, _)| service.clone());
-    match made_up {
+    let idle_lane = lanes.iter().rev().find(|(_, lane)| idle(lane)).map(|(service, _)| service.clone());
+    match idle_lane {
         Some(service) => drop(lanes.pop(&service)),
         None => drop(lanes.pop_lru()),
     }
 }
 
-enum Attempted<T> {
+enum AttemptOutcome<T> {
     Answered(T),
-    /// The circuit breaker is open for the caller, for about this long.
+    /// The circuit breaker is open for the caller, for about this time.
     Open(Duration),
 }
 
 impl Lane {
     async fn attempt<T, E: Transient>(
         &self,
-        caller: Caller<'_>,
-        error_of: &impl Fn(Late) -> E,
+        options: RequestOptions<'_>,
+        error_of: &impl Fn(NoAnswer) -> E,
         request: impl Future<Output = Result<T, E>>,
         patience: Duration,
-    ) -> Attempted<Result<T, E>> {
+    ) -> AttemptOutcome<Result<T, E>> {
         let attempt =
-            match caller.is_evidence.then(|| self.breaker.attempt(caller.party.starter())).transpose() {
+            match options.is_evidence.then(|| self.breaker.attempt(options.party.starter())).transpose() {
                 Ok(attempt) => attempt,
-                Err(wait) => return Attempted::Open(wait),
+                Err(wait) => return AttemptOutcome::Open(wait),
             };
-        let (begun, left) = (Instant::now(), patience.min(caller.deadline.left()));
+        let (started, left) = (Instant::now(), patience.min(options.deadline.left()));
         let (answer, evidence) = match timeout(left, request).await {
             Ok(Ok(answer)) => (Ok(answer), Evidence::Answered),
             Ok(Err(error)) => {
                 let evidence = error.evidence();
                 (Err(error), evidence)
             }
-            // The caller had too little time to tell anything about the service.
-            Err(_) if begun.elapsed() < SLOW => (Err(error_of(Late::Unanswered)), Evidence::Nothing),
-            Err(_) => (Err(error_of(Late::Unanswered)), Evidence::Unavailable),
+            // The caller had too little time for this to be evidence about the service.
+            Err(_) if started.elapsed() < SLOW => (Err(error_of(NoAnswer::TimedOut)), Evidence::Nothing),
+            Err(_) => (Err(error_of(NoAnswer::TimedOut)), Evidence::Unavailable),
         };
         if evidence == Evidence::Answered {
             self.answers().last = Some(Instant::now());
@@ -293,10 +293,10 @@ impl Lane {
             self.learn(&answer, evidence);
             attempt.end(evidence);
         }
-        Attempted::Answered(answer)
+        AttemptOutcome::Answered(answer)
     }
 
-    /// What the answer to a trusted request says about the service.
+    /// Records the evidence of the answer to a trusted request.
     fn learn<T, E: Transient>(&self, answer: &Result<T, E>, evidence: Evidence) {
         match answer {
             Err(error) if error.is_throttled() => return self.pause.throttled(error.retry_after()),
@@ -324,6 +324,6 @@ impl Lane {
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock_unpoisoned()
     }
 }

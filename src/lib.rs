@@ -37,6 +37,7 @@ pub mod flight;
 pub mod identity;
 pub mod lanes;
 pub mod lint;
+mod lock;
 pub mod manifest;
 pub mod mount;
 pub mod plan;

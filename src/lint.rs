@@ -1,55 +1,56 @@
-//! What is wrong, or unwise, in a `SecretProviderClass` before anybody mounts it.
+//! Finds errors and risks in a `SecretProviderClass` before it is mounted.
 //!
-//! Parameters are read by what reads a mount's request, [`crate::plan`], so that this says what the
-//! server would say. What only a pod can tell, such as its token, counts as right.
+//! [`crate::plan`] reads the parameters as for a mount request, so the findings are those of the server. Values
+//! that only a pod can provide, such as its token, are assumed to be correct.
 
 mod class;
+mod duplicates;
 mod files;
+mod fragment;
 mod parameters;
 mod pod;
 mod synced;
 #[cfg(test)]
 mod tests;
-mod together;
 
 pub(crate) use parameters::type_fault;
 
-use crate::manifest::{Document, ManifestError, ManifestSource, Object};
+use crate::manifest::{Document, ManifestError, ManifestObject, ManifestSource};
 use crate::plan::{Defaults, Fault, Severity};
 use crate::yaml::Position;
-use class::Class;
-use together::Together;
+use class::ClassManifest;
+use duplicates::DuplicateCheck;
 
-/// Finds what is wrong in the classes of one provider.
+/// Checks the classes of one provider.
 #[derive(Clone, Debug)]
 pub struct Linter {
     /// The provider's name, as `spec.provider` has it.
     pub provider: String,
-    /// What the operator sets for classes that leave it out.
+    /// The defaults that the operator sets for classes.
     pub defaults: Defaults,
 }
 
-/// A class or a document, and what is wrong in it, in the order of the file.
+/// The findings in one class or document.
 #[derive(Clone, Debug)]
 pub struct Linted {
     /// `name`, or `namespace/name`; `None` for a document that cannot be read.
     pub class: Option<String>,
-    /// What there is to say.
+    /// The findings, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// One thing that is wrong or unwise.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// An error keeps pods from starting, or the class from being accepted.
+    /// An error prevents pods from starting, or the API server from accepting the class.
     pub severity: Severity,
-    /// Where in the file.
+    /// The position in the file.
     pub position: Position,
-    /// What it is about, for example `objects[2].filePermission`; empty for a broken document.
+    /// The field, for example `objects[2].filePermission`; empty for a broken document.
     pub location: String,
     /// What is wrong.
     pub problem: String,
-    /// What to do.
+    /// How to fix it.
     pub help: String,
 }
 
@@ -68,44 +69,44 @@ impl Diagnostic {
 }
 
 impl Linter {
-    /// The classes of a file, in their order, which are applied one after the other.
+    /// Checks the classes of a file, in their order.
     pub fn file<'a>(&'a self, source: &'a ManifestSource) -> impl Iterator<Item = Linted> + 'a {
-        let mut together = Together::default();
-        source.documents().flat_map(move |document| self.document(&document, &mut together))
+        let mut duplicates = DuplicateCheck::default();
+        source.documents().flat_map(move |document| self.document(&document, &mut duplicates))
     }
 
-    /// What is wrong in a file that a kustomization applies to classes elsewhere, whatever those are.
+    /// Checks a file of patches, which a kustomization applies to classes in other files.
     pub fn fragment<'a>(&self, source: &'a ManifestSource) -> impl Iterator<Item = Linted> + use<'a> {
         let documents = source.documents().filter(mentions_classes);
         documents.flat_map(|document| {
             document.objects().map_or_else(
                 |error| vec![unreadable(error)],
-                |objects| objects.iter().filter_map(fragment).collect(),
+                |objects| objects.iter().filter_map(lint_fragment).collect(),
             )
         })
     }
 
-    /// The classes of a document. One that mentions none is not read.
-    fn document(&self, document: &Document<'_>, together: &mut Together) -> Vec<Linted> {
+    /// Checks the classes of a document. A document that mentions no class is not parsed.
+    fn document(&self, document: &Document<'_>, duplicates: &mut DuplicateCheck) -> Vec<Linted> {
         if !mentions_classes(document) {
             return Vec::new();
         }
         match document.objects() {
-            Ok(objects) => objects.iter().filter_map(|object| self.object(object, together)).collect(),
+            Ok(objects) => objects.iter().filter_map(|object| self.object(object, duplicates)).collect(),
             Err(error) => vec![unreadable(error)],
         }
     }
 
-    /// An object, if it is, or seems to be meant as, a class of the provider.
-    fn object(&self, object: &Object, together: &mut Together) -> Option<Linted> {
+    /// Checks an object if it is a class of the provider, or a misspelt one.
+    fn object(&self, object: &ManifestObject, duplicates: &mut DuplicateCheck) -> Option<Linted> {
         let mut diagnostics = Vec::new();
-        match Class::read(object, &self.provider, &mut diagnostics) {
+        match ClassManifest::read(object, &self.provider, &mut diagnostics) {
             Some(class) => {
                 let written = parameters::check(&class, &self.defaults, &mut diagnostics);
                 files::check(&class, &written, &mut diagnostics);
                 synced::check(&class, &written, &mut diagnostics);
-                together.class(object, &mut diagnostics);
-                together.secrets(object, &class, &mut diagnostics);
+                duplicates.class(object, &mut diagnostics);
+                duplicates.secrets(object, &class, &mut diagnostics);
             }
             None if diagnostics.is_empty() => return None,
             None => {}
@@ -118,16 +119,16 @@ fn mentions_classes(document: &Document<'_>) -> bool {
     document.mentions(class::KIND) || document.mentions(class::GROUP)
 }
 
-/// A part of a class with which something is wrong.
-fn fragment(object: &Object) -> Option<Linted> {
+/// The findings in a patch, if there are any.
+fn lint_fragment(object: &ManifestObject) -> Option<Linted> {
     let mut diagnostics = Vec::new();
     if object.kind == class::KIND {
-        class::check_fragment(object, &mut diagnostics);
+        fragment::check(object, &mut diagnostics);
     }
     (!diagnostics.is_empty()).then(|| linted(object, diagnostics))
 }
 
-fn linted(object: &Object, mut diagnostics: Vec<Diagnostic>) -> Linted {
+fn linted(object: &ManifestObject, mut diagnostics: Vec<Diagnostic>) -> Linted {
     diagnostics.sort_by_key(|diagnostic| diagnostic.position);
     let name = object.name.as_deref().unwrap_or("(no name)");
     let class = match &object.namespace {

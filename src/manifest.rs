@@ -1,8 +1,6 @@
-//! Kubernetes manifests, for the commands that read them: files of many documents, and the objects
-//! in those.
+//! Kubernetes manifests: files with many documents, and the objects in the documents.
 //!
-//! A document is a part of its file that is read only when somebody asks for it, since most are of
-//! kinds that nobody here wants.
+//! A document is parsed only on demand, because most documents are of kinds that a command does not need.
 
 mod documents;
 mod kustomize;
@@ -14,9 +12,9 @@ pub use sources::{ManifestSource, ManifestSources, SourceError};
 
 use crate::yaml::{Node, Position, Value};
 
-/// One object of the Kubernetes API, as its manifest has it.
+/// One object of the Kubernetes API, as written in its manifest.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct ManifestObject {
     /// `apiVersion`; empty if it is missing.
     pub api_version: String,
     /// `kind`; empty if it is missing.
@@ -25,7 +23,7 @@ pub struct Object {
     pub name: Option<String>,
     /// `metadata.namespace`.
     pub namespace: Option<String>,
-    /// The whole of it. Its positions are those of the file.
+    /// The root node. Its positions are those of the file.
     pub root: Node,
 }
 
@@ -35,16 +33,16 @@ pub struct Object {
 pub struct ManifestError {
     /// The file.
     pub file: String,
-    /// Where in the file.
+    /// The position in the file.
     pub position: Position,
     /// What is wrong.
     pub problem: String,
-    /// What to do.
+    /// How to fix it.
     pub help: &'static str,
 }
 
-/// The objects of a document: one, or those of a list such as `kubectl get` prints.
-fn unfold(root: Node, objects: &mut Vec<Object>) {
+/// Adds the objects of a document: one, or the items of a list such as `kubectl get` prints.
+fn unfold(root: Node, objects: &mut Vec<ManifestObject>) {
     let text = |keys: &[&str]| root.at(keys).and_then(Node::text).map(str::to_owned);
     let api_version = text(&["apiVersion"]).unwrap_or_default();
     let kind = text(&["kind"]).unwrap_or_default();
@@ -52,7 +50,7 @@ fn unfold(root: Node, objects: &mut Vec<Object>) {
     let listed = kind.strip_suffix("List").filter(|_| root.entry("items").is_some());
     let Some(listed) = listed else {
         if !root.entries().is_empty() {
-            objects.push(Object { api_version, kind, name, namespace, root });
+            objects.push(ManifestObject { api_version, kind, name, namespace, root });
         }
         return;
     };
@@ -62,7 +60,7 @@ fn unfold(root: Node, objects: &mut Vec<Object>) {
     for item in items {
         let first = objects.len();
         unfold(item, objects);
-        // The API server's own lists say it once for all.
+        // Lists of the API server set kind and version only once, for all items.
         for object in objects.iter_mut().skip(first).filter(|object| object.kind.is_empty()) {
             listed.clone_into(&mut object.kind);
             api_version.clone_into(&mut object.api_version);

@@ -45,7 +45,7 @@ use crate::render;
 use crate::retry::Deadline;
 use crate::telemetry::{SourceCounts, milliseconds_since};
 use crate::tenant::Tenant;
-use crate::vault::Fetched;
+use crate::vault::FetchedVersion;
 use audit_trail::AuditTrail;
 use budget::MountBudget;
 use contents::{Contents, render_all};
@@ -53,26 +53,26 @@ use fetch::FetchedObjects;
 use fetcher::{Mount, MountKind};
 use provenance::Provenance;
 
-/// A mount that succeeded.
+/// A successful mount.
 #[derive(Debug)]
 pub struct Mounted {
-    /// The answer to the driver.
+    /// The response for the driver.
     pub response: MountResponse,
-    /// What it changed in the volume.
+    /// The change in the volume.
     pub change: VolumeChange,
-    /// Where the objects came from.
+    /// The sources of its objects.
     pub sources: SourceCounts,
-    /// The share of the node's memory that a large answer takes, to be held until the answer has left.
+    /// The permit for the memory of a large answer, to be held until the answer is sent.
     pub memory: Option<Arc<Permit>>,
 }
 
-/// A request whose maps have been read, and whose bytes have been wiped.
+/// A request whose maps are parsed and whose raw bytes are zeroized.
 struct ParsedRequest {
     attributes: Attributes,
     secrets: Attributes,
     target_path: String,
     permission: String,
-    /// Bytes of the maps, as they were sent.
+    /// Size of the raw maps in bytes.
     bytes: usize,
 }
 
@@ -93,35 +93,35 @@ impl ParsedRequest {
 /// Mounts volumes.
 #[derive(Debug)]
 pub struct Mounter {
-    /// What requests leave out.
+    /// Defaults for values that requests omit.
     pub defaults: Defaults,
-    /// The files that describe private clouds.
+    /// The environment files of private clouds.
     pub environment_files: EnvironmentFiles,
-    /// What may be mounted, if the operator says.
+    /// The operator's policy, if any.
     pub policy: Option<PolicyFile>,
-    /// The audit log, if the operator wants one.
+    /// The audit log, if any.
     pub audit: Option<Audit>,
     /// Fetches objects.
     pub fetcher: Fetcher,
-    /// How certificates become files.
+    /// How certificates are rendered.
     pub render_options: render::Options,
-    /// Brings the files into the volume.
+    /// Delivers the files into the volume.
     pub delivery: Delivery,
-    /// Permits for work that keeps a core busy.
+    /// Permits for CPU-heavy work.
     pub heavy_work: FairQueue,
     /// The memory of mounts in progress.
     pub memory: Memory,
-    /// Warnings that have been logged.
+    /// Warnings that were logged before.
     pub warnings: WarningDedup,
-    /// What is mounted already.
+    /// The mounted volumes.
     pub volumes: Volumes,
 }
 
 impl Mounter {
-    /// Serves one request of the driver, and ends before `deadline`.
+    /// Serves one request of the driver before `deadline`.
     ///
     /// # Errors
-    /// [`MountError`], with nothing written.
+    /// [`MountError`]; no file was written.
     pub async fn mount(&self, request: MountRequest, deadline: Deadline) -> Result<Mounted, MountError> {
         let arrived = Instant::now();
         let rotated = !request.current_object_version.is_empty();
@@ -186,8 +186,8 @@ impl Mounter {
         Ok(Mounted { response, change, sources: provenance.sources(), memory: budget.permit() })
     }
 
-    /// A first mount is answered with what was asked for when it came, or later; a volume that is mounted
-    /// already may be refreshed with something older. Drivers before v1.6 say themselves that it is.
+    /// A first mount needs values requested after it arrived; a mounted volume may be refreshed with older ones. Drivers
+    /// before v1.6 send a flag for a refresh.
     fn kind(&self, plan: &MountPlan, rotated: bool, arrived: Instant) -> MountKind {
         let mounted = rotated || self.volumes.holds(&plan.pod.uid, &plan.target);
         let freshness = if mounted && !plan.rotation_max_age.is_zero() {
@@ -198,34 +198,35 @@ impl Mounter {
         MountKind { is_first: !mounted, freshness }
     }
 
-    /// Makes files of what was fetched. Key derivations run elsewhere, in turn by tenant: they would keep a worker, and
-    /// many of them all cores, from other mounts.
+    /// Renders the fetched objects. Key derivations run on a separate thread, in turn by tenant, because they would
+    /// block a worker, and many of them all cores.
     async fn render(&self, mount: &Mount<'_>, fetched: FetchedObjects) -> Result<Contents, MountError> {
         let FetchedObjects { objects, left_out } = fetched;
         self.warnings.log(&mount.plan.pod, contents::left_out(&left_out).as_slice());
-        let (options, begun, deadline) = (self.render_options, Instant::now(), mount.deadline);
-        let rendered =
-            if objects.iter().flatten().flat_map(|object| object.versions()).any(Fetched::is_costly) {
-                let permit = self.heavy_work.acquire(mount.budget.party(), 1).await;
-                let (plans, span) = (mount.plan.objects.clone(), tracing::Span::current());
-                let rendering = tokio::task::spawn_blocking(move || {
-                    let _permit = permit;
-                    span.in_scope(|| render_all(&plans, &objects, options, deadline))
-                });
-                rendering.await.unwrap_or(Err(MountError::Defect))
-            } else {
-                render_all(&mount.plan.objects, &objects, options, deadline)
-            };
+        let (options, started, deadline) = (self.render_options, Instant::now(), mount.deadline);
+        let MountPlan { objects: plans, templates, .. } = mount.plan;
+        let mut versions = objects.iter().flatten().flat_map(|object| object.versions());
+        let rendered = if !templates.is_empty() || versions.any(FetchedVersion::is_costly) {
+            let permit = self.heavy_work.acquire(mount.budget.party(), 1).await;
+            let (plans, templates, span) = (plans.clone(), templates.clone(), tracing::Span::current());
+            let rendering = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                span.in_scope(|| render_all((&plans, &templates), &objects, options, deadline))
+            });
+            rendering.await.unwrap_or(Err(MountError::Defect))
+        } else {
+            render_all((plans, templates), &objects, options, deadline)
+        };
         let contents = rendered?;
-        let (files, milliseconds) = (contents.files.len(), milliseconds_since(begun));
+        let (files, milliseconds) = (contents.files.len(), milliseconds_since(started));
         tracing::debug!(files, milliseconds, "rendered");
         Ok(contents)
     }
 
-    /// Reads a request as [`Self::mount`] does, and asks no service.
+    /// Plans a request like [`Self::mount`], without calling any service.
     ///
     /// # Errors
-    /// Every mistake in it.
+    /// All mistakes in the request.
     pub async fn plan(&self, request: MountRequest) -> Result<MountPlan, MountError> {
         self.plan_parsed(ParsedRequest::parse(request)?).await
     }

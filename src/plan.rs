@@ -10,6 +10,7 @@ mod durations;
 mod environment_file;
 mod finding;
 mod identity;
+mod json_fields;
 mod known_names;
 mod mode;
 mod names;
@@ -17,6 +18,7 @@ mod object;
 mod objects;
 mod paths;
 mod principal;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -35,11 +37,14 @@ pub(crate) use finding::{nearest, quoted, unknown};
 pub use identity::{
     AnnotatedIdentity, Identity, ManagedIdentity, PlannedIdentity, TokenExchange, WorkloadIdentity,
 };
+pub use json_fields::{JmesPath, JsonField};
 pub use mode::IdentityMode;
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{History, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan};
 pub use objects::ParsedObject;
 pub use principal::{ClientCredential, ServicePrincipal};
+pub(crate) use templates::line_and_column;
+pub use templates::{FILTERS, TemplatePlan, TemplateSource};
 pub use token::{Claims, IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 
 use finding::Findings;
@@ -57,6 +62,8 @@ pub struct MountPlan {
     pub identity: PlannedIdentity,
     /// The objects to fetch, in the request's order; never empty.
     pub objects: Vec<ObjectPlan>,
+    /// Files that are made of several objects.
+    pub templates: Vec<TemplatePlan>,
     /// Maximum age of a cached value used to refresh a mounted volume.
     pub rotation_max_age: Duration,
     /// Maximum age of a cached value used when fetching fails; zero disables this.

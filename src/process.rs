@@ -1,12 +1,12 @@
-//! What the process does about itself before it holds a secret.
+//! Hardens the process before it holds a secret.
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 
-/// Keeps the memory of this process out of core dumps, and from being read by processes of its own user that may not
-/// trace it. Root reads it all the same.
+/// Excludes the memory of this process from core dumps, and denies access to it to other processes of the same user
+/// without the right to trace it. Root can still read it.
 ///
-/// A system that refuses either is no reason not to serve; both are undone by nothing that follows.
+/// If the system refuses either, the process serves anyway. Nothing reverts these settings later.
 pub fn harden() {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _ = prctl::set_dumpable(false);
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_core_is_dumped_and_the_memory_is_not_for_others() {
+    fn core_dumps_and_memory_access_are_disabled() {
         harden();
         assert!(!prctl::get_dumpable().unwrap());
         assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));

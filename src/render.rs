@@ -3,11 +3,14 @@
 pub mod chain;
 mod encoding;
 mod error;
+mod json_fields;
 pub mod pem;
 pub mod pfx;
 mod public_key;
+mod template;
 
 pub use error::RenderError;
+pub use template::{TemplateError, TemplateObjects, render as render_template};
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -15,7 +18,7 @@ use crate::base64;
 use crate::deliver::VolumeFile;
 use crate::plan::{ObjectFormat, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
-use crate::vault::{Content, Fetched, KeyMaterial, Object};
+use crate::vault::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 use error::Problem;
 
 /// The operator's settings for certificates.
@@ -61,6 +64,8 @@ pub struct Rendered {
     pub files: Vec<VolumeFile>,
     /// Messages about problems that do not fail the mount.
     pub warnings: Vec<String>,
+    /// What a template gets for the object, of the newest version.
+    pub value: Option<SecretBytes>,
 }
 
 /// Converts the fetched versions of `object` to files. Calls `go_on` before each version, and stops if it returns false.
@@ -69,7 +74,7 @@ pub struct Rendered {
 /// [`RenderError`], which names the object but does not contain its value.
 pub fn render(
     object: &ObjectPlan,
-    fetched: &Object,
+    fetched: &FetchedObject,
     options: Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Rendered, RenderError> {
@@ -87,12 +92,18 @@ pub fn render(
 
 fn render_version(
     object: &ObjectPlan,
-    fetched: &Fetched,
+    fetched: &FetchedVersion,
     path: RelativePath,
     options: Options,
-    Rendered { files, warnings }: &mut Rendered,
+    Rendered { files, warnings, value }: &mut Rendered,
 ) -> Result<(), Problem> {
-    let mut file = |path, contents| files.push(VolumeFile { path, mode: object.mode, contents });
+    let mut file = |path, contents: SecretBytes| {
+        if object.hidden {
+            value.get_or_insert(contents);
+        } else {
+            files.push(VolumeFile { path, mode: object.mode, contents });
+        }
+    };
     match &fetched.content {
         Content::Key(material) => file(path, SecretBytes::new(public_key(material)?.into_bytes())),
         Content::Certificate(der) => {
@@ -108,7 +119,11 @@ fn render_version(
             let converts = stored == Stored::Pkcs12 && object.format == ObjectFormat::Pem;
             let text = if converts { pem_of_pfx(object, text, options, warnings)? } else { text.clone() };
             // Both files are empty for PKCS#12 that is not converted, like in the Go provider.
-            if options.separate_files && stored != Stored::Text {
+            if options.separate_files
+                && stored != Stored::Text
+                && object.json_fields.is_empty()
+                && !object.hidden
+            {
                 let parts = pem::split(text.expose());
                 file(path.with_suffix(".crt"), parts.certificates);
                 file(path.with_suffix(".key"), parts.keys);
@@ -118,7 +133,12 @@ fn render_version(
                 Problem::Encoding(expected) if converts => Problem::WrittenAsPem(expected),
                 problem => problem,
             })?;
-            file(path, contents);
+            if object.json_fields.is_empty() {
+                file(path, contents);
+            } else {
+                json_fields::select(&object.json_fields, &contents, object.optional, (files, warnings))?;
+                value.get_or_insert(contents);
+            }
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Trying again, inside a budget that ends before the caller's deadline.
+//! Retries within a budget that ends before the caller's deadline.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::breaker::Evidence;
 
-/// When an answer must be there.
+/// The time by which an answer is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
@@ -16,31 +16,31 @@ impl Deadline {
         Self(Instant::now() + budget)
     }
 
-    /// What is left.
+    /// The time left.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether there is more time than until `other`.
+    /// Whether it is later than `other`.
     pub fn is_after(self, other: Self) -> bool {
         self.0 > other.0
     }
 
-    /// Runs `work`; `None` if it is not done in time.
+    /// Runs `work`; `None` if the deadline passes first.
     pub async fn limit<T>(self, work: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.0, work).await.ok()
     }
 }
 
-/// Tells errors that may pass from those that will not.
+/// Classifies errors for retries and circuit breakers.
 pub trait Transient {
     /// Whether the same request may succeed later.
     fn is_transient(&self) -> bool;
-    /// How long the server asked to be left alone.
+    /// The delay that the server requested.
     fn retry_after(&self) -> Option<Duration>;
     /// Whether the server throttles.
     fn is_throttled(&self) -> bool;
-    /// What the error says about the service itself.
+    /// The evidence about the service.
     fn evidence(&self) -> Evidence;
 }
 
@@ -62,10 +62,10 @@ impl<E> Default for Retries<E> {
 }
 
 impl<E: Transient> Retries<E> {
-    /// Notes that an attempt failed with `error`, and waits until the next one may begin.
+    /// Waits after a failed attempt until the next one may start.
     ///
     /// # Errors
-    /// The error, if it will not pass, if it was one too many, or if the wait is longer than `left`. The error of the
+    /// The error, if it is permanent, if there were too many attempts, or if the wait exceeds `left`; the error of the
     /// attempt before, if there was no time left for this one.
     pub(crate) async fn again(&mut self, error: E, left: Duration) -> Result<(), E> {
         self.failures += 1;
@@ -81,18 +81,17 @@ impl<E: Transient> Retries<E> {
         Ok(())
     }
 
-    /// Why the last attempt failed.
     pub(crate) fn last_error(&mut self) -> Option<E> {
         self.last.take()
     }
 }
 
-/// At least what the server asked for, and a little more: it asked many for the same.
+/// At least the requested delay, and a random part more, because many clients got the same one.
 pub(crate) fn spread(wait: Duration) -> Duration {
     wait + wait.min(LONGEST_WAIT).mul_f64(fastrand::f64() / 4.0)
 }
 
-/// Exponential with full jitter, so that those who failed together do not return together.
+/// Exponential with full jitter, so that requests that failed together are not retried together.
 fn backoff(failures: u32) -> Duration {
     let ceiling = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_WAIT);
     ceiling.mul_f64(fastrand::f64())
@@ -103,12 +102,12 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Debug, PartialEq)]
-    struct Failure {
+    struct TestFailure {
         transient: bool,
         after: Option<Duration>,
     }
 
-    impl Transient for Failure {
+    impl Transient for TestFailure {
         fn is_transient(&self) -> bool {
             self.transient
         }
@@ -123,8 +122,8 @@ mod tests {
         }
     }
 
-    /// How often a request is made that always fails so, and how long that takes.
-    async fn failing(budget: u64, failure: &Failure) -> (u32, Duration) {
+    /// How many times a request is sent that always fails this way, and how long that takes.
+    async fn failing(budget: u64, failure: &TestFailure) -> (u32, Duration) {
         let (start, deadline) = (Instant::now(), Deadline::after(Duration::from_secs(budget)));
         let (mut tries, mut retries) = (1, Retries::default());
         while retries.again(failure.clone(), deadline.left()).await.is_ok() {
@@ -134,20 +133,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_that_will_not_pass_is_not_tried_again() {
-        assert_eq!(failing(60, &Failure { transient: false, after: None }).await.0, 1);
+    async fn a_permanent_error_is_not_retried() {
+        assert_eq!(failing(60, &TestFailure { transient: false, after: None }).await.0, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_and_waits_are_bounded() {
-        let (tries, elapsed) = failing(600, &Failure { transient: true, after: None }).await;
+        let (tries, elapsed) = failing(600, &TestFailure { transient: true, after: None }).await;
         assert_eq!(tries, ATTEMPTS);
         assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_beyond_the_deadline_is_not_begun() {
-        let long = Failure { transient: true, after: Some(Duration::from_secs(30)) };
+    async fn a_wait_beyond_the_deadline_is_not_started() {
+        let long = TestFailure { transient: true, after: Some(Duration::from_secs(30)) };
         assert_eq!(failing(20, &long).await, (1, Duration::ZERO));
         let (tries, elapsed) = failing(40, &long).await;
         assert_eq!(tries, 2);
@@ -155,9 +154,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_without_time_leaves_the_reason_of_the_one_before() {
+    async fn an_attempt_without_time_keeps_the_error_of_the_one_before() {
         let (first, late) =
-            (Failure { transient: true, after: None }, Failure { transient: false, after: None });
+            (TestFailure { transient: true, after: None }, TestFailure { transient: false, after: None });
         let mut retries = Retries::default();
         retries.again(first.clone(), Duration::from_secs(10)).await.unwrap();
         assert_eq!(retries.again(late.clone(), Duration::ZERO).await, Err(first));

@@ -1,4 +1,4 @@
-//! The server: a Unix socket for the driver, HTTP for probes and metrics, and a clean end.
+//! The server: a Unix socket for the driver, HTTP for probes and metrics, and graceful shutdown.
 
 mod authority;
 mod callers;
@@ -36,36 +36,36 @@ use crate::proto::csi_driver_provider_server::CsiDriverProviderServer;
 use crate::retry::Deadline;
 use crate::telemetry::Metrics;
 
-/// Where and how to serve.
+/// Where to listen.
 #[derive(Clone, Debug)]
 pub struct Listen {
     /// The driver's socket.
     pub socket: PathBuf,
-    /// Whether to replace another provider's live socket.
+    /// Whether to replace a live socket of another provider.
     pub takeover: bool,
-    /// The port of the health path and of `/readyz`; 0 for none.
+    /// The port of the health check and of `/readyz`; 0 for none.
     pub health_port: u16,
-    /// Where the health path is served; on all addresses if there is none.
+    /// The address of the health check; `None` for all addresses.
     pub health_address: Option<IpAddr>,
     /// The path of the health check.
     pub health_path: String,
-    /// How long a health check may take.
+    /// The timeout of a health check.
     pub health_timeout: Duration,
     /// The port of `/metrics`; 0 for none.
     pub metrics_port: u16,
-    /// Where metrics are served; on all addresses if there is none.
+    /// The address of `/metrics`; `None` for all addresses.
     pub metrics_address: Option<IpAddr>,
-    /// How long running mounts may take to finish after SIGTERM.
+    /// Time for running mounts to finish after SIGTERM.
     pub drain_timeout: Duration,
 }
 
-/// Serves until SIGTERM or SIGINT, then lets running mounts finish. The socket stays where it is: a
-/// successor has put its own there, or will.
+/// Serves until SIGTERM or SIGINT, then lets running mounts finish. The socket is not removed, because a successor
+/// replaces it.
 ///
 /// # Errors
 /// If a socket or port cannot be bound, or a listener fails.
 pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> anyhow::Result<()> {
-    // Ports first: whoever cannot be probed must not take the socket from one who can.
+    // Ports first: a process that cannot be probed must not take the socket from one that can.
     let health_listener = bind_port(
         listen.health_address,
         listen.health_port,
@@ -102,7 +102,7 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
     let (renew, renewed) = mpsc::unbounded_channel();
     let mut serving = tokio::spawn(
         Server::builder()
-            .layer(MapResponseLayer::new(memory::hold))
+            .layer(MapResponseLayer::new(memory::attach_permit))
             .add_service(health_service)
             .add_service(CsiDriverProviderServer::new(provider))
             // Without a signal, connections would be cut instead of drained at the end of the stream.
@@ -114,36 +114,36 @@ pub async fn serve(listen: Listen, mounter: Mounter, metrics: Arc<Metrics>) -> a
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         ended = &mut serving => {
-            ended.context("the driver's server was aborted")?.context("the driver's server failed")?;
-            anyhow::bail!("the driver's server ended by itself");
+            ended.context("the gRPC server was aborted")?.context("the gRPC server failed")?;
+            anyhow::bail!("the gRPC server stopped unexpectedly");
         }
         Some(ended) = probes.join_next() => {
-            ended.context("a server of probes failed")?;
-            anyhow::bail!("a server of probes ended by itself");
+            ended.context("an HTTP server failed")?;
+            anyhow::bail!("an HTTP server stopped unexpectedly");
         }
-        // Here and not in a task of its own, so that it puts nothing back once the drain begins.
+        // Not in a task of its own, so that the socket is not put back once the drain begins.
         never = presence::keep(&listen.socket, bound.file, &renew) => match never {},
     }
-    // Whoever asks whether this process is ready, asks its successor from now on, or nobody.
+    // From now on, readiness probes reach the successor or fail.
     probes.abort_all();
-    // Mounts that cannot be done in time say so while there is still somebody to say it.
-    let last_word = listen.drain_timeout.saturating_sub((listen.drain_timeout / 4).min(LAST_WORD));
+    // Mounts that cannot finish in time fail while their errors can still be sent.
+    let last_word = listen.drain_timeout.saturating_sub((listen.drain_timeout / 4).min(REPLY_MARGIN));
     let _ = drain.send(Some(Deadline::after(last_word)));
     drop(renew);
-    tracing::info!(timeout = ?listen.drain_timeout, "draining: running mounts may finish");
+    tracing::info!(timeout = ?listen.drain_timeout, "draining: waiting for running mounts to finish");
     if let Ok(ended) = timeout(listen.drain_timeout, serving).await {
-        ended.context("the driver's server was aborted")?.context("the driver's server failed")?;
+        ended.context("the gRPC server was aborted")?.context("the gRPC server failed")?;
     } else {
-        tracing::warn!("connections are still open at the end of --drain-timeout, and are cut");
+        tracing::warn!("--drain-timeout has passed; closing the remaining connections");
     }
     if let Some(audit) = &audit {
-        audit.flush(LAST_WORD).await;
+        audit.flush(REPLY_MARGIN).await;
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// SIGHUP says that the audit log's file was moved away.
+/// Opens the audit log again on SIGHUP, after its file was renamed.
 fn reopen_on_hangup(audit: Arc<AuditLog>) -> anyhow::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     Ok(async move {
@@ -153,8 +153,8 @@ fn reopen_on_hangup(audit: Arc<AuditLog>) -> anyhow::Result<impl Future<Output =
     })
 }
 
-/// Before the end of a drain, the time that answers have to reach the driver.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// Time at the end of a drain for answers to reach the driver.
+const REPLY_MARGIN: Duration = Duration::from_secs(1);
 
 fn bind_port(address: Option<IpAddr>, port: u16, flags: &Flags) -> anyhow::Result<Option<TcpListener>> {
     if port == 0 {
@@ -162,19 +162,18 @@ fn bind_port(address: Option<IpAddr>, port: u16, flags: &Flags) -> anyhow::Resul
     }
     let listener = http::listen(address, port);
     let Flags { address: address_flag, port: port_flag } = flags;
-    let said = address.map(|address| format!(" and {address_flag}={address}")).unwrap_or_default();
+    let at_address = address.map(|address| format!(" and {address_flag}={address}")).unwrap_or_default();
     listener.map(Some).with_context(|| {
-        format!("cannot listen on {port_flag}={port}{said}; is another process there, and is the address this node's?")
+        format!("cannot listen on {port_flag}={port}{at_address}: check that no other process uses the port, and that the node has the address")
     })
 }
 
-/// The flags that say where to listen.
 struct Flags {
     address: &'static str,
     port: &'static str,
 }
 
-/// A pause after a failed accept: it fails again at once while the process is out of descriptors.
+/// A pause after a failed accept: while the process is out of file descriptors, it would fail again immediately.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 fn connections(
@@ -183,7 +182,7 @@ fn connections(
     stream::unfold(callers, async |callers| {
         let (caller, callers) = callers.next().await?;
         if let Err(error) = &caller {
-            tracing::warn!(%error, "a connection of the driver was not accepted");
+            tracing::warn!(%error, "cannot accept a connection of the driver");
             sleep(ACCEPT_PAUSE).await;
         }
         Some((caller.map(DriverConnection::new), callers))

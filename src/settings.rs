@@ -1,4 +1,4 @@
-//! What an operator decides, and the parts of the process that are made of it.
+//! The operator's settings, and the components built from them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,37 +27,37 @@ use crate::transport;
 use crate::vault::Vaults;
 use crate::volume_memory::VolumeMemory;
 
-/// Everything that an operator decides.
+/// All settings of the server.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where and how to serve.
+    /// Where to listen.
     pub listen: Listen,
     /// How to mount.
     pub pipeline: Pipeline,
 }
 
-/// What an operator decides of all mounts.
+/// The settings for all mounts.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// What requests leave out.
+    /// Defaults for values that requests omit.
     pub defaults: Defaults,
-    /// The folder of the files that classes may name to describe private clouds; any folder without one.
+    /// The directory of environment files that classes may name; `None` for any directory.
     pub cloud_environment_dir: Option<PathBuf>,
-    /// The file that says what may be mounted; without one it is for Key Vault alone to say.
+    /// The policy file; `None` for no policy.
     pub policy_file: Option<PathBuf>,
-    /// Where the audit log goes, if the operator wants one.
+    /// The destination of the audit log, if any.
     pub audit_log: Option<Destination>,
-    /// What becomes of certificates.
+    /// How certificates are rendered.
     pub render_options: render::Options,
-    /// Who writes files.
+    /// Who writes the files.
     pub file_writer: FileWriter,
-    /// The memory of the volumes that are written here.
+    /// The memory of volumes, if the provider writes the files.
     pub volume_memory: Option<VolumeMemorySettings>,
-    /// The largest response.
+    /// Maximum size of a response.
     pub max_response_bytes: usize,
-    /// How many bytes of objects are kept.
+    /// Maximum bytes of cached objects.
     pub cache_max_bytes: usize,
-    /// What goes before the SDK's user agent.
+    /// A prefix for the SDK's user agent.
     pub application_id: Option<String>,
     /// The node's metadata service.
     pub imds: Url,
@@ -65,42 +65,40 @@ pub struct Pipeline {
     pub token_proxy: TokenProxy,
     /// The cluster's API server, if the provider runs in a cluster.
     pub cluster: Option<ClusterApi>,
-    /// The tenant of service accounts and classes that name none.
+    /// The tenant for service accounts and classes that name none.
     pub default_tenant: Option<TenantId>,
-    /// Where the keys are that prove service account tokens.
+    /// The source of the keys that prove service account tokens.
     pub keys: KeySource,
 }
 
-/// The memory of the volumes that the provider writes.
+/// Settings for the memory of volumes that the provider writes.
 #[derive(Clone, Debug)]
 pub struct VolumeMemorySettings {
-    /// The limit for all volumes together.
+    /// Limit for all volumes together.
     pub bytes: u64,
-    /// The directory of its records, which survives a restart of the container.
+    /// The directory for its records, which must survive a restart of the container.
     pub state_dir: Option<PathBuf>,
 }
 
 impl Pipeline {
-    /// Puts the parts together.
+    /// Builds the components of the mount pipeline.
     ///
     /// # Errors
-    /// If there is no policy in the policy's file, the audit log cannot be opened, or no trusted CA certificate can be
-    /// loaded.
+    /// If the policy file is invalid, the audit log cannot be opened, or no trusted CA certificate can be loaded.
     pub fn mounter(self, metrics: &Arc<Metrics>) -> anyhow::Result<Mounter> {
         let open = |path| PolicyFile::open(path, Arc::clone(metrics));
         let policy = self.policy_file.map(open).transpose()?;
         let open = |destination| AuditLog::open(destination, Arc::clone(metrics)).context("--audit-log");
         let audit = self.audit_log.map(open).transpose()?.map(|log| Audit::new(Arc::new(log)));
-        let client =
-            transport::client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error))).context(
-                "cannot make the HTTPS client; are CA certificates installed, or named by SSL_CERT_FILE?",
-            )?;
+        let client = transport::client()
+            .map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))
+            .context("cannot create the HTTPS client; install CA certificates, or set SSL_CERT_FILE")?;
         let clock = Arc::new(SystemClock);
         let node =
             transport::plain_client().map_err(|error| anyhow::anyhow!(transport::root_cause(&error)))?;
         let accounts = ServiceAccounts::new(self.cluster, self.default_tenant);
         let token_proxy = Arc::new(self.token_proxy);
-        // One core of two is always left for mounts that copy.
+        // At least one of two cores remains for mounts without CPU-heavy work.
         let heavy_work = FairQueue::new(1, 0);
         let exchange = Exchange {
             entra: transport::azure(&client),
@@ -112,14 +110,14 @@ impl Pipeline {
         };
         let Defaults { rotation_max_age_limit, stale_if_error, .. } = self.defaults;
         let cache = Arc::new(Cache::new(self.cache_max_bytes, rotation_max_age_limit.max(stale_if_error)));
-        let kept = Arc::clone(&cache);
+        let object_cache = Arc::clone(&cache);
         let identities = Identities::new(
             ServiceAccountKeys::new(self.keys, client.clone()),
             accounts,
             Arc::new(exchange),
             clock,
             Arc::clone(metrics),
-            move |refused| kept.evict(|key: &ObjectKey| key.identity() == refused),
+            move |refused| object_cache.evict(|key: &ObjectKey| key.identity() == refused),
         );
         let vaults = Vaults::new(transport::azure(&client), self.application_id, Arc::clone(metrics));
         let fetcher = Fetcher {
@@ -162,7 +160,7 @@ fn volume_memory(settings: VolumeMemorySettings, metrics: &Metrics) -> anyhow::R
     metrics.watch(
         MetricKind::Gauge,
         "keyvault_csi_volume_bytes",
-        "Memory that the files of mounted volumes take, with --file-writer=provider",
+        "Memory used by the files of mounted volumes, with --file-writer=provider",
         #[allow(clippy::cast_precision_loss, reason = "no node has so much memory")]
         move || vec![(Labels::new(), watched.bytes() as f64)],
     );

@@ -12,7 +12,7 @@ pub use metrics::{LostLine, Metrics};
 pub use source::{Source, SourceCounts};
 pub use watched::{Labels, MetricKind};
 
-/// Whole milliseconds since `begun`, for log lines.
-pub(crate) fn milliseconds_since(begun: Instant) -> u64 {
-    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+/// Whole milliseconds since `started`, for log lines.
+pub(crate) fn milliseconds_since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,10 +1,10 @@
-//! The tenant of a request: the unit by which limited resources are shared out.
+//! The tenant of a request: the unit for sharing limited resources.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// A Kubernetes namespace. kubelet and the driver write the namespace over whatever a pod or a class says, so it can
+/// A Kubernetes namespace. kubelet and the driver overwrite any value from the pod or the class, so it can
 /// be relied on for accounting, but it proves nothing about the identity of a request.
 ///
 /// Requests without a namespace share one tenant.

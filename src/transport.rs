@@ -1,4 +1,4 @@
-//! The one pooled HTTP client that everything shares.
+//! The pooled HTTP client of the process.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{AsyncRawResponse, Context, HttpClient, RawResponse, Request, StatusCode, Transport};
 use futures_util::StreamExt;
 
-/// How long a connection may take to be made, TLS included.
+/// Timeout for a connection, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may be silent.
+/// Timeout for the next bytes of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Idle connections are dropped before Azure's load balancers forget them, after four minutes.
+/// Idle connections are closed before Azure's load balancers drop them after four minutes.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Makes the client. It honours `HTTPS_PROXY` and `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`,
-/// speaks TLS only and follows no redirects.
+/// Creates the client. It honours `HTTPS_PROXY` and `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`,
+/// uses TLS only and follows no redirects.
 ///
 /// # Errors
 /// If no trusted CA certificate can be loaded.
@@ -28,16 +28,16 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     builder().build()
 }
 
-/// Makes the client for the node's own metadata service, which has no TLS and must be asked directly.
+/// Creates the client for the node's metadata service, which has no TLS and must be reached without a proxy.
 ///
 /// # Errors
 /// As [`client`].
 pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
-    // No TLS, and so no need to hold the CA certificates once more.
+    // Without TLS, so that the CA certificates are not loaded twice.
     builder().https_only(false).no_proxy().tls_certs_only([]).build()
 }
 
-/// The client's settings, to which a caller may add its own trust.
+/// The client's settings, to which a caller may add its own CA certificates.
 pub(crate) fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -48,17 +48,17 @@ pub(crate) fn builder() -> reqwest::ClientBuilder {
         .https_only(true)
 }
 
-/// The client as the Azure SDK takes it.
+/// The client as a transport of the Azure SDK.
 pub fn azure(client: &reqwest::Client) -> Transport {
     let client: Arc<dyn HttpClient> = Arc::new(client.clone());
     Transport::new(client)
 }
 
-/// The largest answer of Key Vault or Entra. A secret has 25 kB at most; escaped, and with its tags,
-/// it is still far from this.
+/// Maximum size of an answer of Key Vault or Entra. A secret has 25 kB at most; escaped and with its tags, it is far
+/// smaller than this.
 const LARGEST_ANSWER: usize = 256 << 10;
 
-/// Sends a request down the pipeline, from the last policy of this program on: its answer is bounded.
+/// Sends a request from this program's last policy down the pipeline, and limits the size of its answer.
 pub(crate) async fn send(ctx: &Context<'_>, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
     let Some((policy, rest)) = next.split_first() else {
         return Err(azure_core::Error::with_message(ErrorKind::Other, "the pipeline has no transport"));
@@ -75,10 +75,10 @@ pub(crate) async fn send(ctx: &Context<'_>, request: &mut Request, next: &[Arc<d
     Ok(AsyncRawResponse::new(status, headers, Box::pin(bounded)))
 }
 
-/// The longest time that a server may ask to be left alone and still be believed.
+/// Limit for the delay that a server may request.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// How long the server asks to be left alone.
+/// The delay that the server requests.
 pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
     let number =
         |name: &HeaderName| headers.get_optional_str(name).and_then(|text| text.trim().parse::<u64>().ok());
@@ -89,8 +89,8 @@ pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
         .map(|wait| wait.min(LONGEST_RETRY_AFTER))
 }
 
-/// The form of an answer that is not the service's own, without a word of what it says.
-pub(crate) fn described(status: StatusCode, response: Option<&RawResponse>) -> String {
+/// Describes the form of an answer that is not the service's own, without its content.
+pub(crate) fn describe_form(status: StatusCode, response: Option<&RawResponse>) -> String {
     let body = response.map(|response| response.body().as_ref().trim_ascii()).unwrap_or_default();
     let is_html = body.starts_with(b"<")
         || response
@@ -99,14 +99,14 @@ pub(crate) fn described(status: StatusCode, response: Option<&RawResponse>) -> S
     let form = match body {
         [] => "no body",
         _ if is_html => "an HTML page",
-        [b'{', ..] => "JSON of another form",
-        _ => "text of another form",
+        [b'{', ..] => "JSON of an unknown form",
+        _ => "text of an unknown form",
     };
     format!("HTTP status {status} with {form}")
 }
 
-/// The end of an error's chain of causes, where the reason is: `Connection refused`, a DNS failure,
-/// a certificate that is not trusted.
+/// The last error in a chain of causes, which names the reason: `Connection refused`, a DNS failure,
+/// an untrusted certificate.
 pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,18 +1,18 @@
-//! How far a request is trusted: the one decision behind everything that pods share.
+//! The trust of a request, which decides what pods share.
 
-/// How far a request is trusted. A credential is a claim until it is proven: by a signature that the cluster's keys
+/// The trust of a request. A credential is a claim until it is proven: by a signature that the cluster's keys
 /// verify, or because Entra accepted that very credential for that very identity.
 ///
-/// It is computed once, at login, and grows in one place: [`Trust::accepted`], when Entra accepts the credential.
+/// It is computed once, at login, and increases in one place: [`Trust::accepted`], when Entra accepts the credential.
 /// Fairness between tenants does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// The credential is proven, or the identity is the node's own.
     Proven,
-    /// Nothing has proven the credential yet. Entra's acceptance will.
+    /// The credential is not proven yet. Entra's acceptance would prove it.
     Unproven,
-    /// The cluster's keys do not verify the token. Entra decides about it for this request alone, and its acceptance
-    /// proves nothing for others: the token may be of another cluster.
+    /// The cluster's keys do not verify the token. Entra decides for this request alone, and its acceptance
+    /// proves nothing for other requests: the token may be from another cluster.
     Isolated,
 }
 
@@ -26,23 +26,23 @@ impl Trust {
         }
     }
 
-    /// Whether the request may join work that other requests of its identity started, and they its own.
+    /// Whether the request and other requests of its identity may join each other's work.
     pub fn may_join(self) -> bool {
         self == Self::Proven
     }
 
-    /// Whether it may be answered with what was fetched for other requests of its identity, and they with what is
-    /// fetched for it.
+    /// Whether the request and other requests of its identity may be answered with values that were fetched for each
+    /// other.
     pub fn may_share_values(self) -> bool {
         self == Self::Proven
     }
 
-    /// Whether a refusal in answer to it may evict what its identity has in the caches.
+    /// Whether a refusal of this request may evict cached values and tokens of its identity.
     pub fn may_evict(self) -> bool {
         self == Self::Proven
     }
 
-    /// Whether what a service answers to it counts as evidence about the service.
+    /// Whether the answer to this request counts as evidence about a service.
     pub fn is_evidence(self) -> bool {
         self == Self::Proven
     }

@@ -1,4 +1,4 @@
-//! Key Vault: fetching what the plan names.
+//! Fetches objects from Key Vault.
 
 mod answer;
 mod bearer;
@@ -12,7 +12,7 @@ mod secrets;
 mod tests;
 mod versions;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use azure_core::http::{ClientOptions, RetryOptions, Transport, UserAgentOptions};
@@ -24,14 +24,15 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 pub use error::{AccessDenial, Failure, VaultError};
-pub use fetched::{Content, Fetched, KeyMaterial, Object};
+pub use fetched::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 
 use crate::bounded::bounded;
 use crate::breaker::Evidence;
 use crate::cache::Weigh;
 use crate::fair::Party;
 use crate::flight::Flights;
-use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
+use crate::lanes::{Lanes, Limit, Limits, NoAnswer, RequestOptions, ServiceHealth};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{Endpoints, History, ObjectKind, ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::secret::SecretText;
@@ -40,78 +41,78 @@ use crate::tenant::Tenant;
 use crate::trust::Trust;
 use bearer::{Bearer, NoCredential};
 
-/// Requests under way, and so connections. Mounts of one vault take turns; four vaults must be slow at once before a
+/// Concurrent requests, and so connections. Mounts of one vault take turns; four vaults must be slow at once before a
 /// fifth one waits.
 pub const REQUESTS: Limits = Limits {
     each: Limit { open: 8, reserve: 56 },
     all: Limit { open: 32, reserve: 160 },
     silent: Limit { open: 8, reserve: 48 },
 };
-/// More vaults than pods of one node name; a forgotten one is challenged again.
+/// More vaults than the pods of one node use; an evicted one is challenged again.
 const VAULTS: usize = 256;
-/// The most bytes of one object, all versions of its history together. A hundred of Key Vault's largest
-/// secrets have 2.5 million; the driver takes no more than this in one response.
+/// Maximum bytes of one object, including all versions of its history. A hundred of Key Vault's largest
+/// secrets have 2.5 million; the driver accepts no more than this in one response.
 const LARGEST_OBJECT: usize = 4 << 20;
 
-/// On whose behalf a vault is asked, and for how long.
+/// The tenants that a request to a vault is sent for, and its limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
-    /// The access token; none to learn which one the vault wants.
+pub struct FetchOptions<'a> {
+    /// The access token; `None` to be challenged for one.
     pub token: Option<&'a SecretText>,
-    /// How far the request is trusted.
+    /// The trust of the request.
     pub trust: Trust,
     /// The tenants that wait for the answer.
     pub party: &'a Party,
-    /// How long all attempts may take together. The time in queues does not count.
+    /// Limit for all attempts together, without the time in queues.
     pub patience: Duration,
-    /// When the answer must be there.
+    /// The deadline of the mount.
     pub deadline: Deadline,
-    /// Whether a failed attempt may be followed by another.
+    /// Whether failed attempts are retried.
     pub retries: bool,
 }
 
-/// Versions of one object that are fetched at the same time.
+/// Versions of one object that are fetched concurrently.
 const VERSIONS_AT_ONCE: usize = 4;
 
-/// All vaults, over one transport.
+/// All vaults, over one HTTP transport.
 #[derive(Debug)]
 pub struct Vaults {
     transport: Transport,
     application_id: Option<String>,
     metrics: Arc<Metrics>,
     lanes: Lanes<String>,
-    /// What trusted requests have learnt of vaults, by authority.
-    learnt: Mutex<LruCache<String, Learnt>>,
+    /// What trusted requests learned about vaults, by authority.
+    learned: Mutex<LruCache<String, VaultInfo>>,
     challenges: Flights<String, Result<String, VaultError>>,
 }
 
-/// What is known of one vault.
+/// What is known about one vault.
 #[derive(Clone, Debug, Default)]
-struct Learnt {
-    /// The resource that it asks tokens for, where the cloud does not say it.
+struct VaultInfo {
+    /// The resource that it requests tokens for, if the cloud does not define it.
     resource: Option<String>,
-    /// Why it was unavailable the last time.
+    /// Why it was unavailable last time.
     outage: Option<Failure>,
 }
 
 impl Vaults {
-    /// Vaults over `transport`. `application_id` goes before the SDK's user agent.
+    /// Vaults over `transport`. `application_id` is prepended to the SDK's user agent.
     pub fn new(transport: Transport, application_id: Option<String>, metrics: Arc<Metrics>) -> Self {
         Self {
             transport,
             application_id,
             metrics,
             lanes: Lanes::new(REQUESTS),
-            learnt: Mutex::new(bounded(VAULTS)),
+            learned: Mutex::new(bounded(VAULTS)),
             challenges: Flights::default(),
         }
     }
 
-    /// The resource to ask an access token for, so that `object`'s vault takes it. Known clouds say it; another vault
-    /// is challenged for it, once while it is remembered. Only what a trusted request learns is remembered.
+    /// The resource of the access token for `object`'s vault. Known clouds define it; other vaults are challenged for
+    /// it, once while it is remembered. Only the answer to a trusted request is remembered.
     ///
     /// # Errors
-    /// What the vault answers instead of a challenge, or a challenge that no token may follow.
+    /// The vault's answer if it is not a challenge, or a challenge for a resource that is not the vault's.
     pub async fn resource(
         self: &Arc<Self>,
         object: &ObjectPlan,
@@ -125,7 +126,7 @@ impl Vaults {
             return Ok(resource.to_owned());
         }
         let authority = object.vault.authority();
-        let known = lock(&self.learnt).get(authority).and_then(|learnt| learnt.resource.clone());
+        let known = lock(&self.learned).get(authority).and_then(|learned| learned.resource.clone());
         if let Some(resource) = known.filter(|known| object.vault.belongs_to(known)) {
             return Ok(resource);
         }
@@ -142,15 +143,15 @@ impl Vaults {
             }
         });
         match deadline.limit(flight).await {
-            Some(resource) => resource.map_err(|error| error.also_of(object)),
+            Some(resource) => resource.map_err(|error| error.for_object(object)),
             None => Err(VaultError::of(object, Failure::TimedOut)),
         }
     }
 
-    /// Remembers the resource that a vault asked a trusted request for, or one that has been proven since.
+    /// Remembers the resource of a vault, as learned by a trusted request.
     pub(crate) fn learn(&self, vault: &VaultUrl, resource: &str) {
-        let mut learnt = lock(&self.learnt);
-        learnt.get_or_insert_mut(vault.authority().to_owned(), Learnt::default).resource =
+        let mut learned = lock(&self.learned);
+        learned.get_or_insert_mut(vault.authority().to_owned(), VaultInfo::default).resource =
             Some(resource.to_owned());
     }
 
@@ -161,29 +162,34 @@ impl Vaults {
         party: &Party,
         deadline: Deadline,
     ) -> Result<String, VaultError> {
-        let asking = Asking { token: None, trust, party, patience: deadline.left(), deadline, retries: true };
-        let failure = match self.fetch(object, asking).await {
+        let options =
+            FetchOptions { token: None, trust, party, patience: deadline.left(), deadline, retries: true };
+        let failure = match self.fetch(object, options).await {
             Err(error) => match error.failure {
                 Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
-                Failure::Unauthorized { resource: None } => {
-                    Failure::Malformed("it refuses a request without a token, and asks for none".to_owned())
-                }
+                Failure::Unauthorized { resource: None } => Failure::Malformed(
+                    "it refuses a request without a token, but sends no challenge".to_owned(),
+                ),
                 failure => failure,
             },
-            Ok(_) => Failure::Malformed("it gave a secret to a request without a token".to_owned()),
+            Ok(_) => Failure::Malformed("it returned a secret to a request without a token".to_owned()),
         };
         Err(VaultError::of(object, failure))
     }
 
-    /// Fetches one object with an access token, trying again while that makes sense: one version, or
-    /// those of its history, the newest first.
+    /// Fetches one object with an access token, with retries: one version, or the versions of its history, newest
+    /// first.
     ///
     /// # Errors
-    /// [`VaultError`], the last one if there were several attempts.
-    pub async fn fetch(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
-        // Without a token it is a challenge that is asked for.
-        let counted = asking.token.is_some();
-        let fetched = self.fetch_all(object, asking).await;
+    /// The error of the last attempt.
+    pub async fn fetch(
+        &self,
+        object: &ObjectPlan,
+        options: FetchOptions<'_>,
+    ) -> Result<FetchedObject, VaultError> {
+        // A request without a token is sent to get a challenge.
+        let counted = options.token.is_some();
+        let fetched = self.fetch_all(object, options).await;
         if counted {
             let failure = fetched.as_ref().err().map(|error| error.failure.class());
             self.metrics.object_fetch(object.kind.name(), failure);
@@ -191,19 +197,23 @@ impl Vaults {
         fetched
     }
 
-    async fn fetch_all(&self, object: &ObjectPlan, asking: Asking<'_>) -> Result<Object, VaultError> {
+    async fn fetch_all(
+        &self,
+        object: &ObjectPlan,
+        options: FetchOptions<'_>,
+    ) -> Result<FetchedObject, VaultError> {
         let Some(history) = object.history else {
-            let fetched = self.fetch_version(object, object.version.exact(), asking).await?;
-            return Ok(Object(vec![fetched]));
+            let fetched = self.fetch_version(object, object.version.exact(), options).await?;
+            return Ok(FetchedObject(vec![fetched]));
         };
-        let versions = self.versions(object, history, asking).await?;
-        let fetches = versions.iter().map(|version| self.fetch_version(object, Some(version), asking));
+        let versions = self.versions(object, history, options).await?;
+        let fetches = versions.iter().map(|version| self.fetch_version(object, Some(version), options));
         let mut fetches = stream::iter(fetches.collect::<Vec<_>>()).buffered(VERSIONS_AT_ONCE);
-        let mut all = Object(Vec::with_capacity(versions.len()));
+        let mut all = FetchedObject(Vec::with_capacity(versions.len()));
         while let Some(fetched) = fetches.try_next().await? {
             all.0.push(fetched);
             if all.weight() > LARGEST_OBJECT {
-                return Err(VaultError::of(object, Failure::TooMuch(LARGEST_OBJECT)));
+                return Err(VaultError::of(object, Failure::TooLarge(LARGEST_OBJECT)));
             }
         }
         Ok(all)
@@ -213,10 +223,10 @@ impl Vaults {
         &self,
         object: &ObjectPlan,
         version: Option<&str>,
-        asking: Asking<'_>,
-    ) -> Result<Fetched, VaultError> {
-        let (client, token, begun) = (self.client(object)?, asking.token, Instant::now());
-        let fetched = self.send(object, asking, || async {
+        options: FetchOptions<'_>,
+    ) -> Result<FetchedVersion, VaultError> {
+        let (client, token, started) = (self.client(object)?, options.token, Instant::now());
+        let fetched = self.send(object, options, || async {
             match &client {
                 Client::Secrets(client) => secrets::get(client, object, version, token).await,
                 Client::Keys(client) => keys::get(client, object, version, token).await,
@@ -225,7 +235,7 @@ impl Vaults {
         });
         let fetched = fetched.await?;
         let ObjectPlan { kind, name, vault, .. } = object;
-        let (version, milliseconds) = (&fetched.version, milliseconds_since(begun));
+        let (version, milliseconds) = (&fetched.version, milliseconds_since(started));
         tracing::debug!(%vault, %kind, %name, version, milliseconds, "object fetched");
         Ok(fetched)
     }
@@ -234,10 +244,10 @@ impl Vaults {
         &self,
         object: &ObjectPlan,
         history: History,
-        asking: Asking<'_>,
+        options: FetchOptions<'_>,
     ) -> Result<Vec<String>, VaultError> {
-        let (client, token) = (self.client(object)?, asking.token);
-        let versions = self.send(object, asking, || async {
+        let (client, token) = (self.client(object)?, options.token);
+        let versions = self.send(object, options, || async {
             match &client {
                 Client::Secrets(client) => secrets::versions(client, object, token).await,
                 Client::Keys(client) => keys::versions(client, object, token).await,
@@ -250,80 +260,80 @@ impl Vaults {
     async fn send<T, F: Future<Output = Result<T, VaultError>>>(
         &self,
         object: &ObjectPlan,
-        asking: Asking<'_>,
+        options: FetchOptions<'_>,
         request: impl Fn() -> F,
     ) -> Result<T, VaultError> {
         let late = |late| {
             let failure = match late {
-                Late::Unanswered => Failure::TimedOut,
-                Late::Queued => Failure::Queued,
-                Late::Paused(left) => Failure::Throttled(Some(left)),
-                Late::Open(wait) => self.open_for(&object.vault, wait),
+                NoAnswer::TimedOut => Failure::TimedOut,
+                NoAnswer::Queued => Failure::Queued,
+                NoAnswer::Throttled(left) => Failure::Throttled(Some(left)),
+                NoAnswer::CircuitOpen(wait) => self.open_for(&object.vault, wait),
             };
             VaultError::of(object, failure)
         };
         let authority = object.vault.authority().to_owned();
-        let Asking { token, trust, party, patience, deadline, retries } = asking;
+        let FetchOptions { token, trust, party, patience, deadline, retries } = options;
         let is_evidence = trust.is_evidence();
-        // In a box: a request that waits for its turn, as thousands may, is not made yet.
+        // Boxed: thousands of requests may wait for their turn.
         let request = || {
             Box::pin(async {
-                let begun = Instant::now();
-                let answer = self.observed(object, request()).await;
+                let started = Instant::now();
+                let answer = self.count_request(object, request()).await;
                 if let (Err(error), Some(_)) = (&answer, token) {
-                    tracing::debug!(%error, milliseconds = milliseconds_since(begun), "object not fetched");
+                    tracing::debug!(%error, milliseconds = milliseconds_since(started), "object not fetched");
                 }
                 if let Err(error) = &answer
                     && is_evidence
                     && error.evidence() == Evidence::Unavailable
                 {
-                    let mut learnt = lock(&self.learnt);
-                    learnt.get_or_insert_mut(authority.clone(), Learnt::default).outage =
+                    let mut learned = lock(&self.learned);
+                    learned.get_or_insert_mut(authority.clone(), VaultInfo::default).outage =
                         Some(error.failure.clone());
                 }
                 answer
             })
         };
-        let caller = Caller { party, is_evidence, patience, deadline, retries };
-        self.lanes.send(&authority, caller, late, request).await
+        let options = RequestOptions { party, is_evidence, patience, deadline, retries };
+        self.lanes.send(&authority, options, late, request).await
     }
 
-    /// The failure of a vault that is not asked because its circuit breaker is open.
+    /// The failure when the vault's circuit breaker is open.
     pub(crate) fn circuit_open(&self, vault: &VaultUrl) -> Failure {
         self.open_for(vault, Duration::ZERO)
     }
 
     fn open_for(&self, vault: &VaultUrl, wait: Duration) -> Failure {
-        let reason = lock(&self.learnt).get(vault.authority()).and_then(|learnt| learnt.outage.clone());
+        let reason = lock(&self.learned).get(vault.authority()).and_then(|learned| learned.outage.clone());
         Failure::CircuitOpen(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
     }
 
-    /// How the vaults do that were asked last.
+    /// The health of the vaults that were used last.
     pub(crate) fn health(&self) -> Vec<ServiceHealth<String>> {
         self.lanes.health()
     }
 
-    /// Whether the circuit breaker of `vault` lets `tenant` ask it nothing now.
+    /// Whether the circuit breaker of `vault` rejects all requests of `tenant` now.
     pub(crate) fn is_down(&self, vault: &VaultUrl, tenant: &Tenant) -> bool {
         self.lanes.is_open(&vault.authority().to_owned(), tenant)
     }
 
-    /// Counts a request. One that is cut off was a request all the same.
-    async fn observed<T>(
+    /// Counts a request, also one that is cancelled.
+    async fn count_request<T>(
         &self,
         object: &ObjectPlan,
         request: impl Future<Output = Result<T, VaultError>>,
     ) -> Result<T, VaultError> {
         let class = Failure::TimedOut.class();
         let object_type = object.kind.name();
-        let mut observed = Observed { metrics: &self.metrics, start: Instant::now(), object_type, class };
+        let mut timer = RequestTimer { metrics: &self.metrics, start: Instant::now(), object_type, class };
         let answer = request.await;
-        observed.class = answer.as_ref().err().map_or("", |error| error.failure.class());
+        timer.class = answer.as_ref().err().map_or("", |error| error.failure.class());
         answer
     }
 
-    /// A client without any identity in it: the token travels with each request. Making one costs a
-    /// few allocations; what is expensive, the connections, is in the shared transport.
+    /// A client without credentials: the token travels with each request. Creating one costs a few allocations; the
+    /// connections are in the shared transport.
     fn client(&self, object: &ObjectPlan) -> Result<Client, VaultError> {
         let url = object.vault.as_str();
         let client_options = ClientOptions {
@@ -333,20 +343,20 @@ impl Vaults {
             user_agent: UserAgentOptions { application_id: self.application_id.clone() },
             ..ClientOptions::default()
         };
-        let nobody = Arc::new(NoCredential);
+        let credential = Arc::new(NoCredential);
         let client = match object.kind {
             ObjectKind::Secret => {
                 let options = SecretClientOptions { client_options, ..SecretClientOptions::default() };
-                SecretClient::new(url, nobody, Some(options)).map(Client::Secrets)
+                SecretClient::new(url, credential, Some(options)).map(Client::Secrets)
             }
             ObjectKind::Key => {
                 let options = KeyClientOptions { client_options, ..KeyClientOptions::default() };
-                KeyClient::new(url, nobody, Some(options)).map(Client::Keys)
+                KeyClient::new(url, credential, Some(options)).map(Client::Keys)
             }
             ObjectKind::Certificate => {
                 let options =
                     CertificateClientOptions { client_options, ..CertificateClientOptions::default() };
-                CertificateClient::new(url, nobody, Some(options)).map(Client::Certificates)
+                CertificateClient::new(url, credential, Some(options)).map(Client::Certificates)
             }
         };
         client.map_err(|error| VaultError::of(object, Failure::Malformed(error.to_string())))
@@ -359,19 +369,19 @@ enum Client {
     Certificates(CertificateClient),
 }
 
-struct Observed<'a> {
+struct RequestTimer<'a> {
     metrics: &'a Metrics,
     start: Instant,
     object_type: &'static str,
     class: &'static str,
 }
 
-impl Drop for Observed<'_> {
+impl Drop for RequestTimer<'_> {
     fn drop(&mut self) {
         self.metrics.keyvault_request(self.object_type, self.class, self.start.elapsed());
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock_unpoisoned()
 }

@@ -14,10 +14,11 @@ mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::deliver::{DeliverError, VolumeFile, is_volume};
 use crate::fair::{FairQueue, Permit};
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 use records::{VolumeRecord, VolumeRecords};
 
@@ -177,7 +178,7 @@ impl VolumeMemory {
     }
 
     fn state(&self) -> MutexGuard<'_, ChargedVolumes> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_unpoisoned()
     }
 }
 

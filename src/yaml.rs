@@ -1,7 +1,7 @@
-//! YAML with the source text and the place of its scalars kept, bounded in depth and size.
+//! A YAML parser that keeps the source text and the position of every scalar, with limits on depth and size.
 //!
-//! People write `filePermission: 0755` and mean octal, and a secret may be named `007`: a parser
-//! that makes numbers of scalars has lost what they meant. JSON is read as the YAML that it is.
+//! Users write `filePermission: 0755` and mean octal, and a secret may be named `007`: a parser that converts
+//! scalars to numbers loses this. JSON is parsed as YAML.
 
 mod budget;
 mod go_text;
@@ -19,13 +19,13 @@ pub use resolution::integer;
 pub use saphyr_parser::ScalarStyle;
 use saphyr_parser::{Event, Marker, Parser, Span, StrInput};
 
-use go_text::{GoText, Lines};
-use merge::Entries;
+use go_text::{GoText, LineStarts};
+use merge::MergedEntries;
 
-/// The key of what a mapping takes over from others.
+/// The key that merges other mappings.
 const MERGE: &str = "<<";
 
-/// Where something is in a text. Columns are counted in characters.
+/// A position in a text. Columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// From 1.
@@ -34,62 +34,61 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Text that is not YAML, or more of it than is read.
+/// Text that is not YAML, or exceeds the budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {}, column {}: {problem}; {help}", position.line, position.column)]
 pub struct YamlError {
-    /// Where.
+    /// The position of the error.
     pub position: Position,
     /// What is wrong.
     pub problem: String,
-    /// What to do.
+    /// How to fix it.
     pub help: &'static str,
 }
 
-/// A node, and where it is.
+/// A node, and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Where it starts. Of an alias, where that stands which it repeats.
+    /// The start. For an alias, the start of the anchored node.
     pub position: Position,
-    /// Behind its last character that is no comment; of a block of text, where the next line starts;
-    /// of what is left out, where its key ends.
+    /// The end, after its last character that is not in a comment. For a block scalar, the start of the next line; for
+    /// an empty value, the end of its key.
     pub end: Position,
-    /// What is there.
+    /// The value.
     pub value: Value,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text, or what other readers make something else of.
+    /// Text. Other parsers may read it as another type.
     Scalar(Scalar),
     /// A list.
     Sequence(Vec<Node>),
-    /// Keys and values, in their order; no key is there twice.
+    /// Keys and values, in their order. Keys are unique.
     Mapping(Vec<Entry>),
 }
 
-/// A scalar as it is written.
+/// A scalar, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scalar {
-    /// Its text, without quotes, escapes and indentation.
+    /// The text, without quotes, escapes and indentation.
     pub source: String,
-    /// How it is quoted. One with a tag counts as quoted, since its type is settled.
+    /// The style. A scalar with a tag counts as quoted, because the tag sets its type.
     pub style: ScalarStyle,
-    /// Where its text starts, if its lines are those of the file.
+    /// The start of the text, if its lines are the same in the file.
     start: Option<Position>,
 }
 
 impl Scalar {
-    /// The text; empty for what YAML takes for null.
+    /// The text; empty for a YAML null.
     pub fn text(&self) -> &str {
         let null = self.style == ScalarStyle::Plain
             && matches!(self.source.as_str(), "~" | "null" | "Null" | "NULL");
         if null { "" } else { &self.source }
     }
 
-    /// The place in the file of a place in this text; `None` where quotes, escapes or folding have
-    /// moved its characters.
+    /// Converts a position in this text to a position in the file; `None` if escapes or folding moved its characters.
     pub fn locate(&self, inner: Position) -> Option<Position> {
         let start = self.start?;
         Some(Position { line: start.line + inner.line - 1, column: start.column + inner.column - 1 })
@@ -101,14 +100,14 @@ impl Scalar {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key is.
+    /// The position of the key.
     pub position: Position,
-    /// Its value.
+    /// The value.
     pub value: Node,
 }
 
 impl Node {
-    /// What it is, for a message.
+    /// The name of the kind of value, for messages.
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Scalar(_) => "a scalar",
@@ -125,7 +124,7 @@ impl Node {
         }
     }
 
-    /// The keys and values of a mapping; none of anything else.
+    /// The keys and values of a mapping; empty for other nodes.
     pub fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Mapping(entries) => entries,
@@ -133,7 +132,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; empty for other nodes.
     pub fn items(&self) -> &[Self] {
         match &self.value {
             Value::Sequence(items) => items,
@@ -141,17 +140,17 @@ impl Node {
         }
     }
 
-    /// The entry of a mapping that has this key.
+    /// The entry of a mapping with this key.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// What lies under these keys, one below the other.
+    /// The node at a path of keys.
     pub fn at(&self, keys: &[&str]) -> Option<&Self> {
         keys.iter().try_fold(self, |node, key| node.entry(key).map(|entry| &entry.value))
     }
 
-    /// Nodes and text bytes of this node and all below.
+    /// The number of nodes and text bytes in this node and all nodes below.
     fn weight(&self) -> (usize, usize) {
         let sum = |(nodes, bytes), (more_nodes, more_bytes)| (nodes + more_nodes, bytes + more_bytes);
         match &self.value {
@@ -164,10 +163,10 @@ impl Node {
     }
 }
 
-/// Reads the first document of `text` as Go's parser does; `None` if there is none. What aliases repeat is written out.
+/// Parses the first document of `text` as Go's parser does; `None` if there is none. Aliases are expanded.
 ///
 /// # Errors
-/// [`YamlError`], if it is not YAML, or deeper or larger than `budget` allows.
+/// [`YamlError`], if the text is not YAML or exceeds `budget`.
 pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
     tolerance::tolerating(text, 1, tolerance::IN_OBJECTS, budget, |text, budget| {
         let GoText { text, lines } = GoText::of(text);
@@ -175,11 +174,10 @@ pub fn parse(text: &str, budget: &mut Budget) -> Result<Option<Node>, YamlError>
     })
 }
 
-/// As [`parse`], of a part of a file that starts in `first_line`, and must hold nothing else.
-/// Positions are those of the file.
+/// Parses a part of a file that starts in `first_line` and holds only one document. Positions are those of the file.
 ///
 /// # Errors
-/// [`YamlError`], also if something follows the document.
+/// [`YamlError`], also if another document follows.
 pub fn parse_only(text: &str, first_line: usize, budget: &mut Budget) -> Result<Option<Node>, YamlError> {
     tolerance::tolerating(text, first_line, tolerance::ANYWHERE, budget, |text, budget| {
         only_document(text, first_line, budget)
@@ -193,8 +191,8 @@ fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<O
         match reader.next()? {
             (Event::StreamEnd, _) => return Ok(document),
             (Event::DocumentStart(_), span) => {
-                let help = "put `---` on a line between the two";
-                return Err(wrong(reader.position(span), "another document begins", help));
+                let help = "separate the documents with a line `---`";
+                return Err(wrong(reader.position(span), "another document starts here", help));
             }
             _ => {}
         }
@@ -204,10 +202,10 @@ fn only_document(text: &str, first_line: usize, budget: &mut Budget) -> Result<O
 struct Reader<'text, 'budget> {
     parser: Parser<'text, StrInput<'text>>,
     first_line: usize,
-    lines: Lines,
-    /// Characters of the text.
+    lines: LineStarts,
+    /// The length of the text in characters.
     length: usize,
-    /// Where that ends which was read last.
+    /// The end of the last event.
     end: Position,
     anchors: HashMap<usize, Node>,
     budget: &'budget mut Budget,
@@ -219,7 +217,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         budget.spend(1, text.len(), start)?;
         let parser = Parser::new_from_str(text);
         let length = text.chars().count();
-        let lines = Lines::default();
+        let lines = LineStarts::default();
         Ok(Self { parser, first_line, lines, length, end: start, anchors: HashMap::new(), budget })
     }
 
@@ -232,12 +230,12 @@ impl<'text, 'budget> Reader<'text, 'budget> {
         Position { line: position.line + self.first_line - 1, ..position }
     }
 
-    /// Where an event ends; `None` for one that takes no place.
+    /// The end of an event; `None` for an event without text.
     fn end_of(&self, event: &Event<'_>, span: Span) -> Option<Position> {
         let (start, end) = (self.position(span), self.position_of(span.end));
         match event {
             _ if span.is_empty() => None,
-            // The parser counts the white space behind it, up to the next token, if there is one.
+            // The parser includes the white space up to the next token, if there is one.
             Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..)
                 if end.line > start.line && span.end.index() < self.length =>
             {
@@ -269,7 +267,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
                 Ok((event, span))
             }
             Some(Err(error)) => {
-                let problem = format!("not YAML: {}", error.info());
+                let problem = format!("invalid YAML: {}", error.info());
                 let help = "correct the indentation, quotes or brackets there";
                 Err(wrong(self.position_of(*error.marker()), problem, help))
             }
@@ -280,18 +278,14 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     fn node(&mut self, event: Event<'text>, span: Span, depth: usize) -> Result<Node, YamlError> {
         let position = self.position(span);
         if depth > self.budget.depth {
-            return Err(wrong(
-                position,
-                "nested too deeply",
-                "nothing needs this depth; look for a stray bracket",
-            ));
+            return Err(wrong(position, "nested too deeply", "look for an extra opening bracket"));
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let (start, length) = (text_start(&text, style, span, position), text.len());
                 let (text, style) = tags::applied(text, style, tag.as_deref())
-                    .map_err(|wrongly| wrong(position, wrongly.problem, wrongly.help))?;
-                // What is decoded is shorter, and stands nowhere.
+                    .map_err(|error| wrong(position, error.problem, error.help))?;
+                // A decoded text is shorter, and has no position in the file.
                 let start = start.filter(|_| text.len() == length);
                 (Value::Scalar(Scalar { source: text.into_owned(), style, start }), anchor)
             }
@@ -299,9 +293,13 @@ impl<'text, 'budget> Reader<'text, 'budget> {
             Event::MappingStart(anchor, _) => (self.mapping(depth)?, anchor),
             Event::Alias(anchor) => {
                 let Some(anchored) = self.anchors.get(&anchor) else {
-                    return Err(wrong(position, "an alias of something unfinished", "write the value out"));
+                    return Err(wrong(
+                        position,
+                        "the alias is inside of its own anchor",
+                        "write the value instead of the alias",
+                    ));
                 };
-                // Paid for before it is copied: that is what defuses a bomb.
+                // Spend the budget before the copy, so that an alias bomb is never expanded.
                 let (nodes, bytes) = anchored.weight();
                 self.budget.spend(nodes, bytes, position)?;
                 return Ok(anchored.clone());
@@ -330,7 +328,7 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     }
 
     fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
-        let mut entries = Entries::default();
+        let mut entries = MergedEntries::default();
         loop {
             let (event, span) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(Value::Mapping(entries.merged())),
@@ -338,10 +336,10 @@ impl<'text, 'budget> Reader<'text, 'budget> {
             };
             let position = self.position(span);
             let Value::Scalar(key) = self.node(event, span, depth + 1)?.value else {
-                return Err(wrong(position, "a key that is not text", "write a field's name"));
+                return Err(wrong(position, "a key is not text", "write the name of a field"));
             };
             let (event, value_span) = self.next()?;
-            // What is left out stands nowhere, and some way behind its key.
+            // The parser reports a position after the key for an empty value; use that of the key.
             let left_out = value_span.is_empty() && matches!(event, Event::Scalar(..));
             let value_span = if left_out { span } else { value_span };
             let value = self.node(event, value_span, depth + 1)?;
@@ -350,11 +348,11 @@ impl<'text, 'budget> Reader<'text, 'budget> {
     }
 }
 
-/// Where the text of a scalar starts, if its lines are those of the file but for the indentation.
+/// The start of the text of a scalar, if its lines are the same in the file except for the indentation.
 fn text_start(text: &str, style: ScalarStyle, span: Span, start: Position) -> Option<Position> {
     let quotes = match style {
         ScalarStyle::Literal => {
-            // The parser says where the first line is that is not blank.
+            // The parser reports the first line that is not blank.
             let blank = text.lines().take_while(|line| line.is_empty()).count();
             return Some(Position { line: start.line.checked_sub(blank)?, ..start });
         }
@@ -362,7 +360,7 @@ fn text_start(text: &str, style: ScalarStyle, span: Span, start: Position) -> Op
         ScalarStyle::Plain => 0,
         ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => 1,
     };
-    // Escapes and folded lines are longer in the file than what they stand for.
+    // Escapes and folded lines are longer in the file than in the text.
     let as_it_is = span.start.line() == span.end.line() && span.len() == text.chars().count() + 2 * quotes;
     as_it_is.then_some(Position { column: start.column + quotes, ..start })
 }

@@ -141,7 +141,7 @@ async fn outage(emulator: &Emulator, folder: &Path, class: &Class, pod: &Pod) ->
     say!("   It has what its service account fetched before. The provider says in its log:");
     for warning in std::fs::read_to_string(folder.join(LOG))?
         .lines()
-        .filter(|line| line.contains("served from elsewhere"))
+        .filter(|line| line.contains("stale or replica values served"))
     {
         say!("   {warning}");
     }

@@ -1,7 +1,7 @@
-//! Values with the time they were asked for, bounded in bytes and in age, and shared out by tenant.
+//! Values with the time of their request, bounded in bytes and age, and shared out by tenant.
 //!
-//! An entry has holders: the tenants that asked for it. It is charged to them in equal parts. A tenant's share is the
-//! cache divided by the tenants that hold something, so that shares never exceed the cache. When there is no room, the
+//! An entry has holders: the tenants that requested it. It is charged to them in equal parts. A tenant's share is the
+//! cache divided by the tenants that hold something, so that shares never exceed the cache. When the cache is full, the
 //! tenant that is charged most gives way first. An entry stays while one of its holders is within its share.
 
 use std::hash::Hash;
@@ -15,18 +15,17 @@ use super::{Freshness, Weigh};
 use crate::bounded::FastMap;
 use crate::tenant::Tenant;
 
-/// What an entry takes besides its value: key, and its slot in the map.
+/// The overhead of an entry: its key, and its slot in the map.
 pub(super) const OVERHEAD: usize = 384;
-/// What each holder of an entry adds to that.
+/// The overhead of each holder of an entry.
 pub(super) const HOLDING: usize = 128;
-/// Entries live a little less long than they may, each by a part of its own: what was fetched together is not fetched
-/// again together.
+/// Each entry expires early by a random part of this fraction, so that values fetched together do not expire together.
 const SPREAD: f64 = 0.1;
-/// How often old entries are looked for.
+/// Interval of the search for expired entries.
 const SWEEP: Duration = Duration::from_secs(60);
 
-pub(super) struct Entries<K, V> {
-    pub(super) kept: FastMap<K, Entry<V>>,
+pub(super) struct CacheEntries<K, V> {
+    pub(super) by_key: FastMap<K, CacheEntry<V>>,
     /// Tenants that hold something.
     pub(super) tenants: FastMap<Tenant, Holdings<K>>,
     pub(super) bytes: usize,
@@ -35,11 +34,11 @@ pub(super) struct Entries<K, V> {
     pub(super) swept: Instant,
 }
 
-pub(super) struct Entry<V> {
+pub(super) struct CacheEntry<V> {
     pub(super) value: Arc<V>,
-    pub(super) asked: Instant,
+    pub(super) requested: Instant,
     pub(super) weight: usize,
-    /// Its own part of [`SPREAD`].
+    /// Its random part of [`SPREAD`].
     pub(super) early: f64,
     /// Never empty.
     pub(super) holders: Vec<Holder>,
@@ -47,19 +46,18 @@ pub(super) struct Entry<V> {
 
 pub(super) struct Holder {
     pub(super) tenant: Tenant,
-    /// When the tenant last asked for the entry.
+    /// When the tenant last requested the entry.
     pub(super) used: Instant,
 }
 
-/// What one tenant holds.
 pub(super) struct Holdings<K> {
-    /// From the entry that it used last to the one that it used least recently.
+    /// From the most to the least recently used.
     pub(super) keys: LruCache<K, ()>,
-    /// Its parts of the entries that it holds, each rounded down.
+    /// Its parts of the entries, each rounded down.
     pub(super) charge: usize,
 }
 
-impl<V> Entry<V> {
+impl<V> CacheEntry<V> {
     pub(super) fn bytes(&self) -> usize {
         self.weight + OVERHEAD + HOLDING * self.holders.len()
     }
@@ -69,23 +67,23 @@ impl<V> Entry<V> {
     }
 }
 
-impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
+impl<K: Eq + Hash + Clone, V: Weigh> CacheEntries<K, V> {
     pub(super) fn new(max_bytes: usize, max_age: Duration) -> Self {
-        let (kept, tenants) = (FastMap::default(), FastMap::default());
-        Self { kept, tenants, bytes: 0, max_bytes, max_age, swept: Instant::now() }
+        let (by_key, tenants) = (FastMap::default(), FastMap::default());
+        Self { by_key, tenants, bytes: 0, max_bytes, max_age, swept: Instant::now() }
     }
 
     pub(super) fn fresh(&mut self, key: &K, freshness: Freshness, tenant: &Tenant) -> Option<Arc<V>> {
         self.sweep();
         let max_age = self.max_age;
-        let entry = self.kept.get(key)?;
-        let age = entry.asked.elapsed();
+        let entry = self.by_key.get(key)?;
+        let age = entry.requested.elapsed();
         let fresh = match freshness {
-            Freshness::Since(time) => entry.asked >= time,
+            Freshness::Since(time) => entry.requested >= time,
             Freshness::Within(longest) => age < longest.mul_f64(1.0 - entry.early),
         };
         let value = (fresh && age < max_age).then(|| Arc::clone(&entry.value));
-        self.hold(key, tenant);
+        self.add_holder(key, tenant);
         value
     }
 
@@ -97,18 +95,18 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
     ) -> Option<(Arc<V>, Duration)> {
         self.sweep();
         let longest = longest.min(self.max_age);
-        let entry = self.kept.get(key)?;
-        let age = entry.asked.elapsed();
+        let entry = self.by_key.get(key)?;
+        let age = entry.requested.elapsed();
         let value = (age < longest).then(|| (Arc::clone(&entry.value), age));
-        self.hold(key, tenant);
+        self.add_holder(key, tenant);
         value
     }
 
-    /// Keeps a value for its holders, unless a younger one is there, or it alone is more than there is room for.
-    pub(super) fn put(&mut self, key: K, value: Arc<V>, asked: Instant, holders: &[Tenant]) {
+    /// Caches a value for its holders, unless a newer one is cached, or it exceeds the whole cache.
+    pub(super) fn put(&mut self, key: K, value: Arc<V>, requested: Instant, holders: &[Tenant]) {
         self.sweep();
         let weight = value.weight();
-        if self.kept.get(&key).is_some_and(|entry| entry.asked > asked) {
+        if self.by_key.get(&key).is_some_and(|entry| entry.requested > requested) {
             return;
         }
         let earlier = self.remove(&key).map(|entry| entry.holders).unwrap_or_default();
@@ -116,7 +114,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         let new = holders.iter().map(|tenant| Holder { tenant: tenant.clone(), used });
         let mut all = new.collect::<Vec<_>>();
         all.extend(earlier.into_iter().filter(|holder| !holders.contains(&holder.tenant)));
-        let entry = Entry { value, asked, weight, early: SPREAD * fastrand::f64(), holders: all };
+        let entry = CacheEntry { value, requested, weight, early: SPREAD * fastrand::f64(), holders: all };
         if entry.holders.is_empty() || entry.bytes() > self.max_bytes {
             return;
         }
@@ -124,12 +122,12 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
             self.holdings(&holder.tenant).keys.put(key.clone(), ());
         }
         self.charge(&entry);
-        self.kept.insert(key, entry);
+        self.by_key.insert(key, entry);
         self.make_room();
     }
 
     pub(super) fn evict(&mut self, gone: &dyn Fn(&K) -> bool) {
-        let keys = self.kept.keys().filter(|key| gone(key)).cloned();
+        let keys = self.by_key.keys().filter(|key| gone(key)).cloned();
         for key in keys.collect::<Vec<_>>() {
             self.remove(&key);
         }
@@ -139,10 +137,10 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         self.bytes
     }
 
-    /// `tenant` has asked for the entry.
-    fn hold(&mut self, key: &K, tenant: &Tenant) {
+    /// Makes `tenant` a holder of the entry.
+    fn add_holder(&mut self, key: &K, tenant: &Tenant) {
         let now = Instant::now();
-        let Some(entry) = self.kept.get_mut(key) else { return };
+        let Some(entry) = self.by_key.get_mut(key) else { return };
         if let Some(holder) = entry.holder(tenant) {
             holder.used = now;
             if let Some(holdings) = self.tenants.get_mut(tenant) {
@@ -155,9 +153,9 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         self.make_room();
     }
 
-    /// `tenant` holds the entry no more. The last holder takes the entry with it.
-    fn release(&mut self, key: &K, tenant: &Tenant) {
-        if self.kept.get(key).is_some_and(|entry| entry.holders.len() == 1) {
+    /// Removes `tenant` from the holders of the entry. The last holder removes the entry.
+    fn remove_holder(&mut self, key: &K, tenant: &Tenant) {
+        if self.by_key.get(key).is_some_and(|entry| entry.holders.len() == 1) {
             self.remove(key);
             return;
         }
@@ -175,7 +173,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
             let Some((tenant, holdings)) = most else { return };
             let Some((key, ())) = holdings.keys.peek_lru() else { return };
             let (tenant, key) = (tenant.clone(), key.clone());
-            let entry = self.kept.get(&key);
+            let entry = self.by_key.get(&key);
             let is_needed = entry.is_some_and(|entry| {
                 let others = entry.holders.iter().filter(|holder| holder.tenant != tenant);
                 others
@@ -183,36 +181,37 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
                     .any(|holder| self.tenants.get(&holder.tenant).is_some_and(|other| other.charge <= share))
             });
             if is_needed {
-                self.release(&key, &tenant);
+                self.remove_holder(&key, &tenant);
             } else {
                 self.remove(&key);
             }
         }
     }
 
-    /// While the cache is used, no secret stays in memory for nothing.
+    /// Evicts expired entries, so that secrets do not stay in memory without a use.
     fn sweep(&mut self) {
         if self.swept.elapsed() < SWEEP {
             return;
         }
         self.swept = Instant::now();
         let max_age = self.max_age;
-        let old = |at: Instant| at.elapsed() >= max_age;
-        let keys = self.kept.iter().filter(|(_, entry)| old(entry.asked)).map(|(key, _)| key.clone());
+        let is_old = |at: Instant| at.elapsed() >= max_age;
+        let keys =
+            self.by_key.iter().filter(|(_, entry)| is_old(entry.requested)).map(|(key, _)| key.clone());
         for key in keys.collect::<Vec<_>>() {
             self.remove(&key);
         }
-        let unused = self.kept.iter().flat_map(|(key, entry)| {
-            let unused = entry.holders.iter().filter(|holder| old(holder.used));
+        let unused = self.by_key.iter().flat_map(|(key, entry)| {
+            let unused = entry.holders.iter().filter(|holder| is_old(holder.used));
             unused.map(|holder| (key.clone(), holder.tenant.clone()))
         });
         for (key, tenant) in unused.collect::<Vec<_>>() {
-            self.release(&key, &tenant);
+            self.remove_holder(&key, &tenant);
         }
     }
 
-    fn remove(&mut self, key: &K) -> Option<Entry<V>> {
-        let entry = self.kept.remove(key)?;
+    fn remove(&mut self, key: &K) -> Option<CacheEntry<V>> {
+        let entry = self.by_key.remove(key)?;
         self.discharge(&entry);
         for holder in &entry.holders {
             if let Some(holdings) = self.tenants.get_mut(&holder.tenant) {
@@ -223,17 +222,17 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         Some(entry)
     }
 
-    /// Changes the holders of an entry, and what they are charged.
-    fn change(&mut self, key: &K, change: impl FnOnce(&mut Entry<V>)) {
-        if let Some((key, mut entry)) = self.kept.remove_entry(key) {
+    /// Changes the holders of an entry and their charges.
+    fn change(&mut self, key: &K, change: impl FnOnce(&mut CacheEntry<V>)) {
+        if let Some((key, mut entry)) = self.by_key.remove_entry(key) {
             self.discharge(&entry);
             change(&mut entry);
             self.charge(&entry);
-            self.kept.insert(key, entry);
+            self.by_key.insert(key, entry);
         }
     }
 
-    fn charge(&mut self, entry: &Entry<V>) {
+    fn charge(&mut self, entry: &CacheEntry<V>) {
         self.bytes += entry.bytes();
         let part = entry.bytes() / entry.holders.len().max(1);
         for holder in &entry.holders {
@@ -241,7 +240,7 @@ impl<K: Eq + Hash + Clone, V: Weigh> Entries<K, V> {
         }
     }
 
-    fn discharge(&mut self, entry: &Entry<V>) {
+    fn discharge(&mut self, entry: &CacheEntry<V>) {
         self.bytes -= entry.bytes();
         let part = entry.bytes() / entry.holders.len().max(1);
         for holder in &entry.holders {

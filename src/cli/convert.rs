@@ -1,4 +1,4 @@
-//! `convert`: manifests of the External Secrets Operator into those of the driver.
+//! `convert`: converts manifests of the External Secrets Operator.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -6,38 +6,38 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::external_secrets::{self, Conversion, Weight};
+use crate::external_secrets::{self, Conversion, NoteKind};
 use crate::manifest::ManifestSources;
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  everything was read and converted, perhaps with notes of what is not carried over
-  1  a document is broken and stays as it is, or with --strict something is not carried over
-  2  wrong usage, or a file that cannot be read; the others are converted all the same
+  0  every file was read and converted; notes name what is not carried over
+  1  a document is broken and left unchanged, or with --strict something is not carried over
+  2  wrong usage, or a file cannot be read; the other files are still converted
 
 Examples:
-  See what a conversion changes:
+  Show what a conversion changes:
     keyvault-csi-provider convert deploy/ | kubectl diff -f -
-  What a chart renders, and only if nothing is lost:
+  Convert the output of a chart, but only if nothing is lost:
     helm template my-release ./chart | keyvault-csi-provider convert --strict - > converted.yaml
-  What a cluster has:
+  Convert the objects of a cluster:
     kubectl get secretstore,externalsecret,serviceaccount,deployment -n shop -o yaml |
       keyvault-csi-provider convert -";
 
-/// Flags of the conversion.
+/// Flags of `convert`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConvertArgs {
-    /// Files or folders of manifests that belong together: stores, service accounts, `ExternalSecret`s, and what
-    /// uses their Secrets; - is standard input
+    /// Files or directories of manifests that belong together: stores, service accounts, `ExternalSecret`s, and the
+    /// workloads that use their Secrets; - reads standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
-    /// Fail, and write nothing, if something is not carried over
+    /// Fail and write no output if something is not carried over
     #[arg(long)]
     pub strict: bool,
 }
 
-/// Converts to standard output; what is to be known goes to standard error.
+/// Writes the converted manifests to standard output, and notes and errors to standard error.
 pub fn run(args: ConvertArgs) -> ExitCode {
     let (mut sources, mut unread) = (Vec::new(), 0);
     for source in ManifestSources::new(args.files) {
@@ -45,18 +45,18 @@ pub fn run(args: ConvertArgs) -> ExitCode {
             Ok(source) => sources.push(source),
             Err(error) => {
                 unread += 1;
-                say(&format!("error: {error}"));
+                write_error(&format!("error: {error}"));
             }
         }
     }
     let Conversion { text, notes, errors } = external_secrets::convert(&sources);
     for error in &errors {
-        say(&format!("error: {error}"));
+        write_error(&format!("error: {error}"));
     }
     for note in &notes {
-        say(&note.to_string());
+        write_error(&note.to_string());
     }
-    let lost = notes.iter().filter(|note| note.weight == Weight::NotCarriedOver).count();
+    let lost = notes.iter().filter(|note| note.kind == NoteKind::NotCarriedOver).count();
     let code = match (unread, errors.len(), args.strict && lost > 0) {
         (0, 0, false) => ExitCode::SUCCESS,
         (0, ..) => ExitCode::FAILURE,
@@ -64,20 +64,20 @@ pub fn run(args: ConvertArgs) -> ExitCode {
     };
     if args.strict && code != ExitCode::SUCCESS {
         let unread = unread + errors.len();
-        say(&format!("error: nothing is written: {lost} not carried over, {unread} not read"));
+        write_error(&format!("error: no output is written: {lost} not carried over, {unread} not read"));
         return code;
     }
     match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever reads only the first lines has seen what he wanted.
+        // A closed pipe is not an error: the reader needs no more lines.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            say(&format!("error: standard output: {error}"));
+            write_error(&format!("error: standard output: {error}"));
             ExitCode::FAILURE
         }
         _ => code,
     }
 }
 
-/// A line on standard error, if anybody is there.
-fn say(line: &str) {
+/// Writes a line to standard error. A failure is ignored: there is no other output for it.
+fn write_error(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

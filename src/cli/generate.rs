@@ -1,5 +1,4 @@
-//! `completion` and `man`: what shells and readers of manual pages are told of this program, made
-//! of the program's own help.
+//! `completion` and `man`: shell completion scripts and manual pages, generated from the help of the program.
 
 use std::io::{self, Write};
 
@@ -10,21 +9,21 @@ use clap_complete::Shell;
 /// Flags of `completion`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionArgs {
-    /// The shell
+    /// Shell to generate the script for
     shell: Shell,
 }
 
 /// Flags of `man`.
 #[derive(Args, Clone, Debug)]
 pub struct ManArgs {
-    /// The command whose page it is; the whole program's if left out
+    /// Command to document [default: the whole program]
     command: Option<String>,
 }
 
 /// Prints a completion script.
 ///
 /// # Errors
-/// If it cannot be printed.
+/// If standard output cannot be written.
 pub fn completion(args: &CompletionArgs, mut program: Command) -> anyhow::Result<()> {
     let name = program.get_name().to_owned();
     let mut script = Vec::new();
@@ -35,14 +34,14 @@ pub fn completion(args: &CompletionArgs, mut program: Command) -> anyhow::Result
 /// Prints a manual page.
 ///
 /// # Errors
-/// If there is no such command, or the page cannot be printed.
+/// If there is no such command, or standard output cannot be written.
 pub fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
     program.build();
     let command = match &args.command {
         None => program,
         Some(name) => program
             .find_subcommand(name)
-            .with_context(|| format!("there is no command {name:?}; --help lists them"))?
+            .with_context(|| format!("unknown command {name:?}; --help lists the commands"))?
             .clone(),
     };
     let mut page = Vec::new();
@@ -50,10 +49,10 @@ pub fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
     print(&page)
 }
 
-/// Prints, whoever reads it to the end or not.
+/// Prints a text. A closed pipe is not an error.
 fn print(text: &[u8]) -> anyhow::Result<()> {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed.context("cannot print"),
+        printed => printed.context("cannot write to standard output"),
     }
 }

@@ -1,4 +1,4 @@
-//! Flags of every command that mounts: how to reach Azure, and how certificates are written.
+//! Flags of all commands that mount: access to Azure, and the form of certificate files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,77 +14,86 @@ use crate::plan::{Cloud, Defaults, Fault, TenantId, VaultName, VaultSuffix};
 use crate::render;
 use crate::settings::Pipeline;
 
-/// The variable by which the Go provider finds the environment file of a private cloud.
+/// The Go provider's variable for the environment file of a private cloud.
 const ENVIRONMENT_FILE: &str = "AZURE_ENVIRONMENT_FILEPATH";
+
+/// Help headings of the flags.
+pub(super) const SOCKET: &str = "Socket";
+pub(super) const IDENTITIES: &str = "Identities";
+pub(super) const CACHE: &str = "Cache and outages";
+pub(super) const FILES: &str = "Files";
+pub(super) const POLICY: &str = "Policy and audit";
+pub(super) const HEALTH: &str = "Health and metrics";
+pub(super) const LOGS: &str = "Logs";
 
 /// Flags of the pipeline.
 #[derive(Args, Clone, Debug)]
 pub struct PipelineArgs {
-    /// The cloud of classes that name none; the public one if left out
-    #[arg(long)]
+    /// Cloud for classes without cloudName [default: AzurePublicCloud]
+    #[arg(long, help_heading = IDENTITIES)]
     pub cloud_name: Option<String>,
-    /// The tenant of classes and service accounts that name none
-    #[arg(long)]
+    /// Tenant for classes and service accounts that name none
+    #[arg(long, help_heading = IDENTITIES)]
     pub default_tenant_id: Option<String>,
-    /// DNS suffix that a class's vaultURL may use besides its cloud's own; may be repeated
-    #[arg(long)]
+    /// Additional DNS suffix allowed in vaultURL; may be repeated
+    #[arg(long, help_heading = POLICY)]
     pub allowed_vault_suffix: Vec<String>,
-    /// A vault, by name, that is asked on first mounts while another is unavailable; may be repeated
-    #[arg(long, value_name = "VAULT=REPLICA")]
+    /// Replica to use for first mounts while VAULT is unavailable; may be repeated
+    #[arg(long, help_heading = CACHE, value_name = "VAULT=REPLICA")]
     pub failover_vault: Vec<String>,
-    /// Where the provider's own token and the cluster's CA are, in a cluster
-    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
+    /// Directory with the provider's own token and the cluster's CA
+    #[arg(long, help_heading = IDENTITIES, default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
     pub service_account_dir: PathBuf,
-    /// The token proxy of AKS, for identity binding; an empty value is the default
-    #[arg(long, default_value = TokenProxy::URL)]
+    /// URL of the AKS token proxy for identity binding; empty for the default
+    #[arg(long, help_heading = IDENTITIES, default_value = TokenProxy::URL)]
     pub token_proxy_url: String,
-    /// The server name of the token proxy; computed from the API server's certificate if left out
-    #[arg(long)]
+    /// Server name of the token proxy [default: computed from the API server's certificate]
+    #[arg(long, help_heading = IDENTITIES)]
     pub sni_name: Option<String>,
-    /// The metadata service that gives a node the tokens of its managed identities
-    #[arg(long, default_value = IMDS)]
+    /// URL of the metadata service for managed identities
+    #[arg(long, help_heading = IDENTITIES, default_value = IMDS)]
     pub imds_endpoint: String,
-    /// Goes before the user agent of requests to Key Vault
-    #[arg(long)]
+    /// Prefix for the user agent of requests to Key Vault
+    #[arg(long, help_heading = IDENTITIES)]
     pub custom_user_agent: Option<String>,
-    /// Put the chain of a certificate's secret in order: leaf, intermediates, root
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
+    /// Sort certificate chains: leaf, intermediates, root
+    #[arg(long, help_heading = FILES, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
     pub construct_pem_chain: bool,
-    /// Write certificate and key of a certificate's secret also as files that end in .crt and .key
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
+    /// Also write certificate and key as separate .crt and .key files
+    #[arg(long, help_heading = FILES, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub write_cert_and_key_in_separate_files: bool,
     /// Write log lines as JSON
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
+    #[arg(long, help_heading = LOGS, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub log_format_json: bool,
-    /// Verbosity: 0 for what an operator needs, 2 for the steps of each mount, 8 and more for everything
-    #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0, allow_negative_numbers = true)]
+    /// Log verbosity: 0 for operators, 2 for the steps of each mount, 8 for everything
+    #[arg(help_heading = LOGS, short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0, allow_negative_numbers = true)]
     pub verbosity: i32,
 }
 
-/// A boolean as the Go provider's flags take it (`strconv.ParseBool`).
+/// Parses a boolean like the Go provider's flags (`strconv.ParseBool`).
 pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err("write true or false".to_owned()),
+        _ => Err("expected true or false".to_owned()),
     }
 }
 
-/// A port as the Go provider's flags take it: an integer literal of Go.
+/// Parses a port like the Go provider's flags: an integer literal of Go.
 pub(super) fn parse_port(text: &str) -> Result<u16, String> {
     let known = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8), ("0", 8)];
     let prefixed = known.iter().find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, *radix)));
     let (digits, radix) = prefixed.filter(|(digits, _)| !digits.is_empty()).unwrap_or((text, 10));
     u16::from_str_radix(&digits.replace('_', ""), radix)
-        .map_err(|_| "write a number from 0 to 65535".to_owned())
+        .map_err(|_| "expected a number from 0 to 65535".to_owned())
 }
 
 impl PipelineArgs {
-    /// Checks the flags, and adds what the environment says, as the server's flags are. What is for a
-    /// server to decide is as one mount needs it: nothing is shared, and the files are written here.
+    /// Checks the flags and adds settings from the environment. Settings that only the server has get values for a
+    /// single mount: nothing is cached, and the provider writes the files.
     ///
     /// # Errors
-    /// A sentence that names the flag.
+    /// A message that names the flag.
     pub fn check(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Pipeline> {
         let cloud = self.cloud_name.as_deref().map_or(Ok(Cloud::Public), Cloud::parse);
         let cloud = cloud.map_err(|fault| flag("--cloud-name", &fault))?;
@@ -126,7 +135,7 @@ impl PipelineArgs {
     }
 }
 
-/// `--failover-vault main=replica`, as often as it is there.
+/// Parses all `--failover-vault main=replica`.
 fn failover_vaults(texts: &[String]) -> anyhow::Result<BTreeMap<VaultName, VaultName>> {
     let mut vaults = BTreeMap::new();
     for text in texts {
@@ -139,7 +148,7 @@ fn failover_vaults(texts: &[String]) -> anyhow::Result<BTreeMap<VaultName, Vault
             bail!("--failover-vault={text:?} names one vault twice");
         }
         if vaults.insert(vault, replica).is_some() {
-            bail!("--failover-vault={text:?} gives its vault a second replica; one is asked");
+            bail!("--failover-vault={text:?} gives its vault a second replica; only one is allowed");
         }
     }
     Ok(vaults)
@@ -160,7 +169,7 @@ fn flag(name: &str, fault: &Fault) -> anyhow::Error {
     anyhow::anyhow!("{name}: {}; {}", fault.problem, fault.help)
 }
 
-/// Every pod is told where its cluster's API server is.
+/// The API server, from the environment of the pod.
 fn cluster(args: &PipelineArgs, environment: impl Fn(&str) -> Option<String>) -> Option<ClusterApi> {
     let host = environment("KUBERNETES_SERVICE_HOST")?;
     let port = environment("KUBERNETES_SERVICE_PORT")?;

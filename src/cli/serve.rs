@@ -1,4 +1,4 @@
-//! `serve`: the server, with the process interface of the Go provider.
+//! `serve`: the server, with the flags of the Go provider.
 
 mod compatible;
 
@@ -11,7 +11,9 @@ use clap::builder::ArgAction;
 use clap::{Args, ValueEnum};
 use url::Url;
 
-use super::pipeline::{PipelineArgs, parse_bool, parse_port};
+use super::pipeline::{
+    CACHE, FILES, HEALTH, IDENTITIES, POLICY, PipelineArgs, SOCKET, parse_bool, parse_port,
+};
 use crate::audit::Destination;
 use crate::deliver::FileWriter;
 use crate::identity::{ClusterApi, KeySource};
@@ -25,78 +27,76 @@ use compatible::CompatibleArgs;
 #[derive(Args, Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the Go provider, or one like them")]
 pub struct ServeArgs {
-    /// The socket the driver calls
-    #[arg(long, default_value = "unix:///tmp/azure.sock")]
+    /// Socket of the provider, which the driver connects to
+    #[arg(help_heading = SOCKET, long, default_value = "unix:///tmp/azure.sock")]
     pub endpoint: String,
-    /// Replace whoever serves the socket, even if it is another provider
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
+    /// Replace the process that serves the socket, even another provider
+    #[arg(help_heading = SOCKET, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub takeover: bool,
-    /// Port of the health check and of /readyz; 0 for none
-    #[arg(long, default_value_t = 8989, value_parser = parse_port)]
+    /// Port of the health check and of /readyz; 0 to disable
+    #[arg(help_heading = HEALTH, long, default_value_t = 8989, value_parser = parse_port)]
     pub healthz_port: u16,
-    /// Address that the health check and /readyz listen on, such as 127.0.0.1; all addresses by default
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address of the health check and /readyz, such as 127.0.0.1 [default: all addresses]
+    #[arg(help_heading = HEALTH, long, value_name = "ADDRESS")]
     pub healthz_address: Option<IpAddr>,
     /// Path of the health check
-    #[arg(long, default_value = "/healthz")]
+    #[arg(help_heading = HEALTH, long, default_value = "/healthz")]
     pub healthz_path: String,
-    /// How long a health check may take
-    #[arg(long, default_value = "5s")]
+    /// Timeout of a health check
+    #[arg(help_heading = HEALTH, long, default_value = "5s")]
     pub healthz_timeout: humantime::Duration,
-    /// Where metrics go; prometheus is the only choice
-    #[arg(long, default_value = "prometheus")]
+    /// Metrics backend; only prometheus is supported
+    #[arg(help_heading = HEALTH, long, default_value = "prometheus")]
     pub metrics_backend: String,
-    /// Port of /metrics; 0 for none
-    #[arg(long, default_value_t = 8898, value_parser = parse_port)]
+    /// Port of /metrics; 0 to disable
+    #[arg(help_heading = HEALTH, long, default_value_t = 8898, value_parser = parse_port)]
     pub prometheus_port: u16,
-    /// Address that /metrics listens on, such as 127.0.0.1; all addresses by default
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address of /metrics, such as 127.0.0.1 [default: all addresses]
+    #[arg(help_heading = HEALTH, long, value_name = "ADDRESS")]
     pub metrics_address: Option<IpAddr>,
-    /// Folder that the files named by cloudEnvFileName must lie in; any folder but kubelet's by default
-    #[arg(long, value_name = "DIR")]
+    /// Directory for the files of cloudEnvFileName [default: any directory except kubelet's]
+    #[arg(help_heading = POLICY, long, value_name = "DIR")]
     pub cloud_environment_dir: Option<PathBuf>,
-    /// How long running mounts may take to finish after SIGTERM
-    #[arg(long, default_value = "30s")]
+    /// Time for running mounts to finish after SIGTERM
+    #[arg(help_heading = SOCKET, long, default_value = "30s")]
     pub drain_timeout: humantime::Duration,
-    /// Who writes the files: the driver from the response, or this provider into the volume
-    #[arg(long, value_enum, default_value = "driver")]
+    /// Process that writes the files: the driver, or this provider
+    #[arg(help_heading = FILES, long, value_enum, default_value = "driver")]
     pub file_writer: FileWriterArg,
-    /// Memory that the files of all mounted volumes may take, with --file-writer=provider. The container's memory
-    /// limit must be larger by 100 MiB
-    #[arg(long, default_value_t = 128 << 20, value_name = "BYTES")]
+    /// Memory limit for the files of all volumes with --file-writer=provider; set the container's limit at least 100 MiB
+    /// higher
+    #[arg(help_heading = FILES, long, default_value_t = 128 << 20, value_name = "BYTES")]
     pub volume_memory_bytes: u64,
-    /// Directory that survives a restart of the container, such as an emptyDir. With --file-writer=provider, the
-    /// memory of mounted volumes is recorded there
-    #[arg(long, value_name = "DIR")]
+    /// Directory for the records of mounted volumes with --file-writer=provider; must survive a container restart, like an
+    /// emptyDir
+    #[arg(help_heading = FILES, long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// The largest response, as the driver's --max-call-recv-msg-size has it
-    #[arg(long, default_value_t = 4 << 20)]
+    /// Maximum size of a response; the driver's --max-call-recv-msg-size
+    #[arg(help_heading = FILES, long, default_value_t = 4 << 20)]
     pub max_response_bytes: usize,
-    /// How old a value may be with which an already mounted volume is refreshed; 0s asks Key Vault each
-    /// time. A first mount asks it always
-    #[arg(long, default_value = "1m")]
+    /// Maximum age of a cached value used to refresh a mounted volume; 0s to always fetch from Key Vault
+    #[arg(help_heading = CACHE, long, default_value = "1m")]
     pub rotation_max_age: humantime::Duration,
-    /// The longest rotationMaxAge that a class may ask for
-    #[arg(long, default_value = "24h")]
+    /// Maximum rotationMaxAge of a class
+    #[arg(help_heading = CACHE, long, default_value = "24h")]
     pub rotation_max_age_limit: humantime::Duration,
-    /// How old a value may be that is served while Key Vault or Entra cannot be reached; 0s for none
-    #[arg(long, default_value = "24h")]
+    /// Maximum age of a stale value served while Key Vault or Entra is unavailable; 0s to disable
+    #[arg(help_heading = CACHE, long, default_value = "24h")]
     pub stale_if_error: humantime::Duration,
-    /// A file of rules, YAML, that say which namespaces may mount which objects; what no rule allows is denied
-    #[arg(long, value_name = "FILE")]
+    /// YAML file of rules that allow namespaces to mount objects; everything else is denied
+    #[arg(help_heading = POLICY, long, value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
-    /// Audit log: one JSON line for each object delivered or refused. A file, opened again on SIGHUP, or stdout
-    #[arg(long, value_name = "FILE|stdout")]
+    /// Audit log with a JSON line for each object delivered or denied: stdout, or a file, which is reopened on SIGHUP
+    #[arg(help_heading = POLICY, long, value_name = "FILE|stdout")]
     pub audit_log: Option<PathBuf>,
-    /// How many bytes of fetched objects are kept in memory, at most
-    #[arg(long, default_value_t = 32 << 20)]
+    /// Maximum memory for cached objects
+    #[arg(help_heading = CACHE, long, default_value_t = 32 << 20)]
     pub cache_max_bytes: usize,
-    /// Public keys of the cluster's service account issuer, a JSON Web Key Set: a file or an https
-    /// URL. In a cluster they come from the API server by themselves
-    #[arg(long)]
+    /// File or https URL of the service account issuer's JSON Web Key Set [default in a cluster: from the API server]
+    #[arg(help_heading = IDENTITIES, long)]
     pub service_account_jwks: Option<String>,
-    /// The issuer whose keys --service-account-jwks holds
-    #[arg(long)]
+    /// Issuer of the keys in --service-account-jwks
+    #[arg(help_heading = IDENTITIES, long)]
     pub service_account_issuer: Option<String>,
     /// How to mount
     #[command(flatten)]
@@ -108,12 +108,12 @@ pub struct ServeArgs {
     compatible: CompatibleArgs,
 }
 
-/// The values of `--file-writer`.
+/// Values of `--file-writer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FileWriterArg {
-    /// The driver, from the response.
+    /// The driver writes the files of the response
     Driver,
-    /// This process, into the volume's tmpfs.
+    /// This provider writes the files into the volume's tmpfs
     Provider,
 }
 
@@ -127,12 +127,12 @@ impl From<FileWriterArg> for FileWriter {
 }
 
 impl ServeArgs {
-    /// Checks the flags, and adds what the environment says: `KUBERNETES_SERVICE_HOST` and
+    /// Checks the flags and adds settings from the environment: `KUBERNETES_SERVICE_HOST` and
     /// `KUBERNETES_SERVICE_PORT`, which every pod has, and `AZURE_ENVIRONMENT_FILEPATH`. `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`
     /// and `SSL_CERT_DIR` are read where connections are made.
     ///
     /// # Errors
-    /// A sentence that names the flag.
+    /// A message that names the flag.
     pub(super) fn settings(
         self: &ServeArgs,
         environment: impl Fn(&str) -> Option<String>,
@@ -141,13 +141,13 @@ impl ServeArgs {
             bail!("--healthz-path={:?} is not a plain path such as /healthz", self.healthz_path);
         }
         if !self.metrics_backend.eq_ignore_ascii_case("prometheus") {
-            bail!("--metrics-backend={:?} is not known; the only one is prometheus", self.metrics_backend);
+            bail!("--metrics-backend={:?} is not supported; use prometheus", self.metrics_backend);
         }
         let (rotation_max_age, rotation_max_age_limit) =
             (*self.rotation_max_age, *self.rotation_max_age_limit);
         if rotation_max_age > rotation_max_age_limit {
             bail!(
-                "--rotation-max-age={} is more than --rotation-max-age-limit={}",
+                "--rotation-max-age={} exceeds --rotation-max-age-limit={}",
                 self.rotation_max_age,
                 self.rotation_max_age_limit
             );
@@ -191,22 +191,25 @@ impl ServeArgs {
     }
 }
 
-/// `--audit-log`: the word `stdout`, or an absolute path.
+/// Parses `--audit-log`: the word `stdout`, or an absolute path.
 fn audit_log(text: &Path) -> anyhow::Result<Destination> {
     if text == Path::new("stdout") {
         return Ok(Destination::Stdout);
     }
     if !text.is_absolute() {
-        bail!("--audit-log={} is neither an absolute path nor the word stdout", text.display());
+        bail!("--audit-log={} is neither an absolute path nor stdout", text.display());
     }
     Ok(Destination::File(text.to_owned()))
 }
 
-fn cloud_environment_dir(folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(folder) = folder.filter(|folder| !folder.is_absolute()) {
-        bail!("--cloud-environment-dir={} is not an absolute path such as /etc/kubernetes", folder.display());
+fn cloud_environment_dir(directory: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(directory) = directory.filter(|directory| !directory.is_absolute()) {
+        bail!(
+            "--cloud-environment-dir={} is not an absolute path such as /etc/kubernetes",
+            directory.display()
+        );
     }
-    Ok(folder.map(Path::to_owned))
+    Ok(directory.map(Path::to_owned))
 }
 
 fn keys(args: &ServeArgs, cluster: Option<&ClusterApi>) -> anyhow::Result<KeySource> {
@@ -221,12 +224,12 @@ fn keys(args: &ServeArgs, cluster: Option<&ClusterApi>) -> anyhow::Result<KeySou
         (Some(source), Some(issuer)) => Ok(KeySource::File(PathBuf::from(source), issuer.clone())),
         (None, None) => Ok(cluster.map_or(KeySource::None, |api| KeySource::Cluster(api.clone()))),
         _ => bail!(
-            "--service-account-jwks and --service-account-issuer go together: keys prove the tokens of their issuer only"
+            "--service-account-jwks and --service-account-issuer must be set together: keys prove only the tokens of their issuer"
         ),
     }
 }
 
-/// Serves until it is told to stop. `ignored` is what follows the flags.
+/// Serves until SIGTERM or SIGINT. `ignored` are the arguments after the flags.
 ///
 /// # Errors
 /// If the settings are wrong, or a socket or port cannot be bound.
@@ -247,7 +250,7 @@ pub fn run(args: &ServeArgs, ignored: &[String]) -> anyhow::Result<()> {
         let mounter = settings.pipeline.mounter(&metrics)?;
         server::serve(listen, mounter, metrics).await
     });
-    // An abandoned mount must not hold the process.
+    // A cancelled mount must not keep the process alive.
     runtime.shutdown_background();
     served
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -11,6 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::directory::Directory;
 use super::{DeliverError, io};
+use crate::lock::LockUnpoisoned;
 
 /// The delay between attempts to take a lock that another process holds. A write takes some milliseconds.
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(5);
@@ -23,7 +24,7 @@ impl Targets {
     /// Waits until no other mount in this process writes into `target`, and locks it until the guard is dropped.
     pub async fn lock(&self, target: &Path) -> OwnedMutexGuard<()> {
         let lock = {
-            let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut targets = self.0.lock_unpoisoned();
             targets.retain(|_, lock| lock.strong_count() > 0);
             match targets.get(target).and_then(Weak::upgrade) {
                 Some(lock) => lock,

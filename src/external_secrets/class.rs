@@ -1,44 +1,45 @@
-//! A `SecretProviderClass`.
+//! Writes a `SecretProviderClass`.
 
-use super::data::{Item, Object, Part, Value};
-use super::login::Login;
+use super::data::{CertificatePart, KeyItem, VaultObject, VaultValue};
+use super::login::ClassLogin;
+use super::metadata::Pairs;
 use super::note::Note;
-use super::secret::{ExternalSecret, Pairs};
+use super::secret::ExternalSecret;
 use super::store::{Store, Vault};
-use super::workload::{Shown, View};
+use super::workload::{ShownKey, VolumeView};
 use super::write::{Tree, comment_lines, scalar};
 use crate::plan::{FileMode, RelativePath, quoted};
 use crate::secret_rules::{TLS, TLS_KEYS};
 
-/// A class to be written: one view of the Secret that an `ExternalSecret` made.
+/// A class that mounts one view of the Secret of an `ExternalSecret`.
 #[derive(Clone, Debug)]
-pub(super) struct Class {
+pub(super) struct ConvertedClass {
     pub name: String,
-    pub view: View,
-    /// Whether the driver makes the Secret, too.
+    pub view: VolumeView,
+    /// Whether the driver also creates the Secret.
     pub syncs: bool,
 }
 
-/// All that a class is made of.
-pub(super) struct Sources<'a> {
+/// The input for a class.
+pub(super) struct ClassSources<'a> {
     pub secret: &'a ExternalSecret,
     pub store: &'a Store,
-    pub login: &'a Login,
-    /// Of elements that have a store of their own, that store, or why it cannot be had.
-    pub others: &'a dyn Fn(&Object) -> Result<Option<&'a Store>, String>,
+    pub login: &'a ClassLogin,
+    /// The store of an object whose element names one, or why the class cannot use that store.
+    pub other_store: &'a dyn Fn(&VaultObject) -> Result<Option<&'a Store>, String>,
 }
 
-/// A class, written.
+/// The text of a class.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct WrittenClass {
     pub tree: Tree,
-    /// What is not in it, or needs something; all of it is there as comments, too.
+    /// What the class lacks or requires. The text has the same notes as comments.
     pub notes: Vec<Note>,
 }
 
-impl Class {
-    pub(super) fn write(&self, sources: &Sources<'_>) -> Written {
-        let Sources { secret, store, login, .. } = sources;
+impl ConvertedClass {
+    pub(super) fn write(&self, sources: &ClassSources<'_>) -> WrittenClass {
+        let ClassSources { secret, store, login, .. } = sources;
         let mut notes = Vec::new();
         let objects = self.objects(sources, &mut notes);
         let mut metadata = vec![("name".to_owned(), Tree::text(&self.name))];
@@ -70,23 +71,23 @@ impl Class {
             ("metadata", Tree::Map(metadata)),
             ("spec", Tree::Map(spec)),
         ]);
-        Written { tree, notes }
+        WrittenClass { tree, notes }
     }
 
-    /// The parameter `objects`, with what is missing in it as comments.
-    fn objects(&self, sources: &Sources<'_>, notes: &mut Vec<Note>) -> String {
+    /// The parameter `objects`, with comments for the keys that it lacks.
+    fn objects(&self, sources: &ClassSources<'_>, notes: &mut Vec<Note>) -> String {
         let secret = sources.secret;
         let mut out = String::from("array:\n");
         let mut written: Vec<(String, String)> = Vec::new();
         let shown = self.view.items.as_deref();
         for item in &secret.items {
-            // A volume of chosen keys misses none of the others.
+            // A volume of selected keys does not need the others.
             if shown.is_some_and(|shown| !shown.iter().any(|shown| item.is_key(&shown.key))) {
                 continue;
             }
             let mut comments = item.comments.clone();
             let mut lost = item.notes.clone();
-            lost.extend(item.value.as_ref().and_then(|value| value.otherwise.clone()));
+            lost.extend(item.value.as_ref().and_then(|value| value.difference.clone()));
             let mut objects = String::new();
             for file in item.value.iter().flat_map(|value| self.files(value)) {
                 match file.and_then(|file| file.written(sources, self)) {
@@ -98,7 +99,8 @@ impl Class {
                         // The two parts of one certificate.
                         Some((_, same)) if *same == text => {}
                         Some(_) => {
-                            let problem = format!("{} is already the file of another key", quoted(&path));
+                            let problem =
+                                format!("the file {} already belongs to another key", quoted(&path));
                             lost.push(Note::lost("objectAlias", problem, "rename one of the two keys"));
                         }
                     },
@@ -113,10 +115,10 @@ impl Class {
         for shown in shown.unwrap_or_default() {
             if !secret.items.iter().any(|item| item.is_key(&shown.key)) {
                 let problem = format!(
-                    "the volume shows the key {}, which the ExternalSecret does not have",
+                    "the volume mounts the key {}, which the ExternalSecret does not have",
                     quoted(&shown.key)
                 );
-                let note = Note::lost("objects", problem, "name the object that it is");
+                let note = Note::lost("objects", problem, "add the object for this key");
                 out.push_str(&comment_lines(&[note.comment()], 2));
                 notes.push(note);
             }
@@ -124,47 +126,48 @@ impl Class {
         out
     }
 
-    /// The files that a key of the Secret is in this view.
-    fn files<'a>(&self, value: &'a Value) -> Vec<Result<File<'a>, Note>> {
+    /// The files of a key of the Secret in this view.
+    fn files<'a>(&self, value: &'a VaultValue) -> Vec<Result<ObjectFile<'a>, Note>> {
         let file = |path: &str, mode: Option<FileMode>| {
             let path = RelativePath::parse(path)
                 .map_err(|fault| Note::lost("objectAlias", fault.problem, fault.help))?;
-            Ok(File { object: &value.object, path, mode: mode.or(self.view.mode) })
+            Ok(ObjectFile { object: &value.object, path, mode: mode.or(self.view.mode) })
         };
         match &self.view.items {
             None => vec![file(&value.file(), None)],
             Some(items) => {
                 let items = items.iter().filter(|shown| shown.key == value.key);
-                items.map(|Shown { path, mode, .. }| file(path, *mode)).collect()
+                items.map(|ShownKey { path, mode, .. }| file(path, *mode)).collect()
             }
         }
     }
 
     fn secret_object(secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
         let data = secret.items.iter().filter_map(|item| item.value.as_ref());
-        // One other key, and the driver makes no Secret of this type.
-        let fills = |value: &&Value| secret.kind != TLS || TLS_KEYS.contains(&value.key.as_str());
+        // With any other key the driver creates no Secret of this type.
+        let fills = |value: &&VaultValue| secret.kind != TLS || TLS_KEYS.contains(&value.key.as_str());
         let data = data.filter(fills).filter(|value| RelativePath::parse(&value.file()).is_ok());
         let data = data.map(|value| {
             Tree::map([("objectName", Tree::text(value.file())), ("key", Tree::text(&value.key))])
         });
         let mut object = vec![
-            ("secretName".to_owned(), Tree::text(&secret.target)),
+            ("secretName".to_owned(), Tree::text(&secret.target_name)),
             ("type".to_owned(), Tree::text(&secret.kind)),
         ];
         object.extend(map_of("labels", &secret.labels));
         object.extend(map_of("annotations", &secret.annotations));
         object.push(("data".to_owned(), Tree::List(data.collect())));
-        let problem = format!("the driver makes Secret {} while a pod mounts this class", secret.target);
+        let problem =
+            format!("the driver creates Secret {} while a pod mounts this class", secret.target_name);
         let mut own =
-            vec![Note::remark("secretObjects", problem, "it must be installed with syncSecret.enabled=true")];
+            vec![Note::remark("secretObjects", problem, "install the driver with syncSecret.enabled=true")];
         if secret.optional {
             let problem =
-                "an object that the vault has no more stops the pods, since the Secret needs all of them";
+                "an object that is missing in the vault stops the pods, because the Secret needs all objects";
             own.push(Note::lost(
                 "spec.target.deletionPolicy",
                 problem,
-                "mount the keys as files instead, which can do without",
+                "mount the keys as files instead, where objects can be optional",
             ));
         }
         let comments = own.iter().map(Note::comment).collect();
@@ -178,32 +181,34 @@ fn map_of(key: &str, pairs: &Pairs) -> Option<(String, Tree)> {
     (!entries.is_empty()).then(|| (key.to_owned(), Tree::Map(entries)))
 }
 
-impl Item {
-    /// Whether it is, or would be, this key of the Secret.
+impl KeyItem {
+    /// Whether it is for this key of the Secret, even if it cannot be converted.
     fn is_key(&self, key: &str) -> bool {
         self.key.as_deref() == Some(key)
     }
 }
 
-impl Value {
-    /// The file that it is where each key is one of its own.
+impl VaultValue {
+    /// The name of its file in a view of all keys.
     fn file(&self) -> String {
         match self.part {
             None => self.key.clone(),
-            Some(Part::Certificates | Part::PrivateKey) => format!("{}.pem", self.object.alias),
+            Some(CertificatePart::Certificates | CertificatePart::PrivateKey) => {
+                format!("{}.pem", self.object.alias)
+            }
         }
     }
 }
 
-struct File<'a> {
-    object: &'a Object,
+struct ObjectFile<'a> {
+    object: &'a VaultObject,
     path: RelativePath,
     mode: Option<FileMode>,
 }
 
-impl File<'_> {
-    /// Its path, and the element of `objects`.
-    fn written(&self, sources: &Sources<'_>, class: &Class) -> Result<(String, String), Note> {
+impl ObjectFile<'_> {
+    /// The path, and the element of `objects`.
+    fn written(&self, sources: &ClassSources<'_>, class: &ConvertedClass) -> Result<(String, String), Note> {
         let Self { object, path, mode } = self;
         let mut fields = vec![
             ("objectName", object.name.as_str().to_owned()),
@@ -218,14 +223,14 @@ impl File<'_> {
         field("optional", (sources.secret.optional && !class.syncs).then(|| "true".to_owned()));
         let split = |problem: String| {
             let location = format!("{}.sourceRef.storeRef", object.location);
-            Note::lost(location, problem, "give the keys of that store an ExternalSecret of their own")
+            Note::lost(location, problem, "move the keys of that store to another ExternalSecret")
         };
-        let other = (sources.others)(object).map_err(split)?;
+        let other = (sources.other_store)(object).map_err(split)?;
         match other.map(|other| &other.vault) {
             None => {}
             Some(Vault::Name(name)) => field("keyvaultName", Some(name.clone())),
             Some(Vault::Url(url)) => {
-                return Err(split(format!("an object cannot name its vault by URL, {}", quoted(url))));
+                return Err(split(format!("an object cannot set its vault by URL ({})", quoted(url))));
             }
         }
         let lines = fields.into_iter().map(|(key, value)| {

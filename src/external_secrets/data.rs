@@ -1,4 +1,4 @@
-//! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: which value of the vault is which key.
+//! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: the keys of the Secret and their objects in the vault.
 
 use super::note::Note;
 use super::schema;
@@ -6,54 +6,54 @@ use crate::plan::{ObjectKind, ObjectName, ObjectVersion, quoted};
 use crate::secret_rules::is_key;
 use crate::yaml::Node;
 
-/// A key of the Secret, or what stands where it would.
+/// A key of the Secret, or an element that cannot be converted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Item {
-    /// The key, also where its value cannot be expressed; nothing for an element that makes several keys.
+pub(super) struct KeyItem {
+    /// The key, even if its value cannot be converted; `None` for an element that creates several keys.
     pub key: Option<String>,
-    /// What its author wrote beside it.
+    /// The comments of the element.
     pub comments: Vec<String>,
     pub notes: Vec<Note>,
-    /// Nothing, if it cannot be said at all.
-    pub value: Option<Value>,
+    /// `None` if it cannot be converted.
+    pub value: Option<VaultValue>,
 }
 
-/// A key of the Secret, and what is in it.
+/// A key of the Secret, and the source of its value.
 #[derive(Clone, Debug)]
-pub(super) struct Value {
+pub(super) struct VaultValue {
     pub key: String,
-    pub object: Object,
-    /// The part of the object that it is, where it is not all of it.
-    pub part: Option<Part>,
-    /// How its bytes differ from those that the operator wrote.
-    pub otherwise: Option<Note>,
+    pub object: VaultObject,
+    /// The part of the object that the value holds; `None` for the whole object.
+    pub part: Option<CertificatePart>,
+    /// How the bytes differ from those that the operator writes.
+    pub difference: Option<Note>,
 }
 
-/// A part of a certificate's secret, which the driver takes out for Secrets of type kubernetes.io/tls.
+/// A part of a certificate's secret, which the driver extracts for Secrets of type kubernetes.io/tls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum CertificatePart {
     Certificates,
     PrivateKey,
 }
 
-/// An object of the vault, and how it becomes bytes.
+/// An object of the vault, and how the provider writes it.
 #[derive(Clone, Debug)]
-pub(super) struct Object {
-    /// Where it is named: `spec.data[2]`.
+pub(super) struct VaultObject {
+    /// The element that names it, for example `spec.data[2]`.
     pub location: String,
-    /// Its `secretKey`, a name among those of the same `ExternalSecret`.
+    /// The `secretKey`, which is unique in the `ExternalSecret`.
     pub alias: String,
     pub kind: ObjectKind,
     pub name: ObjectName,
     pub version: Option<String>,
     pub decoded: bool,
-    /// PKCS#12 as it is, if it should back a certificate; nothing otherwise.
+    /// Whether a secret that backs a certificate stays PKCS#12.
     pub pfx: bool,
-    /// The store it is in, where that is not the `ExternalSecret`'s own.
+    /// The store of the element, if it names one.
     pub store: Option<StoreRef>,
 }
 
-/// Which store.
+/// A reference to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoreRef {
     pub cluster: bool,
@@ -72,21 +72,21 @@ impl StoreRef {
     }
 }
 
-/// Reads an element of `spec.data`.
-pub(super) fn item(location: &str, node: &Node) -> Item {
+/// Parses an element of `spec.data`.
+pub(super) fn item(location: &str, node: &Node) -> KeyItem {
     let mut notes = Vec::new();
     let key = text(node, &["secretKey"]).map(str::to_owned);
     let value = value(location, node, key.as_deref().unwrap_or_default(), &mut notes);
-    Item { key, comments: Vec::new(), notes, value }
+    KeyItem { key, comments: Vec::new(), notes, value }
 }
 
-fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<Value> {
+fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<VaultValue> {
     schema::check(location, node, schema::ELEMENT, notes);
     if !is_key(key) {
-        let help = "use letters, digits, `-`, `_` and `.`, as the API server demands of a Secret's keys";
+        let help = "use only letters, digits, `-`, `_` and `.`";
         notes.push(Note::lost(
             format!("{location}.secretKey"),
-            format!("{} is not a key", quoted(key)),
+            format!("{} is not a valid key of a Secret", quoted(key)),
             help,
         ));
         return None;
@@ -102,27 +102,27 @@ fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Optio
         notes.push(Note::lost(location, "it is missing", "name the object in the vault"));
         return None;
     };
-    let (mut object, otherwise) = object(&location, reference, notes)?;
+    let (mut object, difference) = object(&location, reference, notes)?;
     object.store = source.and_then(|source| source.at(&["storeRef"])).and_then(StoreRef::parse);
     object.pfx = object.decoded || [".pfx", ".p12"].iter().any(|ending| key.to_lowercase().ends_with(ending));
     object.pfx &= object.kind == ObjectKind::Secret;
     (object.location, object.alias) = (element.to_owned(), key.to_owned());
-    Some(Value { key: key.to_owned(), object, part: None, otherwise })
+    Some(VaultValue { key: key.to_owned(), object, part: None, difference })
 }
 
-/// The object that a reference names, and how its bytes differ from those that the operator wrote.
-fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Object, Option<Note>)> {
-    without_effect(location, reference, notes);
+/// The object that a reference names, and how its bytes differ from those that the operator writes.
+fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(VaultObject, Option<Note>)> {
+    check_policies(location, reference, notes);
     let field = |name: &str| format!("{location}.{name}");
     let key = text(reference, &["key"]).unwrap_or_default();
-    // As the operator splits it: what follows a second slash means nothing.
+    // The operator ignores what follows a second slash.
     let mut parts = key.split('/');
     let (kind, name) = match (parts.next().unwrap_or_default(), parts.next()) {
         (name, None) | ("secret", Some(name)) => (ObjectKind::Secret, name),
         ("key", Some(name)) => (ObjectKind::Key, name),
         ("cert", Some(name)) => (ObjectKind::Certificate, name),
         (other, Some(_)) => {
-            let problem = format!("{} is no type of object", quoted(other));
+            let problem = format!("{} is not an object type", quoted(other));
             notes.push(Note::lost(field("key"), problem, "write secret/, key/ or cert/ before the name"));
             return None;
         }
@@ -137,8 +137,7 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Ob
     match text(reference, &["metadataPolicy"]) {
         None | Some("None") => {}
         Some("Fetch") => {
-            let help =
-                "write what the tags say into a ConfigMap; the provider gives the object's value alone";
+            let help = "put the tags into a ConfigMap; the provider mounts only the object's value";
             notes.push(Note::lost(field("metadataPolicy"), "tags cannot be mounted", help));
             return None;
         }
@@ -149,8 +148,8 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Ob
     }
     if let Some(property) = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate) {
         let problem =
-            format!("{} is one field of the value, and only whole values can be mounted", quoted(property));
-        let help = "give the field a secret of its own in the vault, or let the application read the JSON";
+            format!("convert does not carry over {}, which is one field of the value", quoted(property));
+        let help = "mount the field with jmesPath, or store it as a separate secret in the vault";
         notes.push(Note::lost(field("property"), problem, help));
         return None;
     }
@@ -159,35 +158,39 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Ob
         Some("Base64") if kind == ObjectKind::Secret => true,
         Some("Auto") => {
             let problem =
-                "the operator decoded the value where it was base64, and a class says one or the other";
-            let help = "write Base64 or None, whichever the value is";
+                "the operator decodes the value only if it is base64, and a class must state whether it is";
+            let help = "write Base64 if the value is base64, and None otherwise";
             notes.push(Note::lost(field("decodingStrategy"), problem, help));
             return None;
         }
         Some(other) => {
-            let problem = format!("{} of a {kind} cannot be expressed", quoted(other));
-            let help = "store it decoded, or in standard base64 and with decodingStrategy: Base64";
+            let problem = format!("a class cannot apply {} to a {kind}", quoted(other));
+            let help = "store the value decoded, or as standard base64 with decodingStrategy: Base64";
             notes.push(Note::lost(field("decodingStrategy"), problem, help));
             return None;
         }
     };
-    let help = "have the application read the PEM, or keep the ExternalSecret for this key";
-    let otherwise = match kind {
+    let help = "read the PEM in the application, or keep the ExternalSecret for this key";
+    let difference = match kind {
         ObjectKind::Secret => None,
-        ObjectKind::Key => {
-            Some(Note::lost(field("key"), "the public key comes as PEM, and was a JSON Web Key", help))
-        }
-        ObjectKind::Certificate => {
-            Some(Note::lost(field("key"), "the certificate comes as PEM, and was DER", help))
-        }
+        ObjectKind::Key => Some(Note::lost(
+            field("key"),
+            "the provider writes the public key as PEM, and the operator wrote a JSON Web Key",
+            help,
+        )),
+        ObjectKind::Certificate => Some(Note::lost(
+            field("key"),
+            "the provider writes the certificate as PEM, and the operator wrote DER",
+            help,
+        )),
     };
     let (location, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
-    Some((Object { location, alias, kind, name, version, decoded, pfx: false, store: None }, otherwise))
+    Some((VaultObject { location, alias, kind, name, version, decoded, pfx: false, store: None }, difference))
 }
 
-/// Fields of which most values change nothing here, and a note on one that does.
-fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
-    // It is about the names of keys, and `secretKey` gives this one.
+/// Reports values that change what the operator does. Most values of these fields have no effect.
+fn check_policies(location: &str, reference: &Node, notes: &mut Vec<Note>) {
+    // It affects the names of keys only, and `secretKey` sets this name.
     match text(reference, &["conversionStrategy"]) {
         None | Some("Default" | "Unicode") => {}
         Some(other) => notes.push(unknown_value(format!("{location}.conversionStrategy"), other)),
@@ -195,8 +198,8 @@ fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
     match text(reference, &["nullBytePolicy"]) {
         None | Some("Ignore") => {}
         Some("Fail") => {
-            let problem = "the operator refused a value with a NUL byte, and the provider mounts it";
-            let help = "write Ignore, if the application can do with such a value; otherwise have it check";
+            let problem = "the operator refuses a value with a NUL byte, and the provider mounts it";
+            let help = "write Ignore if the application accepts such a value; otherwise check for it in the application";
             notes.push(Note::lost(format!("{location}.nullBytePolicy"), problem, help));
         }
         Some(other) => notes.push(unknown_value(format!("{location}.nullBytePolicy"), other)),
@@ -204,36 +207,44 @@ fn without_effect(location: &str, reference: &Node, notes: &mut Vec<Note>) {
 }
 
 fn unknown_value(location: String, value: &str) -> Note {
-    let problem = format!("the value {} is not known here", quoted(value));
-    Note::lost(location, problem, "find out what it did, and whether something depends on it")
+    let problem = format!("the value {} is unknown to convert", quoted(value));
+    Note::lost(
+        location,
+        problem,
+        "check what the operator does with it, and whether your pods depend on that",
+    )
 }
 
-/// An element of `spec.dataFrom`, none of which can be said; but what is to be done differs.
-pub(super) fn item_of_all(location: &str, element: &Node) -> Item {
+/// Reports an element of `spec.dataFrom`. None can be converted; the help depends on its kind.
+pub(super) fn data_from_item(location: &str, element: &Node) -> KeyItem {
     let is_generated = element.at(&["sourceRef", "generatorRef"]).is_some();
     let note = if is_generated {
         generated(&format!("{location}.sourceRef"))
     } else if let Some(find) = element.at(&["find"]) {
         let by = if find.entry("tags").is_some() { "tags" } else { "name" };
-        let problem = format!("objects cannot be found by {by}: a class names each");
-        Note::lost(format!("{location}.find"), problem, "write an object for each that is found now")
+        let problem = format!("a class cannot find objects by {by}: it must name each one");
+        Note::lost(
+            format!("{location}.find"),
+            problem,
+            "add an object for each one that the operator finds now",
+        )
     } else if let Some(extract) = element.at(&["extract"]) {
         let key = quoted(text(extract, &["key"]).unwrap_or_default());
-        let problem = format!("the fields of {key} cannot be taken apart: only whole values can be mounted");
-        let help = "give each field a secret of its own in the vault, or let the application read the JSON";
+        let problem = format!("convert does not carry over the fields of {key}");
+        let help = "mount each field with jmesPath, or store it as a separate secret in the vault";
         Note::lost(format!("{location}.extract"), problem, help)
     } else {
-        Note::lost(location, "it is neither find nor extract", "correct it")
+        Note::lost(location, "it has neither find nor extract", "add one of the two")
     };
-    Item { notes: vec![note], ..Item::default() }
+    KeyItem { notes: vec![note], ..KeyItem::default() }
 }
 
 fn generated(location: &str) -> Note {
-    let help = "keep the ExternalSecret for it, or put the value into the vault";
-    Note::lost(location, "a generator makes the value, and no vault holds it", help)
+    let help = "keep the ExternalSecret for it, or store the value in the vault";
+    Note::lost(location, "a generator creates the value, so it is not in a vault", help)
 }
 
-/// The text under some keys, if there is any.
+/// The text at the end of a path of keys, unless it is empty.
 pub(super) fn text<'a>(node: &'a Node, keys: &[&str]) -> Option<&'a str> {
     node.at(keys).and_then(Node::text).filter(|text| !text.is_empty())
 }

@@ -1,24 +1,23 @@
-//! Changes of a document's text that leave the rest of it as it was.
+//! Edits the text of a document, and leaves the rest of the text unchanged.
 
 use std::ops::Range;
 
 use super::write::{Tree, comment_lines};
 use crate::yaml::{Entry, Node, Position, Value};
 
-/// Why a text is not changed.
+/// Why a text cannot be edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fixed {
-    /// What must change is an alias or a merge of something else, or has an anchor by which others may
-    /// repeat it.
-    Shared,
-    /// It is written in a style that is not changed here.
+pub(super) enum EditError {
+    /// The part to change is an alias or a merge, or has an anchor that aliases may repeat.
+    Aliased,
+    /// The part to change has a style that the editor does not support.
     Style,
 }
 
 impl Entry {
-    /// Whether it is written in this mapping, and its value in it: what an alias or a merge repeats
-    /// stands before, or inside of another entry.
-    pub(super) fn stands_in(&self, mapping: &Node) -> bool {
+    /// Whether the entry and its value are written in this mapping. The text of an alias or a merge is before the
+    /// mapping, or inside of another entry.
+    pub(super) fn is_written_in(&self, mapping: &Node) -> bool {
         let inside = |other: &Self| other.position < self.position && self.position < other.value.end;
         self.position >= mapping.position
             && self.value.position >= self.position
@@ -26,16 +25,18 @@ impl Entry {
     }
 }
 
-/// Whether something below a node is an alias, or a merge, of what is written elsewhere.
-pub(super) fn shares(node: &Node) -> bool {
+/// Whether a node below this one is an alias or a merge.
+pub(super) fn has_aliases(node: &Node) -> bool {
     match &node.value {
         Value::Scalar(_) => false,
-        Value::Sequence(items) => items.iter().any(|item| item.position < node.position || shares(item)),
-        Value::Mapping(entries) => entries.iter().any(|entry| !entry.stands_in(node) || shares(&entry.value)),
+        Value::Sequence(items) => items.iter().any(|item| item.position < node.position || has_aliases(item)),
+        Value::Mapping(entries) => {
+            entries.iter().any(|entry| !entry.is_written_in(node) || has_aliases(&entry.value))
+        }
     }
 }
 
-/// A text and the changes that are to be made.
+/// A text, and the edits to make.
 #[derive(Debug)]
 pub(super) struct Editor<'a> {
     text: &'a str,
@@ -46,7 +47,7 @@ pub(super) struct Editor<'a> {
 }
 
 impl<'a> Editor<'a> {
-    /// Of a text whose nodes count lines from `first_line`.
+    /// `first_line` is the number of the first line of the text in its file.
     pub(super) fn new(text: &'a str, first_line: usize) -> Self {
         let breaks = text.match_indices('\n').map(|(index, _)| index + 1);
         Self { text, first_line, lines: std::iter::once(0).chain(breaks).collect(), edits: Vec::new() }
@@ -69,8 +70,7 @@ impl<'a> Editor<'a> {
         self.lines.get(line).copied().unwrap_or(self.text.len())
     }
 
-    /// The offset behind the line in which something ends; something that ends where a line starts
-    /// takes nothing of it.
+    /// The offset after the line in which a node ends. A node that ends in column 1 does not include that line.
     pub(super) fn line_end(&self, end: Position) -> usize {
         if end.column == 1 && end.line > self.first_line {
             return self.line_start(end);
@@ -79,12 +79,12 @@ impl<'a> Editor<'a> {
         self.lines.get(next).copied().unwrap_or(self.text.len())
     }
 
-    /// Whether it is written in brackets, as JSON is.
-    pub(super) fn is_flow(&self, node: &Node) -> Result<bool, Fixed> {
+    /// Whether a node has the flow style, as in JSON.
+    pub(super) fn is_flow(&self, node: &Node) -> Result<bool, EditError> {
         let bracket = match &node.value {
             Value::Mapping(_) => '{',
-            // Where a list is not indented below its key, the parser has it start with its first item, which
-            // may have brackets of its own.
+            // If a list is not indented below its key, the parser reports the position of its first item, which may
+            // have brackets.
             Value::Sequence(items) if items.first().is_some_and(|first| first.position == node.position) => {
                 return Ok(false);
             }
@@ -92,27 +92,26 @@ impl<'a> Editor<'a> {
             Value::Scalar(_) => return Ok(false),
         };
         let text = self.text.get(self.offset(node.position)..).unwrap_or_default();
-        // A tag says no more than the brackets do.
+        // Skip a tag.
         let text = match text.strip_prefix('!') {
             Some(tag) => tag.trim_start_matches(|c: char| !c.is_whitespace()).trim_start(),
             None => text,
         };
         match text.chars().next() {
-            Some('&') => Err(Fixed::Shared),
-            None => Err(Fixed::Style),
+            Some('&') => Err(EditError::Aliased),
+            None => Err(EditError::Style),
             Some(first) => Ok(first == bracket),
         }
     }
 
-    /// Puts another key and value in the place of an entry. Comments in it are kept, before the first of
-    /// the new values.
+    /// Replaces an entry with another key and value. Its comments move above the first of the new values.
     pub(super) fn replace(
         &mut self,
         mapping: &Node,
         entry: &Entry,
         key: &str,
         mut value: Vec<(String, Tree)>,
-    ) -> Result<(), Fixed> {
+    ) -> Result<(), EditError> {
         let range = self.range(mapping, entry)?;
         let kept = comments(self.text.get(range.clone()).unwrap_or_default());
         if let Some((_, first)) = value.first_mut() {
@@ -122,7 +121,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Sets a key of a mapping.
-    pub(super) fn set(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), Fixed> {
+    pub(super) fn set(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), EditError> {
         match mapping.entry(key) {
             Some(entry) => {
                 let range = self.range(mapping, entry)?;
@@ -132,8 +131,8 @@ impl<'a> Editor<'a> {
         }
     }
 
-    /// Appends to the list under a key of a mapping, which need not be there.
-    pub(super) fn append(&mut self, mapping: &Node, key: &str, items: Vec<Tree>) -> Result<(), Fixed> {
+    /// Appends to the list under a key of a mapping; adds the key if it is missing.
+    pub(super) fn append(&mut self, mapping: &Node, key: &str, items: Vec<Tree>) -> Result<(), EditError> {
         let Some(entry) = mapping.entry(key) else { return self.insert(mapping, key, Tree::List(items)) };
         let range = self.range(mapping, entry)?;
         let Some(first) = entry.value.items().first() else {
@@ -148,20 +147,20 @@ impl<'a> Editor<'a> {
             return Ok(());
         }
         if first.position < entry.value.position {
-            return Err(Fixed::Shared);
+            return Err(EditError::Aliased);
         }
-        let indent = self.dash(first).ok_or(Fixed::Style)?;
+        let indent = self.dash(first).ok_or(EditError::Style)?;
         self.insert_lines(entry.value.end, &Tree::List(items).lines(indent));
         Ok(())
     }
 
-    /// The indentation of the dash before an item.
+    /// The indentation of the dash of an item.
     fn dash(&self, item: &Node) -> Option<usize> {
         let mut before = self.text.get(..self.offset(item.position))?;
         loop {
             let start = before.rfind('\n').map_or(0, |index| index + 1);
             let line = before.get(start..)?;
-            // Only a comment may stand between the dash and its item.
+            // There may be only comments between the dash and its item.
             let bare = line.split_once('#').map_or(line, |(bare, _)| bare).trim_end();
             if let Some(indent) = bare.strip_suffix('-').filter(|indent| indent.trim().is_empty()) {
                 return Some(indent.chars().count());
@@ -173,13 +172,13 @@ impl<'a> Editor<'a> {
         }
     }
 
-    /// Whether a comma stands behind the last item of something in brackets.
+    /// Whether the last item of a flow collection has a trailing comma.
     fn has_comma(&self, last: Position, end: usize) -> bool {
         let rest = self.text.get(self.offset(last)..end).unwrap_or_default();
         rest.lines().any(|line| line.split_once('#').map_or(line, |(bare, _)| bare).contains(','))
     }
 
-    /// Puts comments above the line of something.
+    /// Adds comments above the line of a position.
     pub(super) fn comment(&mut self, at: Position, comments: &[String]) {
         let start = self.line_start(at);
         let line = self.text.get(start..).unwrap_or_default();
@@ -187,12 +186,12 @@ impl<'a> Editor<'a> {
         self.edits.push((start..start, comment_lines(comments, indent)));
     }
 
-    /// The text with all changes made; nothing if there are none.
+    /// The edited text; `None` if there are no edits.
     pub(super) fn finish(mut self) -> Option<String> {
         if self.edits.is_empty() {
             return None;
         }
-        // Stable: what is put to one place comes in the order in which it was put.
+        // The sort is stable: insertions at one place keep their order.
         self.edits.sort_by_key(|(range, _)| (range.start, range.end));
         let windows = self.text.contains("\r\n");
         let (mut out, mut done) = (String::new(), 0);
@@ -205,16 +204,16 @@ impl<'a> Editor<'a> {
         Some(out)
     }
 
-    /// Where an entry stands, if it stands in this mapping.
-    fn range(&self, mapping: &Node, entry: &Entry) -> Result<Range<usize>, Fixed> {
-        if !entry.stands_in(mapping) {
-            return Err(Fixed::Shared);
+    /// The range of an entry that is written in this mapping.
+    fn range(&self, mapping: &Node, entry: &Entry) -> Result<Range<usize>, EditError> {
+        if !entry.is_written_in(mapping) {
+            return Err(EditError::Aliased);
         }
         let start = self.offset(entry.position);
         let mut end = self.offset(entry.value.end);
         let rest = self.text.get(end..).unwrap_or_default();
         if entry.value.position == entry.position {
-            // What is left out ends with its key; the colon belongs to both.
+            // An empty value ends with its key; the range must include the colon.
             end += rest.find(':').map_or(0, |index| index + 1);
         } else if entry.value.end.column == 1 {
             let text = self.text.get(start..end).unwrap_or_default();
@@ -223,10 +222,16 @@ impl<'a> Editor<'a> {
         Ok(start..end)
     }
 
-    fn write(&mut self, mapping: &Node, range: Range<usize>, key: &str, value: Tree) -> Result<(), Fixed> {
+    fn write(
+        &mut self,
+        mapping: &Node,
+        range: Range<usize>,
+        key: &str,
+        value: Tree,
+    ) -> Result<(), EditError> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         let text = if self.is_flow(mapping)? {
-            inner(&tree)
+            entries_as_json(&tree)
         } else {
             let line = self.text.get(..range.start).unwrap_or_default();
             let indent = line.chars().rev().take_while(|c| *c != '\n').count();
@@ -236,8 +241,8 @@ impl<'a> Editor<'a> {
         Ok(())
     }
 
-    /// Puts a new key behind the last one of a mapping.
-    fn insert(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), Fixed> {
+    /// Adds a key at the end of a mapping.
+    fn insert(&mut self, mapping: &Node, key: &str, value: Tree) -> Result<(), EditError> {
         let tree = Tree::Map(vec![(key.to_owned(), value)]);
         if self.is_flow(mapping)? {
             let end = self.offset(mapping.end).saturating_sub(1);
@@ -248,11 +253,11 @@ impl<'a> Editor<'a> {
                 Some(last) if self.has_comma(last.value.end, end) => " ",
                 Some(_) => ", ",
             };
-            self.edits.push((end..end, format!("{comma}{}", inner(&tree))));
+            self.edits.push((end..end, format!("{comma}{}", entries_as_json(&tree))));
             return Ok(());
         }
         let here = |entry: &&Entry| entry.position >= mapping.position;
-        let indent = mapping.entries().iter().find(here).ok_or(Fixed::Shared)?.position.column - 1;
+        let indent = mapping.entries().iter().find(here).ok_or(EditError::Aliased)?.position.column - 1;
         self.insert_lines(mapping.end, &tree.lines(indent));
         Ok(())
     }
@@ -260,24 +265,24 @@ impl<'a> Editor<'a> {
     fn insert_lines(&mut self, end: Position, lines: &str) {
         let at = self.line_end(end);
         let unfinished = !self.text.get(..at).unwrap_or_default().ends_with('\n');
-        // A last line without a line break stays one.
+        // Keep a last line without a line break.
         let text = if unfinished { format!("\n{}", lines.trim_end_matches('\n')) } else { lines.to_owned() };
         self.edits.push((at..at, text));
     }
 }
 
-/// A mapping in JSON without its braces.
-fn inner(tree: &Tree) -> String {
+/// A mapping as JSON, without its braces.
+fn entries_as_json(tree: &Tree) -> String {
     let flow = tree.flow();
     flow.get(1..flow.len() - 1).unwrap_or_default().to_owned()
 }
 
-/// The comments of some lines.
+/// The comments in a text.
 pub(super) fn comments(text: &str) -> Vec<String> {
     text.lines().filter_map(comment).map(str::to_owned).collect()
 }
 
-/// The comment at the end of a line, or in it alone.
+/// The comment of a line.
 fn comment(line: &str) -> Option<&str> {
     let (mut quote, mut before) = (None, ' ');
     for (index, c) in line.char_indices() {

@@ -1,42 +1,42 @@
-//! What whoever applies the output must know.
+//! Notes on what the user must check before applying the output.
 
 use std::fmt;
 
-/// How much a note matters.
+/// The severity of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// Something works otherwise than before, or not at all.
+pub enum NoteKind {
+    /// Something works differently from before, or not at all.
     NotCarriedOver,
-    /// It works, if what is said here is minded.
+    /// It works if the user follows the help.
     Remark,
 }
 
-/// One thing to know.
+/// A note on one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// How much it matters.
-    pub weight: Weight,
-    /// The file and line of the object that it is about, and the object.
+    /// The severity.
+    pub kind: NoteKind,
+    /// The file, line, kind and name of the object.
     pub origin: String,
     /// Where in the object, for example `spec.data[2].remoteRef.property`.
     pub location: String,
-    /// What is otherwise.
+    /// What differs.
     pub problem: String,
-    /// What to do.
+    /// How to fix it.
     pub help: String,
 }
 
 impl Note {
     pub(super) fn new(
-        weight: Weight,
+        kind: NoteKind,
         location: impl Into<String>,
         problem: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        // Names come from files; a note stays one line.
+        // Names from files may contain control characters; a note must stay on one line.
         let line = |text: String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let (location, problem, help) = (line(location.into()), line(problem.into()), line(help.into()));
-        Self { weight, origin: String::new(), location, problem, help }
+        Self { kind, origin: String::new(), location, problem, help }
     }
 
     pub(super) fn lost(
@@ -44,7 +44,7 @@ impl Note {
         problem: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self::new(Weight::NotCarriedOver, location, problem, help)
+        Self::new(NoteKind::NotCarriedOver, location, problem, help)
     }
 
     pub(super) fn remark(
@@ -52,26 +52,26 @@ impl Note {
         problem: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self::new(Weight::Remark, location, problem, help)
+        Self::new(NoteKind::Remark, location, problem, help)
     }
 
-    /// As a comment in the output, where the object is what it stands in.
+    /// The text of the comment in the output. The comment is at the object, so it does not repeat the origin.
     pub(super) fn comment(&self) -> String {
         let Self { location, problem, help, .. } = self;
-        match self.weight {
-            Weight::NotCarriedOver => format!("NOT CARRIED OVER: {location}: {problem}; {help}"),
-            Weight::Remark => format!("Note: {problem}; {help}"),
+        match self.kind {
+            NoteKind::NotCarriedOver => format!("NOT CARRIED OVER: {location}: {problem}; {help}"),
+            NoteKind::Remark => format!("Note: {problem}; {help}"),
         }
     }
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weight = match self.weight {
-            Weight::NotCarriedOver => "not carried over",
-            Weight::Remark => "note",
+        let kind = match self.kind {
+            NoteKind::NotCarriedOver => "not carried over",
+            NoteKind::Remark => "note",
         };
         let Self { origin, location, problem, help, .. } = self;
-        write!(f, "{origin}: {weight}: {location}: {problem}; {help}")
+        write!(f, "{origin}: {kind}: {location}: {problem}; {help}")
     }
 }

@@ -1,11 +1,11 @@
-//! Other operators that bring secrets of Key Vault into a cluster. Their objects are not converted.
+//! Objects of other operators that sync secrets from Key Vault. `convert` reports and does not convert them.
 
 use super::data::text;
 use super::note::Note;
-use crate::manifest::Object;
+use crate::manifest::ManifestObject;
 
-/// A note on an object of another operator.
-pub(super) fn note(object: &Object) -> Option<Note> {
+/// The note on an object of another operator.
+pub(super) fn note(object: &ManifestObject) -> Option<Note> {
     let group = object.api_version.split_once('/')?.0;
     let root = &object.root;
     let kind = object.kind.as_str();
@@ -26,12 +26,12 @@ pub(super) fn note(object: &Object) -> Option<Note> {
     let name = object.name.as_deref().unwrap_or("without a name");
     let problem = format!("{kind} {name} belongs to {operator} and is not converted");
     let objects = match (vault, names.is_empty()) {
-        (Some(vault), false) => format!("of vault {vault} with {}", names.join(", ")),
-        (Some(vault), true) => format!("of vault {vault}"),
-        (None, _) => "of its vault".to_owned(),
+        (Some(vault), false) => format!("for vault {vault} with the objects {}", names.join(", ")),
+        (Some(vault), true) => format!("for vault {vault}"),
+        (None, _) => "for its vault".to_owned(),
     };
     let help = format!(
-        "it stays as it is; write a SecretProviderClass {objects}, or an ExternalSecret of external-secrets.io/v1 and convert that"
+        "it is left unchanged; write a SecretProviderClass {objects}, or write an ExternalSecret of external-secrets.io/v1 and convert that"
     );
     Some(Note::lost("apiVersion", problem, help))
 }

@@ -1,47 +1,46 @@
-//! The documents that come out.
+//! The output: the documents, and the notes on them.
 
-use std::collections::BTreeSet;
-
-use super::cluster::{Cluster, GROUP};
+use super::input::InputDocument;
 use super::note::Note;
-use super::pieces::Piece;
-use super::target::Target;
 use super::write::{Tree, comment_lines};
-use crate::yaml::Node;
+use crate::manifest::ManifestObject;
 
-/// What becomes of each document.
+/// The output for each document of the input.
 #[derive(Debug)]
-pub(super) struct Output<'a> {
-    pieces: &'a [Piece<'a>],
-    fates: Vec<Fate>,
+pub(super) struct ConversionOutput<'a> {
+    documents: &'a [InputDocument<'a>],
+    outputs: Vec<OutputDocument>,
     notes: Vec<(usize, Note)>,
 }
 
 #[derive(Debug, Default)]
-struct Fate {
-    /// What stands above it.
+struct OutputDocument {
+    /// Comments above it.
     comments: Vec<String>,
-    becomes: Becomes,
+    content: OutputContent,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Becomes {
+enum OutputContent {
     #[default]
-    Itself,
-    Text(String),
-    /// Documents in its place.
-    Others(Vec<String>),
-    Nothing,
+    Unchanged,
+    Edited(String),
+    Replaced(Vec<String>),
+    Removed,
 }
 
-impl<'a> Output<'a> {
-    pub(super) fn new(pieces: &'a [Piece<'a>]) -> Self {
-        Self { pieces, fates: pieces.iter().map(|_| Fate::default()).collect(), notes: Vec::new() }
+impl<'a> ConversionOutput<'a> {
+    pub(super) fn new(documents: &'a [InputDocument<'a>]) -> Self {
+        Self {
+            documents,
+            outputs: documents.iter().map(|_| OutputDocument::default()).collect(),
+            notes: Vec::new(),
+        }
     }
 
-    /// A note about a document's object.
+    /// Adds a note on a document's object.
     pub(super) fn note(&mut self, index: usize, note: Note) {
-        let note = self.pieces.get(index).map_or(note.clone(), |piece| piece.note(note));
+        let note = self.documents.get(index).map_or(note.clone(), |document| document.note(note));
         if !self.notes.iter().any(|(_, known)| *known == note) {
             self.notes.push((index, note));
         }
@@ -54,93 +53,90 @@ impl<'a> Output<'a> {
     }
 
     pub(super) fn comment(&mut self, index: usize, comment: String) {
-        if let Some(fate) = self.fates.get_mut(index) {
-            fate.comments.push(comment);
+        if let Some(output) = self.outputs.get_mut(index) {
+            output.comments.push(comment);
         }
     }
 
-    /// A document stays, with the reason above it.
-    pub(super) fn keep(&mut self, index: usize, note: Note) {
+    /// Adds a note, and writes it as a comment above the document.
+    pub(super) fn annotate(&mut self, index: usize, note: Note) {
         self.comment(index, note.comment());
         self.note(index, note);
     }
 
     pub(super) fn edit(&mut self, index: usize, text: String) {
-        self.become_of(index, Becomes::Text(text));
+        self.set_content(index, OutputContent::Edited(text));
     }
 
-    /// Other documents take the place of one, below comments.
+    /// Replaces a document with others, below comments.
     pub(super) fn replace(&mut self, index: usize, head: &[String], trees: &[Tree]) {
         for comment in head {
             self.comment(index, comment.clone());
         }
-        self.become_of(index, Becomes::Others(trees.iter().map(|tree| tree.lines(0)).collect()));
+        self.set_content(index, OutputContent::Replaced(trees.iter().map(|tree| tree.lines(0)).collect()));
     }
 
-    fn become_of(&mut self, index: usize, becomes: Becomes) {
-        if let Some(fate) = self.fates.get_mut(index) {
-            fate.becomes = becomes;
+    fn set_content(&mut self, index: usize, content: OutputContent) {
+        if let Some(output) = self.outputs.get_mut(index) {
+            output.content = content;
         }
     }
 
-    /// Leaves out the stores that only converted `ExternalSecret`s used.
-    pub(super) fn leave_out_stores(&mut self, cluster: &Cluster<'_>, targets: &[Target<'_>]) {
-        let used = targets.iter().flat_map(Target::stores).copied().collect::<BTreeSet<_>>();
-        for (index, object) in cluster.stores().filter(|(index, _)| used.contains(index)) {
-            let name = object.name.as_deref().unwrap_or_default();
-            let others =
-                self.pieces.iter().zip(&self.fates).filter(|(_, fate)| fate.becomes == Becomes::Itself);
-            let objects = others.filter_map(|(piece, _)| piece.object.as_ref());
-            let mut kept = objects
-                .filter(|other| other.api_version.contains(GROUP) && !other.kind.ends_with("SecretStore"));
-            if kept.any(|other| mentions(&other.root, name)) {
-                continue;
-            }
-            let problem = format!("{} {name} is left out, since nothing here needs it any more", object.kind);
-            let help = "delete it from the cluster once nothing else does";
-            let note = Note::remark("spec", problem, help);
-            self.comment(index, note.comment());
-            self.note(index, note);
-            self.become_of(index, Becomes::Nothing);
-        }
+    /// The objects of the documents that are neither replaced nor edited nor removed.
+    pub(super) fn unchanged_objects(&self) -> impl Iterator<Item = &ManifestObject> {
+        let unchanged = self.documents.iter().zip(&self.outputs);
+        let unchanged = unchanged.filter(|(_, output)| output.content == OutputContent::Unchanged);
+        unchanged.filter_map(|(document, _)| document.object.as_ref())
     }
 
-    /// All documents, and all notes in the order of what they are about.
+    /// Removes a document, and puts the note in its place.
+    pub(super) fn remove(&mut self, index: usize, note: Note) {
+        self.annotate(index, note);
+        self.set_content(index, OutputContent::Removed);
+    }
+
+    /// The text of all documents, and the notes in the order of the documents.
     pub(super) fn finish(mut self) -> (String, Vec<Note>) {
-        let mut out = Stream::default();
+        let mut out = YamlStream::default();
         let mut list = None;
-        for (piece, fate) in self.pieces.iter().zip(&self.fates) {
-            let Some(text) = piece.list else {
-                out.add(&fate.text(piece), fate.becomes != Becomes::Nothing && piece.object.is_some());
+        for (document, output) in self.documents.iter().zip(&self.outputs) {
+            let Some(text) = document.list else {
+                out.add(
+                    &output.text(document),
+                    output.content != OutputContent::Removed && document.object.is_some(),
+                );
                 continue;
             };
-            // A list nothing of which changes stays one.
-            let of_list = |other: &Piece<'_>| other.list.is_some_and(|other| std::ptr::eq(other, text));
-            let mut fates = self.pieces.iter().zip(&self.fates).filter(|(other, _)| of_list(other));
-            if fates.all(|(_, fate)| fate.becomes == Becomes::Itself && fate.comments.is_empty()) {
+            // A list without changes stays a list.
+            let of_list =
+                |other: &InputDocument<'_>| other.list.is_some_and(|other| std::ptr::eq(other, text));
+            let mut outputs = self.documents.iter().zip(&self.outputs).filter(|(other, _)| of_list(other));
+            if outputs
+                .all(|(_, output)| output.content == OutputContent::Unchanged && output.comments.is_empty())
+            {
                 if list != Some(text.as_ptr()) {
                     out.add(text, true);
                 }
                 list = Some(text.as_ptr());
                 continue;
             }
-            out.add(&fate.text(piece), fate.becomes != Becomes::Nothing);
+            out.add(&output.text(document), output.content != OutputContent::Removed);
         }
         self.notes.sort_by_key(|(index, _)| *index);
         (out.text, self.notes.into_iter().map(|(_, note)| note).collect())
     }
 }
 
-impl Fate {
-    fn text(&self, piece: &Piece<'_>) -> String {
+impl OutputDocument {
+    fn text(&self, document: &InputDocument<'_>) -> String {
         let comments = comment_lines(&self.comments, 0);
-        let text = match &self.becomes {
-            Becomes::Text(text) => text.as_str(),
-            _ => &piece.text,
+        let text = match &self.content {
+            OutputContent::Edited(text) => text.as_str(),
+            _ => &document.text,
         };
-        let editor = super::edit::Editor::new(text, piece.first_line);
-        let (start, end) = match &piece.object {
-            // The first line of an object may be that of its marker.
+        let editor = super::edit::Editor::new(text, document.first_line);
+        let (start, end) = match &document.object {
+            // An object may start in the line of its `---`.
             Some(object) => (editor.offset(object.root.position), editor.line_end(object.root.end)),
             None => (0, text.len()),
         };
@@ -151,17 +147,19 @@ impl Fate {
         if !head.is_empty() && !head.ends_with('\n') && !comments.is_empty() {
             head = format!("{}\n", head.trim_end());
         }
-        // The position of an empty last item is that of its key, so that the item itself is behind the end.
+        // An empty last item has the position of its key, so its dash comes after the end.
         let is_outside =
             |line: &&str| matches!(line.trim(), "" | "...") || line.trim_start().starts_with('#');
         let tail =
             text.get(end..).unwrap_or_default().split_inclusive('\n').filter(is_outside).collect::<String>();
-        match &self.becomes {
-            Becomes::Itself | Becomes::Text(_) => {
+        match &self.content {
+            OutputContent::Unchanged | OutputContent::Edited(_) => {
                 format!("{head}{comments}{}", text.get(start..).unwrap_or_default())
             }
-            Becomes::Others(documents) => format!("{head}{comments}{}{tail}", documents.join("---\n")),
-            Becomes::Nothing => {
+            OutputContent::Replaced(documents) => {
+                format!("{head}{comments}{}{tail}", documents.join("---\n"))
+            }
+            OutputContent::Removed => {
                 let kept = |text: &str| {
                     let comments =
                         text.split_inclusive('\n').filter(|line| line.trim_start().starts_with('#'));
@@ -173,34 +171,28 @@ impl Fate {
     }
 }
 
-fn mentions(node: &Node, name: &str) -> bool {
-    node.text() == Some(name)
-        || node.items().iter().any(|item| mentions(item, name))
-        || node.entries().iter().any(|entry| mentions(&entry.value, name))
-}
-
-/// Documents, end to end.
+/// A stream of documents.
 #[derive(Debug, Default)]
-struct Stream {
+struct YamlStream {
     text: String,
-    /// Whether a document is there that another must be kept apart from.
-    open: bool,
+    /// Whether the next document needs a `---`.
+    needs_marker: bool,
 }
 
-impl Stream {
+impl YamlStream {
     fn add(&mut self, text: &str, document: bool) {
         if !self.text.is_empty() && !self.text.ends_with('\n') {
             self.text.push('\n');
         }
-        if self.open && document && !starts_with_marker(text) {
+        if self.needs_marker && document && !starts_with_marker(text) {
             self.text.push_str("---\n");
         }
-        self.open |= document;
+        self.needs_marker |= document;
         self.text.push_str(text);
     }
 }
 
-/// Whether a document begins with `---`, perhaps below comments.
+/// Whether a document begins with `---`, optionally after comments.
 fn starts_with_marker(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
     let head = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', '%']));

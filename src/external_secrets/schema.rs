@@ -1,26 +1,26 @@
-//! The fields of the operator's API, so that a field that this program does not know is always reported.
+//! The fields of the operator's API. `convert` reports every field that is not in this list.
 
 use super::note::Note;
 use crate::yaml::Node;
 
-/// The fields of a mapping, and what is below each.
-pub(super) type Fields = &'static [(&'static str, Below)];
+/// The fields of a mapping, and the content of each.
+pub(super) type KnownFields = &'static [(&'static str, FieldShape)];
 
-/// What is below a field.
+/// The content of a field.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Below {
-    /// A value, or a structure that is read or reported as a whole.
+pub(super) enum FieldShape {
+    /// A value, or a structure that another module checks.
     Any,
     /// A mapping with these fields.
-    Map(Fields),
-    /// A list of such mappings.
-    List(Fields),
+    Map(KnownFields),
+    /// A list of mappings with these fields.
+    List(KnownFields),
 }
 
-use Below::{Any, List, Map};
+use FieldShape::{Any, List, Map};
 
-/// `spec` of an `ExternalSecret`. The elements of `data` are checked one by one, with [`ELEMENT`].
-pub(super) const EXTERNAL_SECRET: Fields = &[
+/// `spec` of an `ExternalSecret`. Each element of `data` is checked separately, with [`ELEMENT`].
+pub(super) const EXTERNAL_SECRET: KnownFields = &[
     ("secretStoreRef", Map(STORE_REFERENCE)),
     ("target", Map(TARGET)),
     ("refreshPolicy", Any),
@@ -30,9 +30,9 @@ pub(super) const EXTERNAL_SECRET: Fields = &[
     ("dataFrom", Any),
 ];
 
-const STORE_REFERENCE: Fields = &[("name", Any), ("kind", Any)];
+const STORE_REFERENCE: KnownFields = &[("name", Any), ("kind", Any)];
 
-const TARGET: Fields = &[
+const TARGET: KnownFields = &[
     ("name", Any),
     ("creationPolicy", Any),
     ("deletionPolicy", Any),
@@ -41,7 +41,7 @@ const TARGET: Fields = &[
     ("immutable", Any),
 ];
 
-const TEMPLATE: Fields = &[
+const TEMPLATE: KnownFields = &[
     ("type", Any),
     ("engineVersion", Any),
     ("metadata", Map(&[("annotations", Any), ("labels", Any), ("finalizers", Any)])),
@@ -51,13 +51,13 @@ const TEMPLATE: Fields = &[
 ];
 
 /// An element of `spec.data`.
-pub(super) const ELEMENT: Fields = &[
+pub(super) const ELEMENT: KnownFields = &[
     ("secretKey", Any),
     ("remoteRef", Map(REMOTE_REFERENCE)),
     ("sourceRef", Map(&[("storeRef", Map(STORE_REFERENCE)), ("generatorRef", Any)])),
 ];
 
-const REMOTE_REFERENCE: Fields = &[
+const REMOTE_REFERENCE: KnownFields = &[
     ("key", Any),
     ("version", Any),
     ("property", Any),
@@ -68,7 +68,7 @@ const REMOTE_REFERENCE: Fields = &[
 ];
 
 /// `spec` of a store.
-pub(super) const STORE: Fields = &[
+pub(super) const STORE: KnownFields = &[
     ("controller", Any),
     ("provider", Map(&[("azurekv", Map(AZURE))])),
     ("retrySettings", Any),
@@ -76,7 +76,7 @@ pub(super) const STORE: Fields = &[
     ("conditions", List(&[("namespaces", Any), ("namespaceSelector", Any), ("namespaceRegexes", Any)])),
 ];
 
-const AZURE: Fields = &[
+const AZURE: KnownFields = &[
     ("authType", Any),
     (
         "authSecretRef",
@@ -96,10 +96,10 @@ const AZURE: Fields = &[
     ("vaultUrl", Any),
 ];
 
-const SECRET_KEY: Fields = &[("name", Any), ("key", Any), ("namespace", Any)];
+const SECRET_KEY: KnownFields = &[("name", Any), ("key", Any), ("namespace", Any)];
 
 /// Reports each field below `node` that is not among `known`.
-pub(super) fn check(location: &str, node: &Node, known: Fields, notes: &mut Vec<Note>) {
+pub(super) fn check(location: &str, node: &Node, known: KnownFields, notes: &mut Vec<Note>) {
     for entry in node.entries() {
         let key = entry.key.chars().filter(|c| !c.is_control()).collect::<String>();
         let location = format!("{location}.{key}");
@@ -113,8 +113,8 @@ pub(super) fn check(location: &str, node: &Node, known: Fields, notes: &mut Vec<
             }
             None => notes.push(Note::lost(
                 location,
-                "this field is not known here",
-                "find out what it did, and whether something depends on it",
+                "the field is unknown to convert",
+                "check what the operator does with it, and whether your pods depend on that",
             )),
         }
     }

@@ -1,87 +1,87 @@
-//! An `ExternalSecret`, as far as it can be said otherwise.
+//! Parses an `ExternalSecret`.
 
 use std::time::Duration;
 
-use super::annotations::is_bookkeeping;
-use super::data::{self, Item, StoreRef, text};
+use super::data::{self, KeyItem, StoreRef, text};
+use super::input::InputDocument;
+use super::metadata::{Pairs, is_bookkeeping, pairs};
 use super::note::Note;
-use super::pieces::Piece;
+use super::unrendered::{refuse_template, refuse_templates_below};
 use super::{edit, schema, templated};
-use crate::manifest::Object;
+use crate::manifest::ManifestObject;
 use crate::plan::quoted;
 use crate::secret_rules::{self, SecretType, TLS};
-use crate::yaml::{Node, Position, Value};
+use crate::yaml::{Node, Position};
 
-/// What becomes a `SecretProviderClass`.
+/// The parts of an `ExternalSecret` that become a `SecretProviderClass`.
 #[derive(Clone, Debug)]
 pub(super) struct ExternalSecret {
     pub name: String,
     pub namespace: Option<String>,
-    /// The Secret that it makes.
-    pub target: String,
+    /// The name of the Secret that it creates.
+    pub target_name: String,
     /// The Secret's type.
     pub kind: String,
     /// Labels and annotations of the Secret.
     pub labels: Pairs,
     pub annotations: Pairs,
-    /// Labels and annotations of its own.
+    /// Labels and annotations of the `ExternalSecret`.
     pub own_labels: Pairs,
     pub own_annotations: Pairs,
     pub store: StoreRef,
     /// `rotationMaxAge`
     pub max_age: String,
-    /// Objects that the vault has no more are no error.
+    /// Whether objects may be missing in the vault.
     pub optional: bool,
-    pub items: Vec<Item>,
-    /// About all of it.
+    pub items: Vec<KeyItem>,
+    /// Notes on the whole `ExternalSecret`.
     pub notes: Vec<Note>,
     pub comments: Vec<String>,
 }
 
-pub(super) type Pairs = Vec<(String, String)>;
-
 impl ExternalSecret {
     /// # Errors
-    /// Why it must stay what it is.
-    pub(super) fn parse(piece: &Piece<'_>, object: &Object) -> Result<Self, Note> {
+    /// The reason why it cannot be converted.
+    pub(super) fn parse(document: &InputDocument<'_>, object: &ManifestObject) -> Result<Self, Note> {
         let mut notes = Vec::new();
         let root = &object.root;
         let name = object.name.clone().unwrap_or_default();
-        let spec = root.at(&["spec"]).ok_or_else(|| Note::lost("spec", "it is missing", "complete it"))?;
-        rendered("metadata.name", object.name.as_deref())?;
-        rendered("metadata.namespace", object.namespace.as_deref())?;
-        rendered_below("spec", spec)?;
+        let spec = root.at(&["spec"]).ok_or_else(|| Note::lost("spec", "it is missing", "add it"))?;
+        refuse_template("metadata.name", object.name.as_deref())?;
+        refuse_template("metadata.namespace", object.namespace.as_deref())?;
+        refuse_templates_below("spec", spec)?;
         schema::check("spec", spec, schema::EXTERNAL_SECRET, &mut notes);
         let target = spec.at(&["target"]);
-        target.map_or(Ok(()), stays)?;
+        target.map_or(Ok(()), check_target)?;
         let field = |keys: &[&str]| target.and_then(|target| text(target, keys));
         let store = spec.at(&["secretStoreRef"]).and_then(StoreRef::parse);
         let store = store.or_else(|| only_store(spec)).ok_or_else(|| {
             Note::lost(
                 "spec.secretStoreRef",
                 "it names no store",
-                "name the store of Azure Key Vault that it reads",
+                "name the SecretStore or ClusterSecretStore of Azure Key Vault",
             )
         })?;
-        let mut items = items(piece, spec);
+        let mut items = items(document, spec);
         let template = target.and_then(|target| target.at(&["template"]));
         if let Some(template) = template {
             items = templated::items(template, items, &mut notes);
         }
         if items.iter().all(|item| item.value.is_none()) {
-            return Err(nothing(&items, &notes));
+            return Err(no_convertible_key(&items, &notes));
         }
         let kind = kind(templated::kind(template), &items, &mut notes);
-        if windows(spec) {
-            let problem = "the operator refreshed the Secret in its windows only, and the driver has none";
-            let help = "turn the driver's rotation off, or let values change at any time";
+        if has_sync_windows(spec) {
+            let problem =
+                "the operator refreshes the Secret only in these windows, and the driver has no sync windows";
+            let help = "turn off the driver's rotation, or accept changes at any time";
             notes.push(Note::lost("spec.syncWindows", problem, help));
         }
         if field(&["immutable"]) == Some("true") {
-            let help = "nobody but the driver should write it; restrict that with RBAC";
+            let help = "use RBAC to let only the driver write the Secret";
             notes.push(Note::lost(
                 "spec.target.immutable",
-                "the driver changes its Secrets on rotation",
+                "the driver updates its Secrets on rotation",
                 help,
             ));
         }
@@ -90,18 +90,22 @@ impl ExternalSecret {
             (metadata(&["metadata", "labels"]), metadata(&["metadata", "annotations"]));
         own_labels.retain(|(key, _)| !is_bookkeeping(key));
         own_annotations.retain(|(key, _)| !is_bookkeeping(key));
-        // Without a template the operator copies its own.
+        // Without a template the operator copies the labels and annotations of the `ExternalSecret`.
         let mut copied = |key: &str, own: &Pairs| match template {
             Some(template) => template_metadata(template, key, &mut notes),
             None => own.clone(),
         };
         let (labels, annotations) = (copied("labels", &own_labels), copied("annotations", &own_annotations));
         if template.is_some_and(|template| template.at(&["metadata", "finalizers"]).is_some()) {
-            let help = "the driver deletes the Secret with the last pod that mounts the class";
-            notes.push(Note::lost("spec.target.template.metadata.finalizers", "the driver sets none", help));
+            let help = "remove them; the driver deletes the Secret with the last pod that mounts the class";
+            notes.push(Note::lost(
+                "spec.target.template.metadata.finalizers",
+                "the driver sets no finalizers",
+                help,
+            ));
         }
         Ok(Self {
-            target: field(&["name"]).unwrap_or(&name).to_owned(),
+            target_name: field(&["name"]).unwrap_or(&name).to_owned(),
             kind,
             labels,
             annotations,
@@ -110,7 +114,7 @@ impl ExternalSecret {
             store,
             max_age: max_age(spec, &mut notes),
             optional: matches!(field(&["deletionPolicy"]), Some("Delete" | "Merge")),
-            comments: comments(piece, root, spec),
+            comments: comments(document, root, spec),
             items,
             notes,
             namespace: object.namespace.clone(),
@@ -119,25 +123,25 @@ impl ExternalSecret {
     }
 }
 
-/// Why nothing of it is converted.
-fn nothing(items: &[Item], notes: &[Note]) -> Note {
+/// The note on an `ExternalSecret` of which no key can be converted.
+fn no_convertible_key(items: &[KeyItem], notes: &[Note]) -> Note {
     let why = items.iter().flat_map(|item| &item.notes).chain(notes);
     let why =
         why.map(|note| format!("{}: {}; {}", note.location, note.problem, note.help)).collect::<Vec<_>>();
     let problem = if why.is_empty() {
-        "it has no key".to_owned()
+        "it defines no key".to_owned()
     } else {
-        format!("nothing of it can be said ({})", why.join(". "))
+        format!("no key of it can be converted ({})", why.join(". "))
     };
-    Note::lost("spec", problem, "it stays as it is")
+    Note::lost("spec", problem, "it is left unchanged")
 }
 
-/// Whether it says when the Secret may be refreshed.
-fn windows(spec: &Node) -> bool {
+/// Whether it limits when the Secret may be refreshed.
+fn has_sync_windows(spec: &Node) -> bool {
     spec.at(&["syncWindows", "windows"]).is_some_and(|windows| !windows.items().is_empty())
 }
 
-/// Labels or annotations that a template gives the Secret; the operator renders their values.
+/// Labels or annotations that a template sets. Values that the operator renders are reported and left out.
 fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs {
     let mut pairs = template.at(&["metadata", key]).map(pairs).unwrap_or_default();
     pairs.retain(|(name, value)| {
@@ -145,11 +149,11 @@ fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs
         if !rendered {
             let location = format!("spec.target.template.metadata.{key}.{name}");
             let problem =
-                format!("the operator rendered {}, and the driver copies text as it is", quoted(value));
+                format!("the operator renders {}, and the driver copies the text unchanged", quoted(value));
             notes.push(Note::lost(
                 location,
                 problem,
-                format!("write the value itself into the class's {key}"),
+                format!("write the rendered value into the class's {key}"),
             ));
         }
         rendered
@@ -157,62 +161,40 @@ fn template_metadata(template: &Node, key: &str, notes: &mut Vec<Note>) -> Pairs
     pairs
 }
 
-/// Refuses text that a chart has yet to render.
-fn rendered(location: &str, text: Option<&str>) -> Result<(), Note> {
-    match text.filter(|text| text.contains("{{")) {
-        None => Ok(()),
-        Some(text) => {
-            let problem = format!("{} is a template that is not rendered", quoted(text));
-            Err(Note::lost(location, problem, "it stays as it is; render it first, as `helm template` does"))
-        }
-    }
-}
-
-/// The same of all text below a node, but for what the operator renders.
-pub(super) fn rendered_below(location: &str, node: &Node) -> Result<(), Note> {
-    match &node.value {
-        Value::Scalar(scalar) => rendered(location, Some(scalar.text())),
-        Value::Sequence(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, item)| rendered_below(&format!("{location}[{index}]"), item)),
-        Value::Mapping(entries) => entries
-            .iter()
-            .filter(|entry| !["template", "templateFrom", "dataFrom"].contains(&entry.key.as_str()))
-            .try_for_each(|entry| rendered_below(&format!("{location}.{}", entry.key), &entry.value)),
-    }
-}
-
-/// What is not a Secret that the operator makes alone, the driver cannot make either.
-fn stays(target: &Node) -> Result<(), Note> {
+/// Refuses a target that is not a Secret which the operator alone writes: the driver cannot create it.
+fn check_target(target: &Node) -> Result<(), Note> {
     let policy = text(target, &["creationPolicy"]).unwrap_or("Owner");
     let location = "spec.target.creationPolicy";
     match policy {
         "Owner" | "Orphan" => {}
         "Merge" => {
-            let problem = "the driver adds nothing to a Secret that somebody else makes";
-            let help = "it stays as it is; to convert it, give it a Secret of its own";
+            let problem = "the driver cannot add keys to a Secret that it did not create";
+            let help = "it is left unchanged; to convert it, let it create its own Secret";
             return Err(Note::lost(location, problem, help));
         }
         "None" => {
             return Err(Note::lost(
                 location,
-                "it makes no Secret",
-                "it stays as it is; remove it if nobody needs it",
+                "it creates no Secret",
+                "it is left unchanged; remove it if it is not needed",
             ));
         }
         other => {
-            return Err(Note::lost(location, format!("{} is unknown", quoted(other)), "it stays as it is"));
+            return Err(Note::lost(
+                location,
+                format!("the policy {} is unknown", quoted(other)),
+                "it is left unchanged",
+            ));
         }
     }
     if target.entry("manifest").is_some() {
-        let problem = "it makes something else than a Secret";
-        return Err(Note::lost("spec.target.manifest", problem, "it stays as it is"));
+        let problem = "it creates an object that is not a Secret";
+        return Err(Note::lost("spec.target.manifest", problem, "it is left unchanged"));
     }
     Ok(())
 }
 
-/// The store of all elements, where only they name one.
+/// The store that the elements name, if `spec` names none.
 fn only_store(spec: &Node) -> Option<StoreRef> {
     let data = spec.at(&["data"]).map(Node::items).unwrap_or_default();
     let mut stores = data.iter().map(|item| item.at(&["sourceRef", "storeRef"]).and_then(StoreRef::parse));
@@ -220,15 +202,15 @@ fn only_store(spec: &Node) -> Option<StoreRef> {
     Some(first)
 }
 
-fn items(piece: &Piece<'_>, spec: &Node) -> Vec<Item> {
+fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<KeyItem> {
     let mut items = Vec::new();
     if let Some(data) = spec.entry("data") {
-        let editor = piece.editor();
+        let editor = document.editor();
         let mut start = editor.line_end(Position { column: data.position.column + 1, ..data.position });
         for (index, node) in data.value.items().iter().enumerate() {
             let end = editor.line_end(node.end).max(start);
             let mut item = data::item(&format!("spec.data[{index}]"), node);
-            item.comments = edit::comments(piece.text.get(start..end).unwrap_or_default());
+            item.comments = edit::comments(document.text.get(start..end).unwrap_or_default());
             items.push(item);
             start = end;
         }
@@ -238,23 +220,23 @@ fn items(piece: &Piece<'_>, spec: &Node) -> Vec<Item> {
     items.extend(
         all.iter()
             .enumerate()
-            .map(|(index, node)| data::item_of_all(&format!("spec.dataFrom[{index}]"), node)),
+            .map(|(index, node)| data::data_from_item(&format!("spec.dataFrom[{index}]"), node)),
     );
     items
 }
 
-/// The operator writes the elements in their order, so the last one of a key wins.
-fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
-    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
+/// Keeps the last element of each key, as the operator does.
+fn last_of_each_key(items: Vec<KeyItem>) -> Vec<KeyItem> {
+    let mut kept: Vec<KeyItem> = Vec::with_capacity(items.len());
     for (index, mut item) in items.into_iter().enumerate() {
-        let same = |other: &Item| item.key.is_some() && other.key == item.key;
+        let same = |other: &KeyItem| item.key.is_some() && other.key == item.key;
         if let Some(earlier) = kept.iter().position(same) {
             let earlier = kept.remove(earlier);
             let location = format!("spec.data[{index}].secretKey");
             let key = quoted(item.key.as_deref().unwrap_or_default());
             let problem =
-                format!("the key {key} appears twice, and this one wins, as it did for the operator");
-            item.notes.insert(0, Note::remark(location, problem, "remove the other one"));
+                format!("the key {key} appears twice, and this entry wins, as it does in the operator");
+            item.notes.insert(0, Note::remark(location, problem, "remove the other entry"));
             item.comments.splice(0..0, earlier.comments);
         }
         kept.push(item);
@@ -263,12 +245,12 @@ fn last_of_each_key(items: Vec<Item>) -> Vec<Item> {
 }
 
 /// The comments that belong to no element of `spec.data`.
-fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
-    let editor = piece.editor();
+fn comments(document: &InputDocument<'_>, root: &Node, spec: &Node) -> Vec<String> {
+    let editor = document.editor();
     let (start, end) = (editor.line_start(root.position), editor.line_end(root.end));
     let mut comments = Vec::new();
     let mut take = |start: usize, end: usize| {
-        comments.extend(edit::comments(piece.text.get(start..end).unwrap_or_default()));
+        comments.extend(edit::comments(document.text.get(start..end).unwrap_or_default()));
     };
     match spec.entry("data").filter(|data| !data.value.items().is_empty()) {
         Some(data) => {
@@ -281,36 +263,34 @@ fn comments(piece: &Piece<'_>, root: &Node, spec: &Node) -> Vec<String> {
     comments
 }
 
-/// The type of the Secret, with notes on what the driver or the API server would do otherwise. The driver passes on a type
-/// that Kubernetes does not define.
-fn kind(kind: &str, items: &[Item], notes: &mut Vec<Note>) -> String {
+/// Checks the type of the Secret against its keys. The driver passes on a type that Kubernetes does not define.
+fn kind(kind: &str, items: &[KeyItem], notes: &mut Vec<Note>) -> String {
     let location = "spec.target.template.type";
     let Some(known) = SecretType::named(kind) else { return kind.to_owned() };
     let keys = items.iter().filter_map(|item| item.value.as_ref()).map(|value| value.key.as_str());
     let keys = keys.collect::<Vec<_>>();
     if kind == TLS && keys.iter().any(|key| !secret_rules::TLS_KEYS.contains(key)) {
-        let problem = "in a Secret of this type the driver fills tls.crt and tls.key alone";
-        notes.push(Note::lost(location, problem, "give the other keys an ExternalSecret of their own"));
+        let problem = "in a Secret of this type the driver writes only tls.crt and tls.key";
+        notes.push(Note::lost(location, problem, "move the other keys to another ExternalSecret"));
     }
     if let Some(missing) = known.missing_text(&keys) {
-        let problem = format!("the API server refuses a Secret of type {kind} without {missing}");
-        notes.push(Note::lost(location, problem, "add what is missing, or use type Opaque"));
+        let problem = format!("the API server rejects a Secret of type {kind} without {missing}");
+        notes.push(Note::lost(location, problem, "add the missing keys, or use type Opaque"));
     }
     kind.to_owned()
 }
 
-/// What the operator does where nothing is said.
+/// The default of the operator.
 const DEFAULT_INTERVAL: &str = "1h";
-/// What every provider allows that nobody set up otherwise.
+/// The default of the provider's `--rotation-max-age-limit`.
 const LONGEST: (&str, Duration) = ("24h", Duration::from_secs(24 * 3600));
 
 fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
     let policy = text(spec, &["refreshPolicy"]).unwrap_or("Periodic");
     let interval = text(spec, &["refreshInterval"]).unwrap_or(DEFAULT_INTERVAL);
     let never = |location: &str, notes: &mut Vec<Note>| {
-        let problem =
-            "a value that never changes cannot be said: where the driver rotates, it is read anew once a day";
-        let help = "name the object's version, which pins it, or leave the driver's rotation off";
+        let problem = "a class cannot keep a value forever: if the driver's rotation is on, the value is read once a day";
+        let help = "pin the object's version, or turn off the driver's rotation";
         notes.push(Note::lost(location, problem, help));
         LONGEST.0.to_owned()
     };
@@ -323,24 +303,20 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
         Ok(Duration::ZERO) => never(location, notes),
         Ok(read) if read <= LONGEST.1 => interval.to_owned(),
         Ok(_) => {
-            let problem = format!("{} is more than the provider's limit, {}", quoted(interval), LONGEST.0);
-            let help = "raise --rotation-max-age-limit and then rotationMaxAge, or let it be a day";
+            let problem =
+                format!("{} exceeds the provider's default limit of {}", quoted(interval), LONGEST.0);
+            let help = "raise --rotation-max-age-limit and then rotationMaxAge, or keep one day";
             notes.push(Note::lost(location, problem, help));
             LONGEST.0.to_owned()
         }
         Err(_) => {
-            let problem = format!("{} is no duration that the provider reads", quoted(interval));
+            let problem = format!("{} is not a duration that the provider accepts", quoted(interval));
             notes.push(Note::lost(
                 location,
                 problem,
-                "write whole numbers with a unit, such as 1h30m, into rotationMaxAge",
+                "set rotationMaxAge to whole numbers with units, such as 1h30m",
             ));
             DEFAULT_INTERVAL.to_owned()
         }
     }
-}
-
-fn pairs(node: &Node) -> Pairs {
-    let text = |node: &Node| node.text().unwrap_or_default().to_owned();
-    node.entries().iter().map(|entry| (entry.key.clone(), text(&entry.value))).collect()
 }

@@ -3,48 +3,48 @@
 use super::data::{StoreRef, text};
 use super::note::Note;
 use super::schema;
-use super::secret::rendered_below;
-use crate::manifest::Object;
+use super::unrendered::refuse_templates_below;
+use crate::manifest::ManifestObject;
 use crate::plan::{Cloud, VaultName, quoted};
 use crate::yaml::Node;
 
-/// A store: which vault, and who asks it.
+/// The vault of a store, and the identity that reads it.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub reference: StoreRef,
     pub vault: Vault,
-    /// `cloudName`; nothing where the store says nothing.
+    /// `cloudName`; `None` if the store does not set a cloud.
     pub cloud: Option<&'static str>,
-    pub identity: Identity,
-    /// What of it cannot be said.
+    pub identity: StoreIdentity,
+    /// Fields that a class cannot express.
     pub notes: Vec<Note>,
 }
 
-/// Which vault.
+/// The vault, by name or by URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Vault {
     /// `keyvaultName`
     Name(String),
-    /// `vaultURL`, where the host is not one of the cloud's.
+    /// `vaultURL`, for a host without the cloud's suffix.
     Url(String),
 }
 
-/// Who asks.
+/// How the operator authenticates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum StoreIdentity {
     Workload {
-        /// Nothing, where the operator's own asks.
-        account: Option<Account>,
+        /// `None` for the operator's own account.
+        account: Option<AccountRef>,
         tenant: Option<String>,
-        /// The Secret and the key that hold the tenant's id, where the store does not say it.
-        tenant_key: Option<SecretKey>,
-        /// The Secret and the key that hold the client id, instead of the account's annotation.
-        client: Option<SecretKey>,
+        /// The Secret key that holds the tenant id, if the store does not set it.
+        tenant_key: Option<SecretKeyRef>,
+        /// The Secret key that holds the client id, instead of the account's annotation.
+        client: Option<SecretKeyRef>,
     },
     ServicePrincipal {
         tenant: Option<String>,
-        client: SecretKey,
-        credential: SecretKey,
+        client: SecretKeyRef,
+        credential: SecretKeyRef,
         certificate: bool,
     },
     Managed {
@@ -52,27 +52,27 @@ pub(super) enum Identity {
     },
 }
 
-/// A service account.
+/// A reference to a service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct AccountRef {
     pub name: String,
-    /// Of a `ClusterSecretStore`; nothing for the namespace of whoever reads.
+    /// Set only by a `ClusterSecretStore`; `None` means the namespace of the `ExternalSecret`.
     pub namespace: Option<String>,
 }
 
-/// A key of a Secret.
+/// A reference to a key of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SecretKey {
+pub(super) struct SecretKeyRef {
     pub name: String,
     pub key: String,
-    /// As of an [`Account`].
+    /// As in [`AccountRef`].
     pub namespace: Option<String>,
 }
 
 impl Store {
     /// # Errors
-    /// Why nothing that uses it can be converted.
-    pub(super) fn parse(object: &Object) -> Result<Self, Note> {
+    /// The reason why no `ExternalSecret` of the store can be converted.
+    pub(super) fn parse(object: &ManifestObject) -> Result<Self, Note> {
         let cluster = object.kind == "ClusterSecretStore";
         let reference = StoreRef { cluster, name: object.name.clone().unwrap_or_default() };
         let location = "spec.provider.azurekv";
@@ -81,17 +81,16 @@ impl Store {
         let (Some(spec), Some(azure)) = (spec, azure) else {
             return Err(Note::lost(
                 location,
-                "it is a store of something else than Azure Key Vault",
-                "it stays as it is",
+                "the store's provider is not Azure Key Vault",
+                "it is left unchanged",
             ));
         };
-        rendered_below("spec", spec)?;
+        refuse_templates_below("spec", spec)?;
         let mut notes = Vec::new();
         schema::check("spec", spec, schema::STORE, &mut notes);
         if cluster && spec.at(&["conditions"]).is_some_and(|conditions| !conditions.items().is_empty()) {
-            let problem = "only namespaces that the store's conditions allow could read the vault";
-            let help =
-                "say so with the provider's --policy-file, or by the federated credentials that you create";
+            let problem = "the store's conditions limited which namespaces could read the vault, and a class has no such limit";
+            let help = "limit the namespaces with the provider's --policy-file, or with the federated credentials that you create";
             notes.push(Note::remark("spec.conditions", problem, help));
         }
         let cloud = match text(azure, &["environmentType"]) {
@@ -102,15 +101,15 @@ impl Store {
             Some("GermanCloud") => Some(("AzureGermanCloud", Cloud::Germany)),
             Some("AzureStackCloud") => Some(("AzureStackCloud", Cloud::Stack)),
             Some(other) => {
-                let problem = format!("{} is no cloud", quoted(other));
-                return Err(Note::lost(format!("{location}.environmentType"), problem, "correct it"));
+                let problem = format!("{} is not a known cloud", quoted(other));
+                return Err(Note::lost(format!("{location}.environmentType"), problem, CLOUDS));
             }
         };
         if azure.entry("customCloudConfig").is_some() {
-            let help = "write its endpoints into a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
+            let help = "write the endpoints to a file in the provider's container, and set cloudName: AzureStackCloud and cloudEnvFileName";
             notes.push(Note::lost(
                 format!("{location}.customCloudConfig"),
-                "a class cannot say a cloud's endpoints",
+                "a class cannot hold the endpoints of a cloud",
                 help,
             ));
         }
@@ -121,27 +120,33 @@ impl Store {
             Note::lost(format!("{location}.vaultUrl"), problem, "write https://<vault>.<suffix>/")
         })?;
         if let Vault::Url(_) = vault {
-            let problem = "the vault's host is not one of the cloud's";
-            let help = "have the operator allow its suffix with --allowed-vault-suffix";
+            let problem = "the vault's host does not have the cloud's suffix";
+            let help = "allow the suffix with the provider's flag --allowed-vault-suffix";
             notes.push(Note::remark(format!("{location}.vaultUrl"), problem, help));
         }
-        let identity = Identity::parse(location, azure, cluster)?;
-        without_effect(location, azure, &mut notes);
-        audiences(location, azure, &mut notes);
+        let identity = StoreIdentity::parse(location, azure, cluster)?;
+        report_ignored_fields(location, azure, &mut notes);
+        check_audience(location, azure, &mut notes);
         Ok(Self { reference, vault, cloud: cloud.map(|(name, _)| name), identity, notes })
     }
 
-    /// Its kind and name.
+    /// The kind and name, for messages.
     pub(super) fn label(&self) -> String {
         format!("{} {}", self.reference.kind(), self.reference.name)
     }
 }
 
+/// How to correct `environmentType`.
+const CLOUDS: &str = "write PublicCloud, USGovernmentCloud, ChinaCloud, GermanCloud or AzureStackCloud";
+
+/// How to correct `authType`.
+const AUTH_TYPES: &str = "write ServicePrincipal, WorkloadIdentity or ManagedIdentity";
+
 const SERVICE_PRINCIPAL: &str = "ServicePrincipal";
 const WORKLOAD_IDENTITY: &str = "WorkloadIdentity";
 const MANAGED_IDENTITY: &str = "ManagedIdentity";
 
-/// The fields of an identity, and the types of authentication that read them.
+/// The fields of an identity, and the authentication types that read them.
 const IDENTITY_FIELDS: [(&[&str], &[&str]); 7] = [
     (&["tenantId"], &[SERVICE_PRINCIPAL, WORKLOAD_IDENTITY]),
     (&["identityId"], &[MANAGED_IDENTITY]),
@@ -152,30 +157,33 @@ const IDENTITY_FIELDS: [(&[&str], &[&str]); 7] = [
     (&["authSecretRef", "clientCertificate"], &[SERVICE_PRINCIPAL]),
 ];
 
-/// Names the fields that the operator did not read.
-fn without_effect(location: &str, azure: &Node, notes: &mut Vec<Note>) {
+/// Reports the fields that the operator ignores.
+fn report_ignored_fields(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     let kind = auth_type(azure);
-    let said = text(azure, &["tenantId"]).is_some();
+    let has_tenant_id = text(azure, &["tenantId"]).is_some();
     for (path, readers) in IDENTITY_FIELDS {
-        let overridden = said && path == ["authSecretRef", "tenantId"];
+        let overridden = has_tenant_id && path == ["authSecretRef", "tenantId"];
         if azure.at(path).is_some() && (!readers.contains(&kind) || overridden) {
             let location = format!("{location}.{}", path.join("."));
             let why =
-                if overridden { "beside tenantId".to_owned() } else { format!("with authType: {kind}") };
-            let problem = format!("the operator did not read it {why}, and it is left out");
-            notes.push(Note::remark(location, problem, "nothing is to be done, if all worked before"));
+                if overridden { "when tenantId is set".to_owned() } else { format!("with authType: {kind}") };
+            let problem = format!("the operator ignores this field {why}, so it is left out");
+            notes.push(Note::remark(location, problem, "no action is needed if the store worked before"));
         }
     }
 }
 
-/// The audience of tokens for Entra.
+/// The audience of the tokens that the provider sends to Entra.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
-fn audiences(location: &str, azure: &Node, notes: &mut Vec<Note>) {
+fn check_audience(location: &str, azure: &Node, notes: &mut Vec<Note>) {
     let audiences = azure.at(&["serviceAccountRef", "audiences"]).map(Node::items).unwrap_or_default();
     let mut others = audiences.iter().filter_map(Node::text).filter(|audience| *audience != AUDIENCE);
     if let Some(other) = others.next().filter(|_| auth_type(azure) == WORKLOAD_IDENTITY) {
-        let problem = format!("tokens had the audience {}, and the provider sends {AUDIENCE}", quoted(other));
+        let problem = format!(
+            "the operator's tokens had the audience {}, and the provider's tokens have {AUDIENCE}",
+            quoted(other)
+        );
         let help = format!("set the audience {AUDIENCE} in the identity's federated credential");
         notes.push(Note::lost(format!("{location}.serviceAccountRef.audiences"), problem, help));
     }
@@ -186,7 +194,7 @@ fn auth_type(azure: &Node) -> &str {
 }
 
 impl Vault {
-    /// The name keeps the case in which somebody knows it.
+    /// Parses the URL of a vault. The name keeps its case.
     fn parse(url: &str, cloud: Cloud) -> Option<Self> {
         let parsed = url::Url::parse(url).ok().filter(|parsed| parsed.scheme() == "https")?;
         let host = parsed.host_str()?;
@@ -201,19 +209,19 @@ impl Vault {
     }
 }
 
-impl Identity {
+impl StoreIdentity {
     fn parse(location: &str, azure: &Node, cluster: bool) -> Result<Self, Note> {
         let tenant = text(azure, &["tenantId"]).map(str::to_owned);
         let namespace = |node: &Node| text(node, &["namespace"]).filter(|_| cluster).map(str::to_owned);
         let secret_key = |field: &str| {
             let node = azure.at(&["authSecretRef", field])?;
             let (name, key) = (text(node, &["name"])?, text(node, &["key"])?);
-            Some(SecretKey { name: name.to_owned(), key: key.to_owned(), namespace: namespace(node) })
+            Some(SecretKeyRef { name: name.to_owned(), key: key.to_owned(), namespace: namespace(node) })
         };
         match auth_type(azure) {
             WORKLOAD_IDENTITY => {
                 let account = azure.at(&["serviceAccountRef"]).and_then(|account| {
-                    Some(Account {
+                    Some(AccountRef {
                         name: text(account, &["name"])?.to_owned(),
                         namespace: namespace(account),
                     })
@@ -232,20 +240,24 @@ impl Identity {
                         Ok(Self::ServicePrincipal { tenant, client, credential, certificate: true })
                     }
                     (Some(_), Some(_), Some(_)) => {
-                        let problem = "it has clientSecret and clientCertificate";
+                        let problem = "it has both clientSecret and clientCertificate";
                         Err(Note::lost(location, problem, "keep one of the two"))
                     }
                     _ => {
                         let problem =
-                            "a service principal needs clientId and clientSecret, or clientCertificate";
-                        Err(Note::lost(location, problem, "name the Secret and its keys, or set authType"))
+                            "a service principal needs clientId, and clientSecret or clientCertificate";
+                        Err(Note::lost(
+                            location,
+                            problem,
+                            "name the Secret and its keys, or set another authType",
+                        ))
                     }
                 }
             }
             MANAGED_IDENTITY => Ok(Self::Managed { client: text(azure, &["identityId"]).map(str::to_owned) }),
             other => {
-                let problem = format!("{} is no identity", quoted(other));
-                Err(Note::lost(format!("{location}.authType"), problem, "correct it"))
+                let problem = format!("{} is not a known authType", quoted(other));
+                Err(Note::lost(format!("{location}.authType"), problem, AUTH_TYPES))
             }
         }
     }
@@ -256,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vault_keeps_its_name_where_the_cloud_has_its_host() {
+    fn a_url_with_the_suffix_of_the_cloud_gives_the_name_of_the_vault() {
         let name = |url, cloud| match Vault::parse(url, cloud) {
             Some(Vault::Name(name)) => name,
             other => format!("{other:?}"),

@@ -1,87 +1,96 @@
-//! A Secret that an `ExternalSecret` made, and who uses it.
+//! A Secret that an `ExternalSecret` creates, and the objects that use it.
 
 use std::collections::BTreeSet;
 
-use super::annotations::is_found_by_others;
-use super::class::{Class, Sources};
-use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same};
+use super::class::{ClassSources, ConvertedClass};
+use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same_namespace};
 use super::data;
-use super::login::Login;
+use super::input::InputDocument;
+use super::login::ClassLogin;
+use super::metadata::is_read_by_others;
 use super::note::Note;
 use super::other_operators;
-use super::output::Output;
-use super::pieces::Piece;
+use super::output::ConversionOutput;
 use super::secret::ExternalSecret;
 use super::store::Store;
-use super::workload::{View, Volume, Workload, secret_names};
-use crate::manifest::Object;
+use super::workload::{SecretVolume, VolumeView, Workload, secret_names};
+use crate::manifest::ManifestObject;
 
-/// A Secret, and the classes that take its place.
+/// A Secret, and the classes that replace it.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
+pub(super) struct TargetSecret<'a> {
     /// The document of the `ExternalSecret`.
     pub index: usize,
     pub secret: ExternalSecret,
     pub store: &'a Store,
-    /// The documents of its stores.
     stores: Vec<usize>,
-    pub login: Login,
-    /// The first is the one that syncs, if one does.
-    pub classes: Vec<Class>,
-    /// The documents that use it.
+    pub login: ClassLogin,
+    /// If a class syncs the Secret, it is the first.
+    pub classes: Vec<ConvertedClass>,
+    /// The indices of the documents that use the Secret.
     users: BTreeSet<usize>,
-    /// Whether a workload here mounts the class that syncs.
+    /// Whether a workload in the files mounts the class that syncs.
     pub mounted: bool,
-    /// Whether another namespace has a Secret of that name.
-    namesake: bool,
+    /// Whether another namespace has a Secret of the same name.
+    is_ambiguous: bool,
 }
 
-impl<'a> Target<'a> {
-    /// Of all `ExternalSecret`s that can be converted; the notes of the others go to `output`.
-    pub(super) fn all(pieces: &[Piece<'_>], cluster: &'a Cluster<'_>, output: &mut Output<'_>) -> Vec<Self> {
+impl<'a> TargetSecret<'a> {
+    /// Parses all `ExternalSecret`s, and reports those that cannot be converted.
+    pub(super) fn all(
+        documents: &[InputDocument<'_>],
+        cluster: &'a Cluster<'_>,
+        output: &mut ConversionOutput<'_>,
+    ) -> Vec<Self> {
         let mut targets: Vec<Self> = Vec::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            let Some(object) = &piece.object else { continue };
+        for (index, document) in documents.iter().enumerate() {
+            let Some(object) = &document.object else { continue };
             if !object.api_version.contains(GROUP) {
                 if let Some(note) = other_operators::note(object) {
-                    output.keep(index, note);
+                    output.annotate(index, note);
                 }
                 continue;
             }
             let target = match object.kind.as_str() {
                 _ if is_store(object) => continue,
                 "ExternalSecret" if is_external(object, &object.kind) => {
-                    Self::of(index, piece, object, cluster).and_then(|target| target.alone(&targets))
+                    Self::parse(index, document, object, cluster)
+                        .and_then(|target| target.reject_duplicate(&targets))
                 }
-                _ => Err(foreign(object)),
+                _ => Err(unsupported_object(object)),
             };
             match target {
                 Ok(target) => targets.push(target),
-                Err(note) => output.keep(index, note),
+                Err(note) => output.annotate(index, note),
             }
         }
-        let names = targets.iter().map(|target| target.secret.target.clone()).collect::<Vec<_>>();
+        let names = targets.iter().map(|target| target.secret.target_name.clone()).collect::<Vec<_>>();
         for target in &mut targets {
-            target.namesake = names.iter().filter(|name| **name == target.secret.target).count() > 1;
+            target.is_ambiguous = names.iter().filter(|name| **name == target.secret.target_name).count() > 1;
         }
         targets
     }
 
-    fn of(index: usize, piece: &Piece<'_>, object: &Object, cluster: &'a Cluster<'_>) -> Result<Self, Note> {
-        let secret = ExternalSecret::parse(piece, object)?;
+    fn parse(
+        index: usize,
+        document: &InputDocument<'_>,
+        object: &ManifestObject,
+        cluster: &'a Cluster<'_>,
+    ) -> Result<Self, Note> {
+        let secret = ExternalSecret::parse(document, object)?;
         let namespace = secret.namespace.as_deref();
         let reference = &secret.store;
         let location = "spec.secretStoreRef";
         let Some((store_index, store)) = cluster.store(reference, namespace) else {
-            let problem = format!("{} {} is in none of the files", reference.kind(), reference.name);
-            return Err(Note::lost(location, problem, "name the file that has it, too"));
+            let problem = format!("{} {} is not in the files", reference.kind(), reference.name);
+            return Err(Note::lost(location, problem, "add the file that contains it to the command line"));
         };
         let store = store.as_ref().map_err(|note| {
             let problem =
                 format!("{} {}: {}: {}", reference.kind(), reference.name, note.location, note.problem);
             Note::lost(location, problem, &note.help)
         })?;
-        let login = Login::of(store, namespace, cluster);
+        let login = ClassLogin::of(store, namespace, cluster);
         let objects = secret.items.iter().filter_map(|item| item.value.as_ref()).map(|value| &value.object);
         let others = objects.filter_map(|object| Some(cluster.store(object.store.as_ref()?, namespace)?.0));
         let stores = std::iter::once(store_index).chain(others).collect();
@@ -94,82 +103,93 @@ impl<'a> Target<'a> {
             classes: Vec::new(),
             users: BTreeSet::new(),
             mounted: false,
-            namesake: false,
+            is_ambiguous: false,
         })
     }
 
-    /// Two cannot make one Secret.
-    fn alone(self, before: &[Self]) -> Result<Self, Note> {
+    /// Refuses a Secret that an earlier `ExternalSecret` creates.
+    fn reject_duplicate(self, before: &[Self]) -> Result<Self, Note> {
         match before.iter().find(|other| {
-            other.secret.target == self.secret.target && other.secret.namespace == self.secret.namespace
+            other.secret.target_name == self.secret.target_name
+                && other.secret.namespace == self.secret.namespace
         }) {
             None => Ok(self),
             Some(other) => {
                 let problem = format!(
-                    "ExternalSecret {} makes Secret {} already",
-                    other.secret.name, self.secret.target
+                    "ExternalSecret {} already creates Secret {}",
+                    other.secret.name, self.secret.target_name
                 );
                 Err(Note::lost(
                     "spec.target.name",
                     problem,
-                    "it stays as it is; let one of them have another name",
+                    "it is left unchanged; rename one of the two Secrets",
                 ))
             }
         }
     }
 
-    /// Whether `name`, named in a document of `namespace`, is this Secret.
-    pub(super) fn is(&self, name: &str, object: &Object) -> bool {
-        // Annotations of Ingresses name a Secret of another namespace so.
+    /// Whether an object means this Secret by `name`.
+    pub(super) fn matches(&self, name: &str, object: &ManifestObject) -> bool {
+        // Annotations of Ingresses write `namespace/name` for a Secret of another namespace.
         let (other, name) = match name.split_once('/') {
             Some((namespace, name)) => (Some(namespace), name),
             None => (object.namespace.as_deref(), name),
         };
         let own = self.secret.namespace.as_deref();
-        self.secret.target == name && if self.namesake { own == other } else { may_be_same(own, other) }
+        self.secret.target_name == name
+            && if self.is_ambiguous { own == other } else { may_be_same_namespace(own, other) }
     }
 
-    /// Whether it may be this Secret, or one of the same name in another namespace.
-    pub(super) fn may_be(&self, name: &str, object: &Object) -> bool {
-        let unsaid = object.namespace.is_none() || self.secret.namespace.is_none();
-        self.namesake && self.secret.target == name && unsaid && !self.is(name, object)
+    /// Whether `name` is ambiguous: this Secret, or one of the same name in another namespace.
+    pub(super) fn may_match(&self, name: &str, object: &ManifestObject) -> bool {
+        let without_namespace = object.namespace.is_none() || self.secret.namespace.is_none();
+        self.is_ambiguous
+            && self.secret.target_name == name
+            && without_namespace
+            && !self.matches(name, object)
     }
 
-    pub(super) fn ambiguous(&self) -> Note {
+    /// The note on an object for which [`Self::may_match`] is true.
+    pub(super) fn ambiguity_note(&self) -> Note {
         let problem = format!(
-            "Secret {} is there in several namespaces, and one of its users or makers names none",
-            self.secret.target
+            "Secret {} exists in several namespaces, and an object that creates or uses it does not set its namespace",
+            self.secret.target_name
         );
-        Note::lost("metadata.namespace", problem, "name the namespace everywhere, and convert again")
+        Note::lost("metadata.namespace", problem, "set metadata.namespace everywhere, and convert again")
     }
 
-    /// Whether a volume of it can be one of a class: not if the driver has to take it apart for the
-    /// Secret.
-    pub(super) fn replaces(&self, volume: &Volume<'_>, workload: &Workload<'_>) -> bool {
+    /// Whether a volume of the class can replace a volume of the Secret. This is not so if the driver separates
+    /// a certificate and its key for the Secret.
+    pub(super) fn replaces(&self, volume: &SecretVolume<'_>, workload: &Workload<'_>) -> bool {
         let values = || self.secret.items.iter().filter_map(|item| item.value.as_ref());
         let parts = values().any(|value| value.part.is_some());
         // A class without objects cannot be mounted.
-        let shows = |value: &data::Value| match &volume.view.items {
+        let shows = |value: &data::VaultValue| match &volume.view.items {
             None => true,
             Some(items) => items.iter().any(|shown| shown.key == value.key),
         };
-        !parts && values().any(shows) && workload.holds(volume.node) && volume.entry.stands_in(volume.node)
+        !parts
+            && values().any(shows)
+            && workload.is_inline_item(volume.node)
+            && volume.entry.is_written_in(volume.node)
     }
 
-    /// Finds out which classes there must be.
-    pub(super) fn look_for_users(&mut self, pieces: &[Piece<'_>]) {
-        let mut views: Vec<View> = Vec::new();
+    /// Finds the objects that use the Secret, and derives the classes from them.
+    pub(super) fn find_users(&mut self, documents: &[InputDocument<'_>]) {
+        let mut views: Vec<VolumeView> = Vec::new();
         let (mut users, mut syncs) = (BTreeSet::new(), false);
-        for (index, piece) in pieces.iter().enumerate() {
-            let Some(object) = &piece.object else { continue };
+        for (index, document) in documents.iter().enumerate() {
+            let Some(object) = &document.object else { continue };
             let Some(workload) = Workload::parse(object) else {
-                if names_secrets(object) && secret_names(&object.root).any(|name| self.is(name, object)) {
+                if may_use_secrets(object)
+                    && secret_names(&object.root).any(|name| self.matches(name, object))
+                {
                     syncs = true;
                     users.insert(index);
                 }
                 continue;
             };
-            for volume in workload.volumes.iter().filter(|volume| self.is(volume.secret, object)) {
+            for volume in workload.volumes.iter().filter(|volume| self.matches(volume.secret, object)) {
                 users.insert(index);
                 if !self.replaces(volume, &workload) {
                     syncs = true;
@@ -177,40 +197,40 @@ impl<'a> Target<'a> {
                     views.push(volume.view.clone());
                 }
             }
-            if workload.needs.iter().any(|need| self.is(need.secret, object)) {
+            if workload.secret_uses.iter().any(|need| self.matches(need.secret, object)) {
                 users.insert(index);
                 syncs = true;
             }
         }
         syncs |= users.is_empty()
-            || is_found_by_others(&self.secret.labels)
-            || is_found_by_others(&self.secret.annotations);
+            || is_read_by_others(&self.secret.labels)
+            || is_read_by_others(&self.secret.annotations);
         self.users = users;
-        // Only a view of all keys has the files of the whole Secret.
+        // Only a class of all keys has the files for the whole Secret.
         let whole = views.iter().position(|view| view.items.is_none());
         match whole {
             Some(whole) => views.swap(0, whole),
-            None if syncs => views.insert(0, View::default()),
+            None if syncs => views.insert(0, VolumeView::default()),
             None => {}
         }
-        let class = |(index, view)| Class { name: String::new(), view, syncs: syncs && index == 0 };
+        let class = |(index, view)| ConvertedClass { name: String::new(), view, syncs: syncs && index == 0 };
         self.classes = views.into_iter().enumerate().map(class).collect();
     }
 
-    /// The class of a view.
-    pub(super) fn class(&self, view: &View) -> Option<&Class> {
+    /// The class for a view.
+    pub(super) fn class(&self, view: &VolumeView) -> Option<&ConvertedClass> {
         self.classes.iter().find(|class| class.view == *view)
     }
 
-    /// The class by which the Secret comes to be.
-    pub(super) fn syncing(&self) -> Option<&Class> {
+    /// The class from which the driver creates the Secret, if there is one.
+    pub(super) fn syncing(&self) -> Option<&ConvertedClass> {
         self.classes.first().filter(|class| class.syncs)
     }
 
-    /// Writes the classes in the place of the `ExternalSecret`.
-    pub(super) fn write(&self, cluster: &'a Cluster<'_>, output: &mut Output<'_>) {
+    /// Replaces the `ExternalSecret` with the classes.
+    pub(super) fn write(&self, cluster: &'a Cluster<'_>, output: &mut ConversionOutput<'_>) {
         let namespace = self.secret.namespace.as_deref();
-        let others = |object: &data::Object| match object
+        let other_store = |object: &data::VaultObject| match object
             .store
             .as_ref()
             .filter(|store| **store != self.store.reference)
@@ -223,28 +243,32 @@ impl<'a> Target<'a> {
                     Ok(Some(other))
                 }
                 Some((_, Ok(other))) => {
-                    Err(format!("{} has another identity, and a class has one", other.label()))
+                    Err(format!("{} has another identity, and a class has only one", other.label()))
                 }
                 Some((_, Err(note))) => {
                     Err(format!("{} {}: {}", reference.kind(), reference.name, note.problem))
                 }
-                None => Err(format!("{} {} is in none of the files", reference.kind(), reference.name)),
+                None => Err(format!("{} {} is not in the files", reference.kind(), reference.name)),
             },
         };
-        let sources =
-            Sources { secret: &self.secret, store: self.store, login: &self.login, others: &others };
+        let sources = ClassSources {
+            secret: &self.secret,
+            store: self.store,
+            login: &self.login,
+            other_store: &other_store,
+        };
         let mut head =
             vec![format!("Converted from ExternalSecret {} and {}.", self.secret.name, self.store.label())];
         head.extend(self.secret.comments.iter().cloned());
         if let Some(class) = self.syncing().filter(|_| !self.mounted) {
             let users = if self.users.is_empty() {
-                "nothing here uses it".to_owned()
+                "no object in the files uses it".to_owned()
             } else {
-                "no pod here mounts it".to_owned()
+                "no pod in the files mounts the class".to_owned()
             };
             let problem = format!(
-                "Secret {} is there only while a pod mounts class {}, and {users}",
-                self.secret.target, class.name
+                "Secret {} exists only while a pod mounts class {}, and {users}",
+                self.secret.target_name, class.name
             );
             let help = "add a volume of the class to a pod that runs as long as the Secret is needed";
             let note = Note::lost("secretObjects", problem, help);
@@ -260,45 +284,51 @@ impl<'a> Target<'a> {
         output.replace(self.index, &head, &trees);
     }
 
-    /// The documents of the stores that it reads.
+    /// The indices of the documents of its stores.
     pub(super) fn stores(&self) -> &[usize] {
         &self.stores
     }
 }
 
-/// Whether names of Secrets in an object are such that they must be there.
-pub(super) fn names_secrets(object: &Object) -> bool {
+/// Whether an object may use a Secret that it names.
+pub(super) fn may_use_secrets(object: &ManifestObject) -> bool {
     !object.api_version.contains(GROUP)
         && !object.api_version.starts_with("secrets-store.csi.x-k8s.io/")
         && (object.api_version.as_str(), object.kind.as_str()) != ("v1", "Secret")
 }
 
-/// Something of the operator's that no class can be.
-fn foreign(object: &Object) -> Note {
+/// The note on a kind or version of the operator that cannot be converted.
+fn unsupported_object(object: &ManifestObject) -> Note {
     let known = ["ExternalSecret", "SecretStore", "ClusterSecretStore"].contains(&object.kind.as_str());
     match object.kind.as_str() {
         _ if known => {
-            let problem = format!("version {} is not understood", object.api_version);
+            let problem = format!("version {} is not supported", object.api_version);
             Note::lost(
                 "apiVersion",
                 problem,
-                "it stays as it is; write it as external-secrets.io/v1 and see what that changes",
+                "it is left unchanged; change the version to external-secrets.io/v1 and check the fields",
             )
         }
-        "PushSecret" => {
-            Note::lost("kind", "the provider only reads", "it stays as it is, and so does the operator")
-        }
+        "PushSecret" => Note::lost(
+            "kind",
+            "the provider cannot write to a vault",
+            "it is left unchanged; keep the operator for it",
+        ),
         "ClusterExternalSecret" => {
-            let help = "it stays as it is; write an ExternalSecret for each namespace, and convert those";
+            let help = "it is left unchanged; write an ExternalSecret for each namespace, and convert those";
             Note::lost("kind", "a class belongs to one namespace", help)
         }
-        _ => Note::lost("kind", "no vault is behind it", "it stays as it is, and so does the operator"),
+        _ => Note::lost(
+            "kind",
+            "it does not read from a vault",
+            "it is left unchanged; keep the operator for it",
+        ),
     }
 }
 
-/// Gives every class its name: the `ExternalSecret`'s, and a number where there are several.
-pub(super) fn name_classes(targets: &mut [Target<'_>], pieces: &[Piece<'_>]) {
-    let objects = pieces.iter().filter_map(|piece| piece.object.as_ref());
+/// Names every class after its `ExternalSecret`, with a number if there are several.
+pub(super) fn name_classes(targets: &mut [TargetSecret<'_>], documents: &[InputDocument<'_>]) {
+    let objects = documents.iter().filter_map(|document| document.object.as_ref());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");
     let mut taken = classes
         .map(|class| (class.namespace.clone(), class.name.clone().unwrap_or_default()))

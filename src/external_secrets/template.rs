@@ -1,38 +1,38 @@
-//! Templates that a class can express: those that are another name for a value, or for a part of it.
+//! Templates of the operator. A class can express a template that selects a value, or a part of it.
 
-/// What a template of one key of the Secret stands for.
+/// The meaning of the template of one key of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Template<'a> {
-    /// A value as it is, by its secretKey.
+    /// The unchanged value of a secretKey.
     Value(&'a str),
     /// A value, decoded from base64.
     Decoded(&'a str),
     /// The certificates in a value.
-    Certificates(&'a str, Coding),
+    Certificates(&'a str, CertificateEncoding),
     /// The private key in a value.
-    PrivateKey(&'a str, Coding),
+    PrivateKey(&'a str, CertificateEncoding),
     /// The public key of a JSON Web Key, as PEM.
     PublicKey(&'a str),
-    /// Text without any value in it.
+    /// Text without a template.
     Constant,
-    /// It calls a function that a class cannot express.
+    /// A function that a class cannot express.
     Function(&'a str),
-    /// It joins values and text.
+    /// Values joined with text.
     Joined,
-    /// No template that the operator renders, or none that is read here.
+    /// A template that the operator cannot render, or that this parser does not support.
     Other,
 }
 
-/// What a value with certificates is before they are taken out.
+/// The encoding of a value that holds certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum CertificateEncoding {
     /// PKCS#12, the bytes themselves.
     Binary,
-    /// PKCS#12 as text in base64, as Key Vault keeps it.
+    /// PKCS#12 as base64 text, as Key Vault stores it.
     Base64,
     /// PEM.
     Pem,
-    /// PEM as text in base64.
+    /// PEM as base64 text.
     PemBase64,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Template<'a> {
     }
 
     fn parse_action(text: &'a str) -> Option<Self> {
-        // White space around the action would be part of the value.
+        // White space outside of the action would be part of the value.
         let action = text.strip_prefix("{{")?.strip_suffix("}}")?;
         if action.contains("{{") || action.contains("}}") {
             return None;
@@ -75,8 +75,8 @@ impl<'a> Template<'a> {
             Some((&B64DEC, rest)) => (true, rest),
             _ => (false, stages.as_slice()),
         };
-        let pkcs12 = if decoded { Coding::Base64 } else { Coding::Binary };
-        let pem = if decoded { Coding::PemBase64 } else { Coding::Pem };
+        let pkcs12 = if decoded { CertificateEncoding::Base64 } else { CertificateEncoding::Binary };
+        let pem = if decoded { CertificateEncoding::PemBase64 } else { CertificateEncoding::Pem };
         match *stages {
             [] if decoded => Some(Self::Decoded(key)),
             [] => Some(Self::Value(key)),
@@ -98,7 +98,7 @@ fn pem_block(stage: &str) -> Option<&str> {
     unquoted(stage.strip_prefix("filterPEM")?.trim_start())
 }
 
-/// `.key`, or `index . "key"` for keys that are no identifiers.
+/// Parses `.key`, or `index . "key"` for keys that are not identifiers.
 fn parse_key(operand: &str) -> Option<&str> {
     if let Some(key) = operand.strip_prefix('.') {
         let identifier = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -114,13 +114,13 @@ fn unquoted(text: &str) -> Option<&str> {
     quoted('"').or_else(|| quoted('`'))
 }
 
-/// What stands between `{{` and `}}`.
+/// The actions: the text between each `{{` and `}}`.
 fn actions(text: &str) -> Vec<&str> {
     let parts = text.split("{{").skip(1);
     parts.filter_map(|part| part.split_once("}}")).map(|(action, _)| action).collect()
 }
 
-/// The functions and keywords of an action, but for those that change nothing.
+/// The functions and keywords of an action, without those that have no effect.
 fn functions(action: &str) -> Vec<&str> {
     let (mut found, mut rest) = (Vec::new(), action);
     while let Some(first) = rest.chars().next() {
@@ -143,7 +143,7 @@ fn functions(action: &str) -> Vec<&str> {
     found
 }
 
-/// Why a class cannot express a function, and what to do instead.
+/// The reason why a class cannot express a function, and the help.
 pub(super) fn advice(function: &str) -> (String, String) {
     let (problem, help) = match function {
         "filterPEM" => (
@@ -152,43 +152,43 @@ pub(super) fn advice(function: &str) -> (String, String) {
         ),
         "filterCertChain" => (
             "the provider mounts all certificates of a chain",
-            "have the application select one, or store it in the vault as a secret of its own",
+            "select one in the application, or store it as a separate secret in the vault",
         ),
         "pkcs12cert" | "pkcs12key" => (
-            "the driver takes certificate and key apart only for the keys tls.crt and tls.key of a Secret of type kubernetes.io/tls",
-            "set that type and use these keys, or have the application take the file apart",
+            "the driver separates the certificate and the key only for the keys tls.crt and tls.key of a Secret of type kubernetes.io/tls",
+            "set that type and use these keys, or parse the file in the application",
         ),
         "pkcs12certPass" | "pkcs12keyPass" => (
-            "the provider opens PKCS#12 files without a password only",
-            "import the file as a certificate of the vault, which takes its password (az keyvault certificate import --password), and write b64dec and pkcs12cert or pkcs12key for its secret",
+            "the provider opens only PKCS#12 files without a password",
+            "import the file into the vault as a certificate, with its password (az keyvault certificate import --password), and use b64dec with pkcs12cert or pkcs12key on its secret",
         ),
         "pemToPkcs12" | "fullPemToPkcs12" => (
-            "the provider makes no PKCS#12 file of PEM",
-            "import the PEM file as a certificate of the vault with content type application/x-pkcs12; its secret with b64dec is PKCS#12 without a password",
+            "the provider cannot make a PKCS#12 file from PEM",
+            "import the PEM file into the vault as a certificate with content type application/x-pkcs12; its secret, decoded with b64dec, is PKCS#12 without a password",
         ),
         "pemToPkcs12Pass" | "fullPemToPkcs12Pass" => (
-            "the provider makes no PKCS#12 file with a password",
-            "import the PEM file as a certificate of the vault with content type application/x-pkcs12; its secret with b64dec is PKCS#12 without a password",
+            "the provider cannot make a PKCS#12 file with a password",
+            "import the PEM file into the vault as a certificate with content type application/x-pkcs12; its secret, decoded with b64dec, is PKCS#12 without a password",
         ),
         "jwkPublicKeyPem" => (
-            "the provider makes PEM of a key of the vault alone, not of a secret that holds a JSON Web Key",
+            "the provider converts only keys of the vault to PEM, not secrets that hold a JSON Web Key",
             "import the key into the vault and name it as key/<name>, or store the PEM",
         ),
         "jwkPrivateKeyPem" => (
-            "the vault gives out no private part of a key",
+            "the vault does not return the private part of a key",
             "store the private key as PEM, in a secret or a certificate",
         ),
         "b64enc" => (
-            "the provider decodes base64 and does not encode it",
-            "store the encoded text in the vault, or have the application encode it",
+            "the provider can decode base64 but cannot encode it",
+            "store the encoded text in the vault, or encode it in the application",
         ),
         "fromJson" | "fromYaml" | "get" | "dig" => (
-            "only whole values can be mounted",
-            "store each field as a secret of its own, or have the application read the whole value",
+            "convert does not carry over fields of a value",
+            "mount each field with jmesPath, or store it as a separate secret in the vault",
         ),
         _ => (
             "a class has no templates",
-            "store the finished text in the vault, or have the application do what the function does",
+            "store the rendered text in the vault, or do the same in the application",
         ),
     };
     (format!("it calls the function {function}: {problem}"), help.to_owned())
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_template_is_another_name() {
+    fn a_plain_template_selects_a_value() {
         for text in ["{{ .password }}", "{{.password}}", "{{- .password -}}", "{{ .password | toString }}"] {
             assert_eq!(Template::parse(text), Template::Value("password"), "{text}");
         }
@@ -209,18 +209,24 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_taken_apart() {
+    fn templates_that_select_a_part_of_a_certificate_are_recognized() {
         for (text, expected) in [
-            ("{{ .tls | b64dec | pkcs12cert }}", Template::Certificates("tls", Coding::Base64)),
-            ("{{ .tls | b64dec | pkcs12key }}", Template::PrivateKey("tls", Coding::Base64)),
-            ("{{ .tls | pkcs12key }}", Template::PrivateKey("tls", Coding::Binary)),
+            ("{{ .tls | b64dec | pkcs12cert }}", Template::Certificates("tls", CertificateEncoding::Base64)),
+            ("{{ .tls | b64dec | pkcs12key }}", Template::PrivateKey("tls", CertificateEncoding::Base64)),
+            ("{{ .tls | pkcs12key }}", Template::PrivateKey("tls", CertificateEncoding::Binary)),
             ("{{ .blob | b64dec }}", Template::Decoded("blob")),
-            ("{{ .pem | filterPEM \"CERTIFICATE\" }}", Template::Certificates("pem", Coding::Pem)),
-            ("{{ .pem | filterPEM `Private Key` }}", Template::PrivateKey("pem", Coding::Pem)),
-            ("{{ .pem | filterPEM \"EC PRIVATE KEY\" }}", Template::PrivateKey("pem", Coding::Pem)),
+            (
+                "{{ .pem | filterPEM \"CERTIFICATE\" }}",
+                Template::Certificates("pem", CertificateEncoding::Pem),
+            ),
+            ("{{ .pem | filterPEM `Private Key` }}", Template::PrivateKey("pem", CertificateEncoding::Pem)),
+            (
+                "{{ .pem | filterPEM \"EC PRIVATE KEY\" }}",
+                Template::PrivateKey("pem", CertificateEncoding::Pem),
+            ),
             (
                 "{{ .pem | b64dec | filterPEM \"CERTIFICATE\" }}",
-                Template::Certificates("pem", Coding::PemBase64),
+                Template::Certificates("pem", CertificateEncoding::PemBase64),
             ),
             ("{{ .key | jwkPublicKeyPem }}", Template::PublicKey("key")),
         ] {
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_a_class_cannot_express_is_named() {
+    fn a_function_that_a_class_cannot_express_is_reported_by_name() {
         for (text, function) in [
             ("{{ .a | upper }}", "upper"),
             ("{{ printf \"%s lower\" .a }}", "printf"),
@@ -248,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_name_is_not_guessed_at() {
+    fn any_other_template_is_not_converted() {
         for text in ["{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n", "{{ .a }}{{ .b | b64dec }}"] {
             assert_eq!(Template::parse(text), Template::Joined, "{text}");
         }

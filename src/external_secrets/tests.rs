@@ -1,4 +1,4 @@
-//! What holds of any files.
+//! Properties of every conversion.
 
 use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ fn kinds(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_empty_last_item_leaves_nothing_of_itself_behind() {
+fn an_empty_last_item_is_removed_with_its_list() {
     let secret = external_secret("{name: a}").replace(
         "data: [{secretKey: k, remoteRef: {key: k}}]",
         "data:\n  - {secretKey: k, remoteRef: {key: k}}\n  -",
@@ -60,7 +60,7 @@ fn an_empty_last_item_leaves_nothing_of_itself_behind() {
 }
 
 #[test]
-fn files_are_joined_and_know_of_each_other() {
+fn references_lead_from_one_file_to_another() {
     let (secret, pod) = (external_secret("{name: a}"), pod("{name: p}"));
     let files = [pod.trim_end(), STORE, "# nothing\n", &secret, "--- # marked\nkind: ConfigMap\n"];
     let conversion = converted(&files);
@@ -70,7 +70,7 @@ fn files_are_joined_and_know_of_each_other() {
 }
 
 #[test]
-fn a_broken_document_stays_and_stops_no_other() {
+fn a_broken_document_stays_and_the_others_are_converted() {
     let secret = external_secret("{name: a}");
     let conversion = converted(&[&format!("a: 'b\n---\n{STORE}---\n{secret}"), "kind: {{ .Values.kind }}\n"]);
     assert!(conversion.text.starts_with("a: 'b\n"), "{}", conversion.text);
@@ -84,7 +84,7 @@ fn a_broken_document_stays_and_stops_no_other() {
 }
 
 #[test]
-fn secrets_of_one_name_in_two_namespaces_are_told_apart() {
+fn secrets_of_one_name_in_two_namespaces_are_distinguished() {
     let [one, two] = ["{name: a, namespace: one}", "{name: a, namespace: two}"].map(external_secret);
     let pods = ["{name: p, namespace: two}", "{name: p}"].map(pod);
     let conversion = converted(&[STORE, &one, &two, &pods[0], &pods[1]]);
@@ -98,7 +98,7 @@ fn secrets_of_one_name_in_two_namespaces_are_told_apart() {
 }
 
 #[test]
-fn what_was_converted_needs_no_conversion() {
+fn a_second_conversion_changes_nothing() {
     let first = converted(&[STORE, &external_secret("{name: a}"), &pod("{name: p}")]).text;
     let second = converted(&[&first]);
     assert_eq!(second.text, first);
@@ -106,7 +106,7 @@ fn what_was_converted_needs_no_conversion() {
 }
 
 #[test]
-fn no_name_becomes_more_than_a_name() {
+fn a_name_cannot_inject_yaml() {
     let metadata = "{name: \"a\\nkind: Pod\", namespace: \"b # c\", labels: {\"x: y\": \"1\\n- z\"}}";
     let conversion = converted(&[STORE, &external_secret(metadata)]);
     assert_eq!(kinds(&conversion.text), ["SecretProviderClass"], "{}", conversion.text);
@@ -116,7 +116,7 @@ fn no_name_becomes_more_than_a_name() {
 
 proptest! {
     #[test]
-    fn what_uses_no_external_secret_is_not_touched(
+    fn text_without_an_external_secret_is_unchanged(
         text in "((---|\\.\\.\\.|# c|kind: List|kind: Pod|items:|- a: b|[-\\[\\]{}:,&*|> a\"'#%\u{feff}\r])*\n){0,8}"
     ) {
         prop_assert_eq!(converted(&[&text]).text, text);

@@ -1,122 +1,122 @@
-//! What a workload does with Secrets.
+//! The Secrets that a workload uses.
 
 use std::collections::BTreeSet;
 
 use super::pod_specs;
-use crate::manifest::Object;
+use crate::manifest::ManifestObject;
 use crate::plan::FileMode;
 use crate::yaml::{Entry, Node, Value};
 
-/// The pods of a workload, as far as Secrets are concerned.
+/// The pod spec of a workload, and its uses of Secrets.
 #[derive(Debug)]
 pub(super) struct Workload<'a> {
-    /// The pods' spec.
     pub spec: &'a Node,
-    /// Whether that stands where it is used, and not behind an alias.
-    pub here: bool,
-    pub volumes: Vec<Volume<'a>>,
-    pub needs: Vec<Need<'a>>,
+    /// Whether the pod spec is written in place, and is not an alias.
+    pub is_inline: bool,
+    pub volumes: Vec<SecretVolume<'a>>,
+    pub secret_uses: Vec<SecretUse<'a>>,
 }
 
 /// A volume of a Secret.
 #[derive(Debug)]
-pub(super) struct Volume<'a> {
+pub(super) struct SecretVolume<'a> {
     pub node: &'a Node,
-    /// Its key `secret`.
+    /// The key `secret` of the volume.
     pub entry: &'a Entry,
     pub secret: &'a str,
-    pub view: View,
+    pub view: VolumeView,
     /// Whether the pod may start without it.
     pub optional: bool,
     /// Whether a container mounts a single file of it.
     pub sub_path: bool,
 }
 
-/// Which keys of a Secret a volume shows, as which files.
+/// The keys of a Secret that a volume mounts, and their files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct View {
-    /// Nothing, if each key is a file of its name.
-    pub items: Option<Vec<Shown>>,
-    /// What is not 0644.
+pub(super) struct VolumeView {
+    /// `None` if the volume mounts every key as a file of the same name.
+    pub items: Option<Vec<ShownKey>>,
+    /// `None` for the default, 0644.
     pub mode: Option<FileMode>,
 }
 
-/// A key of a Secret that a volume shows.
+/// A key of a Secret that a volume mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct ShownKey {
     pub key: String,
     pub path: String,
     pub mode: Option<FileMode>,
 }
 
-/// Something that only a Secret can give: a variable, say.
+/// A use that needs the Secret itself, for example a variable.
 #[derive(Debug)]
-pub(super) struct Need<'a> {
+pub(super) struct SecretUse<'a> {
     pub secret: &'a str,
-    /// The container that has it, if one has.
+    /// The container that uses it; `None` for a use of the whole pod.
     pub container: Option<&'a Node>,
 }
 
 impl<'a> Workload<'a> {
-    /// Nothing, if the object runs no pods.
-    pub(super) fn parse(object: &'a Object) -> Option<Self> {
+    /// `None` if the object runs no pods.
+    pub(super) fn parse(object: &'a ManifestObject) -> Option<Self> {
         let path = pod_specs::path(object)?;
-        let (mut spec, mut here) = (&object.root, true);
+        let (mut spec, mut is_inline) = (&object.root, true);
         for key in path {
             let entry = spec.entry(key)?;
-            here &= entry.stands_in(spec);
+            is_inline &= entry.is_written_in(spec);
             spec = &entry.value;
         }
         let volumes =
-            items(spec, "volumes").iter().filter_map(|volume| Volume::parse(spec, volume)).collect();
-        let mut needs = Vec::new();
+            items(spec, "volumes").iter().filter_map(|volume| SecretVolume::parse(spec, volume)).collect();
+        let mut secret_uses = Vec::new();
         for entry in spec.entries() {
             match entry.key.as_str() {
                 "containers" | "initContainers" => {
                     for container in entry.value.items() {
                         let names = secret_names(container);
-                        needs.extend(names.map(|secret| Need { secret, container: Some(container) }));
+                        secret_uses
+                            .extend(names.map(|secret| SecretUse { secret, container: Some(container) }));
                     }
                 }
                 "volumes" => {
                     let others = entry.value.items().iter().filter(|volume| volume.entry("secret").is_none());
-                    needs.extend(others.flat_map(secret_names).map(Need::of_pod));
+                    secret_uses.extend(others.flat_map(secret_names).map(SecretUse::of_pod));
                 }
                 _ => {
                     let mut names = Vec::new();
                     collect(&entry.key, "", &entry.value, &mut names);
-                    needs.extend(names.into_iter().map(Need::of_pod));
+                    secret_uses.extend(names.into_iter().map(SecretUse::of_pod));
                 }
             }
         }
-        Some(Self { spec, here, volumes, needs })
+        Some(Self { spec, is_inline, volumes, secret_uses })
     }
 
-    /// The service account that its pods run as.
+    /// The service account of the pods.
     pub(super) fn account(&self) -> Option<&'a str> {
         let named = ["serviceAccountName", "serviceAccount"].map(|key| self.spec.entry(key)?.value.text());
         named.into_iter().flatten().find(|name| !name.is_empty())
     }
 
-    /// Whether one of its volumes or containers is written there and nowhere else, and not an alias.
-    pub(super) fn holds(&self, item: &Node) -> bool {
-        let lists = self.spec.entries().iter().filter(|entry| entry.stands_in(self.spec));
+    /// Whether a volume or container is written in place, and is not an alias.
+    pub(super) fn is_inline_item(&self, item: &Node) -> bool {
+        let lists = self.spec.entries().iter().filter(|entry| entry.is_written_in(self.spec));
         let mut lists =
             lists.filter(|entry| entry.value.items().iter().any(|other| std::ptr::eq(other, item)));
-        self.here
+        self.is_inline
             && lists.any(|list| {
                 let same = list.value.items().iter().filter(|other| other.position == item.position).count();
                 same == 1 && item.position >= list.position
             })
     }
 
-    /// Whether the pod's processes get at files by their group.
+    /// Whether the pod sets `fsGroup`.
     pub(super) fn has_group(&self) -> bool {
         self.spec.at(&["securityContext", "fsGroup"]).is_some()
     }
 }
 
-impl<'a> Need<'a> {
+impl<'a> SecretUse<'a> {
     fn of_pod(secret: &'a str) -> Self {
         Self { secret, container: None }
     }
@@ -126,7 +126,7 @@ fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
     node.entry(key).map(|entry| entry.value.items()).unwrap_or_default()
 }
 
-impl<'a> Volume<'a> {
+impl<'a> SecretVolume<'a> {
     fn parse(spec: &'a Node, node: &'a Node) -> Option<Self> {
         let entry = node.entry("secret")?;
         let text = |key: &str| entry.value.entry(key).and_then(|entry| entry.value.text());
@@ -136,7 +136,7 @@ impl<'a> Volume<'a> {
         };
         let shown = |item: &Node| {
             let text = |key: &str| item.entry(key).and_then(|entry| entry.value.text()).map(str::to_owned);
-            Some(Shown { key: text("key")?, path: text("path")?, mode: mode(item, "mode") })
+            Some(ShownKey { key: text("key")?, path: text("path")?, mode: mode(item, "mode") })
         };
         let items = entry.value.entry("items");
         let items =
@@ -154,15 +154,15 @@ impl<'a> Volume<'a> {
             node,
             entry,
             secret: text("secretName")?,
-            view: View { items, mode: mode(&entry.value, "defaultMode") },
+            view: VolumeView { items, mode: mode(&entry.value, "defaultMode") },
             optional: text("optional") == Some("true"),
             sub_path: mounts.any(mounts_file),
         })
     }
 }
 
-/// kubelet writes the items in their order, so the last one of a path wins.
-fn last_of_each_path(mut items: Vec<Shown>) -> Vec<Shown> {
+/// Keeps the last item of each path, as kubelet does.
+fn last_of_each_path(mut items: Vec<ShownKey>) -> Vec<ShownKey> {
     let mut paths = BTreeSet::new();
     items.reverse();
     items.retain(|item| paths.insert(item.path.clone()));
@@ -170,7 +170,7 @@ fn last_of_each_path(mut items: Vec<Shown>) -> Vec<Shown> {
     items
 }
 
-/// A mode as YAML has it: octal with a nought before it, else decimal.
+/// Parses a mode: octal with a leading zero, otherwise decimal.
 fn mode(text: &str) -> Option<FileMode> {
     match text.strip_prefix("0o").or(text.strip_prefix('0').filter(|rest| !rest.is_empty())) {
         Some(octal) => FileMode::parse_octal(octal).ok(),
@@ -178,8 +178,8 @@ fn mode(text: &str) -> Option<FileMode> {
     }
 }
 
-/// The names below a node that are a Secret's: in all of Kubernetes, and where others follow its
-/// ways, they stand in a key that says so, or as the `name` in one.
+/// The names of Secrets below a node. By the conventions of Kubernetes, the key contains "secret", or the name is
+/// the `name` in such a key.
 pub(super) fn secret_names(node: &Node) -> impl Iterator<Item = &str> {
     let mut names = Vec::new();
     collect("", "", node, &mut names);
@@ -199,7 +199,7 @@ fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>)
             }
         }
         Value::Mapping(entries) => {
-            // A reference that says its kind, such as Flux's valuesFrom.
+            // A reference with a kind, such as Flux's valuesFrom.
             let is_secret = node.at(&["kind"]).and_then(Node::text) == Some("Secret");
             for entry in entries {
                 let above = if is_secret && entry.key == "name" { "secret" } else { key };
@@ -210,12 +210,12 @@ fn collect<'a>(key: &str, above: &str, node: &'a Node, names: &mut Vec<&'a str>)
 }
 
 fn names_secret(key: &str, above: &str) -> bool {
-    let says = |key: &str| key.to_ascii_lowercase().contains("secret") || key == "certificateRefs";
+    let is_secret_key = |key: &str| key.to_ascii_lowercase().contains("secret") || key == "certificateRefs";
     match key {
-        "name" => says(above),
+        "name" => is_secret_key(above),
         "secretProviderClass" => false,
         "credentialName" => true,
-        key => says(key),
+        key => is_secret_key(key),
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
     use crate::yaml::{self, Budget};
 
     #[test]
-    fn modes_are_octal_with_a_nought_and_decimal_without() {
+    fn modes_are_octal_with_a_leading_zero_and_decimal_without() {
         let bits = |text| mode(text).map(FileMode::bits);
         assert_eq!(bits("420"), Some(0o644));
         assert_eq!(bits("0400"), Some(0o400));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_wherever_it_is_named() {
+    fn names_of_secrets_are_found_in_all_kinds_of_references() {
         let text = "
 env: [{name: SECRET, value: no, valueFrom: {secretKeyRef: {name: a, key: no}}}]
 envFrom: [{secretRef: {name: b}}, {configMapRef: {name: no}}]

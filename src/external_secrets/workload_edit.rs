@@ -1,43 +1,48 @@
-//! A workload whose Secrets come from classes now.
+//! Edits workloads so that they mount classes instead of Secrets.
 
 use std::collections::BTreeSet;
 
-use super::class::Class;
-use super::edit::{self, Editor, Fixed};
+use super::class::ConvertedClass;
+use super::edit::{self, EditError, Editor};
+use super::input::InputDocument;
 use super::note::Note;
-use super::output::Output;
-use super::pieces::Piece;
-use super::pod_specs;
-use super::target::{Target, names_secrets};
-use super::workload::{Volume, Workload};
+use super::other_workloads;
+use super::output::ConversionOutput;
+use super::target::{TargetSecret, may_use_secrets};
+use super::workload::{SecretVolume, Workload};
 use super::write::Tree;
-use crate::manifest::{Document, Object};
+use crate::manifest::{Document, ManifestObject};
 use crate::plan::FileMode;
 use crate::yaml::{Node, Position};
 
-/// Changes all workloads that use a target.
-pub(super) fn change(pieces: &[Piece<'_>], targets: &mut [Target<'_>], output: &mut Output<'_>) {
-    for (index, piece) in pieces.iter().enumerate() {
-        let Some(object) = &piece.object else { continue };
+/// Edits all workloads that use a target.
+pub(super) fn change(
+    documents: &[InputDocument<'_>],
+    targets: &mut [TargetSecret<'_>],
+    output: &mut ConversionOutput<'_>,
+) {
+    for (index, document) in documents.iter().enumerate() {
+        let Some(object) = &document.object else { continue };
         let Some(workload) = Workload::parse(object) else {
-            if names_secrets(object) {
-                pod_specs::report(index, object, targets, output);
+            if may_use_secrets(object) {
+                other_workloads::report(index, object, targets, output);
             }
             continue;
         };
         let names = workload.volumes.iter().map(|volume| volume.secret);
-        let names = names.chain(workload.needs.iter().map(|need| need.secret)).collect::<BTreeSet<_>>();
-        for target in targets.iter().filter(|target| names.iter().any(|name| target.may_be(name, object))) {
-            output.keep(index, target.ambiguous());
+        let names = names.chain(workload.secret_uses.iter().map(|need| need.secret)).collect::<BTreeSet<_>>();
+        for target in targets.iter().filter(|target| names.iter().any(|name| target.may_match(name, object)))
+        {
+            output.annotate(index, target.ambiguity_note());
         }
-        let used = |target: &Target<'_>| {
-            workload.volumes.iter().any(|volume| target.is(volume.secret, object))
-                || workload.needs.iter().any(|need| target.is(need.secret, object))
+        let used = |target: &TargetSecret<'_>| {
+            workload.volumes.iter().any(|volume| target.matches(volume.secret, object))
+                || workload.secret_uses.iter().any(|need| target.matches(need.secret, object))
         };
         if !targets.iter().any(used) {
             continue;
         }
-        let mut change = Change::new(piece, object, &workload);
+        let mut change = WorkloadEdit::new(document, object, &workload);
         for target in targets.iter_mut().filter(|target| used(target)) {
             change.use_classes(target);
         }
@@ -45,31 +50,31 @@ pub(super) fn change(pieces: &[Piece<'_>], targets: &mut [Target<'_>], output: &
     }
 }
 
-struct Change<'a> {
-    piece: &'a Piece<'a>,
-    object: &'a Object,
+struct WorkloadEdit<'a> {
+    document: &'a InputDocument<'a>,
+    object: &'a ManifestObject,
     workload: &'a Workload<'a>,
     editor: Editor<'a>,
-    /// The names of the pod's volumes.
+    /// The names of the pod's volumes, including new ones.
     names: BTreeSet<String>,
     account: Option<String>,
-    /// The account that is set, and what must be known of that.
+    /// The account to set, and the note on it.
     sets_account: Option<(String, Note)>,
     new_volumes: Vec<Tree>,
     new_mounts: Vec<(&'a Node, Vec<Tree>)>,
-    /// Notes, and where they belong.
+    /// Notes, and their positions in the document.
     notes: Vec<(Position, Note)>,
 }
 
-impl<'a> Change<'a> {
-    fn new(piece: &'a Piece<'a>, object: &'a Object, workload: &'a Workload<'a>) -> Self {
+impl<'a> WorkloadEdit<'a> {
+    fn new(document: &'a InputDocument<'a>, object: &'a ManifestObject, workload: &'a Workload<'a>) -> Self {
         let volumes = workload.spec.at(&["volumes"]).map(Node::items).unwrap_or_default();
         let names = volumes.iter().filter_map(|volume| volume.at(&["name"]).and_then(Node::text));
         Self {
-            piece,
+            document,
             object,
             workload,
-            editor: piece.editor(),
+            editor: document.editor(),
             names: names.map(str::to_owned).collect(),
             account: workload.account().map(str::to_owned),
             sets_account: None,
@@ -79,11 +84,11 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn use_classes(&mut self, target: &mut Target<'_>) {
+    fn use_classes(&mut self, target: &mut TargetSecret<'_>) {
         let (object, workload) = (self.object, self.workload);
         let (mut mounts, mut syncs) = (false, false);
         let mut classes = BTreeSet::new();
-        for volume in workload.volumes.iter().filter(|volume| target.is(volume.secret, object)) {
+        for volume in workload.volumes.iter().filter(|volume| target.matches(volume.secret, object)) {
             let class = target.class(&volume.view).filter(|_| target.replaces(volume, workload));
             if let Some(class) = class {
                 mounts = true;
@@ -91,7 +96,7 @@ impl<'a> Change<'a> {
                 self.replace(volume, class, target);
                 if !classes.insert(class.name.clone()) {
                     let problem = format!(
-                        "two volumes of class {} are in one pod, of which the driver refreshes one",
+                        "the pod has two volumes of class {}, and the driver refreshes only one of them",
                         class.name
                     );
                     self.note(
@@ -101,8 +106,8 @@ impl<'a> Change<'a> {
                 }
             }
         }
-        let mut needs = workload.needs.iter().filter(|need| target.is(need.secret, object));
-        let volumes = workload.volumes.iter().filter(|volume| target.is(volume.secret, object));
+        let mut needs = workload.secret_uses.iter().filter(|need| target.matches(need.secret, object));
+        let volumes = workload.volumes.iter().filter(|volume| target.matches(volume.secret, object));
         let kept = volumes.filter(|volume| !target.replaces(volume, workload)).count() > 0;
         let container = needs.clone().find_map(|need| need.container);
         if (kept || needs.next().is_some()) && !syncs && self.mount(container, target) {
@@ -114,26 +119,26 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn replace(&mut self, volume: &Volume<'_>, class: &Class, target: &Target<'_>) {
+    fn replace(&mut self, volume: &SecretVolume<'_>, class: &ConvertedClass, target: &TargetSecret<'_>) {
         let at = volume.node.position;
         let location = "volumes";
         if volume.optional {
             let problem =
-                format!("the pod started without Secret {}, and waits for the vault now", volume.secret);
+                format!("the pod could start without Secret {}, and now waits for the vault", volume.secret);
             self.note(
                 at,
-                Note::lost(
-                    location,
-                    problem,
-                    "set optional: \"true\" for the objects that it can do without",
-                ),
+                Note::lost(location, problem, "set optional: true on the objects that the pod does not need"),
             );
         }
         if volume.sub_path {
-            let problem = "a file that is mounted by subPath is never refreshed";
+            let problem = "a file that is mounted with subPath is never refreshed";
             self.note(
                 at,
-                Note::remark(location, problem, "mount the folder, if the application reads the file anew"),
+                Note::remark(
+                    location,
+                    problem,
+                    "mount the whole directory if the application rereads the file",
+                ),
             );
         }
         let closed = |mode: Option<FileMode>| mode.is_some_and(|mode| mode.bits() & 0o004 == 0);
@@ -141,28 +146,28 @@ impl<'a> Change<'a> {
         let closed = items.map(|shown| shown.mode).chain([volume.view.mode]).any(closed);
         if closed && self.workload.has_group() {
             let problem =
-                "fsGroup does not reach files of this volume, and their mode keeps all but root out";
+                "fsGroup does not apply to files of this volume, and their mode lets only root read them";
             self.note(
                 at,
                 Note::lost(
                     "securityContext.fsGroup",
                     problem,
-                    "give the objects a filePermission with which others may read, 0444",
+                    "set the objects' filePermission to a mode that lets others read, such as 0444",
                 ),
             );
         }
         let source = csi(class, target);
         if let Err(reason) = self.editor.replace(volume.node, volume.entry, "csi", source) {
-            self.note(at, fixed(reason));
+            self.note(at, edit_error_note(reason));
         }
     }
 
-    /// Adds the class that syncs to the pod, and says whether it could.
-    fn mount(&mut self, container: Option<&'a Node>, target: &Target<'_>) -> bool {
+    /// Adds a volume of the class that syncs to the pod; returns whether this was possible.
+    fn mount(&mut self, container: Option<&'a Node>, target: &TargetSecret<'_>) -> bool {
         let Some(class) = target.syncing() else { return false };
         let container = container.or_else(|| self.workload.spec.at(&["containers"])?.items().first());
-        let Some(container) = container.filter(|container| self.workload.holds(container)) else {
-            self.note(self.workload.spec.position, fixed(Fixed::Shared));
+        let Some(container) = container.filter(|container| self.workload.is_inline_item(container)) else {
+            self.note(self.workload.spec.position, edit_error_note(EditError::Aliased));
             return false;
         };
         let name = self.free_name(&class.name);
@@ -180,7 +185,7 @@ impl<'a> Change<'a> {
         true
     }
 
-    /// A name for a volume: a DNS label that no other volume has.
+    /// A name for a volume: a DNS label that no other volume of the pod has.
     fn free_name(&mut self, class: &str) -> String {
         let label = class.replace('.', "-").chars().take(58).collect::<String>();
         let label = label.trim_end_matches('-').to_owned();
@@ -191,22 +196,22 @@ impl<'a> Change<'a> {
         name
     }
 
-    /// Has the pods run as the account whose identity asks.
-    fn run_as(&mut self, target: &mut Target<'_>) {
-        let Some(wanted) = target.login.account.clone() else { return };
+    /// Makes the pods run as the account whose identity reads the vault.
+    fn run_as(&mut self, target: &mut TargetSecret<'_>) {
+        let Some(required) = target.login.account.clone() else { return };
         match self.account.clone().filter(|account| account != "default") {
-            Some(account) if account == wanted => {}
+            Some(account) if account == required => {}
             Some(account) => {
                 let login = &mut target.login;
-                login.parameters.append(&mut login.annotated);
+                login.parameters.append(&mut login.account_parameters);
                 let problem = format!(
-                    "its pods run as {account}, and the identity of class {} belongs to {wanted}",
+                    "the pods run as {account}, but the identity of class {} belongs to {required}",
                     target.secret.name
                 );
                 let given = target.login.parameters.iter().any(|(key, _)| *key == "clientID");
                 let also = if given { "" } else { ", and set clientID in the class" };
                 let help = format!(
-                    "give the identity a federated credential of subject system:serviceaccount:{}:{account}{also}, or let the pods run as {wanted}",
+                    "add a federated credential with the subject system:serviceaccount:{}:{account} to the identity{also}, or run the pods as {required}",
                     target.secret.namespace.as_deref().unwrap_or("<namespace>")
                 );
                 let entry = self.workload.spec.entry("serviceAccountName");
@@ -214,10 +219,10 @@ impl<'a> Change<'a> {
                 self.note(at, Note::lost("serviceAccountName", problem, help));
             }
             None => {
-                let problem = format!("its pods run as {wanted} now, whose identity asks the vault");
-                let help = "see that what else the account may do is right for them";
-                self.account = Some(wanted.clone());
-                self.sets_account = Some((wanted, Note::remark("serviceAccountName", problem, help)));
+                let problem = format!("the pods now run as {required}, whose identity reads the vault");
+                let help = "check that the account's other permissions suit these pods";
+                self.account = Some(required.clone());
+                self.sets_account = Some((required, Note::remark("serviceAccountName", problem, help)));
             }
         }
     }
@@ -226,12 +231,12 @@ impl<'a> Change<'a> {
         self.notes.push((at, note));
     }
 
-    fn finish(mut self, index: usize, output: &mut Output<'_>) {
+    fn finish(mut self, index: usize, output: &mut ConversionOutput<'_>) {
         let flow = self.editor.is_flow(&self.object.root) != Ok(false);
         if let Err(reason) = self.add(index, output, flow) {
-            self.note(self.workload.spec.position, fixed(reason));
-            // Half a change is none.
-            self.editor = self.piece.editor();
+            self.note(self.workload.spec.position, edit_error_note(reason));
+            // Discard the partial edit.
+            self.editor = self.document.editor();
         }
         for (at, note) in &self.notes {
             if flow {
@@ -242,20 +247,21 @@ impl<'a> Change<'a> {
             output.note(index, note.clone());
         }
         let Some(text) = self.editor.finish() else { return };
-        let Piece { file, first_line, .. } = *self.piece;
+        let InputDocument { file, first_line, .. } = *self.document;
         let reads = Document { file, first_line, text: &text }.objects();
-        let same = |object: &Object| (&object.kind, &object.name) == (&self.object.kind, &self.object.name);
+        let same =
+            |object: &ManifestObject| (&object.kind, &object.name) == (&self.object.kind, &self.object.name);
         if reads.is_ok_and(|objects| objects.len() == 1 && objects.iter().all(same)) {
             output.edit(index, text);
         } else {
-            let shared = edit::shares(&self.object.root);
-            let note = fixed(if shared { Fixed::Shared } else { Fixed::Style });
+            let has_aliases = edit::has_aliases(&self.object.root);
+            let note = edit_error_note(if has_aliases { EditError::Aliased } else { EditError::Style });
             output.comment(index, note.comment());
             output.note(index, note);
         }
     }
 
-    fn add(&mut self, index: usize, output: &mut Output<'_>, flow: bool) -> Result<(), Fixed> {
+    fn add(&mut self, index: usize, output: &mut ConversionOutput<'_>, flow: bool) -> Result<(), EditError> {
         for (container, mounts) in std::mem::take(&mut self.new_mounts) {
             self.editor.append(container, "volumeMounts", mounts)?;
         }
@@ -276,7 +282,7 @@ impl<'a> Change<'a> {
 }
 
 /// The volume source of a class.
-fn csi(class: &Class, target: &Target<'_>) -> Vec<(String, Tree)> {
+fn csi(class: &ConvertedClass, target: &TargetSecret<'_>) -> Vec<(String, Tree)> {
     let attributes = Tree::map([("secretProviderClass", Tree::text(&class.name))]);
     let mut source = vec![
         ("driver".to_owned(), Tree::text("secrets-store.csi.k8s.io")),
@@ -289,15 +295,15 @@ fn csi(class: &Class, target: &Target<'_>) -> Vec<(String, Tree)> {
     source
 }
 
-fn fixed(reason: Fixed) -> Note {
+fn edit_error_note(reason: EditError) -> Note {
     let (problem, help) = match reason {
-        Fixed::Shared => (
-            "what must change stands behind an anchor or alias",
-            "write it out and convert again, or put the class's volume there by hand",
+        EditError::Aliased => (
+            "the part to change uses a YAML anchor or alias",
+            "write it without anchors and convert again, or add the class's volume by hand",
         ),
-        Fixed::Style => (
-            "what must change is written in a style of YAML that is not changed here",
-            "write it in block style and convert again, or put the class's volume there by hand",
+        EditError::Style => (
+            "the part to change has a YAML style that convert does not edit",
+            "write it in block style and convert again, or add the class's volume by hand",
         ),
     };
     Note::lost("spec", problem, help)

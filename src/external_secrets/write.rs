@@ -1,19 +1,18 @@
-//! YAML, written so that every reader reads the same back.
+//! Writes YAML that every parser reads as the same value.
 
 use std::fmt::Write;
 
-/// What is to be written.
+/// A value to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tree {
-    /// Text, whatever it looks like.
+    /// A string.
     Text(String),
-    /// Text of several lines, as a block if it can be one.
+    /// A string of several lines, written as a block if possible.
     Block(String),
-    /// True.
     True,
     List(Vec<Tree>),
     Map(Vec<(String, Tree)>),
-    /// Something, below lines of comment.
+    /// A value below lines of comment.
     Commented(Vec<String>, Box<Tree>),
 }
 
@@ -49,7 +48,7 @@ impl Tree {
                         Self::Map(entries) if !entries.is_empty() => {
                             out.push_str(item.lines(indent + 2).trim_start_matches(' '));
                         }
-                        // A list in a list would start behind the dash.
+                        // A nested list would start after the dash.
                         Self::List(_) | Self::Map(_) => out.push_str(&(item.flow() + "\n")),
                         scalar => scalar.inline(indent, &mut out),
                     }
@@ -60,7 +59,7 @@ impl Tree {
         out
     }
 
-    /// In one line, as JSON.
+    /// The value on one line, as JSON.
     pub(super) fn flow(&self) -> String {
         match self {
             Self::Text(text) | Self::Block(text) => quoted(text),
@@ -99,7 +98,7 @@ impl Tree {
         }
     }
 
-    /// What stands behind a key or a dash, with its line break.
+    /// Writes a value after a key or a dash, with the line break.
     fn inline(&self, indent: usize, out: &mut String) {
         match self {
             Self::Block(text) if is_block(text) => {
@@ -115,7 +114,7 @@ impl Tree {
     }
 }
 
-/// Lines of comment, broken where they get long.
+/// Lines of comment, wrapped at [`WIDTH`].
 pub(super) fn comment_lines(comments: &[String], indent: usize) -> String {
     let mut out = String::new();
     for comment in comments {
@@ -135,20 +134,19 @@ pub(super) fn comment_lines(comments: &[String], indent: usize) -> String {
     out
 }
 
-/// Characters of a line of comment.
+/// The maximum width of a comment.
 const WIDTH: usize = 110;
 
-/// A scalar that every reader takes for this very text: plain only where no version of YAML, and no
-/// reader that guesses types, can see anything else in it.
+/// A scalar that every parser reads as this string. It is plain only if no version of YAML reads another type.
 pub(super) fn scalar(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, '/' | '_' | '.'));
     let last = text.chars().last().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == '/');
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '@' | '+');
-    // `https://host` is plain, since only a colon with a space behind it ends a key.
+    // `https://host` is plain, because only a colon before a space ends a key.
     let inner = text.replace("://", "//");
     let typed = TYPED.iter().any(|word| text.eq_ignore_ascii_case(word));
-    // `.5`, `._5`, `1e3`, `0x1f`, `1h`: whatever starts like a number is left to quotes, but for durations.
+    // `.5`, `._5`, `1e3`, `0x1f`: text that starts like a number is quoted, except durations.
     let number = text.trim_start_matches(['.', '_']).starts_with(|c: char| c.is_ascii_digit());
     let named = first && !number && last && inner.chars().all(plain) && !typed;
     if named || is_duration(text) || is_uuid(text) { text.to_owned() } else { quoted(text) }
@@ -157,20 +155,20 @@ pub(super) fn scalar(text: &str) -> String {
 const TYPED: [&str; 13] =
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null", ".inf", ".nan", "inf", "nan"];
 
-/// `90s`, `1h30m`: digits and units, which nobody reads as a number.
+/// Whether a text is a duration such as `90s` or `1h30m`, which no parser reads as a number.
 fn is_duration(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit())
         && text.ends_with(['s', 'm', 'h'])
         && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 's' | 'm' | 'h'))
 }
 
-/// Four hyphens keep it from being a number.
+/// Whether a text is a UUID, which no parser reads as a number.
 fn is_uuid(text: &str) -> bool {
     let groups = text.split('-').map(str::len).collect::<Vec<_>>();
     groups == [8, 4, 4, 4, 12] && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }
 
-/// In double quotes, with escapes that JSON has too.
+/// The text in double quotes, with escapes that JSON also has.
 pub(super) fn quoted(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {
@@ -190,12 +188,12 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
-/// Whether a character may stand in YAML as it is, and breaks no line.
+/// Whether YAML allows a character without an escape, and it is not a line break.
 fn is_printable(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// Whether a text can be a block: lines that each end, of which the first is not indented.
+/// Whether a text can be a block: every line ends with a line feed, and the first is not indented.
 fn is_block(text: &str) -> bool {
     let Some(body) = text.strip_suffix('\n') else { return false };
     !body.is_empty()
@@ -216,7 +214,7 @@ mod tests {
         yaml::parse(text, &mut Budget::default()).unwrap().unwrap()
     }
 
-    /// The same by this program's reader, and by one that makes types of scalars.
+    /// The JSON of a tree.
     fn json(tree: &Tree) -> Json {
         match tree {
             Tree::Text(text) | Tree::Block(text) => text.as_str().into(),
@@ -248,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_something_else_is_quoted() {
+    fn text_that_looks_like_another_type_is_quoted() {
         for text in [
             "",
             "0755",
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn long_comments_are_broken_and_stay_comments() {
+    fn long_comments_are_wrapped_and_stay_comments() {
         let comments = vec!["word ".repeat(60) + "end\nobjects: [evil]\u{85}evil: 1\u{2028}evil: 2"];
         let lines = comment_lines(&comments, 4);
         assert!(lines.lines().count() > 2 && lines.lines().all(|line| line.starts_with("    #")), "{lines}");
@@ -334,7 +332,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_the_same(tree in trees()) {
+        fn written_values_are_read_back_unchanged(tree in trees()) {
             let root = Tree::map([("root", tree)]);
             let block = root.lines(0);
             prop_assert_eq!(read_json(&read(&block)), json(&root), "{}", block);

@@ -1,12 +1,13 @@
-//! The tenants on whose behalf one piece of work is done.
+//! The tenants that one piece of work is done for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{FairQueue, Waiter};
+use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
 
-/// The tenants that wait for one piece of work, such as a request that several mounts share. It is admitted when the
-/// first of them would be: work that a busy tenant started does not wait in that tenant's queue when a tenant below
+/// The tenants that wait for one piece of work, such as a request that several mounts share. It is admitted with the
+/// first of them: work that a busy tenant started does not wait in that tenant's queue when a tenant below
 /// its share waits for it too.
 #[derive(Clone, Debug)]
 pub struct Party {
@@ -16,27 +17,27 @@ pub struct Party {
 
 #[derive(Debug)]
 struct Members {
-    /// The starter first.
+    /// The starter is the first.
     tenants: Vec<Tenant>,
-    /// Where the work waits now; more than once if parts of it run side by side.
+    /// The waiters of the work; several if parts of it run concurrently.
     waiting: Vec<(FairQueue, Arc<Waiter>)>,
 }
 
-/// A place in the queues of a party's tenants, left when it is dropped.
-pub(super) struct Waiting<'a> {
+/// A waiter's place in the queues of a party's tenants, left on drop.
+pub(super) struct QueueGuard<'a> {
     party: &'a Party,
     queue: &'a FairQueue,
     waiter: &'a Arc<Waiter>,
 }
 
 impl Party {
-    /// Work for one tenant.
+    /// A party of one tenant.
     pub fn new(tenant: Tenant) -> Self {
         let members = Members { tenants: vec![tenant.clone()], waiting: Vec::new() };
         Self { starter: tenant, members: Arc::new(Mutex::new(members)) }
     }
 
-    /// One more tenant waits for the work.
+    /// Adds a tenant that waits for the work.
     pub fn join(&self, tenant: &Tenant) {
         let mut members = self.members();
         if members.tenants.contains(tenant) {
@@ -63,7 +64,7 @@ impl Party {
         Arc::ptr_eq(&self.members, &other.members)
     }
 
-    /// The only tenant, if there is one only.
+    /// The only tenant of a party of one.
     pub(super) fn sole_tenant(&self) -> Option<Tenant> {
         match self.members().tenants.as_slice() {
             [tenant] => Some(tenant.clone()),
@@ -71,26 +72,26 @@ impl Party {
         }
     }
 
-    /// Puts `waiter` into the queue of each tenant, also of those that join while it waits.
-    pub(super) fn wait<'a>(&'a self, queue: &'a FairQueue, waiter: &'a Arc<Waiter>) -> Waiting<'a> {
+    /// Adds `waiter` to the queue of each tenant, including tenants that join while it waits.
+    pub(super) fn wait<'a>(&'a self, queue: &'a FairQueue, waiter: &'a Arc<Waiter>) -> QueueGuard<'a> {
         let mut members = self.members();
         members.waiting.push((queue.clone(), Arc::clone(waiter)));
         for tenant in &members.tenants {
             queue.enqueue(tenant, waiter);
         }
-        Waiting { party: self, queue, waiter }
+        QueueGuard { party: self, queue, waiter }
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock_unpoisoned()
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
         let mut members = self.party.members();
         members.waiting.retain(|(_, waiter)| !Arc::ptr_eq(waiter, self.waiter));
-        // A granted waiter has left the queue of the tenant that it is charged to, and stands in no other.
+        // A granted waiter has left the queue of the tenant that it is charged to, and is in no other.
         if members.tenants.len() > 1 || !self.waiter.is_granted() {
             self.queue.leave(members.tenants.iter(), self.waiter);
         }

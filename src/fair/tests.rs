@@ -1,4 +1,4 @@
-//! The fair queue, by steps at random and by its promises. Time is paused.
+//! The promises of the fair queue, and random steps. Time is paused.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -18,7 +18,7 @@ fn party(name: &str) -> Party {
     Party::new(Tenant::new(name))
 }
 
-/// Does `jobs` of a second each, and returns when the last of them ended.
+/// Runs `jobs` of a second each, and returns when the last of them ends.
 async fn work(queue: &FairQueue, tenant: &str, jobs: usize) -> Duration {
     let start = Instant::now();
     join_all((0..jobs).map(async |_| {
@@ -38,7 +38,7 @@ async fn one_tenant_alone_uses_all_of_the_open_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_that_comes_while_another_uses_everything_is_admitted_at_once() {
+async fn a_tenant_that_starts_while_another_uses_everything_is_admitted_immediately() {
     let queue = FairQueue::new(8, 56);
     let newcomer = async {
         sleep(SECOND / 2).await;
@@ -48,7 +48,7 @@ async fn a_tenant_that_comes_while_another_uses_everything_is_admitted_at_once()
     assert_eq!(newcomer, SECOND);
 }
 
-/// Lets ten tenants take what they can get, in this order, and then one more.
+/// Lets ten tenants take all that they can get, in this order, and then one more.
 async fn eleventh(order: impl Iterator<Item = u32>) -> bool {
     let (queue, mut held) = (FairQueue::new(8, 48), Vec::new());
     let moment = Duration::from_millis(1);
@@ -63,8 +63,8 @@ async fn eleventh(order: impl Iterator<Item = u32>) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn ten_tenants_that_use_all_they_may_leave_room_for_the_eleventh() {
-    assert!(eleventh((0..1000).map(|turn| turn % 10)).await, "they came together");
-    assert!(eleventh((0..1000).map(|turn| turn / 100)).await, "they came one after the other");
+    assert!(eleventh((0..1000).map(|turn| turn % 10)).await, "they start together");
+    assert!(eleventh((0..1000).map(|turn| turn / 100)).await, "they start one after the other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn tenants_take_turns_however_many_jobs_each_has() {
     let queue = FairQueue::new(4, 0);
     let (_, small, large) =
         tokio::join!(work(&queue, "a", 1000), work(&queue, "b", 4), work(&queue, "c", 40));
-    // The first four places went to the tenant that came first.
+    // The first four permits went to the first tenant.
     assert!(small <= 4 * SECOND, "{small:?}");
     assert!(large <= 22 * SECOND, "{large:?}");
 }
@@ -89,14 +89,14 @@ async fn heavy_work_of_one_tenant_delays_another_by_one_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shared_work_waits_in_the_best_queue_of_those_who_wait_for_it() {
+async fn shared_work_waits_in_the_best_queue_of_its_tenants() {
     let queue = FairQueue::new(1, 0);
     let shared = party("busy");
     let joined = async {
         let shared_work = async {
-            let begun = Instant::now();
+            let started = Instant::now();
             let _permit = queue.acquire(&shared, 1).await;
-            begun.elapsed()
+            started.elapsed()
         };
         let join = async {
             sleep(SECOND / 2).await;
@@ -109,14 +109,14 @@ async fn shared_work_waits_in_the_best_queue_of_those_who_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_work_is_not_overtaken_for_ever() {
+async fn large_work_is_not_overtaken_forever() {
     let queue = FairQueue::new(10, 0);
     let large = async {
         sleep(SECOND / 2).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let party = party("large");
         let _permit = queue.acquire(&party, 10).await;
-        begun.elapsed()
+        started.elapsed()
     };
     let small = async { join_all((0..20).map(|index| small(&queue, index))).await };
     let (_, waited) = tokio::join!(small, large);
@@ -133,7 +133,7 @@ async fn small(queue: &FairQueue, index: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_is_given_up_leaves_nothing_behind() {
+async fn cancelled_work_leaves_nothing_behind() {
     let queue = FairQueue::new(1, 0);
     let held = queue.acquire(&party("holder"), 1).await;
     let other = party("other");
@@ -147,67 +147,67 @@ async fn work_that_is_given_up_leaves_nothing_behind() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
-    /// A tenant wants so many units.
+enum QueueStep {
+    /// A tenant requests this many units.
     Want(u8, u64),
-    /// One more tenant waits for work that waits.
+    /// One more tenant joins waiting work.
     Join(usize, u8),
     /// Work ends.
     End(usize),
-    /// Work that waits is given up.
+    /// PendingWork work is cancelled.
     GiveUp(usize),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<QueueStep>> {
     let step = prop_oneof![
-        4 => (0_u8..6, 1_u64..5).prop_map(|(tenant, cost)| Step::Want(tenant, cost)),
-        1 => (any::<usize>(), 0_u8..6).prop_map(|(index, tenant)| Step::Join(index, tenant)),
-        3 => any::<usize>().prop_map(Step::End),
-        1 => any::<usize>().prop_map(Step::GiveUp),
+        4 => (0_u8..6, 1_u64..5).prop_map(|(tenant, cost)| QueueStep::Want(tenant, cost)),
+        1 => (any::<usize>(), 0_u8..6).prop_map(|(index, tenant)| QueueStep::Join(index, tenant)),
+        3 => any::<usize>().prop_map(QueueStep::End),
+        1 => any::<usize>().prop_map(QueueStep::GiveUp),
     ];
     prop::collection::vec(step, 1..120)
 }
 
-type Waits = Pin<Box<dyn Future<Output = Permit> + Send>>;
+type PendingPermit = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
-struct Waiting {
+struct PendingWork {
     party: Party,
-    future: Waits,
+    future: PendingPermit,
 }
 
 /// The queue, with all its work.
-struct World {
+struct QueueModel {
     queue: FairQueue,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingWork>,
     running: Vec<Permit>,
 }
 
-impl World {
-    fn take(&mut self, step: &Step) {
+impl QueueModel {
+    fn take(&mut self, step: &QueueStep) {
         match *step {
-            Step::Want(tenant, cost) => {
+            QueueStep::Want(tenant, cost) => {
                 let (queue, party) = (self.queue.clone(), party(&tenant.to_string()));
                 let of_future = party.clone();
-                let future: Waits = Box::pin(async move { queue.acquire(&of_future, cost).await });
-                self.waiting.push(Waiting { party, future });
+                let future: PendingPermit = Box::pin(async move { queue.acquire(&of_future, cost).await });
+                self.waiting.push(PendingWork { party, future });
             }
-            Step::Join(index, tenant) if !self.waiting.is_empty() => {
+            QueueStep::Join(index, tenant) if !self.waiting.is_empty() => {
                 let index = index % self.waiting.len();
                 self.waiting[index].party.join(&Tenant::new(&tenant.to_string()));
             }
-            Step::End(index) if !self.running.is_empty() => {
+            QueueStep::End(index) if !self.running.is_empty() => {
                 drop(self.running.swap_remove(index % self.running.len()));
             }
-            Step::GiveUp(index) if !self.waiting.is_empty() => {
+            QueueStep::GiveUp(index) if !self.waiting.is_empty() => {
                 drop(self.waiting.swap_remove(index % self.waiting.len()));
             }
-            Step::Join(..) | Step::End(_) | Step::GiveUp(_) => {}
+            QueueStep::Join(..) | QueueStep::End(_) | QueueStep::GiveUp(_) => {}
         }
         self.poll();
     }
 
-    /// Polls everything that waits, until nothing more is granted. Polling can grant a permit to work that was polled
-    /// before, and so two rounds without one are the end.
+    /// Polls all waiting work until no more is granted. Polling can grant a permit to work that was polled
+    /// before, so two rounds without one are the end.
     fn poll(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
         let mut idle = 0;
@@ -241,7 +241,7 @@ impl World {
         active.extend(by_tenant.keys().map(|tenant| (*tenant).clone()));
         prop_assert_eq!(self.queue.active(), active.len(), "idle tenants are forgotten");
         let share = (open + reserve) / (active.len() as u64 + 1);
-        // Who is first among its own, by the queue's own account of what each tenant waits for.
+        // The first of each tenant's waiters, as the queue itself reports it.
         let order = self.queue.state().order();
         for (tenant, cost) in &order {
             // Floors: a tenant below its share does not wait while the reserve has room.
@@ -252,8 +252,8 @@ impl World {
             prop_assert!(!(is_below && leaves_room && has_room), "{tenant} waits below its share");
         }
         if let Some((first, cost)) = order.first() {
-            // Work-conserving: what the tenant that uses least waits for does not fit.
-            prop_assert!(used(PartKind::Open) + cost > open, "{first} waits, and nothing keeps it");
+            // Work-conserving: the first work of the tenant that uses least does not fit.
+            prop_assert!(used(PartKind::Open) + cost > open, "{first} waits although there is room");
             let least = order.iter().map(|(tenant, _)| own(tenant)).min();
             prop_assert_eq!(Some(own(first)), least, "the tenant that uses least goes first");
         }
@@ -268,19 +268,19 @@ proptest! {
         steps in steps(),
         (open, reserve) in (1_u64..12, 0_u64..6),
     ) {
-        let mut world = World { queue: FairQueue::new(open, reserve), waiting: Vec::new(), running: Vec::new() };
+        let mut model = QueueModel { queue: FairQueue::new(open, reserve), waiting: Vec::new(), running: Vec::new() };
         for step in steps {
-            world.take(&step);
-            world.check(open, reserve)?;
+            model.take(&step);
+            model.check(open, reserve)?;
         }
-        // No starvation: when nothing new comes, all work is done.
-        while !world.waiting.is_empty() {
-            let running = world.running.len();
+        // No starvation: without new work, all work is done.
+        while !model.waiting.is_empty() {
+            let running = model.running.len();
             prop_assert!(running > 0);
-            world.running.remove(0);
-            world.poll();
+            model.running.remove(0);
+            model.poll();
         }
-        world.running.clear();
-        prop_assert_eq!(world.queue.active(), 0);
+        model.running.clear();
+        prop_assert_eq!(model.queue.active(), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! What an answer of a token endpoint means. Who answered is decided by the answer's form, before its status is
-//! interpreted: a proxy's page says nothing of the identity.
+//! Classifies the answers of token endpoints. The form of the answer decides who answered before its status is
+//! interpreted: a proxy's error page is no evidence about the identity.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,37 +14,37 @@ use super::refusal::{self, Refusal};
 use crate::plan::Identity;
 use crate::transport;
 
-/// How long to leave Entra alone that has too much to do for one client, and does not say for how long.
+/// How long to wait after throttling by Entra without a `Retry-After` header.
 const THROTTLED: Duration = Duration::from_secs(1);
 
 /// The metadata service's code for an identity that the node does not have (the same page, "Error handling").
 const NO_SUCH_IDENTITY: &str = "invalid_request";
 
-/// Who is asked for a token.
+/// The token endpoint that is called.
 #[derive(Clone, Debug)]
-pub(super) struct Grantor {
+pub(super) struct TokenEndpoint {
     name: &'static str,
     host: String,
 }
 
-impl Grantor {
+impl TokenEndpoint {
     pub(super) fn new(name: &'static str, url: &Url) -> Self {
         Self { name, host: url.host_str().unwrap_or_default().to_owned() }
     }
 
-    /// It did not answer.
+    /// There was no answer.
     pub(super) fn unreachable(&self, reason: String) -> IdentityError {
         IdentityError::Unreachable { authority: self.to_string(), reason }
     }
 
-    /// Something else answered in its place.
+    /// Another server answered in its place.
     fn intercepted(&self, what: String) -> IdentityError {
         IdentityError::Intercepted { authority: self.to_string(), host: self.host.clone(), what }
     }
 
-    /// The error of an exchange that gave no token.
+    /// The error of an exchange that returned no token.
     pub(super) fn classify(&self, identity: &Identity, error: &azure_core::Error) -> IdentityError {
-        // The credential, and a retry policy that has given up, wrap what our own policy said.
+        // The credential and an exhausted retry policy wrap the error of our own policy.
         let mut inner = error;
         while let Some(source) = inner.get_ref().and_then(|source| source.downcast_ref::<azure_core::Error>())
         {
@@ -55,17 +55,15 @@ impl Grantor {
                 let response = raw_response.as_deref();
                 match error_code {
                     Some(code) => self.answered(identity, *status, code, &inner.to_string(), response),
-                    None => self.spoke_another(identity, *status, response),
+                    None => self.unexpected_form(identity, *status, response),
                 }
             }
-            ErrorKind::DataConversion => {
-                self.intercepted("a body that is not what a token endpoint gives".to_owned())
-            }
+            ErrorKind::DataConversion => self.intercepted("the body is not a token response".to_owned()),
             _ => self.unreachable(transport::root_cause(inner)),
         }
     }
 
-    /// An answer in the service's own form.
+    /// An answer in the form of a token endpoint.
     fn answered(
         &self,
         identity: &Identity,
@@ -77,7 +75,7 @@ impl Grantor {
         let entry = EntraCode::find(code);
         let passes = entry.is_some_and(|entry| matches!(entry.meaning, Meaning::Busy | Meaning::Failing));
         let decides = match identity {
-            // Its 404 and 410 mean that it is being updated (How to use managed identities on an
+            // 404 and 410 mean that the service is being updated (How to use managed identities on an
             // Azure VM to acquire an access token, "Error handling").
             Identity::Managed(_) => status == StatusCode::BadRequest && code == NO_SUCH_IDENTITY,
             Identity::Workload(_) | Identity::ServicePrincipal(_) => {
@@ -89,7 +87,7 @@ impl Grantor {
             return IdentityError::Refused(Box::new(Refusal::new(identity, code.to_owned(), description)));
         }
         let retry_after = response.and_then(|response| transport::retry_after(response.headers()));
-        // Too much for one client is no outage.
+        // Throttling of one client is not an outage.
         let throttled = status == StatusCode::TooManyRequests || decides;
         let reason = match entry.filter(|_| passes) {
             Some(entry) => {
@@ -106,8 +104,8 @@ impl Grantor {
         }
     }
 
-    /// An answer in another form. A gateway of the service's own may fail without a word.
-    fn spoke_another(
+    /// An answer in another form. A gateway of the service itself may fail without a body.
+    fn unexpected_form(
         &self,
         identity: &Identity,
         status: StatusCode,
@@ -116,16 +114,16 @@ impl Grantor {
         let is_empty = response.is_none_or(|response| response.body().as_ref().trim_ascii().is_empty());
         let may_be_silent = status.is_server_error() || matches!(identity, Identity::Managed(_));
         if is_empty && may_be_silent {
-            let reason = format!("HTTP status {status} without a word");
+            let reason = format!("HTTP status {status} without an error code");
             let is_unavailable = status == StatusCode::ServiceUnavailable;
             let authority = self.to_string();
             return IdentityError::Failing { authority, reason, retry_after: None, is_unavailable };
         }
-        self.intercepted(transport::described(status, response))
+        self.intercepted(transport::describe_form(status, response))
     }
 }
 
-impl fmt::Display for Grantor {
+impl fmt::Display for TokenEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.name, self.host)
     }

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use super::exchange::AccessToken;
 use crate::tenant::Tenant;
 
-/// From this age on a token is renewed in the background while mounts use it.
+/// From this age on, a token is renewed in the background while mounts use it.
 const RENEW_AHEAD: Duration = Duration::from_secs(45 * 60);
-/// From this age on a token is renewed before it is used, while Entra answers: a federated
-/// credential that was removed takes effect within the hour.
+/// From this age on, a token is renewed before use if Entra answers, so that the removal of a federated credential
+/// takes effect within the hour.
 const RENEW_FIRST: Duration = Duration::from_secs(60 * 60);
-/// A token this near its end is not used: the vault's clock is another.
+/// A token that expires within this time is not used: the vault's clock may differ.
 const MARGIN: Duration = Duration::from_secs(60);
-/// The least time between two attempts to renew: not every mount asks an Entra that is down.
+/// Minimum time between two attempts to renew, so that mounts do not flood an unavailable Entra.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// What may be done with a cached token.
@@ -21,31 +21,30 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 pub(super) enum TokenFreshness {
     /// Use it.
     Fresh,
-    /// Use it, and renew it meanwhile.
+    /// Use it, and renew it in the background.
     RenewAhead,
-    /// Renew it; use it if Entra cannot be reached.
+    /// Renew it first; use it if Entra is unavailable.
     RenewFirst,
     /// Do not use it.
     Expired,
 }
 
-/// A cached access token.
 #[derive(Debug)]
 pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
-    /// The tenant that its memory is charged to: the one whose request brought it.
+    /// The tenant whose request fetched it, and to which its memory is charged.
     pub(super) tenant: Tenant,
-    renewal_begun: Option<SystemTime>,
+    renewal_started: Option<SystemTime>,
 }
 
 impl CachedToken {
     pub(super) fn new(token: Arc<AccessToken>, tenant: Tenant) -> Self {
-        Self { token, tenant, renewal_begun: None }
+        Self { token, tenant, renewal_started: None }
     }
 
     pub(super) fn freshness(&self, now: SystemTime) -> TokenFreshness {
         let left = self.token.expires.duration_since(now).unwrap_or_default();
-        // A clock that was set back makes a token look young; its expiry still bounds it.
+        // If the clock is set back, a token looks younger than it is; its expiry still applies.
         let age = now.duration_since(self.token.acquired).unwrap_or_default();
         let life = self.token.expires.duration_since(self.token.acquired).unwrap_or_default();
         if left <= MARGIN {
@@ -59,14 +58,14 @@ impl CachedToken {
         }
     }
 
-    /// Whether a renewal may begin now; if so, it has begun.
+    /// Starts a renewal if one may start now, and returns whether it did.
     pub(super) fn begin_renewal(&mut self, now: SystemTime) -> bool {
         let paused = self
-            .renewal_begun
-            .and_then(|begun| now.duration_since(begun).ok())
+            .renewal_started
+            .and_then(|started| now.duration_since(started).ok())
             .is_some_and(|since| since < RENEWAL_PAUSE);
         if !paused {
-            self.renewal_begun = Some(now);
+            self.renewal_started = Some(now);
         }
         !paused
     }

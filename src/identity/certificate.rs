@@ -1,4 +1,4 @@
-//! A service principal's client certificate, and the assertions that it signs.
+//! The client certificate of a service principal, and the assertions that it signs.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,18 +15,18 @@ use zeroize::Zeroize;
 use crate::render::pfx;
 use crate::secret::{SecretBytes, SecretText};
 
-/// How long an assertion may be used; Entra recommends five to ten minutes.
-const LIFE: Duration = Duration::from_secs(600);
+/// Lifetime of an assertion; Entra recommends five to ten minutes.
+const LIFETIME: Duration = Duration::from_secs(600);
 
-/// An RSA key and its certificate, which the application knows.
+/// An RSA key and its certificate, which is registered with the application.
 pub(super) struct ClientCertificate {
     key: KeyPair,
     certificate: Vec<u8>,
 }
 
 impl ClientCertificate {
-    /// Reads PEM with a private key and certificates, of which the first is the key's, or PKCS#12 in
-    /// base64 with an empty password.
+    /// Parses PEM with a private key and certificates, the key's certificate first, or base64 of a PKCS#12 file with an
+    /// empty password.
     pub(super) fn parse(text: &SecretText) -> Result<Self, &'static str> {
         let text = text.expose();
         if text.contains("-----BEGIN ") {
@@ -43,12 +43,14 @@ impl ClientCertificate {
             return Ok(Self { key: key?, certificate: certificate.to_vec() });
         }
         let compact = SecretBytes::new(text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
-        let file = BASE64.decode(compact.expose()).map_err(|_| "it is neither PEM nor base64 of PKCS#12")?;
+        let file =
+            BASE64.decode(compact.expose()).map_err(|_| "it is neither PEM nor base64 of a PKCS#12 file")?;
         let bundle = pfx::open(SecretBytes::new(file).expose())
-            .map_err(|_| "its PKCS#12 does not open with an empty password")?;
+            .map_err(|_| "its PKCS#12 file cannot be opened with an empty password")?;
         let key = KeyPair::from_pkcs8(bundle.key.expose()).map_err(|_| NOT_RSA)?;
-        // A PKCS#12 file has the key's certificate first, as the tools write it.
-        let certificate = bundle.certificates.into_iter().next().ok_or("its PKCS#12 has no certificate")?;
+        // Tools write the key's certificate first in a PKCS#12 file.
+        let certificate =
+            bundle.certificates.into_iter().next().ok_or("its PKCS#12 file has no certificate")?;
         Ok(Self { key, certificate })
     }
 
@@ -62,7 +64,7 @@ impl ClientCertificate {
     ) -> Result<SecretText, &'static str> {
         let random = SystemRandom::new();
         let mut id = [0; 16];
-        random.fill(&mut id).map_err(|_| "the system has no random numbers")?;
+        random.fill(&mut id).map_err(|_| "the system's random number generator fails")?;
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let thumbprint = BASE64URL_NOPAD.encode(digest(&SHA256, &self.certificate).as_ref());
         let header = json!({
@@ -77,16 +79,16 @@ impl ClientCertificate {
             "sub": client,
             "jti": HEXLOWER.encode(&id),
             "nbf": now.as_secs(),
-            "exp": (now + LIFE).as_secs(),
+            "exp": (now + LIFETIME).as_secs(),
         });
         let part = |value: serde_json::Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let message = format!("{}.{}", part(header), part(claims));
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key
             .sign(&RSA_PSS_SHA256, &random, message.as_bytes(), &mut signature)
-            .map_err(|_| "its key does not sign")?;
+            .map_err(|_| "its private key cannot sign")?;
         Ok(SecretText::new(format!("{message}.{}", BASE64URL_NOPAD.encode(&signature))))
     }
 }
 
-const NOT_RSA: &str = "its private key is not an RSA key, and Entra takes no other";
+const NOT_RSA: &str = "its private key is not an RSA key, and Entra supports only RSA";

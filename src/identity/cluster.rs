@@ -1,4 +1,4 @@
-//! The API server, for a provider that runs in a cluster: the issuer's keys, and service accounts.
+//! The API server of the cluster: the issuer's keys, and service accounts.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::secret::{SecretBytes, SecretText};
 use crate::transport;
 
-/// The API server as a pod sees it.
+/// How a pod reaches the API server.
 #[derive(Clone, Debug)]
 pub struct ClusterApi {
     /// `https://<host>:<port>`, from `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
@@ -17,29 +17,23 @@ pub struct ClusterApi {
     pub credentials: PathBuf,
 }
 
-/// Why the API server, or a server of keys, gave no document.
+/// Why a document could not be fetched from the API server or a key server.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    /// It answered with an error.
+    /// The server answered with an error.
     #[error("HTTP status {status} from {url}")]
-    Status {
-        /// The status.
-        status: reqwest::StatusCode,
-        /// The document's address.
-        url: String,
-    },
-    /// It could not be asked, or its answer cannot be read.
+    Status { status: reqwest::StatusCode, url: String },
+    /// There was no answer, or it cannot be parsed.
     #[error("{0}")]
     Other(String),
 }
 
 impl FetchError {
-    /// Whether the server said no, and did not merely fail.
+    /// Whether the server denied the request, and did not only fail.
     pub(super) fn is_decision(&self) -> bool {
         matches!(self, Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403 | 404))
     }
 
-    /// Whether there was an answer at all.
     pub(super) fn is_answer(&self) -> bool {
         matches!(self, Self::Status { .. })
     }
@@ -59,7 +53,7 @@ impl From<reqwest::Error> for FetchError {
 
 const LARGEST_DOCUMENT: usize = 1 << 20;
 
-/// Gets a small document.
+/// Fetches a small document.
 pub(super) async fn fetch(request: reqwest::RequestBuilder) -> Result<Vec<u8>, FetchError> {
     let mut response = request.send().await?;
     let url = response.url().to_string();
@@ -93,43 +87,42 @@ struct Metadata {
 }
 
 impl ClusterApi {
-    /// The issuer, and its keys as a JSON Web Key Set. Every service account may read both, by the
-    /// default cluster role `system:service-account-issuer-discovery`.
+    /// The issuer, and its keys as a JSON Web Key Set. The default cluster role
+    /// `system:service-account-issuer-discovery` lets every service account read both.
     pub(super) async fn keys(&self) -> Result<(String, Vec<u8>), FetchError> {
-        let caller = self.caller().await?;
-        let discovery = fetch(caller.request("/.well-known/openid-configuration")).await?;
+        let api = self.api().await?;
+        let discovery = fetch(api.request("/.well-known/openid-configuration")).await?;
         let discovery: Discovery = serde_json::from_slice(&discovery)
-            .map_err(|_| "the API server's OpenID configuration names no issuer".to_owned())?;
-        // Not the document's `jwks_uri`: that may be a public copy elsewhere, which can lag behind.
-        let keys = fetch(caller.request("/openid/v1/jwks")).await?;
+            .map_err(|_| "the API server's OpenID configuration has no issuer".to_owned())?;
+        // Not from the document's `jwks_uri`, which may be a public copy that lags behind.
+        let keys = fetch(api.request("/openid/v1/jwks")).await?;
         Ok((discovery.issuer, keys))
     }
 
-    /// The annotations of a service account.
     pub(super) async fn annotations(
         &self,
         namespace: &str,
         name: &str,
     ) -> Result<BTreeMap<String, String>, FetchError> {
-        let caller = self.caller().await?;
+        let api = self.api().await?;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
-        let account = fetch(caller.request(&path)).await?;
+        let account = fetch(api.request(&path)).await?;
         let account: ServiceAccount = serde_json::from_slice(&account)
-            .map_err(|_| "the API server's answer is no ServiceAccount".to_owned())?;
+            .map_err(|_| "the API server's answer is not a ServiceAccount".to_owned())?;
         Ok(account.metadata.annotations)
     }
 
-    /// Token and CA are read anew each time: kubelet replaces them.
-    async fn caller(&self) -> Result<Caller, String> {
+    /// Reads token and CA on each call, because kubelet replaces them.
+    async fn api(&self) -> Result<ApiClient, String> {
         let token = SecretBytes::new(self.read("token").await?);
         let token = std::str::from_utf8(token.expose())
-            .map_err(|_| "the provider's own token is not text".to_owned())?;
+            .map_err(|_| "the provider's service account token is not valid UTF-8".to_owned())?;
         let token = SecretText::new(token.trim().to_owned());
         let roots = reqwest::Certificate::from_pem_bundle(&self.read("ca.crt").await?)
             .map_err(|error| format!("the cluster's CA: {}", transport::root_cause(&error)))?;
         let client = transport::builder().no_proxy().tls_certs_only(roots).build();
         let client = client.map_err(|error| transport::root_cause(&error))?;
-        Ok(Caller { client, token, server: self.server.clone() })
+        Ok(ApiClient { client, token, server: self.server.clone() })
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>, String> {
@@ -138,14 +131,14 @@ impl ClusterApi {
     }
 }
 
-/// The provider, as it calls the API server.
-struct Caller {
+/// A client of the API server with the provider's credentials.
+struct ApiClient {
     client: reqwest::Client,
     token: SecretText,
     server: String,
 }
 
-impl Caller {
+impl ApiClient {
     fn request(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("{}{path}", self.server)).bearer_auth(self.token.expose())
     }

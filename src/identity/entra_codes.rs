@@ -1,4 +1,4 @@
-//! What Entra's codes mean for a client that is no person, and the fix for each.
+//! Entra's error codes for applications, and the fix for each.
 //!
 //! The same table is in `docs/entra-codes.md`, with the sources; a test compares them.
 
@@ -8,28 +8,27 @@ mod tests;
 use Fix::{Each, Same};
 use Meaning::{Busy, Failing, Identity, Request};
 
-/// One code of Entra's, or several that mean the same.
+/// One code of Entra, or several with the same meaning.
 pub(super) struct EntraCode {
-    /// The numbers behind `AADSTS`, or, from AD FS and the metadata service, the word in `error`.
+    /// The numbers after `AADSTS`, or, from AD FS and the metadata service, the word in `error`.
     pub(super) codes: &'static [&'static str],
-    /// What Entra says, in our words.
+    /// The meaning in one phrase.
     pub(super) about: &'static str,
-    /// What follows for the mount.
+    /// The consequence for the mount.
     pub(super) meaning: Meaning,
-    /// What to do.
     fix: Fix,
 }
 
-/// What a code says of the request that it answers.
+/// What a code says about the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The identity gets no token: what was fetched for it may not be served any more.
+    /// The identity is refused: values fetched for it may not be served any more.
     Identity,
-    /// This request gets no token, for its time, its resource or the way that it took.
+    /// This request is refused for its time, its resource or its route.
     Request,
-    /// Too many requests. The mount is tried again.
+    /// Too many requests. kubelet retries the mount.
     Busy,
-    /// Entra has a fault of its own. The mount is tried again.
+    /// Entra has an internal fault. kubelet retries the mount.
     Failing,
 }
 
@@ -44,11 +43,11 @@ pub(super) enum LoginKind {
     Certificate,
 }
 
-/// What to do. `{client}`, `{tenant}`, `{subject}`, `{issuer}` and `{audience}` stand for what was sent.
+/// A fix. `{client}`, `{tenant}`, `{subject}`, `{issuer}` and `{audience}` are replaced by what was sent.
 enum Fix {
-    /// However the client logs in.
+    /// The same fix for all kinds of login.
     Same(&'static str),
-    /// By kind of login.
+    /// One fix for each kind of login.
     Each { federated: &'static str, secret: &'static str, certificate: &'static str },
 }
 
@@ -58,7 +57,7 @@ impl EntraCode {
         TABLE.iter().find(|entry| entry.codes.contains(&code))
     }
 
-    /// What to do, for this kind of login, with placeholders.
+    /// The fix for this kind of login, with placeholders.
     pub(super) fn fix(&self, login: LoginKind) -> &'static str {
         match (&self.fix, login) {
             (Same(fix), _) => fix,
@@ -69,29 +68,29 @@ impl EntraCode {
     }
 }
 
-/// What to do about a code that the table does not have. It guesses nothing.
+/// The fix for a code that is not in the table.
 pub(super) const UNKNOWN_CODE: &str =
-    "https://login.microsoftonline.com/error?code={code} has Microsoft's own words on this code";
+    "see Microsoft's description at https://login.microsoftonline.com/error?code={code}";
 
-/// What to do about an answer that has a description and no code.
-pub(super) const NO_CODE: &str = "the words before say what is refused";
+/// The fix for an answer that has a description and no code.
+pub(super) const NO_CODE: &str = "see the description";
 
 /// The code of an answer of the API server itself.
 pub(super) const KUBERNETES_STATUS: &str = "kubernetes_status";
 
-const NO_ACTION: &str = "nothing needs to be changed; if it stays, look at the status of Azure";
+const NO_ACTION: &str = "no change is needed; if it persists, check Azure's status page";
 const MANY_REQUESTS: &str =
-    "lower the number of token requests for client {client}, also those that other programs make with it";
-const MALFORMED: &str = "Entra takes the request for malformed: check that clientID and tenantID hold ids only; please report it if they do";
+    "lower the number of token requests for client {client}, including those of other programs";
+const MALFORMED: &str = "Entra rejects the request as malformed: check that clientID and tenantID contain only ids; if they do, please report this";
 
 const TABLE: &[EntraCode] = &[
     // The cloud.
     EntraCode {
         codes: &["900382", "900432"],
-        about: "a confidential client asks across clouds",
+        about: "a confidential client sends requests across clouds",
         meaning: Request,
         fix: Same(
-            "tenant {tenant} and the vault are in another cloud than the Entra that was asked: set cloudName to the vault's cloud, for example AzureUSGovernmentCloud or AzureChinaCloud",
+            "tenant {tenant} and the vault are in another cloud than this Entra endpoint: set cloudName to the vault's cloud, for example AzureUSGovernmentCloud or AzureChinaCloud",
         ),
     },
     EntraCode {
@@ -107,27 +106,27 @@ const TABLE: &[EntraCode] = &[
         about: "the cloud instance is unknown",
         meaning: Request,
         fix: Same(
-            "Entra does not know the cloud that was asked for: check cloudName, and activeDirectoryEndpoint in the file of cloudEnvFileName",
+            "Entra does not know the requested cloud: check cloudName, and activeDirectoryEndpoint in the file of cloudEnvFileName",
         ),
     },
     // The tenant.
     EntraCode {
         codes: &["90002", "900023", "50059", "90019"],
-        about: "there is no such tenant",
+        about: "the tenant does not exist",
         meaning: Identity,
-        fix: Same("there is no tenant {tenant} in this cloud: check tenantID and cloudName"),
+        fix: Same("tenant {tenant} does not exist in this cloud: check tenantID and cloudName"),
     },
     EntraCode {
         codes: &["500021", "500022", "50002"],
-        about: "a proxy restricts the tenants that may be used",
+        about: "a proxy restricts the allowed tenants",
         meaning: Request,
         fix: Same(
-            "a proxy between the node and Entra allows some tenants only (header Restrict-Access-To-Tenants): have tenant {tenant} added to its list",
+            "a proxy between the node and Entra allows only some tenants (header Restrict-Access-To-Tenants): add tenant {tenant} to its list",
         ),
     },
     EntraCode {
         codes: &["500212", "500213"],
-        about: "cross-tenant access settings forbid it",
+        about: "cross-tenant access settings forbid access",
         meaning: Identity,
         fix: Same(
             "the cross-tenant access settings of tenant {tenant}, or of the client's home tenant, forbid this access: change them, or use an application of the vault's tenant",
@@ -137,7 +136,7 @@ const TABLE: &[EntraCode] = &[
         codes: &["5000224"],
         about: "the tenant or resource is not available",
         meaning: Request,
-        fix: Same("Microsoft does not serve tenant {tenant} at this address: ask Microsoft's support"),
+        fix: Same("Microsoft does not serve tenant {tenant} at this address: contact Microsoft's support"),
     },
     // The application.
     EntraCode {
@@ -145,7 +144,7 @@ const TABLE: &[EntraCode] = &[
         about: "the tenant has no such application",
         meaning: Identity,
         fix: Same(
-            "no application {client} is in tenant {tenant}: check its client id (not its object id) and tenantID",
+            "application {client} does not exist in tenant {tenant}: check its client id (not its object id) and tenantID",
         ),
     },
     EntraCode {
@@ -153,7 +152,7 @@ const TABLE: &[EntraCode] = &[
         about: "the application has no service principal in this tenant",
         meaning: Identity,
         fix: Same(
-            "application {client} has no service principal in tenant {tenant}: make one there (az ad sp create --id {client}), or set tenantID to the tenant that has it",
+            "application {client} has no service principal in tenant {tenant}: create one there (az ad sp create --id {client}), or set tenantID to the tenant that has it",
         ),
     },
     EntraCode {
@@ -169,7 +168,7 @@ const TABLE: &[EntraCode] = &[
         about: "the application is a public client",
         meaning: Identity,
         fix: Same(
-            "application {client} is registered as a public client, which may prove itself by nothing: set \"Allow public client flows\" to No in its registration",
+            "application {client} is registered as a public client, which cannot authenticate with a credential: set \"Allow public client flows\" to No in its registration",
         ),
     },
     EntraCode {
@@ -184,7 +183,7 @@ const TABLE: &[EntraCode] = &[
         meaning: Identity,
         fix: Same("application {client} needs the consent of an administrator of tenant {tenant}"),
     },
-    // What a pod's token is checked for.
+    // Checks of a pod's token.
     EntraCode {
         codes: &["70021", "700213"],
         about: "no federated credential has this subject",
@@ -200,7 +199,7 @@ const TABLE: &[EntraCode] = &[
         about: "no federated credential has this issuer",
         meaning: Identity,
         fix: Each {
-            federated: "the federated credential's issuer must be \"{issuer}\", with or without a slash at the end exactly as here",
+            federated: "the federated credential's issuer must be exactly \"{issuer}\", including a trailing slash, if any",
             secret: NO_CODE,
             certificate: NO_CODE,
         },
@@ -210,7 +209,7 @@ const TABLE: &[EntraCode] = &[
         about: "no federated credential has this audience",
         meaning: Identity,
         fix: Each {
-            federated: "the federated credential's audience must be \"{audience}\", and so must the token's",
+            federated: "the audience of the federated credential and of the token must be \"{audience}\"",
             secret: NO_CODE,
             certificate: NO_CODE,
         },
@@ -220,19 +219,19 @@ const TABLE: &[EntraCode] = &[
         about: "the token was issued by Entra itself",
         meaning: Identity,
         fix: Each {
-            federated: "Entra does not take its own tokens for federation: the cluster's issuer must be an address of its own and not Entra's (the API server's --service-account-issuer; on AKS, the OIDC issuer)",
+            federated: "Entra rejects its own tokens for federation: the cluster needs an issuer of its own, not Entra's (the API server's --service-account-issuer; on AKS, the OIDC issuer)",
             secret: NO_CODE,
             certificate: NO_CODE,
         },
     },
     EntraCode {
         codes: &["700024"],
-        about: "the assertion is not within its time",
+        about: "the assertion has expired or is not yet valid",
         meaning: Request,
         fix: Each {
-            federated: "the token is expired or not yet valid: check the clocks of the node and of the API server",
+            federated: "the token has expired or is not yet valid: check the clocks of the node and of the API server",
             secret: NO_CODE,
-            certificate: "the assertion is made for the time of the node's clock: set that clock",
+            certificate: "the assertion's time is the node's clock: correct that clock",
         },
     },
     EntraCode {
@@ -240,9 +239,9 @@ const TABLE: &[EntraCode] = &[
         about: "the assertion cannot be verified",
         meaning: Identity,
         fix: Each {
-            federated: "Entra cannot verify the token's signature: the keys published at {issuer} must be reachable from the internet and hold the key that the cluster signs with",
+            federated: "Entra cannot verify the token's signature: the keys published at {issuer} must be reachable from the internet and include the cluster's signing key",
             secret: NO_CODE,
-            certificate: "the certificate is not registered with application {client}, or another one has its place: add its public part there (az ad app credential reset --append --id {client} --cert @FILE)",
+            certificate: "the certificate is not registered with application {client}, or was replaced: add its public part there (az ad app credential reset --append --id {client} --cert @FILE)",
         },
     },
     EntraCode {
@@ -255,7 +254,7 @@ const TABLE: &[EntraCode] = &[
             certificate: "the assertion was made for client {client} and tenant {tenant}: check both, and cloudName",
         },
     },
-    // What a secret or certificate is checked for.
+    // Checks of a secret or certificate.
     EntraCode {
         codes: &["7000215", "70002"],
         about: "the client secret is wrong",
@@ -272,8 +271,8 @@ const TABLE: &[EntraCode] = &[
         meaning: Identity,
         fix: Each {
             federated: NO_CODE,
-            secret: "the client secret has expired: make another (az ad app credential reset --append --id {client}) and put it into the Secret of nodePublishSecretRef",
-            certificate: "the client certificate has expired: make another, register it with application {client}, and put it into the Secret of nodePublishSecretRef",
+            secret: "the client secret has expired: create another (az ad app credential reset --append --id {client}) and put it into the Secret of nodePublishSecretRef",
+            certificate: "the client certificate has expired: create another, register it with application {client}, and put it into the Secret of nodePublishSecretRef",
         },
     },
     EntraCode {
@@ -283,7 +282,7 @@ const TABLE: &[EntraCode] = &[
         fix: Each {
             federated: NO_CODE,
             secret: NO_CODE,
-            certificate: "application {client} does not admit a certificate of this subject: register the certificate with it",
+            certificate: "application {client} does not accept a certificate with this subject: register the certificate with it",
         },
     },
     EntraCode {
@@ -292,22 +291,22 @@ const TABLE: &[EntraCode] = &[
         meaning: Identity,
         fix: Each {
             federated: "the identity provider does not accept the token for client {client}: check that it trusts the cluster's issuer \"{issuer}\"",
-            secret: "the identity provider knows no client {client} with this secret: check clientid and clientsecret in the Secret of nodePublishSecretRef",
-            certificate: "the identity provider knows no client {client} with this certificate: check clientid and clientcertificate in the Secret of nodePublishSecretRef",
+            secret: "the identity provider does not accept client {client} with this secret: check clientid and clientsecret in the Secret of nodePublishSecretRef",
+            certificate: "the identity provider does not accept client {client} with this certificate: check clientid and clientcertificate in the Secret of nodePublishSecretRef",
         },
     },
     EntraCode {
         codes: &["unauthorized_client", "access_denied"],
-        about: "AD FS does not let the client have a token",
+        about: "AD FS denies the client a token",
         meaning: Identity,
         fix: Same(
-            "the identity provider gives client {client} no token for the vault: permit it there (on AD FS, Grant-AdfsApplicationPermission)",
+            "the identity provider denies client {client} a token for the vault: permit it there (on AD FS, Grant-AdfsApplicationPermission)",
         ),
     },
-    // What is decided after the credential was accepted.
+    // Checks after the credential was accepted.
     EntraCode {
         codes: &["53003", "530032", "530035", "53011"],
-        about: "a Conditional Access or security policy blocks it",
+        about: "a Conditional Access or security policy blocks access",
         meaning: Identity,
         fix: Same(
             "a Conditional Access policy of tenant {tenant} blocks service principal {client}: its sign-in log names the policy; exclude the service principal, or add the cluster's outbound address to the trusted locations",
@@ -326,18 +325,20 @@ const TABLE: &[EntraCode] = &[
         about: "the tenant does not have the vault's resource, or has disabled it",
         meaning: Request,
         fix: Same(
-            "Entra does not serve the vault's resource in tenant {tenant}: check cloudName, and that no administrator has disabled Key Vault's enterprise application",
+            "Entra does not serve the vault's resource in tenant {tenant}: check cloudName, and whether Key Vault's enterprise application is disabled",
         ),
     },
     EntraCode {
         codes: &["70011", "28002", "28003", "invalid_scope"],
         about: "the scope is not valid",
         meaning: Request,
-        fix: Same("the vault's resource is not one of this cloud: check cloudName, and the host of vaultURL"),
+        fix: Same(
+            "the vault's resource does not belong to this cloud: check cloudName, and the host of vaultURL",
+        ),
     },
     EntraCode {
         codes: &[KUBERNETES_STATUS],
-        about: "the API server answers in place of the token proxy",
+        about: "the API server answers instead of the token proxy",
         meaning: Request,
         fix: Same(
             "the API server has no token proxy at this address: enable identity bindings on the AKS cluster, or set --token-proxy-url",
@@ -373,13 +374,13 @@ const TABLE: &[EntraCode] = &[
     },
     EntraCode {
         codes: &["90055", "50053"],
-        about: "the tenant or the client is throttled or blocked for a while",
+        about: "the tenant or the client is throttled or temporarily blocked",
         meaning: Busy,
-        fix: Same("the sign-in log of tenant {tenant} has the reason; lower the number of token requests"),
+        fix: Same("see the reason in the sign-in log of tenant {tenant}; lower the number of token requests"),
     },
     EntraCode {
         codes: &["90033", "90036", "90012", "90006", "90024", "90090", "90091", "90092", "50033", "50000"],
-        about: "a passing fault of Entra itself",
+        about: "Entra has a transient fault",
         meaning: Failing,
         fix: Same(NO_ACTION),
     },

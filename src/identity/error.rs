@@ -1,4 +1,4 @@
-//! Why an identity got no access token.
+//! Errors of logging in.
 
 use std::time::Duration;
 
@@ -9,96 +9,95 @@ use crate::breaker::Evidence;
 use crate::code::Code;
 use crate::retry::Transient;
 
-/// Why there is no access token.
+/// Why an identity has no access token.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// Entra answered, and said no.
+    /// Entra refused the identity.
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// The service principal's certificate cannot be used.
+    /// The service principal's certificate is not usable.
     #[error(
-        "secrets.clientcertificate: {0}; put PEM with an RSA key and its certificate there, or PKCS#12 in base64 with an empty password"
+        "secrets.clientcertificate: {0}; set it to PEM with an RSA key and its certificate, or to base64 of a PKCS#12 file with an empty password"
     )]
     Certificate(&'static str),
-    /// There was no time to open the service principal's certificate.
+    /// The deadline passed before the service principal's certificate was opened.
     #[error(
         "the mount's deadline passed before secrets.clientcertificate was opened; kubelet will retry the mount"
     )]
     Busy,
-    /// The turn of the token request did not come.
-    #[error(
-        "the mount's deadline passed while its token request waited for its turn among the node's requests; kubelet will retry the mount"
-    )]
+    /// The deadline passed while the token request was queued.
+    #[error("the mount's deadline passed while its token request was queued; kubelet will retry the mount")]
     Queued,
-    /// The pod's service account does not say which application it stands for.
+    /// The pod's service account does not name its application.
     #[error("service account {account}: {problem}; {help}")]
     ServiceAccount {
         /// Namespace and name.
         account: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// What to do.
+        /// The fix.
         help: String,
     },
-    /// The token is not proven, and only a proven one may be asked about.
+    /// The token is not proven, so its service account may not be read.
     #[error(
-        "no clientID is given, and the pod's token does not prove its service account: {0}; set clientID and tenantID"
+        "no clientID is set, and the pod's token does not prove its service account: {0}; set clientID and tenantID"
     )]
     Unproven(&'static str),
     /// There was no answer.
     #[error(
-        "{authority} cannot be used: {reason}; check the node's network, DNS, proxy and trusted CAs; the mount is tried again"
+        "{authority} is unreachable: {reason}; check the node's network, DNS, proxy and trusted CAs; kubelet will retry the mount"
     )]
     Unreachable {
-        /// Who was asked: Entra, the token proxy or the node, and under which host.
+        /// Entra, the token proxy or the node's metadata service, with its host.
         authority: String,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
-    /// It answered that it has a fault, or too much to do.
-    #[error("{authority} fails for the moment: {reason}; the mount is tried again")]
+    /// The service answered with a fault or throttles.
+    #[error("{authority} fails temporarily: {reason}; kubelet will retry the mount")]
     Failing {
-        /// Who was asked.
+        /// The service.
         authority: String,
-        /// What it said.
+        /// Its answer.
         reason: String,
-        /// How long it asked to be left alone, if it did.
+        /// The delay that it requested, if any.
         retry_after: Option<Duration>,
-        /// Whether it says that it is unavailable (503), which concerns all of its clients.
+        /// Whether it reports that it is unavailable (503), which affects all of its clients.
         is_unavailable: bool,
     },
-    /// The answer has not the form of the service's own.
+    /// The answer is not in the service's format.
     #[error(
-        "the answer did not come from {authority}: {what}; a proxy or a firewall in between may have answered: let the node reach {host}, or correct the provider's HTTPS_PROXY and NO_PROXY; the mount is tried again"
+        "the answer did not come from {authority}: {what}; a proxy or firewall may have answered: let the node reach {host}, or correct the provider's HTTPS_PROXY and NO_PROXY; kubelet will retry the mount"
     )]
     Intercepted {
-        /// Who was asked.
+        /// The service.
         authority: String,
         /// Its host.
         host: String,
-        /// What came instead.
+        /// The answer that was received.
         what: String,
     },
 }
 
 impl IdentityError {
-    /// Entra took longer than there was time.
-    pub fn late(authority: &Url) -> Self {
-        Self::late_from(format!("Entra at {}", authority.host_str().unwrap_or_default()))
+    /// Entra did not answer in time.
+    pub fn timed_out(authority: &Url) -> Self {
+        Self::timed_out_for(format!("Entra at {}", authority.host_str().unwrap_or_default()))
     }
 
-    /// Entra is not asked: there was no answer lately.
+    /// The circuit breaker is open, and no request was sent.
     pub(super) fn circuit_open(authority: &Url) -> Self {
         let authority = format!("Entra at {}", authority.host_str().unwrap_or_default());
-        let reason = "no answer lately, and it is asked again within half a minute".to_owned();
+        let reason = "the circuit breaker is open after failures, and Entra is retried within half a minute"
+            .to_owned();
         Self::Unreachable { authority, reason }
     }
 
-    pub(super) fn late_from(authority: String) -> Self {
+    pub(super) fn timed_out_for(authority: String) -> Self {
         Self::Unreachable { authority, reason: "no answer in time".to_owned() }
     }
 
-    /// A word from a closed set, for the label of a metric.
+    /// The value of a metric label.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
@@ -114,23 +113,23 @@ impl IdentityError {
         }
     }
 
-    /// Whether no token can be had now, so that a mount may be served without one.
+    /// Whether no token is available now, so that a mount may be served without one.
     pub fn is_unavailable(&self) -> bool {
         self.is_transient() || matches!(self, Self::Busy | Self::Queued)
     }
 
-    /// Whether Entra said no, perhaps to the token of one pod only.
+    /// Whether Entra refused, perhaps the token of one pod only.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 
-    /// Whether it is about the mount that sent the request, which others must not be answered with: its deadline, or
-    /// its place in a queue.
-    pub(super) fn is_of_its_mount(&self) -> bool {
+    /// Whether the error is specific to the mount that sent the request (its deadline, its place in a queue), and must
+    /// not be returned to others.
+    pub(super) fn is_specific_to_mount(&self) -> bool {
         matches!(self, Self::Busy | Self::Queued | Self::Unreachable { .. })
     }
 
-    /// The mount's code.
+    /// The gRPC code of the mount.
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(_) | Self::Unproven(_) => Code::Unauthenticated,
@@ -164,7 +163,7 @@ impl Transient for IdentityError {
         match self {
             Self::Unreachable { .. } | Self::Failing { is_unavailable: true, .. } => Evidence::Unavailable,
             Self::Refused(_) | Self::Failing { retry_after: Some(_), .. } => Evidence::Answered,
-            // It may be about one tenant or client, or nothing was asked.
+            // The cause may be one tenant or client, or no request was sent.
             Self::Failing { .. }
             | Self::Intercepted { .. }
             | Self::Certificate(_)

@@ -1,4 +1,4 @@
-//! Token exchange: a credential in, an access token of Entra out.
+//! Exchanges a credential for an access token.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use azure_identity::{
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::Grantor;
+use super::answer::TokenEndpoint;
 use super::certificate::ClientCertificate;
 use super::error::IdentityError;
 use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
@@ -33,9 +33,8 @@ use crate::transport;
 #[derive(Debug)]
 pub struct AccessToken {
     text: SecretText,
-    /// When Entra stops vouching for it.
     pub(super) expires: SystemTime,
-    /// When it was issued to us.
+    /// When it was issued.
     pub(super) acquired: SystemTime,
 }
 
@@ -45,29 +44,30 @@ impl AccessToken {
         &self.text
     }
 
-    /// A token that was issued at `acquired`, for so long.
+    /// A token that was issued at `acquired` and is valid for `life`.
     pub fn new(text: SecretText, acquired: SystemTime, life: Duration) -> Self {
         Self { text, expires: acquired + life, acquired }
     }
 }
 
-/// Where a node asks for tokens of its managed identities (Azure Instance Metadata Service).
+/// The default endpoint of the Azure Instance Metadata Service, which issues tokens of managed identities.
 pub const IMDS: &str = "http://169.254.169.254/";
 
-/// Gets tokens from Entra, or from the node. Remembers nothing: every exchange is a proof of what it sent.
+/// Gets tokens from Entra or the node's metadata service. Caches nothing: each exchange proves the credential that it
+/// sends.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// To Entra.
+    /// Connections to Entra.
     pub entra: Transport,
-    /// To the node's metadata service: plain HTTP, never through a proxy.
+    /// Connections to the node's metadata service: plain HTTP, never through a proxy.
     pub node: Transport,
-    /// [`IMDS`], but for tests.
+    /// [`IMDS`], except in tests.
     pub imds: Url,
     /// The token proxy of AKS.
     pub token_proxy: Arc<TokenProxy>,
-    /// Permits for work that keeps a core busy.
+    /// Permits for CPU-heavy work.
     pub heavy_work: FairQueue,
-    /// The time.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -88,10 +88,10 @@ pub trait TokenSource: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Sends the identity's own credential to `authority` once, and returns what that gives for `scope`.
+    /// Sends the identity's credential to `authority` once, and returns the access token for `scope`.
     ///
     /// # Errors
-    /// Entra's refusal, or why it could not be asked.
+    /// Entra's refusal, or why there was no answer.
     async fn token(
         &self,
         identity: &Identity,
@@ -134,45 +134,45 @@ impl TokenSource for Exchange {
         scope: &str,
         assertion: Option<&SecretText>,
     ) -> Result<AccessToken, IdentityError> {
-        let asked = match identity {
-            Identity::Managed(_) => Grantor::new("the node's metadata service", &self.imds),
+        let endpoint = match identity {
+            Identity::Managed(_) => TokenEndpoint::new("the node's metadata service", &self.imds),
             Identity::Workload(workload) if workload.exchange == TokenExchange::TokenProxy => {
-                Grantor::new("the token proxy", self.token_proxy.url())
+                TokenEndpoint::new("the token proxy", self.token_proxy.url())
             }
-            Identity::Workload(_) | Identity::ServicePrincipal(_) => Grantor::new("Entra", authority),
+            Identity::Workload(_) | Identity::ServicePrincipal(_) => TokenEndpoint::new("Entra", authority),
         };
-        let begun = Instant::now();
-        let credential = self.credential(identity, authority, &asked, assertion).await?;
+        let started = Instant::now();
+        let credential = self.credential(identity, authority, &endpoint, assertion).await?;
         let acquired = self.clock.now();
         let token = credential.get_token(&[scope], None).await.map_err(|error| {
-            let error = asked.classify(identity, &error);
-            tracing::debug!(%error, milliseconds = milliseconds_since(begun), "no access token");
+            let error = endpoint.classify(identity, &error);
+            tracing::debug!(%error, milliseconds = milliseconds_since(started), "no access token");
             error
         })?;
-        tracing::debug!(from = %asked, scope, milliseconds = milliseconds_since(begun), "access token granted");
-        // The SDK computes the expiry with the machine's clock; only the life counts here.
+        tracing::debug!(from = %endpoint, scope, milliseconds = milliseconds_since(started), "access token granted");
+        // The SDK computes the expiry with the machine's clock; only the lifetime is used here.
         let life = SystemTime::from(token.expires_on).duration_since(SystemTime::now()).unwrap_or_default();
         Ok(AccessToken::new(SecretText::new(token.token.secret().to_owned()), acquired, life))
     }
 }
 
 impl Exchange {
-    /// A credential of its own for every exchange: it keeps its access token in itself, and a kept one
-    /// would prove nothing of what this request brought along.
+    /// A new credential for each exchange: an SDK credential caches its access token, and a cached token would not prove
+    /// the credential of this request.
     async fn credential(
         &self,
         identity: &Identity,
         authority: &Url,
-        asked: &Grantor,
+        endpoint: &TokenEndpoint,
         assertion: Option<&SecretText>,
     ) -> Result<Arc<dyn TokenCredential>, IdentityError> {
-        let unusable = |error: azure_core::Error| asked.unreachable(error.to_string());
+        let unusable = |error: azure_core::Error| endpoint.unreachable(error.to_string());
         match identity {
             Identity::Workload(workload) => {
                 let mut client_options = self.entra_options(&workload.tenant, authority);
                 if workload.exchange == TokenExchange::TokenProxy {
                     let route = self.token_proxy.route().await;
-                    let (client, rewrite) = route.map_err(|reason| asked.unreachable(reason))?;
+                    let (client, rewrite) = route.map_err(|reason| endpoint.unreachable(reason))?;
                     client_options.transport = Some(transport::azure(&client));
                     client_options.per_try_policies.insert(0, Arc::new(rewrite));
                 }

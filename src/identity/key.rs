@@ -1,4 +1,4 @@
-//! The key that partitions everything that is cached.
+//! The key that partitions all caches by identity.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
@@ -7,11 +7,11 @@ use url::Url;
 use super::tokens::Issuer;
 use crate::plan::{Claims, ClientId, Identity, IdentityMode, ServicePrincipal};
 
-/// The key that partitions everything that is cached.
+/// The key that partitions all caches by identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityKey {
-    /// The hash of the other fields: a warm object is looked up a dozen times. Equal keys have equal hashes, since one
-    /// process has one hasher.
+    /// The hash of the other fields, because a cached object is looked up a dozen times per mount. Equal keys have equal
+    /// hashes, because one process has one hasher.
     hash: u64,
     pub(super) authority: String,
     pub(super) tenant: String,
@@ -49,7 +49,7 @@ impl IdentityKey {
         Issuer { authority, mode: self.mode }
     }
 
-    /// A client's credential enters as a keyed hash, whose key lives and dies with this process.
+    /// A client's credential is included as a keyed hash; the hash's key exists only in this process.
     pub(super) fn of(identity: &Identity, authority: &Url, fingerprint: &str, hasher: &RandomState) -> Self {
         let key = |tenant: &str, client: &str, issuer: &str, subject: &str| {
             let (tenant, client) = (tenant.to_ascii_lowercase(), client.to_ascii_lowercase());

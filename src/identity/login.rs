@@ -1,4 +1,4 @@
-//! One pod's request for access, what is known of it, and what it gets.
+//! One pod's login and its access to Key Vault.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::plan::Identity;
 use crate::tenant::Tenant;
 use crate::trust::Trust;
 
-/// One pod's request for access, with how far it is trusted.
+/// One pod's login, with its trust.
 #[derive(Clone, Debug)]
 pub struct Login {
     pub(super) identity: Identity,
@@ -28,7 +28,7 @@ impl Login {
         &self.key
     }
 
-    /// How far the request is trusted before Entra is asked.
+    /// The trust of the request before Entra is called.
     pub fn trust(&self) -> Trust {
         self.trust
     }
@@ -39,11 +39,11 @@ impl Login {
     }
 }
 
-/// Access to Key Vault, perhaps on condition.
+/// Access to Key Vault, possibly before the credential is proven.
 pub enum Access {
-    /// The token may be used, and what it fetches may be answered.
+    /// The token may be used, and the values that it fetches may be returned.
     Ready(Arc<AccessToken>),
-    /// The token of a proven request may fetch beside the proof, but nothing, not even an error of the vault, may be
-    /// answered before the proof has come.
-    Beside(Arc<AccessToken>, BoxFuture<'static, Result<Arc<AccessToken>, IdentityError>>),
+    /// A cached token of a proven request, for use in parallel with the proof. No value and no error of the vault may be
+    /// returned before the proof is complete.
+    Proving(Arc<AccessToken>, BoxFuture<'static, Result<Arc<AccessToken>, IdentityError>>),
 }

@@ -1,4 +1,4 @@
-//! What this program adds to the SDK's token requests.
+//! Policies for the SDK's token requests.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use url::Url;
 use super::entra_codes::KUBERNETES_STATUS;
 use crate::transport;
 
-/// Where AD FS serves its tokens.
+/// Path of AD FS's token endpoint.
 pub(super) const ADFS_PATH: &str = "/adfs/oauth2/token";
 
-/// The SDK has the address of the metadata service fixed.
+/// Replaces the SDK's fixed address of the metadata service.
 #[derive(Debug)]
 pub(super) struct NodeEndpoint(pub(super) Url);
 
@@ -30,7 +30,7 @@ impl Policy for NodeEndpoint {
     }
 }
 
-/// AD FS serves its tokens elsewhere than the SDK asks for them.
+/// Replaces the SDK's path of the token endpoint by that of AD FS.
 #[derive(Debug)]
 pub(super) struct AdfsPath;
 
@@ -42,26 +42,25 @@ impl Policy for AdfsPath {
     }
 }
 
-/// Reads answers before the SDK does. Left alone, it would report a gateway's HTML page as broken
-/// JSON, and so a description with an escaped character, which Entra's often have; and it would panic over a
-/// life that leads beyond all dates.
+/// Parses answers before the SDK does. The SDK would report a gateway's HTML page, and a description with an escaped
+/// character, as malformed JSON, and would panic on a lifetime beyond the range of dates.
 #[derive(Debug)]
 pub(super) struct Refusals;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refused {
-    /// A word; all that the node's metadata service has for a code.
+    /// A word; the only code of the node's metadata service.
     error: String,
     error_codes: Vec<u64>,
     error_description: String,
-    /// The API server's form of an answer, where it is asked for a token proxy that it does not have.
+    /// The API server's format, when it has no token proxy.
     kind: String,
     message: String,
 }
 
 impl Refused {
-    /// Entra's number, or the word; `None` if the answer has not the form of a token endpoint's.
+    /// Entra's number, or the word; `None` if the answer is not in the format of a token endpoint.
     fn code(&self) -> Option<String> {
         if self.kind == "Status" {
             return Some(KUBERNETES_STATUS.to_owned());
@@ -74,14 +73,14 @@ impl Refused {
     }
 }
 
-/// The number in `AADSTS700016: Application …`, where `error_codes` is missing.
+/// The number in `AADSTS700016: Application …`, if `error_codes` is missing.
 fn described_number(description: &str) -> Option<String> {
     let rest = description.trim_start().strip_prefix("AADSTS")?;
     let (digits, _) = rest.split_once(|character: char| !character.is_ascii_digit())?;
     (1..=9).contains(&digits.len()).then(|| digits.to_owned())
 }
 
-/// What Entra grants; the node's metadata service has words in the place of numbers, and needs no care.
+/// The lifetime that Entra grants. The node's metadata service sends it as a string, which the SDK handles.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Granted {
@@ -90,9 +89,9 @@ struct Granted {
 }
 
 /// A hundred years, in seconds.
-const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60;
+const MAX_LIFETIME: u64 = 100 * 365 * 24 * 60 * 60;
 
-/// A code such as `invalid_request`, and nothing else that a server may have put there.
+/// A code such as `invalid_request`, reduced to the characters of codes.
 fn word(error: &str) -> String {
     error.chars().filter(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_')).take(40).collect()
 }
@@ -106,10 +105,10 @@ impl Policy for Refusals {
             let (status, headers, body) = response.deconstruct();
             let body = body.collect().await?;
             let granted: Granted = serde_json::from_slice(&body).unwrap_or_default();
-            if granted.expires_in.unsigned_abs() > LONGEST_LIFE {
+            if granted.expires_in.unsigned_abs() > MAX_LIFETIME {
                 return Err(azure_core::Error::with_message(
                     ErrorKind::DataConversion,
-                    "no token lives so long",
+                    "the token's lifetime is out of range",
                 ));
             }
             return Ok(AsyncRawResponse::from_bytes(status, headers, body));
@@ -132,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// Whoever is asked for a token.
+    /// A token endpoint with a fixed answer.
     #[derive(Debug)]
     struct Answering(u16, String);
 
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_outlives_all_dates_is_none() {
+    async fn a_token_lifetime_beyond_all_dates_is_an_error() {
         for life in [i64::MAX, i64::MIN, 999_999_999_999_999] {
             let error =
                 answer(200, format!(r#"{{"expires_in":{life},"access_token":"t"}}"#)).await.unwrap_err();
@@ -158,12 +157,12 @@ mod tests {
         }
         for body in [r#"{"expires_in":3599}"#, r#"{"expires_in":"3599"}"#, "<html>"] {
             let passed = answer(200, body.to_owned()).await.unwrap().try_into_raw_response().await.unwrap();
-            assert_eq!(passed.body().as_ref(), body.as_bytes(), "for the SDK to judge");
+            assert_eq!(passed.body().as_ref(), body.as_bytes(), "passed to the SDK unchanged");
         }
     }
 
     #[tokio::test]
-    async fn a_code_is_a_word_and_not_what_was_sent() {
+    async fn a_code_contains_only_the_characters_of_codes() {
         for (error, code) in [("invalid_request", "invalid_request"), ("eyJhbGci.T0K3N", "eyhbci03")] {
             let refused = answer(500, format!(r#"{{"error":"{error}"}}"#)).await.unwrap_err();
             let ErrorKind::HttpResponse { error_code, .. } = refused.kind() else { panic!("{refused:?}") };

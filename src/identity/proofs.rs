@@ -1,4 +1,4 @@
-//! Which credentials Entra has accepted, and for which identity.
+//! The credentials that Entra has accepted, and the identity of each.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,21 +10,21 @@ use super::IdentityKey;
 use crate::bounded::{bounded, make_room};
 use crate::plan::Identity;
 
-/// Far more than a node has pods; a proof that falls out is made again by another exchange.
+/// Far more than the pods of a node; an evicted proof is replaced by the next exchange.
 const REMEMBERED: usize = 8192;
-/// More pods than a node has, of one service account.
-const PROOFS_OF_A_SUBJECT: usize = 512;
+/// More pods than a node runs with one service account.
+const PROOFS_PER_SUBJECT: usize = 512;
 
 struct Proof {
     key: Arc<IdentityKey>,
-    /// None for a client secret, which does not say when it ends: its proof ends when Entra refuses it.
+    /// `None` for a client secret, whose expiry is unknown: its proof ends when Entra refuses it.
     expires: Option<SystemTime>,
 }
 
-/// Remembers a proof as the hash of credential and identity key: neither can be read from it.
+/// Remembers each proof as a hash of credential and identity key, from which neither can be read.
 pub(super) struct Proofs(LruCache<CredentialHash, Proof>);
 
-/// Stands for a credential and the identity that it logs in.
+/// Identifies a credential and its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CredentialHash([u8; 32]);
 
@@ -33,7 +33,7 @@ impl Proofs {
         Self(bounded(REMEMBERED))
     }
 
-    /// Entra has accepted this credential for this identity. The proof holds until the credential's end.
+    /// Remembers that Entra accepted this credential for this identity, until the credential expires.
     pub(super) fn remember(&mut self, identity: &Identity, key: &Arc<IdentityKey>) {
         let expires = match identity {
             Identity::Workload(workload) => match workload.token.claims().expires {
@@ -42,7 +42,7 @@ impl Proofs {
             },
             Identity::ServicePrincipal(_) | Identity::Managed(_) => None,
         };
-        make_room(&mut self.0, PROOFS_OF_A_SUBJECT, |_, proof| proof.key.same_subject(key));
+        make_room(&mut self.0, PROOFS_PER_SUBJECT, |_, proof| proof.key.same_subject(key));
         self.0.put(CredentialHash::of(identity, key), Proof { key: Arc::clone(key), expires });
     }
 
@@ -52,7 +52,7 @@ impl Proofs {
         })
     }
 
-    /// Entra has refused the identity: none of its credentials is proven any more.
+    /// Forgets all proofs of an identity that Entra refused.
     pub(super) fn forget(&mut self, key: &IdentityKey) {
         let gone = self.0.iter().filter(|(_, proof)| proof.key.as_ref() == key).map(|(hash, _)| *hash);
         for hash in gone.collect::<Vec<_>>() {
@@ -66,13 +66,13 @@ impl CredentialHash {
     pub(super) fn of(identity: &Identity, key: &IdentityKey) -> Self {
         let credential = match identity {
             Identity::Workload(workload) => workload.token.expose(),
-            // Its keyed hash is in the key.
+            // The key contains its keyed hash.
             Identity::ServicePrincipal(_) | Identity::Managed(_) => "",
         };
         let mut context = Context::new(&SHA256);
         let mode = format!("{:?}", key.mode);
         for part in [credential, &key.authority, &key.tenant, &key.client, &mode, &key.issuer, &key.subject] {
-            // With its length before it, no part can lean on its neighbour.
+            // The length prefix keeps adjacent parts from being confused.
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }

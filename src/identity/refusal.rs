@@ -1,25 +1,25 @@
-//! A refusal of Entra, or of the node's metadata service, with its fix.
+//! A refusal by Entra or the node's metadata service, with its fix.
 
 use std::fmt;
 
 use super::entra_codes::{EntraCode, LoginKind, Meaning, NO_CODE, UNKNOWN_CODE};
 use crate::plan::{ClientCredential, Identity};
 
-/// A refusal: its code, what was sent, and the fix.
+/// A refusal: its code, the identity, and the fix.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The number of the AADSTS code, as Entra's `error_codes` has it; a word from AD FS and from the node's
+    /// The number of the AADSTS code, as in Entra's `error_codes`; a word from AD FS and from the node's
     /// metadata service.
     pub code: String,
-    /// The service's own words, without its trace ids.
+    /// The service's description, without its trace ids.
     pub description: String,
-    /// Who asked. What is secret in it is not shown.
+    /// The identity that was refused. Its secrets are not shown.
     identity: Identity,
 }
 
 impl Refusal {
     pub(super) fn new(identity: &Identity, code: String, description: &str) -> Self {
-        // The description is Entra's, but this is not the place to trust that it never echoes.
+        // Entra is not expected to echo the credential, but the description is redacted anyway.
         let secret = match identity {
             Identity::Workload(workload) => workload.token.expose(),
             Identity::ServicePrincipal(principal) => principal.credential.text().expose(),
@@ -27,13 +27,13 @@ impl Refusal {
         };
         let mut description =
             if secret.is_empty() { description.to_owned() } else { description.replace(secret, "[secret]") };
-        // Entra quotes the client id, which may be a secret in the wrong place.
+        // Entra quotes the client id, which may be a secret in the wrong field.
         if let Identity::ServicePrincipal(principal) = identity
             && principal.client.shown() != principal.client.as_str()
         {
             description = description.replace(principal.client.as_str(), principal.client.shown());
         }
-        // Entra has put its trace ids behind a space, and behind the end of a line.
+        // Entra puts its trace ids after a space or a line break.
         let own_words = description.split_once("Trace ID:").map_or(&*description, |(before, _)| before);
         let description = own_words
             .chars()
@@ -43,13 +43,13 @@ impl Refusal {
         Self { code, description: description.trim().to_owned(), identity: identity.clone() }
     }
 
-    /// Whether it is the identity that is refused, and not this request's moment, resource or way.
-    pub(super) fn is_of_the_identity(&self) -> bool {
+    /// Whether the identity is refused, and not only this request for its time, resource or route.
+    pub(super) fn refuses_identity(&self) -> bool {
         EntraCode::find(&self.code).is_none_or(|entry| entry.meaning == Meaning::Identity)
     }
 }
 
-/// What to do about a code: a fix of its own for one that is known, and no guess for any other.
+/// The fix for a code: specific for known codes, Microsoft's page for all others.
 pub(super) fn fix(identity: &Identity, code: &str) -> String {
     let (tenant, login) = match identity {
         Identity::Workload(workload) => (&workload.tenant, LoginKind::Federated),
@@ -122,7 +122,7 @@ mod tests {
     use crate::plan::ManagedIdentity;
 
     #[test]
-    fn entras_own_words_are_kept_without_its_trace_ids_whatever_stands_before_those() {
+    fn entras_description_is_kept_without_its_trace_ids() {
         let identity = Identity::Managed(ManagedIdentity { client: None });
         for separator in [" ", "\r\n", "\n"] {
             let description = format!("AADSTS1: No.{separator}Trace ID: 7bf2{separator}Correlation ID: 6283");

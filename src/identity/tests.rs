@@ -1,4 +1,4 @@
-//! Access tokens over time, with a clock that is set and an Entra that is emulated.
+//! Access tokens over time, with a fake clock and an emulated Entra.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ const SCOPE: &str = "https://vault.azure.net/.default";
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-struct World {
+struct IdentityFixture {
     emulator: Emulator,
     clock: Arc<ShiftedClock>,
     identities: Identities,
     _folder: tempfile::TempDir,
 }
 
-impl World {
-    /// Entra's tokens live for `life`; the cluster's keys are at hand if `keys`.
+impl IdentityFixture {
+    /// Entra's tokens are valid for `life`; `keys` is whether the cluster's keys are available.
     async fn new(life: Duration, keys: bool) -> Self {
         let seed = Seed::default().identity(
             keyvault_emulator::Identity::new("myapp", APP)
@@ -65,7 +65,7 @@ impl World {
         Self { emulator, clock, identities, _folder: folder }
     }
 
-    /// A pod's login, with a token of its own that lives for a day.
+    /// A pod's login, with its own token that is valid for a day.
     async fn login(&self, account: &str, pod: &str) -> Login {
         let token = self.emulator.token("default", account).pod(pod, pod).expires_in(24 * 3600).build();
         let identity = Identity::Workload(WorkloadIdentity {
@@ -81,7 +81,7 @@ impl World {
     async fn access(&self, login: &Login) -> Result<Arc<AccessToken>, IdentityError> {
         match self.identities.access(login, SCOPE, (MINUTE, Deadline::after(MINUTE))).await? {
             Access::Ready(token) => Ok(token),
-            Access::Beside(_, proof) => proof.await,
+            Access::Proving(_, proof) => proof.await,
         }
     }
 
@@ -92,41 +92,41 @@ impl World {
 
 #[tokio::test]
 async fn a_token_is_shared_by_its_account_and_by_no_other() {
-    let world = World::new(HOUR, true).await;
-    let (one, two) = (world.login("sa", "one").await, world.login("sa", "two").await);
-    let other = world.login("other", "three").await;
-    let token = world.access(&one).await.unwrap();
-    assert!(Arc::ptr_eq(&token, &world.access(&two).await.unwrap()));
-    assert!(!Arc::ptr_eq(&token, &world.access(&other).await.unwrap()), "same client id, another subject");
-    assert_eq!(world.exchanges(), 2);
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    let (one, two) = (fixture.login("sa", "one").await, fixture.login("sa", "two").await);
+    let other = fixture.login("other", "three").await;
+    let token = fixture.access(&one).await.unwrap();
+    assert!(Arc::ptr_eq(&token, &fixture.access(&two).await.unwrap()));
+    assert!(!Arc::ptr_eq(&token, &fixture.access(&other).await.unwrap()), "same client id, another subject");
+    assert_eq!(fixture.exchanges(), 2);
 }
 
 #[tokio::test]
-async fn a_vault_that_rejects_every_token_costs_one_in_ten_seconds() {
-    let world = World::new(HOUR, true).await;
-    let login = world.login("sa", "one").await;
+async fn a_vault_that_rejects_every_token_evicts_one_in_ten_seconds() {
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    let login = fixture.login("sa", "one").await;
     let renewed = async |rejected: &Arc<AccessToken>| {
-        world.identities.renew(&login, SCOPE, Some(rejected), Deadline::after(MINUTE)).await.unwrap()
+        fixture.identities.renew(&login, SCOPE, Some(rejected), Deadline::after(MINUTE)).await.unwrap()
     };
-    let first = world.access(&login).await.unwrap();
+    let first = fixture.access(&login).await.unwrap();
     let second = renewed(&first).await;
     assert!(!Arc::ptr_eq(&first, &second));
-    world.clock.advance(Duration::from_secs(9));
+    fixture.clock.advance(Duration::from_secs(9));
     assert!(Arc::ptr_eq(&second, &renewed(&second).await));
-    world.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(Duration::from_secs(1));
     assert!(!Arc::ptr_eq(&second, &renewed(&second).await));
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_behind_the_mounts_that_use_it() {
-    let world = World::new(HOUR, true).await;
-    let login = world.login("sa", "one").await;
-    let first = world.access(&login).await.unwrap();
-    world.clock.advance(46 * MINUTE);
-    assert!(Arc::ptr_eq(&first, &world.access(&login).await.unwrap()), "nobody waits");
+async fn a_token_is_renewed_in_the_background() {
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    let login = fixture.login("sa", "one").await;
+    let first = fixture.access(&login).await.unwrap();
+    fixture.clock.advance(46 * MINUTE);
+    assert!(Arc::ptr_eq(&first, &fixture.access(&login).await.unwrap()), "no mount waits");
     let renewed = async {
         loop {
-            let token = world.access(&login).await.unwrap();
+            let token = fixture.access(&login).await.unwrap();
             if !Arc::ptr_eq(&first, &token) {
                 break token;
             }
@@ -134,140 +134,140 @@ async fn a_token_is_renewed_behind_the_mounts_that_use_it() {
         }
     };
     timeout(MINUTE, renewed).await.unwrap();
-    assert_eq!(world.exchanges(), 2, "one renewal, however many ask");
+    assert_eq!(fixture.exchanges(), 2, "one renewal for all mounts");
 }
 
 #[tokio::test]
-async fn after_an_hour_a_token_is_renewed_first_and_kept_while_entra_is_down() {
-    let world = World::new(24 * HOUR, true).await;
-    let login = world.login("sa", "one").await;
-    let first = world.access(&login).await.unwrap();
-    world.clock.advance(61 * MINUTE);
-    world.emulator.inject(Target::Entra, Fault::Status(503));
+async fn after_an_hour_a_token_is_renewed_before_use_and_kept_while_entra_is_down() {
+    let fixture = IdentityFixture::new(24 * HOUR, true).await;
+    let login = fixture.login("sa", "one").await;
+    let first = fixture.access(&login).await.unwrap();
+    fixture.clock.advance(61 * MINUTE);
+    fixture.emulator.inject(Target::Entra, Fault::Status(503));
     let deadline = Deadline::after(Duration::from_millis(500));
-    let Access::Ready(kept) =
-        world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
+    let Access::Ready(token) =
+        fixture.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
     else {
-        panic!("a proven login is ready");
+        panic!("access is ready for a proven login")
     };
-    assert!(Arc::ptr_eq(&first, &kept), "Entra is down: the token is still good");
-    let asked = world.exchanges();
-    assert!(Arc::ptr_eq(&first, &world.access(&login).await.unwrap()));
-    assert_eq!(world.exchanges(), asked, "and not every mount asks Entra again");
+    assert!(Arc::ptr_eq(&first, &token), "Entra is down: the token is still good");
+    let exchanges = fixture.exchanges();
+    assert!(Arc::ptr_eq(&first, &fixture.access(&login).await.unwrap()));
+    assert_eq!(fixture.exchanges(), exchanges, "not every mount sends a request to Entra");
 
-    world.emulator.heal();
-    world.clock.advance(MINUTE);
-    let renewed = world.access(&login).await.unwrap();
+    fixture.emulator.heal();
+    fixture.clock.advance(MINUTE);
+    let renewed = fixture.access(&login).await.unwrap();
     assert!(!Arc::ptr_eq(&first, &renewed));
 }
 
 #[tokio::test]
 async fn a_removed_federated_credential_takes_effect_within_the_hour_and_evicts_the_identity() {
     for keys in [true, false] {
-        let world = World::new(24 * HOUR, keys).await;
-        let login = world.login("sa", "one").await;
-        world.access(&login).await.unwrap();
-        world.emulator.remove_federated_credentials(APP).unwrap();
-        world.clock.advance(61 * MINUTE);
-        let login = world.login("sa", "one").await;
-        assert!(matches!(world.access(&login).await, Err(IdentityError::Refused(_))), "keys: {keys}");
-        world.emulator.inject(Target::Entra, Fault::Status(503));
-        let login = world.login("sa", "two").await;
+        let fixture = IdentityFixture::new(24 * HOUR, keys).await;
+        let login = fixture.login("sa", "one").await;
+        fixture.access(&login).await.unwrap();
+        fixture.emulator.remove_federated_credentials(APP).unwrap();
+        fixture.clock.advance(61 * MINUTE);
+        let login = fixture.login("sa", "one").await;
+        assert!(matches!(fixture.access(&login).await, Err(IdentityError::Refused(_))), "keys: {keys}");
+        fixture.emulator.inject(Target::Entra, Fault::Status(503));
+        let login = fixture.login("sa", "two").await;
         let deadline = Deadline::after(Duration::from_millis(300));
-        let again = world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await;
+        let again = fixture.identities.access(&login, SCOPE, (deadline.left(), deadline)).await;
         let fails = match again {
             Err(IdentityError::Failing { .. }) => true,
-            Ok(Access::Beside(_, proof)) => matches!(proof.await, Err(IdentityError::Failing { .. })),
+            Ok(Access::Proving(_, proof)) => matches!(proof.await, Err(IdentityError::Failing { .. })),
             _ => false,
         };
-        assert!(fails, "nothing of it is kept; keys: {keys}");
+        assert!(fails, "its tokens and proofs are evicted; keys: {keys}");
     }
 }
 
 #[tokio::test]
-async fn while_entra_hangs_a_good_token_is_used_after_a_moment() {
-    let world = World::new(24 * HOUR, true).await;
-    let login = world.login("sa", "one").await;
-    let first = world.access(&login).await.unwrap();
-    world.clock.advance(61 * MINUTE);
-    world.emulator.inject(Target::Entra, Fault::Hang);
+async fn while_entra_hangs_a_valid_token_is_used_after_a_short_wait() {
+    let fixture = IdentityFixture::new(24 * HOUR, true).await;
+    let login = fixture.login("sa", "one").await;
+    let first = fixture.access(&login).await.unwrap();
+    fixture.clock.advance(61 * MINUTE);
+    fixture.emulator.inject(Target::Entra, Fault::Hang);
     let deadline = Deadline::after(Duration::from_secs(2));
-    let Access::Ready(kept) =
-        world.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
+    let Access::Ready(token) =
+        fixture.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
     else {
-        panic!("a proven login is ready");
+        panic!("access is ready for a proven login")
     };
-    assert!(Arc::ptr_eq(&first, &kept));
+    assert!(Arc::ptr_eq(&first, &token));
     assert!(!deadline.left().is_zero(), "there is time left for the vault");
 }
 
 #[tokio::test]
-async fn made_up_client_ids_use_up_the_room_of_their_own_service_account_only() {
-    let world = World::new(HOUR, true).await;
-    let (victim, attacker) = (world.login("other", "victim").await, world.login("sa", "attacker").await);
-    let token = world.access(&victim).await.unwrap();
+async fn invented_client_ids_evict_only_tokens_of_their_own_service_account() {
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    let (victim, attacker) = (fixture.login("other", "victim").await, fixture.login("sa", "attacker").await);
+    let token = fixture.access(&victim).await.unwrap();
     for number in 0..2100 {
         let mut key = attacker.key().as_ref().clone();
         key.client = number.to_string();
         let login = Login { key: Arc::new(key), ..attacker.clone() };
-        world.identities.tokens.keep(&login, SCOPE.to_owned(), &token);
+        fixture.identities.tokens.insert(&login, SCOPE.to_owned(), &token);
     }
-    assert!(Arc::ptr_eq(&token, &world.access(&victim).await.unwrap()));
-    assert_eq!(world.exchanges(), 1, "the victim's token is still there");
+    assert!(Arc::ptr_eq(&token, &fixture.access(&victim).await.unwrap()));
+    assert_eq!(fixture.exchanges(), 1, "the victim's token is still cached");
 }
 
 #[tokio::test]
-async fn entras_words_are_read_whatever_characters_they_have() {
-    let world = World::new(HOUR, false).await;
-    // Entra repeats the subject, and JSON escapes what is in it.
-    let token = world.emulator.token("default", "sa").subject("quote \" backslash \\ é").build();
-    let mut login = world.login("sa", "one").await;
+async fn entras_description_may_contain_any_character() {
+    let fixture = IdentityFixture::new(HOUR, false).await;
+    // Entra repeats the subject, and JSON escapes its special characters.
+    let token = fixture.emulator.token("default", "sa").subject("quote \" backslash \\ é").build();
+    let mut login = fixture.login("sa", "one").await;
     let Identity::Workload(workload) = &mut login.identity else { panic!("a workload identity") };
     workload.token = ServiceAccountToken::parse(token, TokenExchange::Entra.audience()).unwrap();
-    let Err(IdentityError::Refused(refusal)) = world.access(&login).await else { panic!("it is refused") };
+    let Err(IdentityError::Refused(refusal)) = fixture.access(&login).await else { panic!("it is refused") };
     assert_eq!(refusal.code, "700213");
 }
 
 #[tokio::test]
 async fn an_expired_token_is_not_used() {
-    let world = World::new(HOUR, true).await;
-    let login = world.login("sa", "one").await;
-    let first = world.access(&login).await.unwrap();
-    world.clock.advance(60 * MINUTE);
-    assert!(!Arc::ptr_eq(&first, &world.access(&login).await.unwrap()));
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    let login = fixture.login("sa", "one").await;
+    let first = fixture.access(&login).await.unwrap();
+    fixture.clock.advance(60 * MINUTE);
+    assert!(!Arc::ptr_eq(&first, &fixture.access(&login).await.unwrap()));
 }
 
 #[tokio::test]
 async fn a_proof_by_entra_ends_with_the_token_it_was_given_for() {
-    let world = World::new(48 * HOUR, false).await;
-    let login = world.login("sa", "one").await;
+    let fixture = IdentityFixture::new(48 * HOUR, false).await;
+    let login = fixture.login("sa", "one").await;
     assert_eq!(login.trust, Trust::Unproven);
-    world.access(&login).await.unwrap();
-    let again = world.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
+    fixture.access(&login).await.unwrap();
+    let again = fixture.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
     assert_eq!(again.trust, Trust::Proven);
-    world.clock.advance(25 * HOUR);
-    let late = world.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
+    fixture.clock.advance(25 * HOUR);
+    let late = fixture.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
     assert_eq!(late.trust, Trust::Unproven);
 }
 
 #[tokio::test]
-async fn the_keys_prove_only_living_tokens() {
-    let world = World::new(HOUR, true).await;
-    let login = world.login("sa", "one").await;
+async fn the_keys_prove_only_valid_tokens() {
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    let login = fixture.login("sa", "one").await;
     assert_eq!(login.trust, Trust::Proven);
-    world.clock.advance(25 * HOUR);
-    let late = world.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
+    fixture.clock.advance(25 * HOUR);
+    let late = fixture.identities.login(&login.identity, &login.authority, &login.tenant).await.unwrap();
     assert_eq!(late.trust, Trust::Isolated);
 }
 
 #[tokio::test]
-async fn an_exchange_that_nobody_waits_for_is_given_up() {
-    let world = World::new(HOUR, true).await;
-    world.emulator.inject(Target::Entra, Fault::Hang);
-    let login = world.login("sa", "one").await;
-    let waiting = timeout(Duration::from_millis(200), world.access(&login));
+async fn an_exchange_without_waiters_is_cancelled() {
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    fixture.emulator.inject(Target::Entra, Fault::Hang);
+    let login = fixture.login("sa", "one").await;
+    let waiting = timeout(Duration::from_millis(200), fixture.access(&login));
     assert!(waiting.await.is_err());
-    world.emulator.heal();
-    // Had the hanging exchange been joined, this would wait for it.
-    world.access(&login).await.unwrap();
+    fixture.emulator.heal();
+    // If this joined the exchange that hangs, it would wait for it.
+    fixture.access(&login).await.unwrap();
 }

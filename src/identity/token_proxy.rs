@@ -1,4 +1,4 @@
-//! The token proxy of AKS (identity binding): Entra's token endpoint, asked through the cluster.
+//! The token proxy of AKS (identity binding): Entra's token endpoint, reached through the cluster.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,37 +21,37 @@ use crate::flight::Flights;
 use crate::tenant::Tenant;
 use crate::transport;
 
-/// A route is made anew after this time: the proxy's addresses may have changed.
-const ROUTE_LIFE: Duration = Duration::from_secs(600);
-/// A failure is remembered for this long: mounts do not queue to fail one after another.
-const FAILURE_LIFE: Duration = Duration::from_secs(5);
-/// How long an attempt to make a route may take.
+/// Lifetime of a route: the proxy's addresses may change.
+const ROUTE_LIFETIME: Duration = Duration::from_secs(600);
+/// How long a failure is cached, so that mounts do not fail one after another.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
+/// Timeout for setting up a route.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// The token proxy, as the provider reaches it.
+/// The token proxy and how to reach it.
 #[derive(Debug)]
 pub struct TokenProxy {
     url: Url,
     server_name: Option<String>,
     ca_file: PathBuf,
-    /// Attempts to make a route, by the cluster's CA at that time.
+    /// Attempts to set up a route, by the cluster's CA at that time.
     routes: Flights<Vec<u8>, Result<Route, String>>,
 }
 
-/// A client that reaches the proxy under its server name, and the policy that sends Entra's requests
-/// there.
+/// A client that connects to the proxy under its server name, and the policy that sends Entra's requests
+/// to it.
 type Route = (reqwest::Client, Rewrite);
 
 fn remember(route: &Result<Route, String>) -> Duration {
-    if route.is_ok() { ROUTE_LIFE } else { FAILURE_LIFE }
+    if route.is_ok() { ROUTE_LIFETIME } else { FAILURE_LIFETIME }
 }
 
 impl TokenProxy {
-    /// Where it is, unless the operator says otherwise.
+    /// The default URL.
     pub const URL: &str = "https://kubernetes.default.svc.cluster.local";
 
-    /// The proxy at `url`, which knows itself by `server_name`, or by one that is computed, and whose
-    /// certificate is of the CA in `ca_file`.
+    /// The proxy at `url`, with a certificate of the CA in `ca_file`. Without `server_name`, the name is computed from
+    /// the API server's certificate.
     pub fn new(url: Url, server_name: Option<String>, ca_file: PathBuf) -> Self {
         Self { url, server_name, ca_file, routes: Flights::remembering(remember) }
     }
@@ -60,7 +60,7 @@ impl TokenProxy {
         &self.url
     }
 
-    /// The way to the proxy, made again when the CA has changed.
+    /// The route to the proxy, set up again when the CA changes.
     pub(super) async fn route(self: &Arc<Self>) -> Result<Route, String> {
         let file = self.ca_file.display();
         let ca = tokio::fs::read(&self.ca_file)
@@ -85,7 +85,7 @@ impl TokenProxy {
         let port = self.url.port_or_known_default().unwrap_or(443);
         let addresses = tokio::net::lookup_host((host, port)).await;
         let addresses = addresses.map_err(|error| format!("{host}: {error}"))?.collect::<Vec<SocketAddr>>();
-        // The server name is what TLS asks for and checks; it is no name that DNS knows.
+        // TLS uses the server name for SNI and verification; DNS does not resolve it.
         let builder = Self::builder(ca)?.http1_only().resolve_to_addrs(&name, &addresses);
         let client = builder.build().map_err(|error| transport::root_cause(&error))?;
         let mut to = self.url.clone();
@@ -99,7 +99,7 @@ impl TokenProxy {
         Ok(transport::builder().no_proxy().tls_certs_only(roots))
     }
 
-    /// The server name of the cluster's own proxy, from the name in the API server's certificate.
+    /// The server name of the cluster's own proxy, computed from the name in the API server's certificate.
     async fn computed_server_name(&self, ca: &[u8]) -> Result<String, String> {
         let client =
             Self::builder(ca)?.tls_info(true).build().map_err(|error| transport::root_cause(&error))?;
@@ -107,7 +107,7 @@ impl TokenProxy {
             client.get(self.url.clone()).send().await.map_err(|error| transport::root_cause(&error))?;
         let certificate = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
         certificate.and_then(cluster_id).map(|id| server_name(&id)).ok_or_else(|| {
-            "the API server's certificate names no hcp-kubernetes.<id>.svc.cluster.local; set --sni-name"
+            "the API server's certificate has no name hcp-kubernetes.<id>.svc.cluster.local; set --sni-name"
                 .to_owned()
         })
     }
@@ -129,12 +129,12 @@ fn server_name(cluster_id: &str) -> String {
     format!("a{}.ests.aks", BASE32HEX_NOPAD.encode(hash.as_ref()).to_lowercase())
 }
 
-/// Sends a request of Entra's to the proxy: scheme, host and path prefix are the proxy's, the request's
-/// path is appended, its query kept.
+/// Sends Entra's requests to the proxy: scheme, host and path prefix are the proxy's; the request's path is appended
+/// and its query kept.
 #[derive(Clone, Debug)]
 pub(super) struct Rewrite {
     to: Url,
-    /// For the `Host` header: the URL's host is the server name.
+    /// For the `Host` header, because the URL's host is the server name.
     authority: Arc<str>,
 }
 
@@ -160,7 +160,7 @@ mod tests {
         // Computed with Python's hashlib and base64.
         assert_eq!(name, "arpmu42rfss2aagac5mnjjq7ginogh09jprkj0g82ua1k7u95bc3g.ests.aks");
         assert!(name.starts_with('a') && name.ends_with(".ests.aks"), "{name}");
-        // 256 bits in digits of five.
+        // 256 bits in base32 digits.
         assert_eq!(name.len(), 1 + 52 + ".ests.aks".len());
         assert!(name[1..53].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v')), "{name}");
         assert_ne!(name, server_name("0123456789abcdee"));

@@ -1,7 +1,7 @@
-//! Access tokens: those at hand, and the exchanges under way.
+//! Cached access tokens, and the exchanges in progress.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use lru::LruCache;
@@ -15,7 +15,8 @@ use crate::bounded::{bounded, make_room};
 use crate::clock::Clock;
 use crate::fair::Party;
 use crate::flight::{Flight, Flights};
-use crate::lanes::{Caller, Lanes, Late, Limit, Limits, ServiceHealth};
+use crate::lanes::{Lanes, Limit, Limits, NoAnswer, RequestOptions, ServiceHealth};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{Identity, IdentityMode};
 use crate::retry::Deadline;
 use crate::telemetry::Metrics;
@@ -28,22 +29,22 @@ type OnRefused = Box<dyn Fn(&IdentityKey) + Send + Sync>;
 /// Identity and scope.
 type TokenKey = (Arc<IdentityKey>, String);
 
-/// Token requests under way, and so connections: a storm of pods brings a token each. An authority that hangs for one
-/// kind of identity holds up nothing but its own lane.
+/// Concurrent token requests, and so connections: when many pods start, each brings a token. An authority that hangs
+/// for one kind of identity blocks only its own lane.
 const EXCHANGES: Limits = Limits {
     each: Limit { open: 8, reserve: 48 },
     all: Limit { open: 16, reserve: 80 },
     silent: Limit { open: 8, reserve: 48 },
 };
-/// All attempts of one exchange end within this time, not counting the time in queues.
+/// Limit for all attempts of one exchange, without the time in queues.
 const LONGEST: Duration = Duration::from_secs(20);
-/// Far more identities than a node has.
+/// Far more identities than a node uses.
 const IDENTITIES: usize = 2048;
-/// Client ids are easily made up; one service account uses up its own room only.
-const TOKENS_OF_A_SUBJECT: usize = 16;
-/// More identities than a namespace has on one node.
-const TOKENS_OF_A_TENANT: usize = 128;
-/// Vaults cost an identity its token no more often than this: a vault of another tenant rejects every token.
+/// Client ids are easily invented; a service account that invents them uses up only its own share.
+const TOKENS_PER_SUBJECT: usize = 16;
+/// More identities than a namespace uses on one node.
+const TOKENS_PER_TENANT: usize = 128;
+/// Minimum time between two rejections of an identity's token: a vault of another tenant rejects every token.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 
 /// A service that issues tokens to one kind of identity.
@@ -60,11 +61,10 @@ pub struct Issuer {
 enum FlightKey {
     /// All proven requests of an identity.
     Identity(TokenKey),
-    /// All requests that bring the same credential, which nothing has proven yet.
+    /// All requests with the same unproven credential.
     Credential(CredentialHash, String),
 }
 
-/// The access tokens of this process.
 pub(super) struct Tokens {
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
@@ -72,13 +72,13 @@ pub(super) struct Tokens {
     metrics: Arc<Metrics>,
     lanes: Lanes<Issuer>,
     flights: Flights<FlightKey, Exchanged>,
-    state: Mutex<State>,
+    state: Mutex<TokenState>,
 }
 
-struct State {
+struct TokenState {
     cached: LruCache<TokenKey, CachedToken>,
     proofs: Proofs,
-    /// When a vault's 401 last cost an identity its token.
+    /// When a vault's 401 last evicted a token.
     rejected: LruCache<TokenKey, SystemTime>,
 }
 
@@ -96,7 +96,7 @@ impl Tokens {
         on_refused: OnRefused,
     ) -> Self {
         let state =
-            State { cached: bounded(IDENTITIES), proofs: Proofs::new(), rejected: bounded(IDENTITIES) };
+            TokenState { cached: bounded(IDENTITIES), proofs: Proofs::new(), rejected: bounded(IDENTITIES) };
         let (lanes, flights) = (Lanes::new(EXCHANGES), Flights::default());
         Self { source, clock, on_refused, metrics, lanes, flights, state: Mutex::new(state) }
     }
@@ -111,7 +111,7 @@ impl Tokens {
         self.state().proofs.holds(identity, key, now)
     }
 
-    /// The token at hand for an identity and scope.
+    /// The cached token for an identity and scope.
     pub(super) fn cached(
         &self,
         key: &Arc<IdentityKey>,
@@ -123,7 +123,7 @@ impl Tokens {
         Some((Arc::clone(&cached.token), cached.freshness(now)))
     }
 
-    /// Whether a renewal may begin now; if so, it has begun.
+    /// Starts a renewal if one may start now, and returns whether it did.
     pub(super) fn begin_renewal(&self, key: &Arc<IdentityKey>, scope: &str) -> bool {
         let now = self.now();
         self.state()
@@ -132,7 +132,7 @@ impl Tokens {
             .is_some_and(|cached| cached.begin_renewal(now))
     }
 
-    /// Drops a token that the vault rejected, unless another has taken its place, or one was dropped a moment ago.
+    /// Evicts a token that the vault rejected, unless it was replaced already, or another was evicted a moment ago.
     pub(super) fn reject(&self, key: &Arc<IdentityKey>, scope: &str, rejected: &Arc<AccessToken>) {
         let key = (Arc::clone(key), scope.to_owned());
         let now = self.now();
@@ -147,8 +147,8 @@ impl Tokens {
         }
     }
 
-    /// One exchange for all requests that may share it, and whether it was under way already. It ends when no request
-    /// waits for it any more.
+    /// One exchange for all requests that may share it, and whether it was already in progress. It is cancelled when no
+    /// request waits for it any more.
     pub(super) fn exchange(
         self: &Arc<Self>,
         login: &Login,
@@ -161,21 +161,21 @@ impl Tokens {
             FlightKey::Credential(CredentialHash::of(&login.identity, &login.key), scope.to_owned())
         };
         self.flights.join_or_start(key, &login.tenant, |party| {
-            Arc::clone(self).exchanged(login.clone(), scope.to_owned(), party, wait)
+            Arc::clone(self).run_exchange(login.clone(), scope.to_owned(), party, wait)
         })
     }
 
-    /// Whether the circuit breaker of the login's issuer lets its tenant ask for nothing now.
+    /// Whether the circuit breaker of the login's issuer rejects all requests of its tenant now.
     pub(super) fn is_down(&self, login: &Login) -> bool {
         self.lanes.is_open(&login.key.issuer_of_tokens(), &login.tenant)
     }
 
-    /// How the issuers do that were asked last.
+    /// The health of the issuers that were used last.
     pub(super) fn health(&self) -> Vec<ServiceHealth<Issuer>> {
         self.lanes.health()
     }
 
-    async fn exchanged(
+    async fn run_exchange(
         self: Arc<Self>,
         login: Login,
         scope: String,
@@ -190,11 +190,9 @@ impl Tokens {
                 if login.trust.can_be_proven() {
                     self.state().proofs.remember(&login.identity, &login.key);
                 }
-                self.keep(&login, scope, token);
+                self.insert(&login, scope, token);
             }
-            Err(IdentityError::Refused(refusal))
-                if login.trust.may_evict() && refusal.is_of_the_identity() =>
-            {
+            Err(IdentityError::Refused(refusal)) if login.trust.may_evict() && refusal.refuses_identity() => {
                 self.evict(&login.key);
             }
             Ok(_) | Err(_) => {}
@@ -210,10 +208,10 @@ impl Tokens {
         (patience, deadline): (Duration, Deadline),
     ) -> Exchanged {
         let Login { identity, authority, trust, .. } = login;
-        // Once for all attempts: it may be heavy work.
+        // Once for all attempts, because it may be CPU-heavy.
         let assertion = deadline.limit(self.source.prepare(identity, authority, party)).await;
         let assertion = assertion.unwrap_or(Err(IdentityError::Busy))?;
-        let caller = Caller {
+        let options = RequestOptions {
             party,
             is_evidence: trust.is_evidence(),
             patience: patience.min(LONGEST),
@@ -221,23 +219,23 @@ impl Tokens {
             deadline,
         };
         let late = |late| match late {
-            Late::Unanswered => IdentityError::late(authority),
-            Late::Queued | Late::Paused(_) => IdentityError::Queued,
-            Late::Open(_) => IdentityError::circuit_open(authority),
+            NoAnswer::TimedOut => IdentityError::timed_out(authority),
+            NoAnswer::Queued | NoAnswer::Throttled(_) => IdentityError::Queued,
+            NoAnswer::CircuitOpen(_) => IdentityError::circuit_open(authority),
         };
         let request = || self.source.token(identity, authority, scope, assertion.as_ref());
-        self.lanes.send(&login.key.issuer_of_tokens(), caller, late, request).await.map(Arc::new)
+        self.lanes.send(&login.key.issuer_of_tokens(), options, late, request).await.map(Arc::new)
     }
 
-    pub(super) fn keep(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
+    pub(super) fn insert(&self, login: &Login, scope: String, token: &Arc<AccessToken>) {
         let mut state = self.state();
-        make_room(&mut state.cached, TOKENS_OF_A_SUBJECT, |(key, _), _| key.same_subject(&login.key));
-        make_room(&mut state.cached, TOKENS_OF_A_TENANT, |_, cached| cached.tenant == login.tenant);
+        make_room(&mut state.cached, TOKENS_PER_SUBJECT, |(key, _), _| key.same_subject(&login.key));
+        make_room(&mut state.cached, TOKENS_PER_TENANT, |_, cached| cached.tenant == login.tenant);
         let cached = CachedToken::new(Arc::clone(token), login.tenant.clone());
         state.cached.put((Arc::clone(&login.key), scope), cached);
     }
 
-    /// Entra refused a proven credential: nothing of its identity is kept.
+    /// Evicts everything of an identity whose proven credential Entra refused.
     fn evict(&self, key: &Arc<IdentityKey>) {
         let mut state = self.state();
         let gone = state.cached.iter().map(|(cached, _)| cached).filter(|(cached, _)| cached == key).cloned();
@@ -249,8 +247,8 @@ impl Tokens {
         (self.on_refused)(key);
     }
 
-    /// Every change of the state is a single call into it, so a panic elsewhere leaves it whole.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
+    fn state(&self) -> MutexGuard<'_, TokenState> {
+        self.state.lock_unpoisoned()
     }
 }

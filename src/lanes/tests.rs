@@ -1,4 +1,4 @@
-//! Lanes: turns, pauses and evidence. Time is paused.
+//! Turns, pauses and evidence of lanes. Time is paused.
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
@@ -17,7 +17,7 @@ fn lanes() -> Lanes<&'static str> {
     Lanes::new(LIMITS)
 }
 
-/// Lets a service be one that answers.
+/// Marks a service as answering.
 fn answers(lanes: &Lanes<&'static str>, service: &'static str) {
     lanes.lane(&service).answers().last = Some(Instant::now());
 }
@@ -26,26 +26,26 @@ fn party(tenant: &str) -> Party {
     Party::new(Tenant::new(tenant))
 }
 
-fn caller(party: &Party) -> Caller<'_> {
+fn options(party: &Party) -> RequestOptions<'_> {
     let deadline = Deadline::after(60 * SECOND);
-    Caller { party, is_evidence: true, patience: 60 * SECOND, deadline, retries: true }
+    RequestOptions { party, is_evidence: true, patience: 60 * SECOND, deadline, retries: true }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Answer {
+enum FakeAnswer {
     Throttled(Duration),
     Failed(Evidence),
-    Late(Late),
+    NoAnswer(NoAnswer),
 }
 
-impl Transient for Answer {
+impl Transient for FakeAnswer {
     fn is_transient(&self) -> bool {
         false
     }
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled(wait) => Some(*wait),
-            Self::Failed(_) | Self::Late(_) => None,
+            Self::Failed(_) | Self::NoAnswer(_) => None,
         }
     }
     fn is_throttled(&self) -> bool {
@@ -55,43 +55,48 @@ impl Transient for Answer {
         match self {
             Self::Throttled(_) => Evidence::Answered,
             Self::Failed(evidence) => *evidence,
-            Self::Late(_) => Evidence::Unavailable,
+            Self::NoAnswer(_) => Evidence::Unavailable,
         }
     }
 }
 
-/// Asks for so long, and gets this answer.
-async fn ask(
+/// Sends a request that takes this long and gets this answer.
+async fn send(
     lanes: &Lanes<&'static str>,
     service: &'static str,
     tenant: &str,
-    (takes, answer): (Duration, Result<(), Answer>),
-) -> Result<(), Answer> {
+    (takes, answer): (Duration, Result<(), FakeAnswer>),
+) -> Result<(), FakeAnswer> {
     let party = party(tenant);
     let request = async || {
         sleep(takes).await;
         answer
     };
-    lanes.send(&service, caller(&party), Answer::Late, request).await
+    lanes.send(&service, options(&party), FakeAnswer::NoAnswer, request).await
 }
 
-/// Asks `times`, a second each, `at_once` at most, and returns how long that took.
-async fn mount(lanes: &Lanes<&'static str>, service: &'static str, times: usize, at_once: usize) -> Duration {
+/// Sends `times` requests of a second each, `at_once` at most, and returns how long that takes.
+async fn send_many(
+    lanes: &Lanes<&'static str>,
+    service: &'static str,
+    times: usize,
+    at_once: usize,
+) -> Duration {
     let (start, own) = (Instant::now(), tokio::sync::Semaphore::new(at_once));
     join_all((0..times).map(async |_| {
         let _own = own.acquire().await.unwrap();
-        ask(lanes, service, "one", (SECOND, Ok(()))).await.unwrap();
+        send(lanes, service, "one", (SECOND, Ok(()))).await.unwrap();
     }))
     .await;
     start.elapsed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_huge_mount_of_one_service_does_not_hold_up_another() {
+async fn a_huge_mount_of_one_service_does_not_delay_another() {
     let lanes = lanes();
     answers(&lanes, "slow");
     answers(&lanes, "other");
-    let (huge, small) = tokio::join!(mount(&lanes, "slow", 400, 400), mount(&lanes, "other", 5, 16));
+    let (huge, small) = tokio::join!(send_many(&lanes, "slow", 400, 400), send_many(&lanes, "other", 5, 16));
     assert_eq!(huge, 13 * SECOND, "400 by 32");
     assert_eq!(small, SECOND);
 }
@@ -104,40 +109,40 @@ async fn services_that_do_not_answer_share_a_part_and_leave_the_rest_to_those_th
     let attackers: Vec<String> = (0..10).map(|index| format!("attacker-{index}")).collect();
     let lanes = &lanes;
     let silent = join_all(names.iter().zip(attackers.iter().cycle()).map(|(service, tenant)| {
-        join_all((0..10).map(move |_| ask(lanes, service, tenant, (30 * SECOND, Ok(())))))
+        join_all((0..10).map(move |_| send(lanes, service, tenant, (30 * SECOND, Ok(())))))
     }));
     let victim = async {
         sleep(SECOND).await;
-        mount(lanes, "healthy", 16, 16).await
+        send_many(lanes, "healthy", 16, 16).await
     };
     let (_, victim) = tokio::join!(timeout(20 * SECOND, silent), victim);
     assert_eq!(victim, SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_is_the_whole_services_and_of_no_other() {
+async fn a_pause_applies_to_all_requests_of_one_service() {
     let lanes = lanes();
     answers(&lanes, "v");
     answers(&lanes, "w");
     lanes.lane(&"v").pause.throttled(Some(10 * SECOND));
-    let (paused, other) = tokio::join!(mount(&lanes, "v", 16, 16), mount(&lanes, "w", 16, 16));
+    let (paused, other) = tokio::join!(send_many(&lanes, "v", 16, 16), send_many(&lanes, "w", 16, 16));
     assert!((11 * SECOND..15 * SECOND).contains(&paused), "{paused:?}");
     assert_eq!(other, SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_is_too_long_is_not_begun() {
+async fn a_pause_beyond_the_deadline_fails_immediately() {
     let lanes = lanes();
     let start = Instant::now();
     lanes.lane(&"v").pause.throttled(Some(90 * SECOND));
     lanes.lane(&"v").pause.throttled(Some(SECOND));
-    let answer = ask(&lanes, "v", "one", (SECOND, Ok(()))).await;
-    assert_eq!(answer, Err(Answer::Late(Late::Paused(90 * SECOND))));
+    let answer = send(&lanes, "v", "one", (SECOND, Ok(()))).await;
+    assert_eq!(answer, Err(FakeAnswer::NoAnswer(NoAnswer::Throttled(90 * SECOND))));
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_throttles_without_a_time_is_left_alone_for_longer_each_time() {
+async fn throttling_without_retry_after_pauses_longer_each_time() {
     let pause = Pause::default();
     for longest in [1, 2, 4, 8, 16, 32, 32] {
         for _ in 0..32 {
@@ -159,8 +164,8 @@ async fn throttling_opens_no_breaker() {
     let lanes = lanes();
     for tenant in ["one", "two", "three"] {
         for _ in 0..5 {
-            let answer = (Duration::ZERO, Err(Answer::Throttled(Duration::from_millis(1))));
-            ask(&lanes, "v", tenant, answer).await.unwrap_err();
+            let answer = (Duration::ZERO, Err(FakeAnswer::Throttled(Duration::from_millis(1))));
+            send(&lanes, "v", tenant, answer).await.unwrap_err();
             sleep(SECOND).await;
         }
     }
@@ -168,69 +173,69 @@ async fn throttling_opens_no_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_turn_moves_no_breaker_and_takes_nothing_of_the_patience() {
+async fn waiting_in_a_queue_is_no_evidence_and_uses_no_patience() {
     let lanes = Lanes::new(Limits { each: Limit { open: 1, reserve: 0 }, ..LIMITS });
     let requests = join_all((0..8).map(|_| async {
         let party = party("one");
-        let caller = Caller { patience: 3 * SECOND, ..caller(&party) };
+        let options = RequestOptions { patience: 3 * SECOND, ..options(&party) };
         let request = async || {
             sleep(2 * SECOND).await;
             Ok(())
         };
-        lanes.send(&"v", caller, Answer::Late, request).await
+        lanes.send(&"v", options, FakeAnswer::NoAnswer, request).await
     }));
     assert_eq!(requests.await, [Ok(()); 8], "the last of them waits for fourteen seconds");
-    let given_up = async {
+    let cancelled = async {
         let party = party("one");
-        let caller = Caller { deadline: Deadline::after(SECOND), ..caller(&party) };
-        lanes.send(&"v", caller, Answer::Late, async || Ok(())).await
+        let options = RequestOptions { deadline: Deadline::after(SECOND), ..options(&party) };
+        lanes.send(&"v", options, FakeAnswer::NoAnswer, async || Ok(())).await
     };
-    let (_, given_up) = tokio::join!(ask(&lanes, "v", "one", (5 * SECOND, Ok(()))), given_up);
-    assert_eq!(given_up, Err(Answer::Late(Late::Queued)));
+    let (_, cancelled) = tokio::join!(send(&lanes, "v", "one", (5 * SECOND, Ok(()))), cancelled);
+    assert_eq!(cancelled, Err(FakeAnswer::NoAnswer(NoAnswer::Queued)));
     assert!(!lanes.is_open(&"v", &Tenant::new("one")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_time_left_waits_until_an_open_breaker_lets_it_ask() {
+async fn a_request_with_time_left_waits_for_an_open_breaker() {
     let lanes = lanes();
     for _ in 0..3 {
-        let down = Err(Answer::Failed(Evidence::Unavailable));
-        ask(&lanes, "v", "one", (Duration::from_millis(1), down)).await.unwrap_err();
+        let down = Err(FakeAnswer::Failed(Evidence::Unavailable));
+        send(&lanes, "v", "one", (Duration::from_millis(1), down)).await.unwrap_err();
     }
     assert!(lanes.is_open(&"v", &Tenant::new("one")));
-    let begun = Instant::now();
-    ask(&lanes, "v", "one", (Duration::from_millis(1), Ok(()))).await.unwrap();
-    assert!(begun.elapsed() < 6 * SECOND, "{:?}", begun.elapsed());
+    let started = Instant::now();
+    send(&lanes, "v", "one", (Duration::from_millis(1), Ok(()))).await.unwrap();
+    assert!(started.elapsed() < 6 * SECOND, "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn scrapers_see_what_trusted_requests_met() {
+async fn metrics_show_the_outcomes_of_trusted_requests() {
     let lanes = lanes();
-    let ask_as = async |service: &'static str, is_evidence, answer: Result<(), Answer>| {
+    let ask_as = async |service: &'static str, is_evidence, answer: Result<(), FakeAnswer>| {
         let party = party("one");
-        let caller = Caller { is_evidence, ..caller(&party) };
-        let _ = lanes.send(&service, caller, Answer::Late, async || answer).await;
+        let options = RequestOptions { is_evidence, ..options(&party) };
+        let _ = lanes.send(&service, options, FakeAnswer::NoAnswer, async || answer).await;
         sleep(Duration::from_millis(1)).await;
     };
-    let down = Err(Answer::Failed(Evidence::Unavailable));
+    let down = Err(FakeAnswer::Failed(Evidence::Unavailable));
     ask_as("up", true, Ok(())).await;
     ask_as("untrusted", false, down).await;
-    ask_as("throttling", true, Err(Answer::Throttled(90 * SECOND))).await;
+    ask_as("throttling", true, Err(FakeAnswer::Throttled(90 * SECOND))).await;
     for _ in 0..3 {
         ask_as("down", true, down).await;
     }
     let health = |service: &str| lanes.health().into_iter().find(|health| health.service == service);
     let up = health("up").unwrap();
     assert!(!up.open && up.throttled.is_zero() && up.succeeded.is_some());
-    assert_eq!(health("untrusted"), None, "an untrusted request shows nothing");
+    assert_eq!(health("untrusted"), None, "an untrusted request is not in the metrics");
     assert_eq!(health("throttling").unwrap().throttled, 90 * SECOND);
     assert!(health("down").unwrap().open);
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_services_do_not_push_out_the_lane_of_one_that_is_in_use() {
+async fn invented_services_do_not_evict_the_lane_of_a_service_in_use() {
     let lanes = lanes();
-    ask(&lanes, "used", "one", (Duration::ZERO, Ok(()))).await.unwrap();
+    send(&lanes, "used", "one", (Duration::ZERO, Ok(()))).await.unwrap();
     let lane = lanes.lane(&"used");
     for index in 0..2 * LANES {
         lanes.lane(&&*format!("made-up-{index}").leak());

@@ -1,7 +1,7 @@
-//! The parts of a manifest that make it a class.
+//! The fields of a class outside of its parameters: kind, version and `spec`.
 
-use super::{Diagnostic, parameters};
-use crate::manifest::Object;
+use super::Diagnostic;
+use crate::manifest::ManifestObject;
 use crate::plan::{Fault, nearest, quoted, unknown};
 use crate::yaml::{Entry, Node, Position};
 
@@ -14,20 +14,20 @@ const OLD_VERSION: &str = "secrets-store.csi.x-k8s.io/v1alpha1";
 const SPEC_FIELDS: &[&str] = &["provider", "parameters", "secretObjects"];
 
 /// A class of the provider.
-pub(super) struct Class<'a> {
-    /// Where `spec.parameters` is.
+pub(super) struct ClassManifest<'a> {
+    /// The position of `spec.parameters`.
     pub parameters_position: Position,
     /// `spec.parameters`.
     pub parameters: &'a [Entry],
-    /// `spec.secretObjects`: what the driver copies into Secrets.
+    /// `spec.secretObjects`: the Secrets that the driver creates.
     pub secret_objects: Option<&'a Entry>,
 }
 
-impl<'a> Class<'a> {
-    /// Reads a class. `None` if there is none to read: the object is something else or another
-    /// provider's, or `diagnostics` then say why.
+impl<'a> ClassManifest<'a> {
+    /// Parses a class. `None` if the object is not a class of the provider, or if `diagnostics` have an error that
+    /// prevents this.
     pub(super) fn read(
-        object: &'a Object,
+        object: &'a ManifestObject,
         provider: &str,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Self> {
@@ -36,7 +36,7 @@ impl<'a> Class<'a> {
         let misspelt = if object.kind == KIND { None } else { Some(misspelt(object, location("kind"))?) };
         let Some(spec) = root.entry("spec") else {
             diagnostics.extend(misspelt);
-            let fault = Fault::new("it is missing", "write provider and parameters there");
+            let fault = Fault::new("it is missing", "add spec, with provider and parameters");
             diagnostics.push(Diagnostic::error(root.position, "spec", fault));
             return None;
         };
@@ -54,7 +54,7 @@ impl<'a> Class<'a> {
                 secret_objects: spec.value.entry("secretObjects"),
             }),
             None => {
-                let fault = Fault::new("there are none", "name the vault and its objects there");
+                let fault = Fault::new("there are no parameters", "name the vault and its objects");
                 let position = spec.value.entry("parameters").map_or(spec.position, |entry| entry.position);
                 diagnostics.push(Diagnostic::error(position, "spec.parameters", fault));
                 None
@@ -67,38 +67,26 @@ impl<'a> Class<'a> {
         self.secret_objects.map(|entry| entry.value.items()).unwrap_or_default()
     }
 
-    /// A parameter.
     pub(super) fn parameter(&self, key: &str) -> Option<&'a Entry> {
         self.parameters.iter().find(|entry| entry.key == key)
     }
 }
 
-/// A part of a class that a kustomization applies to another: its `spec`, and what is wrong with that
-/// whatever the rest is.
-pub(super) fn check_fragment(object: &Object, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(spec) = object.root.entry("spec") else { return };
-    check_fields(spec, diagnostics);
-    for entry in spec.value.at(&["parameters"]).map(Node::entries).unwrap_or_default() {
-        // Null removes a parameter, and what begins with `$` tells kustomize what to do.
-        if entry.value.text() != Some("") && !entry.key.starts_with('$') {
-            parameters::check_one(entry, diagnostics);
-        }
-    }
-}
-
-fn check_fields(spec: &Entry, diagnostics: &mut Vec<Diagnostic>) {
+/// Warns of fields of `spec` that are unknown.
+pub(super) fn check_fields(spec: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let known = |entry: &&Entry| SPEC_FIELDS.contains(&entry.key.as_str()) || entry.key.starts_with('$');
     for entry in spec.value.entries().iter().filter(|entry| !known(entry)) {
         diagnostics.push(Diagnostic::warning(entry.position, "spec", unknown(&entry.key, SPEC_FIELDS)));
     }
 }
 
-/// What is wrong with a kind of the driver's group that is nearly the class's.
-fn misspelt(object: &Object, position: Position) -> Option<Diagnostic> {
+/// The finding on a kind of the driver's group that is similar to `SecretProviderClass`.
+fn misspelt(object: &ManifestObject, position: Position) -> Option<Diagnostic> {
     let group = object.api_version.split('/').next().unwrap_or_default();
     let meant = group == GROUP && object.kind != STATUS_KIND;
     let kind = nearest(&object.kind, &[KIND]).filter(|_| meant)?;
-    let fault = Fault::new(format!("{} is no kind", quoted(&object.kind)), format!("write {kind}"));
+    let fault =
+        Fault::new(format!("{} is not a kind of this API", quoted(&object.kind)), format!("write {kind}"));
     Some(Diagnostic::error(position, "kind", fault))
 }
 
@@ -112,14 +100,14 @@ fn is_provider(spec: &Entry, provider: &str, diagnostics: &mut Vec<Diagnostic>) 
     let position = named.map_or(spec.position, |entry| entry.value.position);
     if text.is_empty() {
         let help = format!(
-            "write `provider: {provider}` if it is meant for this one; if it is a patch, lint what `kustomize build` prints"
+            "write `provider: {provider}` if the class is for this provider; if it is a patch, lint the output of `kustomize build`"
         );
         diagnostics.push(Diagnostic::error(position, "spec.provider", Fault::new("it is missing", help)));
         return Some(false);
     }
     let meant = nearest(text, &[provider])?;
     let help = format!("did you mean `{meant}`?");
-    let problem = format!("the driver looks for a provider of the name {}", quoted(text));
+    let problem = format!("the driver looks for a provider named {}", quoted(text));
     diagnostics.push(Diagnostic::warning(position, "spec.provider", Fault::new(problem, help)));
     Some(false)
 }

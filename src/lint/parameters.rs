@@ -1,28 +1,32 @@
-//! `spec.parameters`: what the server would say of them, and what the API server would.
+//! `spec.parameters`: the findings of the provider's server, and the rules of the API server.
 
-use super::class::Class;
+use super::class::ClassManifest;
 use super::{Diagnostic, pod};
 use crate::plan::{
     Attributes, Defaults, Draft, Endpoints, Fault, Finding, ParsedObject, Request, Severity, parameter_fault,
 };
 use crate::yaml::{Entry, Position, Value};
 
-/// What the parameters give.
-pub(super) struct Written {
-    /// The objects that can be planned.
+/// The objects that the parameters select.
+pub(super) struct PlannedObjects {
+    /// The objects without errors.
     pub objects: Vec<ParsedObject>,
-    /// Whether these are all of them.
+    /// Whether all objects are without errors.
     pub complete: bool,
 }
 
-/// Reads the parameters as for a mount.
-pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Vec<Diagnostic>) -> Written {
+/// Checks the parameters as for a mount.
+pub(super) fn check(
+    class: &ClassManifest<'_>,
+    defaults: &Defaults,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> PlannedObjects {
     for entry in class.parameters {
         check_one(entry, diagnostics);
     }
-    // Either spelling works.
+    // The provider accepts both spellings.
     if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
-        let fault = Fault::new("tenantID, which is there too, takes precedence", "remove it");
+        let fault = Fault::new("tenantID is set too, and takes precedence", "remove tenantId");
         diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
     }
     let texts = class.parameters.iter().filter_map(|entry| Some((entry, entry.value.text()?)));
@@ -37,18 +41,18 @@ pub(super) fn check(class: &Class<'_>, defaults: &Defaults, diagnostics: &mut Ve
             .then(|| private_cloud(class.parameter("vaultURL").and_then(|entry| entry.value.text()))),
     };
     if is_private && class.parameter("cloudEnvFileName").is_none() {
-        let problem = "AzureStackCloud needs an environment file, and the class names none";
-        let help = "name it here, or give the provider one in AZURE_ENVIRONMENT_FILEPATH";
+        let problem = "AzureStackCloud needs an environment file, and the class does not name one";
+        let help = "set cloudEnvFileName, or AZURE_ENVIRONMENT_FILEPATH in the provider's environment";
         let fault = Fault::new(problem, help);
         diagnostics.push(Diagnostic::warning(class.parameters_position, "cloudEnvFileName", fault));
     }
     let (draft, findings) = Draft::examine(request, defaults);
     let complete = findings.iter().all(|finding| finding.severity != Severity::Error);
     diagnostics.extend(findings.into_iter().filter_map(|finding| located(class, finding)));
-    Written { objects: draft.objects, complete }
+    PlannedObjects { objects: draft.objects, complete }
 }
 
-/// What is wrong with a parameter, whatever the others are.
+/// Checks one parameter for errors that do not depend on the others.
 pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let fault = type_fault(entry);
     diagnostics.extend(fault.map(|fault| Diagnostic::error(entry.value.position, &entry.key, fault)));
@@ -57,7 +61,7 @@ pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What the API server refuses of a parameter: it takes strings only.
+/// The fault of a parameter that is not a string, which the API server rejects.
 pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
     let (what, help) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
@@ -67,14 +71,13 @@ pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
         _ if entry.key == "objects" => {
             (entry.value.kind(), "write `objects: |`, and the list below it as text")
         }
-        _ => (entry.value.kind(), "write text"),
+        _ => (entry.value.kind(), "write a string"),
     };
-    Some(Fault::new(format!("it is {what}, and the API server takes strings only"), help))
+    Some(Fault::new(format!("it is {what}, but the API server accepts only strings"), help))
 }
 
-/// Gives a finding its place in the file. `None` if it is about a parameter of a wrong type, of which
-/// that has been said.
-fn located(class: &Class<'_>, finding: Finding) -> Option<Diagnostic> {
+/// Adds the position in the file to a finding. `None` for a parameter of a wrong type, which has a finding already.
+fn located(class: &ClassManifest<'_>, finding: Finding) -> Option<Diagnostic> {
     let key = finding.location.split(['[', '.', ',']).next().unwrap_or_default();
     let spellings: &[&str] = if key == "tenantID" { &["tenantID", "tenantId"] } else { &[key] };
     let mut entries = spellings.iter().filter_map(|key| class.parameter(key));
@@ -91,9 +94,9 @@ fn located(class: &Class<'_>, finding: Finding) -> Option<Diagnostic> {
     Some(Diagnostic::new(finding.severity, position, finding.location, fault))
 }
 
-/// The place in the file of a place in the parameter `objects`: the parameter's own, if its text is
-/// not there as it was written.
-pub(super) fn in_objects(class: &Class<'_>, inner: Position) -> Position {
+/// The position in the file of a position in the parameter `objects`; the position of the parameter if escapes or
+/// folding moved the text.
+pub(super) fn in_objects(class: &ClassManifest<'_>, inner: Position) -> Position {
     let Some(Entry { position, value, .. }) = class.parameter("objects") else {
         return class.parameters_position;
     };
@@ -101,7 +104,7 @@ pub(super) fn in_objects(class: &Class<'_>, inner: Position) -> Position {
     scalar.locate(untrimmed(inner, scalar.text())).unwrap_or(*position)
 }
 
-/// The place in a text of a place in it without the white space around it.
+/// Converts a position in the trimmed text to a position in the text.
 fn untrimmed(inner: Position, text: &str) -> Position {
     let before = text.strip_suffix(text.trim_start()).unwrap_or_default();
     let indent = before.rsplit('\n').next().unwrap_or_default().chars().count();
@@ -110,7 +113,7 @@ fn untrimmed(inner: Position, text: &str) -> Position {
     Position { line: line + before.matches('\n').count(), column }
 }
 
-/// A private cloud that admits the vault, since only the node's file knows its suffix.
+/// A private cloud with the suffix of the vault: only the file on the node has the real suffix.
 fn private_cloud(vault_url: Option<&str>) -> Result<Endpoints, Fault> {
     let host = vault_url.unwrap_or_default().trim().trim_start_matches("https://").trim_end_matches('/');
     let suffix = host.split_once('.').map_or("vault.example", |(_, suffix)| suffix);

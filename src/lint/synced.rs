@@ -1,23 +1,23 @@
-//! `spec.secretObjects`: files that the driver copies into Secrets.
+//! `spec.secretObjects`: the Secrets that the driver creates from files.
 
 mod content;
 mod metadata;
 
 use super::Diagnostic;
-use super::class::Class;
-use super::parameters::{Written, type_fault};
+use super::class::ClassManifest;
+use super::parameters::{PlannedObjects, type_fault};
 use crate::plan::{Fault, Severity, nearest, quoted, unknown};
 use crate::secret_rules::{self, OPAQUE, SecretType, TLS, TLS_KEYS, TYPES};
 use crate::yaml::{Node, Position, Value};
-use content::Files;
+use content::MountedFiles;
 
 const FIELDS: &[&str] = &["annotations", "data", "labels", "secretName", "type"];
 const DATA_FIELDS: &[&str] = &["key", "objectName"];
 
-/// Warns of Secrets that the driver will never make, or makes otherwise than they are meant.
-pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<Diagnostic>) {
+/// Warns about Secrets that the driver cannot create, or creates with other content than intended.
+pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnostics: &mut Vec<Diagnostic>) {
     let Some(entry) = class.secret_objects else { return };
-    let mut check = Check { diagnostics, files: Files::new(written) };
+    let mut check = SecretObjectsCheck { diagnostics, files: MountedFiles::new(written) };
     let list = check.list("secretObjects", &entry.value);
     let mut names: Vec<(&str, usize)> = Vec::new();
     for (index, secret) in list.iter().enumerate() {
@@ -28,35 +28,35 @@ pub(super) fn check(class: &Class<'_>, written: &Written, diagnostics: &mut Vec<
             Some((_, other)) => check.warn(
                 position,
                 format!("{location}.secretName"),
-                format!("secretObjects[{other}] makes the Secret {} already", quoted(name)),
-                "this one replaces its keys; put the data of both into one entry",
+                format!("secretObjects[{other}] already creates the Secret {}", quoted(name)),
+                "this entry replaces its keys; put the data of both into one entry",
             ),
             None => names.push((name, index)),
         }
     }
 }
 
-/// The text of a field without the white space around it, as the driver reads it.
+/// The trimmed text of a field, as the driver reads it.
 fn field<'a>(node: &'a Node, key: &str) -> Option<(&'a str, Position)> {
     let value = &node.entry(key)?.value;
     let text = value.text()?.trim();
     (!text.is_empty()).then_some((text, value.position))
 }
 
-struct Check<'a> {
+struct SecretObjectsCheck<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
-    files: Files<'a>,
+    files: MountedFiles<'a>,
 }
 
-impl Check<'_> {
+impl SecretObjectsCheck<'_> {
     fn warn(&mut self, position: Position, location: String, problem: impl Into<String>, help: &str) {
         self.diagnostics.push(Diagnostic::warning(position, location, Fault::new(problem, help)));
     }
 
-    /// The items of a list; anything else the API server refuses.
+    /// The items of a list. The API server rejects any other value.
     fn list<'n>(&mut self, location: &str, node: &'n Node) -> &'n [Node] {
         if matches!(&node.value, Value::Mapping(_)) || node.text().is_some_and(|text| !text.is_empty()) {
-            let problem = format!("it is {}, and the API server takes a list only", node.kind());
+            let problem = format!("it is {}, but the API server accepts only a list", node.kind());
             let fault = Fault::new(problem, "write a list, with `- ` before each entry");
             self.diagnostics.push(Diagnostic::error(node.position, location, fault));
         }
@@ -78,8 +78,8 @@ impl Check<'_> {
         if let Some((name, position)) =
             field(secret, "secretName").filter(|(name, _)| !secret_rules::is_name(name))
         {
-            let help = "use lower-case letters, digits, `-` and `.`, 253 at most";
-            let problem = format!("the API server refuses {} as the name of a Secret", quoted(name));
+            let help = "use at most 253 lower-case letters, digits, `-` and `.`";
+            let problem = format!("the API server rejects {} as the name of a Secret", quoted(name));
             self.warn(position, format!("{location}.secretName"), problem, help);
         }
         let kind = field(secret, "type").map(|(kind, position)| self.kind(location, kind, position));
@@ -96,19 +96,19 @@ impl Check<'_> {
         metadata::check(location, secret, kind, self.diagnostics);
     }
 
-    /// The type, which the driver passes on as it is written. No key of a custom type is known.
+    /// The type. The driver passes on an unknown type, for which no keys are required.
     fn kind(&mut self, location: &str, kind: &str, position: Position) -> SecretType {
         if let Some(known) = SecretType::named(kind) {
             return known;
         }
         if let Some(meant) = nearest(kind, &TYPES.map(|known| known.name)) {
-            let problem = format!("{} is not a type of Kubernetes", quoted(kind));
+            let problem = format!("{} is not a Secret type of Kubernetes", quoted(kind));
             self.warn(position, format!("{location}.type"), problem, &format!("did you mean `{meant}`?"));
         }
         OPAQUE
     }
 
-    /// Fields that the API server does not know, or whose values it refuses.
+    /// Reports fields that the API server does not know, or whose values it rejects.
     fn fields(&mut self, location: &str, node: &Node, known: &[&str]) {
         for entry in node.entries() {
             if !known.contains(&entry.key.as_str()) {
@@ -135,18 +135,18 @@ impl Check<'_> {
         if let Some((key, position)) = key {
             let location = format!("{location}.key");
             if !secret_rules::is_key(key) {
-                let problem = format!("the API server refuses {} as the key of a Secret", quoted(key));
-                self.warn(position, location, problem, "use letters, digits, `-`, `_` and `.`");
+                let problem = format!("the API server rejects {} as the key of a Secret", quoted(key));
+                self.warn(position, location, problem, "use only letters, digits, `-`, `_` and `.`");
             } else if kind.name == TLS && !TLS_KEYS.contains(&key) {
                 let problem = format!(
-                    "in a Secret of type {TLS} the driver takes the keys tls.crt and tls.key alone, not {}",
+                    "in a Secret of type {TLS} the driver writes only the keys tls.crt and tls.key, not {}",
                     quoted(key)
                 );
                 self.warn(
                     position,
                     location,
                     problem,
-                    "move it to an entry of type Opaque; with it, the driver makes no Secret",
+                    "move it to an entry of type Opaque; with it, the driver creates no Secret",
                 );
             }
         }
@@ -158,14 +158,14 @@ impl Check<'_> {
         }
     }
 
-    /// Keys that appear twice, and keys that the type needs.
+    /// Reports duplicate keys, and missing keys that the type requires.
     fn keys(&mut self, location: &str, kind: SecretType, secret: &Node) {
         let Some(data) = secret.entry("data").filter(|data| !data.value.items().is_empty()) else { return };
         let mut keys = Vec::new();
         for (index, item) in data.value.items().iter().enumerate() {
             let Some((key, position)) = field(item, "key") else { return };
             if keys.contains(&key) {
-                let problem = format!("the key {} is there already", quoted(key));
+                let problem = format!("the key {} appears twice", quoted(key));
                 self.warn(
                     position,
                     format!("{location}.data[{index}].key"),
@@ -176,15 +176,15 @@ impl Check<'_> {
             keys.push(key);
         }
         if let Some(missing) = kind.missing_text(&keys) {
-            let problem = format!("the API server refuses a Secret of type {} without {missing}", kind.name);
+            let problem = format!("the API server rejects a Secret of type {} without {missing}", kind.name);
             self.warn(
                 data.position,
                 format!("{location}.data"),
                 problem,
-                "add what is missing, or write type Opaque",
+                "add the missing keys, or write type Opaque",
             );
         }
     }
 }
 
-const NO_SECRET: &str = "without it the driver makes no Secret";
+const NO_SECRET: &str = "add it; without it the driver creates no Secret";

@@ -1,4 +1,4 @@
-//! What holds of any manifest. Single findings are in `tests/data/lint`.
+//! Properties of every manifest. Single findings are in `tests/data/lint`.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn lint(text: &str) -> Vec<Linted> {
     linter.file(&source).collect()
 }
 
-/// A class whose parameters are right, but for what `objects` and what follows may be.
+/// A class with valid parameters, except for `objects` and the text after it.
 fn class(objects: &str) -> String {
     format!(
         "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {{name: a}}\nspec:\n  provider: azure\n  parameters:\n    keyvaultName: vault\n    objects: {objects}"
@@ -19,7 +19,7 @@ fn class(objects: &str) -> String {
 }
 
 #[test]
-fn nothing_is_said_of_what_only_a_pod_can_tell() {
+fn values_that_only_a_pod_can_provide_are_assumed_to_be_correct() {
     let objects = "'[{objectName: a, objectType: secret}]'\n";
     for parameters in [
         "",
@@ -33,19 +33,19 @@ fn nothing_is_said_of_what_only_a_pod_can_tell() {
 }
 
 #[test]
-fn findings_are_not_counted_off() {
+fn the_number_of_findings_is_not_limited() {
     let item = "      - {objectName: a/b, objectType: secret, hue: red}\n";
     assert_eq!(lint(&class(&format!("|\n{}", item.repeat(50))))[0].diagnostics.len(), 100);
 }
 
 #[test]
-fn what_mentions_no_class_is_not_read() {
+fn a_document_that_mentions_no_class_is_not_parsed() {
     assert!(lint("kind: [Secret\n---\nkind: Secret\n").is_empty());
 }
 
 proptest! {
     #[test]
-    fn whatever_the_objects_are_findings_are_in_the_file(
+    fn findings_in_any_objects_have_a_position_in_the_file(
         lines in prop::collection::vec("[ ]{0,8}(- |array:|objectName: |filePermission: |- [|>]|[\\[\\]{},:'\"#&*0-9a-z ]){0,6}", 0..12),
         header in "[|>'\"]?[-+0-9]?",
     ) {

@@ -1,31 +1,31 @@
-//! A file's documents.
+//! The documents of a file.
 
-use super::{ManifestError, Object, unfold};
+use super::{ManifestError, ManifestObject, unfold};
 use crate::yaml::{self, Budget, YamlError};
 
-/// A part of a file, from one `---` to the next. All of them, end to end, are the file.
+/// A part of a file, from one `---` to the next. The documents of a file contain all of its text.
 #[derive(Clone, Copy, Debug)]
 pub struct Document<'a> {
     /// The file.
     pub file: &'a str,
-    /// The line of the file that it starts in, from 1.
+    /// The number of its first line in the file, from 1.
     pub first_line: usize,
-    /// It, with its `---` and its comments.
+    /// The text, with its `---` and its comments.
     pub text: &'a str,
 }
 
 impl Document<'_> {
-    /// Whether these words are anywhere in it. A kind that a document does not mention, it does not
-    /// hold, and need not be read for.
+    /// Whether the text contains these words. A document that does not mention a kind holds no object of it, and need
+    /// not be parsed.
     pub fn mentions(&self, words: &str) -> bool {
         self.text.contains(words)
     }
 
-    /// Its objects, those of lists one by one; none if it holds no object at all.
+    /// The objects, including the items of lists; empty if there are none.
     ///
     /// # Errors
     /// [`ManifestError`], if it is not YAML. The documents after it may be.
-    pub fn objects(&self) -> Result<Vec<Object>, ManifestError> {
+    pub fn objects(&self) -> Result<Vec<ManifestObject>, ManifestError> {
         let mut budget = Budget::of_file(self.text.len());
         let root = yaml::parse_only(self.text, self.first_line, &mut budget);
         let mut objects = Vec::new();
@@ -38,7 +38,11 @@ impl Document<'_> {
     fn error(&self, error: YamlError) -> ManifestError {
         let YamlError { position, problem, help } = error;
         let template = self.mentions("{{");
-        let help = if template { "it is a template: render it first, as `helm template` does" } else { help };
+        let help = if template {
+            "it is a template: render it first, for example with `helm template`"
+        } else {
+            help
+        };
         ManifestError { file: self.file.to_owned(), position, problem, help }
     }
 }
@@ -60,8 +64,8 @@ impl<'a> Documents<'a> {
 impl<'a> Iterator for Documents<'a> {
     type Item = Document<'a>;
 
-    /// YAML has `---` at the start of a line nowhere but between documents, not even in a quoted text;
-    /// so a broken document does not take those after it along.
+    /// In YAML, `---` at the start of a line always separates documents, even in a quoted text. So a broken document
+    /// does not affect the documents after it.
     fn next(&mut self) -> Option<Document<'a>> {
         let (mut bytes, mut lines) = (0, 0);
         let (mut marked, mut filled) = (false, false);
@@ -86,7 +90,7 @@ impl<'a> Iterator for Documents<'a> {
 }
 
 enum Marker {
-    /// `---`, and whether content follows in its line.
+    /// `---`, and whether content follows on its line.
     Start(bool),
     /// `...`
     End,
@@ -101,7 +105,7 @@ fn marker(line: &str) -> Option<Marker> {
     line.strip_prefix("...").filter(|rest| ends(rest)).map(|_| Marker::End)
 }
 
-/// Whether there is more than a comment or a directive.
+/// Whether a line has other text than a comment or a directive.
 fn is_content(line: &str) -> bool {
     let line = line.trim_start_matches('\u{feff}');
     !line.starts_with('%') && !line.trim_start().starts_with('#') && !line.trim().is_empty()
@@ -118,7 +122,8 @@ mod tests {
     }
 
     fn names(text: &str) -> Vec<Result<Vec<String>, String>> {
-        let names = |objects: Vec<Object>| objects.into_iter().filter_map(|object| object.name).collect();
+        let names =
+            |objects: Vec<ManifestObject>| objects.into_iter().filter_map(|object| object.name).collect();
         Documents::new("file", text)
             .map(|document| document.objects().map(names).map_err(|error| error.to_string()))
             .collect()
@@ -145,16 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_document_is_named_and_those_after_it_are_read() {
+    fn a_broken_document_is_reported_and_the_documents_after_it_are_read() {
         let text = "metadata: {name: a}\n---\nmetadata:\n  name: 'b\n---\nmetadata: {name: c}\n";
         let names = names(text);
         assert_eq!((&names[0], &names[2]), (&Ok(vec!["a".to_owned()]), &Ok(vec!["c".to_owned()])));
         let error = names[1].as_ref().unwrap_err();
-        assert!(error.starts_with("file:4:") && error.contains("not YAML"), "{error}");
+        assert!(error.starts_with("file:4:") && error.contains("invalid YAML"), "{error}");
     }
 
     #[test]
-    fn a_template_is_called_one() {
+    fn the_error_for_a_template_advises_to_render_it() {
         let error = names("kind: {{ .Values.kind }}\n").remove(0).unwrap_err();
         assert!(error.contains("helm template"), "{error}");
     }
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_holds_none() {
+    fn text_without_an_object_gives_no_object() {
         assert_eq!(names("\u{feff}---\nmetadata: {name: a}\n"), [Ok(vec!["a".to_owned()])]);
         for text in
             ["# nothing\n", "---\n", "text\n", "- 1\n", "kind: List\nitems: 7\n", "kind: List\nitems: []\n"]
@@ -190,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn documents_are_the_file_and_are_read_or_refused(text in "((---|\\.\\.\\.|[-\\[\\]{}:,&*|> a\"'#%\u{feff}\r])*\n){0,8}") {
+        fn documents_contain_the_whole_file_and_never_panic(text in "((---|\\.\\.\\.|[-\\[\\]{}:,&*|> a\"'#%\u{feff}\r])*\n){0,8}") {
             let documents = Documents::new("file", &text).collect::<Vec<_>>();
             let lines = |text: &str| text.matches('\n').count();
             let mut before = String::new();

@@ -1,4 +1,4 @@
-//! Files that a kustomization applies to other manifests. They are fragments, not whole objects.
+//! Patches of a kustomization. They are fragments of objects, and are applied to other manifests.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,11 +8,11 @@ use super::ManifestSource;
 use crate::text;
 use crate::yaml::Node;
 
-/// The patches of all kustomizations in, above and below what was named on a command line.
+/// The patches of all kustomizations in, above and below the paths of a command line.
 #[derive(Debug, Default)]
 pub struct Fragments {
     paths: HashSet<PathBuf>,
-    /// Folders whose kustomization has been read.
+    /// Directories whose kustomization has been read.
     folders: HashSet<PathBuf>,
 }
 
@@ -20,14 +20,14 @@ pub struct Fragments {
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 impl Fragments {
-    /// Reads the kustomizations. What cannot be read lists nothing.
+    /// Reads the kustomizations. Those that cannot be read are ignored.
     pub fn of(named: &[PathBuf]) -> Self {
         let mut fragments = Self::default();
         for path in named.iter().filter(|path| path.as_os_str() != "-").map(|path| normal(path)) {
             if path.is_dir() {
                 fragments.below(&path);
             }
-            // The first folder that is known has all above it known.
+            // If a directory has been read, its parents have been read too.
             let above = path.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>();
             above.iter().take_while(|folder| fragments.folder(folder)).count();
         }
@@ -39,7 +39,7 @@ impl Fragments {
         !self.paths.is_empty() && self.paths.contains(&normal(Path::new(file)))
     }
 
-    /// Neither hidden nor linked folders are looked into, as for manifests.
+    /// Reads a directory and all below it, except hidden and linked directories.
     fn below(&mut self, folder: &Path) {
         self.folder(folder);
         let Ok(entries) = fs::read_dir(folder) else { return };
@@ -51,7 +51,7 @@ impl Fragments {
         }
     }
 
-    /// Reads the kustomization of a folder, if it has not been read, and says whether it was not.
+    /// Reads the kustomization of a directory, unless it has been read; returns whether it was new.
     fn folder(&mut self, folder: &Path) -> bool {
         let new = self.folders.insert(folder.to_owned());
         if new {
@@ -69,7 +69,7 @@ impl Fragments {
         let path = |item: &Node| item.at(&["path"]).and_then(Node::text).map(str::to_owned);
         let patches = list("patches").iter().chain(list("patchesJson6902")).filter_map(path);
         let merged = list("patchesStrategicMerge").iter().filter_map(Node::text).map(str::to_owned);
-        // One that is written there is no path.
+        // An inline patch is not a path.
         let merged = merged.filter(|text| !text.contains('\n'));
         self.paths.extend(patches.chain(merged).map(|path| normal(&folder.join(path))));
         for transformer in list("transformers").iter().filter_map(Node::text) {
@@ -94,7 +94,7 @@ fn roots(file: &Path) -> Vec<Node> {
     objects.map(|object| object.root).collect()
 }
 
-/// An absolute path without `.` and `..`, whatever is there.
+/// An absolute path without `.` and `..`, without access to the file system.
 fn normal(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut normal = PathBuf::new();
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patches_are_found_in_whatever_way_they_are_listed() {
+    fn patches_are_found_in_every_field_that_lists_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir_all(path("overlay/patches")).unwrap();
@@ -146,7 +146,7 @@ resources: [whole.yaml]
     }
 
     #[test]
-    fn what_is_no_kustomization_lists_nothing() {
+    fn an_invalid_kustomization_lists_no_patches() {
         let folder = tempfile::tempdir().unwrap();
         for text in
             ["patches: 7\n", "patches: [x, {path: [y]}]\n", "kind: 'x\n", "\u{0}", "patches: &a [*a]\n"]

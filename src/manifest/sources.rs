@@ -1,4 +1,4 @@
-//! Where manifests come from: files, folders of them, standard input.
+//! The sources of manifests: files, directories, standard input.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,9 +12,9 @@ use crate::text;
 /// A file that has been read.
 #[derive(Clone, Debug)]
 pub struct ManifestSource {
-    /// What messages call it: the path as it was given, or `<stdin>`.
+    /// The name in messages: the path as it was given, or `<stdin>`.
     pub name: String,
-    /// What is in it.
+    /// The content.
     pub text: String,
 }
 
@@ -25,7 +25,7 @@ impl ManifestSource {
     }
 }
 
-/// A file or folder that cannot be read.
+/// A file or directory that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {problem}: {error}")]
 pub struct SourceError {
@@ -36,23 +36,23 @@ pub struct SourceError {
     error: io::Error,
 }
 
-/// Reads what was named on a command line, one file after the other: files of any name, folders with
-/// every `.yaml`, `.yml` and `.json` below them, and standard input as `-`.
+/// Reads the paths of a command line, one file after the other: files of any name, directories with every `.yaml`,
+/// `.yml` and `.json` file below them, and `-` for standard input.
 #[derive(Debug)]
 pub struct ManifestSources {
     named: vec::IntoIter<PathBuf>,
-    /// What was found in folders, last first.
+    /// The files found in directories, last first.
     found: Vec<PathBuf>,
 }
 
 impl ManifestSources {
-    /// Of these files, folders and `-`.
+    /// `named` are files, directories and `-`.
     pub fn new(named: Vec<PathBuf>) -> Self {
         Self { named: named.into_iter(), found: Vec::new() }
     }
 
-    /// Keeps what is in a folder, to be read next. Neither hidden files nor linked folders are looked
-    /// into: the first are other programs', the second may lead in a circle.
+    /// Adds the files of a directory, to be read next. Hidden files belong to other programs, and linked directories
+    /// may form a cycle, so both are skipped.
     fn open(&mut self, folder: &Path) -> io::Result<()> {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -87,13 +87,13 @@ impl Iterator for ManifestSources {
                 match self.open(&path) {
                     Ok(()) => continue,
                     Err(error) => {
-                        return Some(Err(SourceError { name, problem: "the folder cannot be read", error }));
+                        return Some(Err(SourceError { name, problem: "cannot read the directory", error }));
                     }
                 }
             }
             return Some(match File::open(&path) {
                 Ok(file) => read(name, file),
-                Err(error) => Err(SourceError { name, problem: "the file cannot be opened", error }),
+                Err(error) => Err(SourceError { name, problem: "cannot open the file", error }),
             });
         }
     }
@@ -102,13 +102,13 @@ impl Iterator for ManifestSources {
 fn read(name: String, mut file: impl Read) -> Result<ManifestSource, SourceError> {
     let mut bytes = Vec::new();
     if let Err(error) = file.read_to_end(&mut bytes) {
-        return Err(SourceError { name, problem: "it cannot be read", error });
+        return Err(SourceError { name, problem: "cannot read it", error });
     }
     match text::decode(bytes) {
         Ok(text) => Ok(ManifestSource { name, text }),
         Err(error) => {
             let error = io::Error::new(io::ErrorKind::InvalidData, error);
-            Err(SourceError { name, problem: "it is no text that can be read", error })
+            Err(SourceError { name, problem: "it is not a text file", error })
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_read_in_order_and_what_is_unreadable_stops_nothing() {
+    fn directories_are_read_in_order_and_an_unreadable_file_stops_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir_all(path("b/c.yaml")).unwrap();

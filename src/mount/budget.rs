@@ -1,27 +1,28 @@
 //! The memory of mounts in progress.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
 use crate::fair::{FairQueue, Party, Permit};
+use crate::lock::LockUnpoisoned;
 use crate::plan::ObjectPlan;
 
 /// Bytes that every mount may hold without a permit.
 const FREE: u64 = 64 << 10;
-/// The most bytes of one version of an object: Key Vault's limit for a secret is 25 kB, and a certificate with its
+/// Maximum bytes of one version of an object: Key Vault's limit for a secret is 25 kB, and a certificate with its
 /// chain is not larger.
 const LARGEST_VERSION: u64 = 26 << 10;
-/// Bytes that mounts may hold together beyond what is free, and what is added for tenants below their share.
+/// Bytes for mounts beyond the free amount, and additional bytes for tenants below their share.
 const OPEN: u64 = 8 << 20;
 const RESERVE: u64 = 24 << 20;
-/// How many times a mount holds its bytes: as fetched, as files, and in the answer.
+/// How many copies of its bytes a mount holds: as fetched, as files, and in the answer.
 const COPIES: u64 = 3;
 
-/// A request that is larger than this needs a permit before it is planned.
+/// A request larger than this needs a permit for planning.
 const SMALL_REQUEST: usize = 16 << 10;
-/// How many times its own bytes a plan takes.
+/// Size of a plan relative to its request.
 const PLAN: u64 = 8;
 const OPEN_REQUESTS: u64 = 2 << 20;
 const RESERVE_REQUESTS: u64 = 10 << 20;
@@ -41,7 +42,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Waits until a request of so many bytes may be planned. The permit is held as long as the plan.
+    /// Waits for the permit to plan a request of this size. The permit is held as long as the plan.
     pub(super) async fn for_request(&self, party: &Party, bytes: usize) -> Option<Permit> {
         if bytes <= SMALL_REQUEST {
             return None;
@@ -50,51 +51,50 @@ impl Memory {
     }
 }
 
-/// What one mount holds in memory. Each may hold a little; for more it needs a permit, which is admitted in turn by
+/// The memory of one mount. A small amount is free; for more it needs a permit, which is granted in turn by
 /// tenant.
 #[derive(Debug)]
 pub(super) struct MountBudget {
     memory: Memory,
     party: Party,
-    /// The most that the mount may hold.
+    /// The mount's limit.
     cost: u64,
     bytes: AtomicU64,
     permit: OnceCell<()>,
-    kept: Mutex<Option<Arc<Permit>>>,
+    shared_permit: Mutex<Option<Arc<Permit>>>,
 }
 
 impl MountBudget {
-    /// The budget of a mount of `objects`, whose files may have `largest` bytes together.
+    /// The budget of a mount of `objects`, whose files may have `largest` bytes in total.
     pub(super) fn new(memory: &Memory, party: Party, objects: &[ObjectPlan], largest: usize) -> Self {
         let versions =
             objects.iter().map(|object| object.history.map_or(1, |history| history.count() as u64));
         let expected = versions.fold(0_u64, u64::saturating_add).saturating_mul(LARGEST_VERSION);
         let cost = expected.min(largest as u64).saturating_mul(COPIES);
-        let (permit, kept) = (OnceCell::new(), Mutex::default());
-        Self { memory: memory.clone(), party, cost, bytes: AtomicU64::new(0), permit, kept }
+        let (permit, shared_permit) = (OnceCell::new(), Mutex::default());
+        Self { memory: memory.clone(), party, cost, bytes: AtomicU64::new(0), permit, shared_permit }
     }
 
-    /// Counts `more` bytes, and returns how many there are once the mount may hold so many.
+    /// Adds `more` bytes, waits until the mount may hold them, and returns the total.
     pub(super) async fn add(&self, more: usize) -> usize {
         let more = more as u64;
         let bytes = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
         if bytes > FREE {
             let acquire = async {
                 let permit = self.memory.values.acquire(&self.party, self.cost).await;
-                *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(permit));
+                *self.shared_permit.lock_unpoisoned() = Some(Arc::new(permit));
             };
             self.permit.get_or_init(|| acquire).await;
         }
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    /// The party of the mount's tenant.
     pub(super) fn party(&self) -> &Party {
         &self.party
     }
 
-    /// The permit of a large mount, to be held until its answer has left.
+    /// The permit of a large mount, to be held until its answer is sent.
     pub(super) fn permit(&self) -> Option<Arc<Permit>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared_permit.lock_unpoisoned().clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Bringing the files of one mount into its volume.
+//! Delivers the files of a mount into its volume.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::telemetry::milliseconds_since;
 use crate::tenant::Tenant;
 use crate::volume_memory::VolumeMemory;
 
-/// All secrets of one volume, with `--file-writer=provider`: a thousand of the largest that Key Vault has.
+/// Limit for the secrets of one volume with `--file-writer=provider`: a thousand of Key Vault's maximum size.
 const LARGEST_VOLUME: usize = 32 << 20;
 
-/// Brings files into volumes.
+/// Delivers files into volumes.
 #[derive(Debug)]
 pub struct Delivery {
-    /// What writes the files.
+    /// Who writes the files.
     pub file_writer: FileWriter,
     /// The largest response that the driver accepts.
     pub max_response_bytes: usize,
-    /// The memory of the volumes that are written here, if it is limited.
+    /// The memory of the provider's volumes, if it is limited.
     pub volume_memory: Option<Arc<VolumeMemory>>,
-    /// The targets that are being written.
+    /// The targets in use by writers.
     pub targets: Targets,
 }
 
 impl Delivery {
-    /// Puts the files into the answer, or into the volume.
+    /// Adds the files to the response, or writes them into the volume.
     pub(super) async fn deliver(
         &self,
         plan: &MountPlan,
@@ -49,7 +49,7 @@ impl Delivery {
         }
     }
 
-    /// The most bytes of objects that a mount may fetch; what is stored may be twice as large as what is delivered.
+    /// Maximum bytes of a mount's objects; the stored form may be twice as large as the files.
     pub(super) fn largest_volume(&self) -> VolumeLimit {
         match self.file_writer {
             FileWriter::Driver => VolumeLimit {
@@ -60,14 +60,13 @@ impl Delivery {
         }
     }
 
-    /// Waits until nobody writes into `target`: after a mount was given up, its last descriptor there
-    /// is closed when this returns.
+    /// Waits until no writer uses `target`: when this returns, the last file descriptor of a cancelled mount is closed.
     pub async fn settle(&self, target: &Path) {
         drop(self.targets.lock(target).await);
     }
 
-    /// Writes the files here. The work is joined before this returns; if the caller goes away, it
-    /// stops at the next file and lets go of the target.
+    /// Writes the files and waits until they are written. If the caller disconnects, writing stops at the next file and
+    /// releases the target.
     async fn write(
         &self,
         plan: &MountPlan,
@@ -75,17 +74,17 @@ impl Delivery {
         deadline: Deadline,
     ) -> Result<(), DeliverError> {
         let target = plan.target.as_path();
-        let (begun, count) = (Instant::now(), files.len());
+        let (started, count) = (Instant::now(), files.len());
         let held = deadline.limit(self.targets.lock(target)).await;
         let held = held.ok_or_else(|| DeliverError::Busy(target.to_owned()))?;
-        let gone = Arc::new(AtomicBool::new(false));
-        let on_drop = SetOnDrop(Arc::clone(&gone));
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let on_drop = SetOnDrop(Arc::clone(&abandoned));
         let (path, memory) = (target.to_owned(), self.volume_memory.clone());
         let tenant = Tenant::new(&plan.pod.namespace);
         let written = tokio::task::spawn_blocking(move || {
-            // Held until the last descriptor is closed, even if nothing waits any more.
+            // Held until the last descriptor is closed, even if the mount was cancelled.
             let _held = held;
-            let cancelled = || gone.load(Ordering::Relaxed) || deadline.left().is_zero();
+            let cancelled = || abandoned.load(Ordering::Relaxed) || deadline.left().is_zero();
             let charge = || memory.as_ref().map(|memory| memory.charge(&tenant, &path, &files)).transpose();
             let charged = deliver::write_admitted(&path, &files, &cancelled, charge)?;
             let outcome = if charged.is_some() { Outcome::Changed } else { Outcome::Unchanged };
@@ -98,7 +97,7 @@ impl Delivery {
         drop(on_drop);
         match written {
             Ok(outcome) => outcome.map(|outcome| {
-                let milliseconds = milliseconds_since(begun);
+                let milliseconds = milliseconds_since(started);
                 tracing::debug!(?outcome, files = count, milliseconds, "files written");
             }),
             Err(_) => Err(DeliverError::Defect),

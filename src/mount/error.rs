@@ -1,4 +1,4 @@
-//! Why a mount failed.
+//! Errors of a mount.
 
 use std::fmt;
 
@@ -7,60 +7,63 @@ use crate::deliver::DeliverError;
 use crate::identity::IdentityError;
 use crate::plan::{Finding, PlanError};
 use crate::policy::PolicyDenied;
-use crate::render::RenderError;
+use crate::render::{RenderError, TemplateError};
 use crate::vault::VaultError;
 
-/// Why a mount failed. Its text is what `kubectl describe pod` shows.
+/// Why a mount failed. `kubectl describe pod` shows its message.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
-    /// The request is wrong.
+    /// The request is invalid.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The operator's policy does not allow it. No vault has been asked, and nothing is evicted.
+    /// The operator's policy denies it. No vault was called, and nothing is evicted.
     #[error(transparent)]
     Denied(#[from] PolicyDenied),
     /// There is no access token.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// Objects failed; all of them are named, in the plan's order. Never empty.
-    #[error("{}", Listed(.0))]
+    /// The objects that failed, in the plan's order. Never empty.
+    #[error("{}", ObjectErrorList(.0))]
     Objects(Vec<ObjectError>),
-    /// There was no time left.
+    /// The deadline has passed.
     #[error("mount deadline exceeded; kubelet will retry")]
     Late,
-    /// The provider stops before the mount could be done.
-    #[error("the provider is being stopped; the mount is tried again, with its successor")]
+    /// The provider shuts down.
+    #[error("the provider is shutting down; kubelet will retry the mount with its successor")]
     Stopping,
-    /// A defect, which is in the log.
-    #[error("the provider has a defect, described in its log; please report it")]
+    /// A bug, whose details are in the log.
+    #[error("the provider has a bug: see its log for details, and please report it")]
     Defect,
     /// The files could not be delivered.
     #[error(transparent)]
     Deliver(#[from] DeliverError),
-    /// It failed after the plan, whose warnings may have the reason. A name that is probably misspelt comes
-    /// first: an event is cut at its end. Never empty.
+    /// It failed after planning, and the plan's warnings may contain the reason. A name that is probably misspelt comes
+    /// first, because events are truncated. Never empty.
     #[error("{}", WithWarnings(.error, .warnings))]
     Warned {
-        /// Why it failed.
+        /// The error.
         error: Box<MountError>,
         /// The plan's warnings.
         warnings: Vec<Finding>,
     },
 }
 
-/// Why one object failed.
+/// The error of one object.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     /// It could not be fetched.
     #[error(transparent)]
     Vault(VaultError),
-    /// It could not become a file.
+    /// It could not be rendered.
     #[error(transparent)]
     Render(RenderError),
+    /// A template could not become a file.
+    #[error(transparent)]
+    Template(TemplateError),
 }
 
 impl MountError {
-    /// The code to answer with: the gravest, if several objects failed.
+    /// The gRPC code: the most severe one of all objects.
     pub fn code(&self) -> Code {
         match self {
             Self::Plan(_) => Code::InvalidArgument,
@@ -73,12 +76,12 @@ impl MountError {
         }
     }
 
-    /// The error, with the warnings of its plan.
+    /// The error with the warnings of its plan.
     pub(super) fn with_warnings(self, warnings: Vec<Finding>) -> Self {
         if warnings.is_empty() { self } else { Self::Warned { error: Box::new(self), warnings } }
     }
 
-    /// The error and the warnings that accompany it.
+    /// The error and its warnings.
     pub fn into_parts(self) -> (Self, Vec<Finding>) {
         match self {
             Self::Warned { error, warnings } => (*error, warnings),
@@ -88,22 +91,23 @@ impl MountError {
 }
 
 impl ObjectError {
-    /// Whether the object was fetched, and could not become a file.
+    /// Whether the object was fetched, but could not be rendered.
     pub(super) fn is_render(&self) -> bool {
-        matches!(self, Self::Render(_))
+        matches!(self, Self::Render(_) | Self::Template(_))
     }
 
     fn code(&self) -> Code {
         match self {
             Self::Vault(error) => error.code(),
             Self::Render(error) => error.code(),
+            Self::Template(error) => error.code(),
         }
     }
 }
 
-struct Listed<'a>(&'a [ObjectError]);
+struct ObjectErrorList<'a>(&'a [ObjectError]);
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for ObjectErrorList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [only] = self.0 {
             return write!(f, "{only}");
@@ -116,7 +120,7 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// As many warnings of other kinds as a message takes.
+/// Maximum number of other warnings in a message.
 const OTHER_WARNINGS: usize = 3;
 
 struct WithWarnings<'a>(&'a MountError, &'a [Finding]);

@@ -1,79 +1,78 @@
-//! What a mount waits for, and what it may be served instead: one pure function.
+//! Decides how long a mount waits and what it may be served instead, as one pure function.
 //!
-//! A first mount is answered by Key Vault, or by a request already in flight. While that cannot be had, it may be
-//! served the replica's value, then a stale one. A refresh is never moved onto a replica.
+//! A first mount is answered by Key Vault, or by a request already in flight. If both fail, it may be
+//! served the replica's value, then a stale one. A refresh never uses the replica.
 
 use std::time::Duration;
 
-/// How long Key Vault may take to answer while there is something to serve instead. The pod then mounts within five
+/// How long a mount waits for Key Vault if it has a fallback, so that the pod mounts within five
 /// seconds.
 pub(super) const WITH_STALE: Duration = Duration::from_secs(4);
-/// The replica's part of it.
+/// The part of it for the replica.
 const REPLICA_WITH_STALE: Duration = Duration::from_millis(1500);
-/// How long the vault is waited for if there is only its replica.
+/// How long a mount waits for the vault if its only fallback is the replica.
 const WITH_REPLICA: Duration = Duration::from_secs(10);
-/// How long an object is waited for when another one of its vault has failed in this mount.
+/// How long a mount waits for an object after another one of the same vault has failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// What is left of the mount's time for serving something else when its turn does not come.
+/// Time reserved for the fallback when the request is still queued.
 const RESERVED: Duration = Duration::from_secs(2);
 
-/// What is known when an object is about to be fetched.
+/// The inputs of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Situation {
-    /// Whether the volume is mounted for the first time.
     pub(super) is_first: bool,
-    /// Whether a stale value may be served if nothing fresher can be had.
+    /// Whether a stale value is available and may be served.
     pub(super) has_stale: bool,
-    /// Whether the object has a replica that takes the same token.
+    /// Whether the object has a replica that accepts the same token.
     pub(super) has_replica: bool,
-    /// What this mount has met at the vault.
+    /// The mount's trouble with this vault so far.
     pub(super) trouble: Trouble,
     /// The time until the mount's deadline.
     pub(super) left: Duration,
 }
 
-/// What a mount has met at a vault.
+/// A mount's trouble with a vault so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trouble {
-    /// Nothing.
+    /// None.
     #[default]
     None,
-    /// Objects failed, and the service may be well.
+    /// Objects failed, but the service may be available.
     Objects,
-    /// The service cannot be reached, or its circuit breaker is open.
+    /// The service is unreachable, or its circuit breaker is open.
     Unavailable,
 }
 
-/// What to do, in this order.
+/// The steps to take, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decision {
-    /// Ask the vault, or wait for a request already in flight.
+    /// Request the object from the vault, or wait for a request already in flight.
     pub(super) vault: Option<Wait>,
-    /// If the vault is unavailable, ask the replica.
+    /// If the vault is unavailable, request it from the replica.
     pub(super) replica: Option<Wait>,
-    /// If that fails too, serve the stale value. Else the vault's error is the answer.
+    /// If that fails too, serve the stale value. Otherwise the vault's error is the answer.
     pub(super) stale: bool,
 }
 
-/// How long to wait for an answer.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wait {
-    /// How long the service may take, with all attempts. The time in queues does not count.
+    /// Limit for all attempts together, without the time in queues.
     pub(super) patience: Duration,
-    /// How long the answer may take in all.
+    /// Limit for the total time.
     pub(super) longest: Duration,
-    /// Whether a failed attempt may be followed by another.
+    /// Whether failed attempts are retried.
     pub(super) retries: bool,
 }
 
 impl Wait {
-    /// As long as the mount has.
+    /// All the time that the mount has left.
     fn all(left: Duration) -> Self {
         Self { patience: left, longest: left, retries: true }
     }
 }
 
-/// Decides how to get an object that is not in the cache, or not fresh enough there.
+/// Decides how to get an object without a fresh cached value.
 pub(super) fn decide(situation: Situation) -> Decision {
     let Situation { is_first, has_stale, has_replica, trouble, left } = situation;
     let has_replica = has_replica && is_first;
@@ -85,7 +84,7 @@ pub(super) fn decide(situation: Situation) -> Decision {
         (true, false) => WITH_STALE,
         (false, _) => WITH_REPLICA.min(left / 2),
     };
-    // The turn of a request may come late, and there must be time left for what is served instead.
+    // The request may wait in a queue, and the fallback needs time, too.
     let longest = if has_replica { left / 2 } else { left.saturating_sub(RESERVED) };
     let vault = match trouble {
         Trouble::None => Some(Wait { patience, longest, retries: true }),
@@ -106,7 +105,7 @@ pub(super) fn decide(situation: Situation) -> Decision {
 mod tests {
     use super::*;
 
-    /// All the same in seconds: patience at the vault, whether it is retried, patience at the replica, stale.
+    /// The decision in seconds: patience at the vault, whether it is retried, patience at the replica, stale.
     type Row = (Option<(f64, bool)>, Option<f64>, bool);
 
     fn row(decision: Decision) -> Row {
@@ -121,10 +120,10 @@ mod tests {
     #[test]
     fn the_table_of_all_inputs() {
         use Trouble::{None as Fine, Objects, Unavailable};
-        // First mount, stale value, replica, trouble, seconds left, and what follows.
+        // First mount, stale value, replica, trouble, seconds left, and the decision.
         #[rustfmt::skip]
         let table: [(bool, bool, bool, Trouble, u64, Row); 28] = [
-            // Nothing to serve instead: the vault has all the time there is, whatever has happened.
+            // No fallback: the vault has all the time left, in all cases.
             (true,  false, false, Fine,        60, (Some((60.0, true)), None, false)),
             (true,  false, false, Objects,     60, (Some((60.0, true)), None, false)),
             (true,  false, false, Unavailable, 60, (Some((60.0, true)), None, false)),
@@ -145,7 +144,7 @@ mod tests {
             (true,  false, true,  Objects,     60, (Some((1.0, false)), Some(60.0), false)),
             (true,  false, true,  Unavailable, 60, (None, Some(60.0), false)),
             (true,  false, true,  Fine,         6, (Some((3.0, true)), Some(6.0), false)),
-            // A refresh is not moved onto the replica.
+            // A refresh does not use the replica.
             (false, false, true,  Fine,        60, (Some((60.0, true)), None, false)),
             (false, false, true,  Objects,     60, (Some((60.0, true)), None, false)),
             (false, false, true,  Unavailable, 60, (Some((60.0, true)), None, false)),
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn every_decision_ends_in_time_and_leaves_time_for_what_follows() {
+    fn every_decision_ends_in_time_and_leaves_time_for_its_fallback() {
         for is_first in [true, false] {
             for has_stale in [true, false] {
                 for has_replica in [true, false] {

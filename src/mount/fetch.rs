@@ -1,4 +1,4 @@
-//! Fetching a plan's objects, with a token that may have to prove itself.
+//! Fetches a plan's objects, with a token that may have to be proven first.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -10,19 +10,19 @@ use super::MountError;
 use super::error::ObjectError;
 use super::fallback::WITH_STALE;
 use super::fetcher::{FetchContext, Fetcher, Mount};
-use super::objects::Round;
-use super::obtained::{Answer, Obtained};
+use super::objects::GroupAccess;
+use super::obtained::{ObjectResult, Obtained};
 use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
-use crate::vault::{Failure, Object, VaultError};
+use crate::vault::{Failure, FetchedObject, VaultError};
 
-/// Objects that one access token is good for, by their index in the plan.
+/// Objects that can be fetched with the same access token, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
 
-/// The objects of a mount, in the plan's order, and what was left out.
+/// The objects of a mount, in the plan's order.
 pub(super) struct FetchedObjects {
-    /// None for an object that is optional and not there.
-    pub(super) objects: Vec<Option<Arc<Object>>>,
+    /// `None` for an optional object that is missing.
+    pub(super) objects: Vec<Option<Arc<FetchedObject>>>,
     /// The optional objects that are missing or disabled.
     pub(super) left_out: Vec<String>,
 }
@@ -31,7 +31,7 @@ impl Fetcher {
     /// Fetches every object of the plan.
     ///
     /// # Errors
-    /// What Entra said, or every object that could not be fetched.
+    /// Entra's error, or the errors of all objects that could not be fetched.
     pub(super) async fn fetch(&self, mount: &Mount<'_>) -> Result<FetchedObjects, MountError> {
         let plan = mount.plan;
         let login = async {
@@ -58,7 +58,7 @@ impl Fetcher {
             match answer {
                 Ok(Obtained { object, source }) => {
                     self.metrics.object_served(source);
-                    mount.provenance.served(source);
+                    mount.provenance.record_source(source);
                     fetched.objects.push(Some(object));
                 }
                 Err(error) if object.optional && error.is_missing() => {
@@ -75,9 +75,9 @@ impl Fetcher {
 }
 
 impl<'a> FetchContext<'a> {
-    /// Groups objects by the resource that their vaults want tokens for. A vault that cannot even say
-    /// that is not asked for its other objects: it would say nothing new.
-    async fn groups(self, answers: &mut BTreeMap<usize, Answer>) -> BTreeMap<String, Group<'a>> {
+    /// Groups objects by the resource of their vaults' tokens. If a vault does not return its resource, the error applies
+    /// to all of its objects.
+    async fn groups(self, answers: &mut BTreeMap<usize, ObjectResult>) -> BTreeMap<String, Group<'a>> {
         let mut vaults: BTreeMap<_, Group<'a>> = BTreeMap::new();
         for (index, object) in self.mount.plan.objects.iter().enumerate() {
             vaults.entry(&object.vault).or_default().push((index, object));
@@ -85,8 +85,8 @@ impl<'a> FetchContext<'a> {
         let vaults = vaults.into_values().filter_map(|group| {
             let (_, first) = group.first().copied()?;
             let Mount { plan, tenant, deadline, .. } = self.mount;
-            let asked = &self.fetcher.vaults;
-            let resource = asked.resource(first, &plan.endpoints, self.login.trust(), (tenant, *deadline));
+            let vaults = &self.fetcher.vaults;
+            let resource = vaults.resource(first, &plan.endpoints, self.login.trust(), (tenant, *deadline));
             Some(async move { (resource.await, group) })
         });
         let mut groups: BTreeMap<String, Group<'a>> = BTreeMap::new();
@@ -94,7 +94,8 @@ impl<'a> FetchContext<'a> {
             match resource {
                 Ok(resource) => groups.entry(resource).or_default().extend(group),
                 Err(error) => {
-                    answers.extend(group.iter().map(|(index, object)| (*index, Err(error.also_of(object)))));
+                    answers
+                        .extend(group.iter().map(|(index, object)| (*index, Err(error.for_object(object)))));
                 }
             }
         }
@@ -105,7 +106,7 @@ impl<'a> FetchContext<'a> {
         self,
         resource: String,
         group: Group<'a>,
-    ) -> Result<Vec<(usize, Answer)>, MountError> {
+    ) -> Result<Vec<(usize, ObjectResult)>, MountError> {
         let Fetcher { vaults, history, .. } = self.fetcher;
         let trust = self.login.trust();
         let access = match self.access(&resource, &group).await {
@@ -114,16 +115,19 @@ impl<'a> FetchContext<'a> {
             }
             access => access?,
         };
-        let round = |token, trust| Round { token, resource: resource.as_str(), trust, same_token: false };
+        let with =
+            |token, trust| GroupAccess { token, resource: resource.as_str(), trust, same_token: false };
         let (used, newest, mut answers) = match access {
             Access::Ready(token) => {
-                let answers = self.side_by_side(&group, round(&token, trust.accepted())).await?;
+                let answers = self.get_all(&group, with(&token, trust.accepted())).await?;
                 (Arc::clone(&token), token, answers)
             }
-            Access::Beside(token, proof) if let Some(_permit) = history.beside(self.login, &group) => {
-                let fetching = pin!(self.side_by_side(&group, round(&token, trust)));
-                // Whatever the vault says, an error too, is said only after the proof; a refusal
-                // ends the fetching at once.
+            Access::Proving(token, proof)
+                if let Some(_permit) = history.permit_before_proof(self.login, &group) =>
+            {
+                let fetching = pin!(self.get_all(&group, with(&token, trust)));
+                // Values and errors of the vault are returned only after the proof; a refusal cancels
+                // the fetching.
                 let (proven, answers) = match select(pin!(self.in_time(proof)), fetching).await {
                     Either::Left((proven, fetching)) => (proven?, fetching.await?),
                     Either::Right((answers, proof)) => (proof.await?, answers?),
@@ -132,14 +136,14 @@ impl<'a> FetchContext<'a> {
                 self.evict_refused(&decided.collect::<Vec<_>>());
                 (Arc::clone(&token), proven, answers)
             }
-            Access::Beside(_, proof) => {
+            Access::Proving(_, proof) => {
                 let proven = self.in_time(proof).await?;
-                let answers = self.side_by_side(&group, round(&proven, trust.accepted())).await?;
+                let answers = self.get_all(&group, with(&proven, trust.accepted())).await?;
                 (Arc::clone(&proven), proven, answers)
             }
         };
-        // By now Entra has accepted the credential. A login that was proven before had its vaults remembered when
-        // they were challenged, and fetches nothing beside a proof.
+        // Entra has accepted the credential by now. For a login that was proven before, its vaults were remembered when
+        // they were challenged, and nothing is fetched in parallel with a proof.
         let is_new = trust.can_be_proven();
         if is_new && self.mount.plan.endpoints.vault_resource.as_ref() != Some(&resource) {
             for (_, object) in &group {
@@ -147,7 +151,7 @@ impl<'a> FetchContext<'a> {
             }
         }
         let rejected = take_rejected(&mut answers);
-        answers.extend(self.again(&resource, &used, &newest, &group, rejected).await?);
+        answers.extend(self.retry_with_new_token(&resource, &used, &newest, &group, rejected).await?);
         if is_new {
             for (index, object) in &group {
                 if answers.iter().any(|(answered, answer)| answered == index && answer.is_ok()) {
@@ -158,49 +162,49 @@ impl<'a> FetchContext<'a> {
         Ok(answers)
     }
 
-    /// One new token, one retry: the vault answered 401, so the token was revoked meanwhile, or the
-    /// vault wants one for another resource.
-    async fn again(
+    /// Retries once with a new token after a 401: the token was revoked, or the vault requires one for another
+    /// resource.
+    async fn retry_with_new_token(
         self,
         resource: &str,
         used: &Arc<AccessToken>,
         newest: &Arc<AccessToken>,
         group: &[(usize, &'a ObjectPlan)],
         rejected: Vec<(usize, Option<String>)>,
-    ) -> Result<Vec<(usize, Answer)>, MountError> {
-        let mut wanted: BTreeMap<String, Group<'a>> = BTreeMap::new();
-        for (index, asked) in rejected {
+    ) -> Result<Vec<(usize, ObjectResult)>, MountError> {
+        let mut by_resource: BTreeMap<String, Group<'a>> = BTreeMap::new();
+        for (index, required) in rejected {
             let objects = group.iter().filter(|(candidate, _)| *candidate == index);
-            wanted.entry(asked.unwrap_or_else(|| resource.to_owned())).or_default().extend(objects);
+            by_resource.entry(required.unwrap_or_else(|| resource.to_owned())).or_default().extend(objects);
         }
         let mut answers = Vec::new();
-        for (asked, group) in wanted {
-            let same = asked == resource;
+        for (required, group) in by_resource {
+            let same = required == resource;
             let token = if same && !Arc::ptr_eq(used, newest) {
                 Arc::clone(newest)
             } else {
-                let scope = scope(&asked);
+                let scope = scope(&required);
                 let rejected = same.then_some(used);
                 let renewed =
                     self.fetcher.identities.renew(self.login, &scope, rejected, self.mount.deadline);
                 self.in_time(renewed).await?
             };
             let trust = self.login.trust().accepted();
-            let round = Round { token: &token, resource: &asked, trust, same_token: true };
-            let again = self.side_by_side(&group, round).await?;
+            let access = GroupAccess { token: &token, resource: &required, trust, same_token: true };
+            let retried = self.get_all(&group, access).await?;
             if trust.may_evict() {
-                self.evict_refused(&again);
+                self.evict_refused(&retried);
             }
-            answers.extend(again);
+            answers.extend(retried);
         }
         Ok(answers)
     }
 
-    /// Access to the group's vaults. Where everything can be served without Entra, it is not waited for long.
+    /// Access to the group's vaults. If stale values can be served for all objects, the wait for Entra is short.
     async fn access(self, resource: &str, group: &[(usize, &ObjectPlan)]) -> Result<Access, IdentityError> {
         let (identities, scope, deadline) = (&self.fetcher.identities, scope(resource), self.mount.deadline);
-        let late = || IdentityError::late(&self.mount.plan.endpoints.authority);
-        // Looked for only where Entra must be waited for: mostly a token is at hand.
+        let late = || IdentityError::timed_out(&self.mount.plan.endpoints.authority);
+        // Checked only without a cached token, which is rare.
         let dispensable = !identities.has_token(self.login, &scope)
             && self.login.trust().may_share_values()
             && group.iter().all(|(_, object)| self.stale(&self.key(object)).is_some());
@@ -212,13 +216,13 @@ impl<'a> FetchContext<'a> {
         access.unwrap_or_else(|| Err(late()))
     }
 
-    /// What was fetched earlier for all objects of the group, if it is all there. While Entra cannot be asked, only an
-    /// earlier proof lets a request have it.
+    /// The stale values of all objects of the group, if all are available. While Entra is unavailable, only an
+    /// earlier proof allows a request to use them.
     fn all_stale(
         self,
         group: &[(usize, &ObjectPlan)],
         error: &IdentityError,
-    ) -> Option<Vec<(usize, Answer)>> {
+    ) -> Option<Vec<(usize, ObjectResult)>> {
         if !self.login.trust().may_share_values() {
             return None;
         }
@@ -239,8 +243,8 @@ impl<'a> FetchContext<'a> {
     }
 }
 
-/// Takes the answers out that were 401, with the resource that each asked for.
-fn take_rejected(answers: &mut Vec<(usize, Answer)>) -> Vec<(usize, Option<String>)> {
+/// Removes the answers with a 401, and returns them with the resource that each requires.
+fn take_rejected(answers: &mut Vec<(usize, ObjectResult)>) -> Vec<(usize, Option<String>)> {
     let mut rejected = Vec::new();
     answers.retain(|(index, answer)| {
         if let Err(VaultError { failure: Failure::Unauthorized { resource }, .. }) = answer {
@@ -252,7 +256,7 @@ fn take_rejected(answers: &mut Vec<(usize, Answer)>) -> Vec<(usize, Option<Strin
     rejected
 }
 
-fn is_unauthorized(answer: &Answer) -> bool {
+fn is_unauthorized(answer: &ObjectResult) -> bool {
     matches!(answer, Err(VaultError { failure: Failure::Unauthorized { .. }, .. }))
 }
 
@@ -261,5 +265,5 @@ fn scope(resource: &str) -> String {
 }
 
 fn late(plan: &MountPlan) -> MountError {
-    IdentityError::late(&plan.endpoints.authority).into()
+    IdentityError::timed_out(&plan.endpoints.authority).into()
 }

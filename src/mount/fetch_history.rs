@@ -1,6 +1,6 @@
-//! What identities have fetched.
+//! The objects that each identity has fetched.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -8,50 +8,50 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::object_key::ObjectKey;
 use crate::bounded::{bounded, make_room};
 use crate::identity::Login;
+use crate::lock::LockUnpoisoned;
 use crate::plan::ObjectPlan;
 use crate::tenant::Tenant;
 
-/// Objects that are remembered; one that falls out is fetched after its proof, not beside it.
+/// Number of objects; an evicted one is fetched after its proof, not in parallel with it.
 const REMEMBERED: usize = 4096;
-/// Objects of one tenant.
-const OF_A_TENANT: usize = 512;
-/// Mounts that are proven and fetched for at the same time. More of them do better to share what they fetch, which
-/// they may when they are proven.
-const BESIDE: usize = 4;
+/// Number of objects per tenant.
+const PER_TENANT: usize = 512;
+/// Mounts that may fetch in parallel with their proofs. Further mounts wait for their proof, and can then share
+/// fetched values.
+const PROVING: usize = 4;
 
-/// Objects that were fetched for proven requests, by identity. An unproven request of the same identity may have them
-/// fetched beside its proof: that tells the vault nothing that it has not been told before.
+/// Objects that were fetched for proven requests, by identity. For an unproven request of the same identity, they may
+/// be fetched in parallel with its proof, because the vault learns nothing new from that.
 #[derive(Debug)]
 pub struct FetchHistory {
     objects: Mutex<LruCache<ObjectKey, Tenant>>,
-    beside: Semaphore,
+    proving: Semaphore,
 }
 
 impl Default for FetchHistory {
     fn default() -> Self {
-        Self { objects: Mutex::new(bounded(REMEMBERED)), beside: Semaphore::new(BESIDE) }
+        Self { objects: Mutex::new(bounded(REMEMBERED)), proving: Semaphore::new(PROVING) }
     }
 }
 
 impl FetchHistory {
-    /// A permit to fetch beside the proof, if the identity has fetched all of these before. An identity's token is
-    /// sent to no other vault, and for no other object, on the strength of an unproven request.
-    pub(super) fn beside(
+    /// A permit to fetch in parallel with the proof, if the identity has fetched all of these objects before. An unproven
+    /// request never causes an identity's token to be sent to another vault or for another object.
+    pub(super) fn permit_before_proof(
         &self,
         login: &Login,
         group: &[(usize, &ObjectPlan)],
     ) -> Option<SemaphorePermit<'_>> {
-        let known = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.objects.lock_unpoisoned();
         let all = group.iter().all(|(_, object)| known.contains(&ObjectKey::of(login, object)));
-        all.then(|| self.beside.try_acquire().ok()).flatten()
+        all.then(|| self.proving.try_acquire().ok()).flatten()
     }
 
-    /// Remembers an object that the vault gave.
     pub(super) fn remember(&self, login: &Login, object: &ObjectPlan) {
         let key = ObjectKey::of(login, object);
-        let mut known = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.objects.lock_unpoisoned();
         if !known.contains(&key) {
-            make_room(&mut known, OF_A_TENANT, |_, tenant| tenant == login.tenant());
+            make_room(&mut known, PER_TENANT, |_, tenant| tenant == login.tenant());
         }
         known.put(key, login.tenant().clone());
     }

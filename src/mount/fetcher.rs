@@ -1,7 +1,7 @@
-//! What fetching needs, of the process and of one mount.
+//! The context of fetching: the process's part, and that of one mount.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::audit_trail::AuditTrail;
@@ -15,28 +15,29 @@ use crate::cache::{Cache, Freshness};
 use crate::deliver::DeliverError;
 use crate::fair::Party;
 use crate::identity::{Identities, Login};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan, VaultUrl};
 use crate::retry::Deadline;
 use crate::telemetry::{Metrics, Source};
 use crate::tenant::Tenant;
-use crate::vault::{Object, VaultError, Vaults};
+use crate::vault::{FetchedObject, VaultError, Vaults};
 
-/// Fetches objects, and shares what may be shared.
+/// Fetches objects, and shares them as far as trust allows.
 #[derive(Debug)]
 pub struct Fetcher {
-    /// Logs pods in.
+    /// Logs identities in.
     pub identities: Identities,
     /// Key Vault.
     pub vaults: Arc<Vaults>,
-    /// What the vaults gave.
-    pub cache: Arc<Cache<ObjectKey, Object, VaultError>>,
-    /// What identities have fetched.
+    /// The object cache.
+    pub cache: Arc<Cache<ObjectKey, FetchedObject, VaultError>>,
+    /// The objects that each identity has fetched.
     pub history: FetchHistory,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
-/// Why there is a mount, and how fresh a shared value must be for it.
+/// Whether this is a first mount, and how fresh shared values must be for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MountKind {
     /// Whether the volume is mounted for the first time.
@@ -45,7 +46,7 @@ pub(super) struct MountKind {
     pub(super) freshness: Freshness,
 }
 
-/// One mount that fetches.
+/// The fetching of one mount.
 #[derive(Debug)]
 pub(super) struct Mount<'a> {
     pub(super) plan: &'a MountPlan,
@@ -54,27 +55,25 @@ pub(super) struct Mount<'a> {
     pub(super) deadline: Deadline,
     /// Bytes fetched so far.
     pub(super) budget: &'a MountBudget,
-    /// Where the objects came from.
     pub(super) provenance: &'a Provenance,
-    /// What the audit log says about the mount, if there is one.
+    /// The mount's audit records, if there is an audit log.
     pub(super) audit: Option<&'a AuditTrail<'a>>,
-    /// What this mount has met at each vault.
+    /// The mount's trouble with each vault so far.
     pub(super) troubles: Mutex<BTreeMap<VaultUrl, Trouble>>,
-    /// The most that can be delivered.
     pub(super) largest: VolumeLimit,
 }
 
-/// The most bytes of objects that a mount may fetch.
+/// Maximum bytes of a mount's objects.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct VolumeLimit {
     pub(super) bytes: usize,
-    /// The largest response, if the driver writes the files.
+    /// The maximum size of a response, if the driver writes the files.
     pub(super) response: Option<usize>,
 }
 
 impl VolumeLimit {
     /// # Errors
-    /// If objects of `bytes` are too many to be delivered.
+    /// If objects of `bytes` exceed the limit.
     pub(super) fn check(self, bytes: usize) -> Result<(), DeliverError> {
         match self.response {
             _ if bytes <= self.bytes => Ok(()),
@@ -84,7 +83,6 @@ impl VolumeLimit {
     }
 }
 
-/// What the steps of one mount's fetching need.
 #[derive(Clone, Copy)]
 pub(super) struct FetchContext<'a> {
     pub(super) fetcher: &'a Fetcher,
@@ -93,28 +91,26 @@ pub(super) struct FetchContext<'a> {
 }
 
 impl Mount<'_> {
-    /// What this mount has met at the vault.
+    /// The mount's trouble with the vault so far.
     pub(super) fn trouble(&self, vault: &VaultUrl) -> Trouble {
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = self.troubles.lock_unpoisoned();
         troubles.get(vault).copied().unwrap_or_default()
     }
 
-    /// Notes what this mount has met at the vault.
-    pub(super) fn met(&self, vault: &VaultUrl, trouble: Trouble) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn record_trouble(&self, vault: &VaultUrl, trouble: Trouble) {
+        let mut troubles = self.troubles.lock_unpoisoned();
         let worst = troubles.entry(vault.clone()).or_default();
         *worst = trouble.max(*worst);
     }
 
-    /// A party of the mount's tenant.
     pub(super) fn party(&self) -> Party {
         Party::new(self.tenant.clone())
     }
 }
 
 impl FetchContext<'_> {
-    /// The value that the identity fetched earlier, if it may be shown while nothing fresher can be had.
-    pub(super) fn stale(self, key: &ObjectKey) -> Option<(Arc<Object>, Duration)> {
+    /// The stale value of the identity, if it may be served.
+    pub(super) fn stale(self, key: &ObjectKey) -> Option<(Arc<FetchedObject>, Duration)> {
         let longest = self.mount.plan.stale_if_error;
         if longest.is_zero() {
             return None;
@@ -122,19 +118,19 @@ impl FetchContext<'_> {
         self.fetcher.cache.stale(key, longest, &self.mount.tenant)
     }
 
-    /// The key of an object of the plan.
+    /// The cache key of an object of the plan.
     pub(super) fn key(self, object: &ObjectPlan) -> ObjectKey {
         ObjectKey::of(self.login, object)
     }
 
-    /// A value that was fetched `age` ago and is served for this reason.
+    /// A value fetched `age` ago that is served for this reason.
     pub(super) fn obtained_stale(
         self,
-        (object, age): (Arc<Object>, Duration),
+        (object, age): (Arc<FetchedObject>, Duration),
         reason: &dyn ToString,
     ) -> Obtained {
         self.fetcher.metrics.stale_age(age);
-        self.mount.provenance.fell_back(age, reason);
+        self.mount.provenance.record_fallback(age, reason);
         Obtained::new(object, Source::Stale)
     }
 }

@@ -26,7 +26,7 @@ impl ObjectKey {
         Self(Arc::new(KeyParts { identity: Arc::clone(login.key()), vault, kind, name, version, history }))
     }
 
-    /// Whose object it is.
+    /// The identity that the object was fetched for.
     pub fn identity(&self) -> &IdentityKey {
         &self.0.identity
     }

@@ -1,31 +1,32 @@
-//! Where the objects of one mount came from.
+//! The sources of a mount's objects.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::lock::LockUnpoisoned;
 use crate::telemetry::{Source, SourceCounts};
 
-/// Where the objects of one mount came from, and what of it is worth a warning.
+/// The sources of a mount's objects, and the reason for a warning about them.
 #[derive(Debug, Default)]
-pub(super) struct Provenance(Mutex<State>);
+pub(super) struct Provenance(Mutex<ProvenanceState>);
 
 #[derive(Clone, Debug, Default)]
-struct State {
+struct ProvenanceState {
     sources: SourceCounts,
-    /// How long ago the oldest stale value was fetched.
+    /// Age of the oldest stale value.
     oldest: Duration,
-    /// Why the first object came from elsewhere than its vault.
+    /// Why the first fallback was used.
     reason: String,
 }
 
 impl Provenance {
-    /// Notes where an object came from.
-    pub(super) fn served(&self, source: Source) {
+    /// Counts a source.
+    pub(super) fn record_source(&self, source: Source) {
         self.state().sources.add(source);
     }
 
-    /// Notes why an object came from elsewhere than its vault, and how long ago it was fetched.
-    pub(super) fn fell_back(&self, age: Duration, reason: &dyn ToString) {
+    /// Records the use of a fallback: its reason, and the age of its value.
+    pub(super) fn record_fallback(&self, age: Duration, reason: &dyn ToString) {
         let mut state = self.state();
         state.oldest = state.oldest.max(age);
         if state.reason.is_empty() {
@@ -33,22 +34,21 @@ impl Provenance {
         }
     }
 
-    /// Where the objects came from so far.
     pub(super) fn sources(&self) -> SourceCounts {
         self.state().sources
     }
 
-    /// Logs the one warning of the mount, if something was served that did not come from its vault.
+    /// Logs one warning for the mount if it used a fallback.
     pub(super) fn warn(&self) {
-        let State { sources, oldest, reason } = self.state().clone();
+        let ProvenanceState { sources, oldest, reason } = self.state().clone();
         let (stale, replica) = (sources.count(Source::Stale), sources.count(Source::Replica));
         if stale + replica > 0 {
             let oldest_seconds = oldest.as_secs();
-            tracing::warn!(stale, oldest_seconds, replica, "served from elsewhere than the vault: {reason}");
+            tracing::warn!(stale, oldest_seconds, replica, "stale or replica values served: {reason}");
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ProvenanceState> {
+        self.0.lock_unpoisoned()
     }
 }

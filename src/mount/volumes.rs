@@ -1,24 +1,25 @@
-//! Volumes that are mounted already.
+//! Mounted volumes.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 
 use crate::bounded::{bounded, make_room};
 use crate::deliver::VolumeFile;
+use crate::lock::LockUnpoisoned;
 use crate::plan::Pod;
 use crate::proto::ObjectVersion;
 use crate::tenant::Tenant;
 
-/// Far more than a node has; one that falls out is refreshed like a first mount.
+/// Far more than the volumes of a node; an evicted one is refreshed like a first mount.
 const REMEMBERED: usize = 4096;
-/// Volumes of one tenant: it may make and delete pods all the time.
-const OF_A_TENANT: usize = 1024;
+/// Number of volumes per tenant, which may create and delete pods all the time.
+const PER_TENANT: usize = 1024;
 
-/// The volumes that were mounted, by their pod's unique id and their directory, with a mark of what they
-/// hold. Whether a value may be a little old depends on it, and whether there is news to log; nothing else.
+/// Mounted volumes by their pod's unique id and their directory, with a hash of their content. They decide only
+/// whether cached values may be used, and whether a change is logged.
 #[derive(Debug)]
 pub struct Volumes(Mutex<LruCache<(String, PathBuf), MountedVolume>>);
 
@@ -28,14 +29,14 @@ struct MountedVolume {
     mark: u64,
 }
 
-/// What a mount changed in a volume.
+/// The change of a volume by a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VolumeChange {
     /// Its first files.
     First,
-    /// Other files, or other versions, than were there.
+    /// Other files or versions than before.
     Changed,
-    /// The same as before.
+    /// No change.
     Unchanged,
 }
 
@@ -47,20 +48,20 @@ impl Default for Volumes {
 
 impl Volumes {
     pub(super) fn holds(&self, pod: &str, target: &Path) -> bool {
-        let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut volumes = self.0.lock_unpoisoned();
         volumes.get(&(pod.to_owned(), target.to_owned())).is_some()
     }
 
-    /// Remembers what a volume holds now. `mounted` says that there was something before, whoever put it there.
-    /// A pod without an id is not known again.
+    /// Records the content of a volume. `mounted` means that it had content before, from any process. Volumes of pods
+    /// without an id are not recognized later.
     pub(super) fn remember(&self, pod: &Pod, target: &Path, mark: u64, mounted: bool) -> VolumeChange {
         let before = if pod.uid.is_empty() {
             None
         } else {
             let (volume, tenant) = ((pod.uid.clone(), target.to_owned()), Tenant::new(&pod.namespace));
-            let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut volumes = self.0.lock_unpoisoned();
             let before = volumes.pop(&volume);
-            make_room(&mut volumes, OF_A_TENANT, |_, mounted| mounted.tenant == tenant);
+            make_room(&mut volumes, PER_TENANT, |_, mounted| mounted.tenant == tenant);
             volumes.put(volume, MountedVolume { tenant, mark });
             before.map(|before| before.mark)
         };
@@ -72,7 +73,7 @@ impl Volumes {
     }
 }
 
-/// A mark of files and versions. A version is never changed, so what the files hold need not be looked at.
+/// A hash of files and versions. A version never changes, so the contents of the files are not hashed.
 pub(super) fn mark(files: &[VolumeFile], versions: &[ObjectVersion]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for VolumeFile { path, mode, .. } in files {
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_makes_pods_all_the_time_displaces_no_volume_of_another() {
+    fn a_namespace_that_creates_many_pods_evicts_no_volume_of_another() {
         let (volumes, target) = (Volumes::default(), Path::new("/volume"));
         let remember = |pod: &Pod| volumes.remember(pod, target, 1, false);
         assert_eq!(remember(&pod("victim", 0)), VolumeChange::First);

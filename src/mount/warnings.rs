@@ -1,24 +1,25 @@
-//! Warnings, once per `SecretProviderClass`.
+//! Logs warnings once per `SecretProviderClass`.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Display;
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 
 use crate::bounded::{bounded, make_room};
+use crate::lock::LockUnpoisoned;
 use crate::plan::Pod;
 use crate::tenant::Tenant;
 
-/// Warnings that are remembered; one that falls out is logged again.
+/// Number of warnings; an evicted one is logged again.
 const REMEMBERED: usize = 4096;
-/// Warnings of one tenant.
-const OF_A_TENANT: usize = 256;
-/// Warnings of one mount that are logged word by word; the rest are counted.
-const OF_A_MOUNT: usize = 8;
+/// Number of warnings per tenant.
+const PER_TENANT: usize = 256;
+/// Maximum number of warnings per mount that are logged in full; the rest are counted.
+const PER_MOUNT: usize = 8;
 
-/// Keeps a warning from being logged for each of a thousand pods.
+/// Avoids logging the same warning for each of a thousand pods.
 #[derive(Debug)]
 pub struct WarningDedup(Mutex<LruCache<u64, Tenant>>);
 
@@ -29,13 +30,13 @@ impl Default for WarningDedup {
 }
 
 impl WarningDedup {
-    /// Logs the warnings that have not been logged for the pod's class.
+    /// Logs the warnings that are new for the pod's class.
     pub(super) fn log(&self, pod: &Pod, warnings: &[impl Display]) {
-        for warning in warnings.iter().take(OF_A_MOUNT) {
+        for warning in warnings.iter().take(PER_MOUNT) {
             self.log_once(pod, &warning.to_string());
         }
-        if let Some(more) = warnings.len().checked_sub(OF_A_MOUNT).filter(|more| *more > 0) {
-            self.log_once(pod, &format!("{more} more warnings are not shown; lint shows those of the class"));
+        if let Some(more) = warnings.len().checked_sub(PER_MOUNT).filter(|more| *more > 0) {
+            self.log_once(pod, &format!("{more} more warnings; run `lint` on the class to see all"));
         }
     }
 
@@ -49,11 +50,11 @@ impl WarningDedup {
         let mut hasher = DefaultHasher::new();
         (&pod.namespace, &pod.class, warning).hash(&mut hasher);
         let (key, tenant) = (hasher.finish(), Tenant::new(&pod.namespace));
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.0.lock_unpoisoned();
         if logged.get(&key).is_some() {
             return false;
         }
-        make_room(&mut logged, OF_A_TENANT, |_, other| *other == tenant);
+        make_room(&mut logged, PER_TENANT, |_, other| *other == tenant);
         logged.put(key, tenant);
         true
     }
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_warnings_from_one_namespace_pushes_out_none_of_anothers() {
+    fn a_flood_of_warnings_from_one_namespace_evicts_none_of_another() {
         let dedup = WarningDedup::default();
         assert!(dedup.is_new(&pod("victim"), "w"));
         for number in 0..2 * REMEMBERED {

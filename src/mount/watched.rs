@@ -1,4 +1,4 @@
-//! What scrapers are shown of vaults, issuers of tokens and the cache.
+//! Metrics of vaults, token issuers and the cache.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use crate::identity::Issuer;
 use crate::lanes::ServiceHealth;
 use crate::telemetry::{Labels, MetricKind, Metrics};
 
-/// Lets `metrics` show what is kept in `fetcher`. It is read when something scrapes, so that it is kept once.
+/// Adds metrics that read the state of `fetcher` at each scrape.
 pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
     watch_vaults(
         fetcher,
@@ -21,14 +21,17 @@ pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
         fetcher,
         metrics,
         MetricKind::Counter,
-        ("keyvault_csi_vault_throttled_seconds", "How long a vault has throttled, all in all"),
+        ("keyvault_csi_vault_throttled_seconds", "How long a vault has throttled requests, in total"),
         |health| Some(health.throttled.as_secs_f64()),
     );
     watch_vaults(
         fetcher,
         metrics,
         MetricKind::Gauge,
-        ("keyvault_csi_vault_last_success_timestamp_seconds", "When a vault last gave what it was asked for"),
+        (
+            "keyvault_csi_vault_last_success_timestamp_seconds",
+            "Time of the last successful answer of a vault",
+        ),
         |health| {
             let at = SystemTime::now().checked_sub(health.succeeded?)?;
             Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs_f64().floor())
@@ -38,7 +41,7 @@ pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
     metrics.watch(
         MetricKind::Gauge,
         "keyvault_csi_token_breaker_open",
-        "Whether the circuit breaker of an issuer of tokens is open",
+        "Whether the circuit breaker of a token issuer is open",
         move || {
             let sample = |health: ServiceHealth<Issuer>| {
                 let mode = health.service.mode.name().to_owned();
@@ -52,7 +55,7 @@ pub fn watch(fetcher: &Fetcher, metrics: &Metrics) {
     metrics.watch(
         MetricKind::Gauge,
         "keyvault_csi_cache_bytes",
-        "Memory that cached objects take",
+        "Memory used by cached objects",
         #[allow(clippy::cast_precision_loss, reason = "no cache has so many bytes")]
         move || vec![(Labels::new(), cache.bytes() as f64)],
     );

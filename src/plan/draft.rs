@@ -10,6 +10,7 @@ use super::finding::{Fault, Finding, Findings, PlanError, quoted};
 use super::identity::{self, PlannedIdentity};
 use super::names::{FileMode, VaultName};
 use super::objects::{self, ParsedObject};
+use super::templates::{self, TemplatePlan};
 use super::{Defaults, MountPlan, Pod, Request, durations};
 
 /// The valid parts of a request.
@@ -21,6 +22,7 @@ pub struct Draft {
     identity: Option<PlannedIdentity>,
     /// The valid objects.
     pub objects: Vec<ParsedObject>,
+    templates: Vec<TemplatePlan>,
     rotation_max_age: Duration,
     stale_if_error: Duration,
 }
@@ -52,6 +54,15 @@ impl Draft {
             mode,
         };
         let objects = objects::parse(attributes.text("objects"), &inherited, findings);
+        let planned = objects.iter().map(|object| &object.plan).collect::<Vec<_>>();
+        let templates = templates::parse(attributes.text("templates"), mode, &planned, findings);
+        if let Some(hidden) = planned.iter().find(|object| object.hidden)
+            && attributes.text("templates").is_none()
+        {
+            let problem = "it has no effect without the parameter templates";
+            findings.error(format!("{}.hidden", hidden.location), Fault::new(problem, "remove it"));
+        }
+        objects::check_paths(&objects, &templates, findings);
         let vault_given = attributes.text("keyvaultName").or(attributes.text("vaultURL")).is_some();
         if inherited.vault_needed.get() && !vault_given {
             findings
@@ -59,12 +70,13 @@ impl Draft {
         }
         let rotation_max_age = durations::rotation_max_age(attributes, defaults, findings);
         let stale_if_error = durations::stale_if_error(attributes, defaults, findings);
-        Self { pod, target, endpoints, identity, objects, rotation_max_age, stale_if_error }
+        Self { pod, target, endpoints, identity, objects, templates, rotation_max_age, stale_if_error }
     }
 
     /// The plan, if no part is missing.
     pub(super) fn finish(self, warnings: Vec<Finding>) -> Result<MountPlan, PlanError> {
-        let Self { pod, target, endpoints, identity, objects, rotation_max_age, stale_if_error } = self;
+        let Self { pod, target, endpoints, identity, objects, templates, rotation_max_age, stale_if_error } =
+            self;
         // `findings.finish()` has already failed if a part is missing.
         let (Some(target), Some(endpoints), Some(identity)) = (target, endpoints, identity) else {
             return Err(PlanError::one("request", Fault::new("it is incomplete", "report this as a bug")));
@@ -76,6 +88,7 @@ impl Draft {
             endpoints,
             identity,
             objects,
+            templates,
             rotation_max_age,
             stale_if_error,
             warnings,

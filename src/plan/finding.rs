@@ -51,7 +51,7 @@ impl fmt::Display for Finding {
 }
 
 /// The location of a finding: its name, and its position in a parameter of several lines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Location {
     pub name: String,
     pub position: Option<Position>,

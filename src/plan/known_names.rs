@@ -10,6 +10,7 @@ pub(super) const PARAMETERS: &[&str] = &[
     "objects",
     "rotationMaxAge",
     "staleIfError",
+    "templates",
     "tenantID",
     "tenantId",
     "useAzureTokenProxy",
@@ -22,6 +23,8 @@ pub(super) const PARAMETERS: &[&str] = &[
 /// The fields of an object.
 pub(super) const FIELDS: &[&str] = &[
     "filePermission",
+    "hidden",
+    "jmesPath",
     "keyvaultName",
     "objectAlias",
     "objectEncoding",
@@ -32,6 +35,12 @@ pub(super) const FIELDS: &[&str] = &[
     "objectVersionHistory",
     "optional",
 ];
+
+/// The fields of an element of `templates`.
+pub(super) const TEMPLATE_FIELDS: &[&str] = &["filePermission", "path", "template"];
+
+/// The fields of an element of `jmesPath`.
+pub(super) const JSON_FIELDS: &[&str] = &["filePermission", "objectAlias", "path"];
 
 /// Wrong names that users often write, and the correct ones.
 const SYNONYMS: [(&str, &str); 27] = [

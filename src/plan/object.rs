@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use super::cloud::VaultUrl;
 use super::finding::{Fault, quoted};
+use super::json_fields::JsonField;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath};
 use crate::yaml;
 
@@ -142,11 +143,26 @@ pub struct ObjectPlan {
     pub encoding: ObjectEncoding,
     /// The file format of a certificate-backed secret.
     pub format: ObjectFormat,
+    /// Whether only templates use the object, and no file is written for it.
+    pub hidden: bool,
+    /// The fields of a JSON secret to write as files, instead of the whole secret. Empty to write the whole secret.
+    pub json_fields: Vec<JsonField>,
 }
 
 impl ObjectPlan {
+    /// Whether templates refer to the object by this name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.path.as_str() == name || self.name.as_str() == name
+    }
+
     /// Whether one of the object's files may have this path.
     pub(crate) fn may_write(&self, path: &str) -> bool {
+        if self.hidden {
+            return false;
+        }
+        if !self.json_fields.is_empty() {
+            return self.json_fields.iter().any(|field| field.path.as_str() == path);
+        }
         match self.history {
             None => self.path.as_str() == path,
             Some(history) => self.path.index_in(path).is_some_and(|index| index < history.count()),
@@ -155,6 +171,12 @@ impl ObjectPlan {
 
     /// The path of the object's file; with a history, the paths of the two newest versions.
     pub(crate) fn first_paths(&self) -> Vec<RelativePath> {
+        if self.hidden {
+            return Vec::new();
+        }
+        if !self.json_fields.is_empty() {
+            return self.json_fields.iter().map(|field| field.path.clone()).collect();
+        }
         match self.history {
             None => vec![self.path.clone()],
             Some(_) => vec![self.path.inner(0), self.path.inner(1)],

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use super::attributes::boolean;
 use super::cloud::{VaultSuffix, VaultUrl};
 use super::finding::{Fault, Findings, Location, Severity, nearest, quoted};
-use super::known_names::FIELDS;
+use super::json_fields::{JmesPath, JsonField};
+use super::known_names::{FIELDS, JSON_FIELDS};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{History, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan};
-use super::paths::{self, PathConflict};
+use super::paths::{self, PathClaim, PathConflict};
+use super::templates::TemplatePlan;
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
 
 /// Values that objects inherit from the request.
@@ -48,15 +50,27 @@ pub(super) fn parse(
             objects.push(ParsedObject { plan, fields });
         }
     }
-    for PathConflict { index, severity, fault } in paths::conflicts(objects.iter().map(|object| &object.plan))
-    {
-        let Some(object) = objects.get(index) else { continue };
+    objects
+}
+
+/// Checks the paths of all files that objects and templates make.
+pub(super) fn check_paths(objects: &[ParsedObject], templates: &[TemplatePlan], findings: &mut Findings) {
+    let of_templates = templates.iter().map(|template| {
+        let claim = PathClaim { path: &template.path, history: None, location: &template.location };
+        (claim, template.place())
+    });
+    let claims = objects.iter().flat_map(ParsedObject::claims).chain(of_templates).collect::<Vec<_>>();
+    for PathConflict { index, severity, fault } in paths::conflicts(claims.iter().map(|(claim, _)| *claim)) {
+        let Some((_, location)) = claims.get(index) else { continue };
         match severity {
-            Severity::Error => findings.error(object.path_location(), fault),
-            Severity::Warning => findings.warning(object.path_location(), fault),
+            Severity::Error => findings.error(location.clone(), fault),
+            Severity::Warning => findings.warning(location.clone(), fault),
         }
     }
-    objects
+    if claims.len() > MAX_OBJECTS {
+        let problem = format!("they make {} files, and {MAX_OBJECTS} are allowed", claims.len());
+        findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
+    }
 }
 
 /// Whether a list item is a YAML null (`-`, `- ~`, `- null`). An empty text in quotes is not a null.
@@ -132,17 +146,50 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
         return Err(Fault::new(problem, "write `objectName: …` and `objectType: secret`"));
     };
     let field = |Entry { key, position, value }: Entry| {
-        let text = match value.text() {
-            Some(text) => text.trim().to_owned(),
+        let (mut text, mut items) = (String::new(), Vec::new());
+        match &value.value {
+            Value::Scalar(scalar) => {
+                scalar.text().trim().clone_into(&mut text);
+                if key == JMES_PATH && !text.is_empty() {
+                    return Err(Fault::new(format!("{key} is text, not a list"), JMES_PATH_SHAPE));
+                }
+            }
+            Value::Sequence(list) if key == JMES_PATH => items = sub_items(list, &outer)?,
             // The value of an unknown field is not used, so it may have any type.
-            None if !FIELDS.contains(&key.as_str()) => String::new(),
-            None => {
+            Value::Sequence(_) | Value::Mapping(_) if !FIELDS.contains(&key.as_str()) => {}
+            Value::Sequence(_) | Value::Mapping(_) if key == JMES_PATH => {
+                return Err(Fault::new(format!("{key} is {}, not a list", value.kind()), JMES_PATH_SHAPE));
+            }
+            Value::Sequence(_) | Value::Mapping(_) => {
                 return Err(Fault::new(format!("{key} is {}, not text", value.kind()), "use a single value"));
             }
-        };
-        Ok(Field { key, key_position: outer(position), text, position: outer(value.position) })
+        }
+        Ok(Field { key, key_position: outer(position), text, position: outer(value.position), items })
     };
     entries.into_iter().map(field).collect()
+}
+
+const JMES_PATH: &str = "jmesPath";
+const JMES_PATH_SHAPE: &str = "write a list of `path` and `objectAlias`";
+
+/// The elements of a field that is a list of mappings.
+fn sub_items(list: &[Node], outer: &dyn Fn(Position) -> Position) -> Result<Vec<ObjectFields>, Fault> {
+    let item = |(index, node): (usize, &Node)| {
+        let Value::Mapping(entries) = &node.value else {
+            let problem = format!("{JMES_PATH}[{index}] is {}, not a mapping", node.kind());
+            return Err(Fault::new(problem, JMES_PATH_SHAPE).at(outer(node.position)));
+        };
+        let field = |Entry { key, position, value }: &Entry| Field {
+            key: key.clone(),
+            key_position: outer(*position),
+            text: value.text().unwrap_or_default().trim().to_owned(),
+            position: outer(value.position),
+            items: Vec::new(),
+        };
+        let entries = entries.iter().map(field).collect();
+        Ok(ObjectFields { location: format!("{JMES_PATH}[{index}]"), start: outer(node.position), entries })
+    };
+    list.iter().enumerate().map(item).collect()
 }
 
 fn fault(error: YamlError) -> Fault {
@@ -163,10 +210,24 @@ impl ParsedObject {
         self.fields.field(field).filter(|field| !field.text.is_empty()).map(|field| field.position)
     }
 
-    /// The location of the field that names the object's file.
-    fn path_location(&self) -> Location {
-        let position = self.position("objectAlias").or(self.position("objectName"));
-        Location { name: self.fields.location.clone(), position }
+    /// The object's files, each with the location of its name.
+    fn claims(&self) -> Vec<(PathClaim<'_>, Location)> {
+        let ObjectPlan { path, history, location, json_fields, hidden, .. } = &self.plan;
+        if *hidden {
+            return Vec::new();
+        }
+        if json_fields.is_empty() {
+            let position = self.position("objectAlias").or(self.position("objectName"));
+            let claim = PathClaim { path, history: *history, location };
+            return vec![(claim, Location { name: location.clone(), position })];
+        }
+        let items = self.fields.field(JMES_PATH).map_or(&[][..], |field| &field.items);
+        let claims = json_fields.iter().zip(items).map(|(field, item)| {
+            let claim = PathClaim { path: &field.path, history: None, location: &field.location };
+            let position = item.field("objectAlias").map(|alias| alias.position);
+            (claim, Location { name: field.location.clone(), position })
+        });
+        claims.collect()
     }
 }
 
@@ -183,6 +244,8 @@ struct Field {
     key_position: Position,
     text: String,
     position: Position,
+    /// The elements of a list.
+    items: Vec<ObjectFields>,
 }
 
 impl ObjectFields {
@@ -236,6 +299,8 @@ impl ObjectFields {
             self.take("filePermission", findings, FileMode::parse_octal)
         };
         let optional = self.take("optional", findings, boolean);
+        let hidden = self.take("hidden", findings, boolean);
+        let json_fields = self.json_fields(mode, findings);
         let vault = self.vault(inherited, findings);
         let failover = self.failover(vault.as_ref(), inherited, findings);
         Some(ObjectPlan {
@@ -251,7 +316,57 @@ impl ObjectFields {
             mode: mode?,
             encoding: encoding?,
             format: format?,
+            hidden: hidden?,
+            json_fields: json_fields?,
         })
+    }
+
+    /// The fields of a JSON secret that become files. `mode` is that of fields that name none.
+    fn json_fields(&self, mode: Option<FileMode>, findings: &mut Findings) -> Option<Vec<JsonField>> {
+        let Some(field) = self.field(JMES_PATH) else { return Some(Vec::new()) };
+        if field.items.is_empty() {
+            findings.error(self.location(JMES_PATH), Fault::new("the list is empty", JMES_PATH_SHAPE));
+            return None;
+        }
+        let kind = self.text("objectType");
+        if matches!(kind, "key" | "cert") {
+            let problem = format!("a {kind} has no JSON fields");
+            findings.error(self.location(JMES_PATH), Fault::new(problem, "only secrets have; remove it"));
+        }
+        for other in ["objectAlias", "objectFormat", "objectVersionHistory"] {
+            if !self.text(other).is_empty() {
+                let problem = "it cannot be combined with jmesPath, which makes the files";
+                findings
+                    .error(self.location(other), Fault::new(problem, "remove it, or list the object twice"));
+            }
+        }
+        let items = field.items.iter().map(|item| item.json_field(&self.location, mode, findings));
+        items.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn json_field(&self, object: &str, mode: Option<FileMode>, findings: &mut Findings) -> Option<JsonField> {
+        let location = format!("{object}.{}", self.location);
+        let place = |key: &str| {
+            let position = self.field(key).map_or(self.start, |field| field.position);
+            Location { name: format!("{location}.{key}"), position: Some(position) }
+        };
+        for field in self.entries.iter().filter(|field| !JSON_FIELDS.contains(&field.key.as_str())) {
+            let place = Location { name: location.clone(), position: Some(field.key_position) };
+            findings.unknown(place, &field.key, JSON_FIELDS);
+        }
+        let expression = findings.take(place("path"), JmesPath::parse(self.text("path")));
+        let alias = self.text("objectAlias");
+        let path = if alias.is_empty() {
+            Err(Fault::new("it is missing", "name the file of this field"))
+        } else {
+            RelativePath::parse(alias)
+        };
+        let path = findings.take(place("objectAlias"), path);
+        let mode = match self.text("filePermission") {
+            "" => mode,
+            text => findings.take(place("filePermission"), FileMode::parse_octal(text)),
+        };
+        Some(JsonField { location, expression: expression?, path: path?, mode: mode? })
     }
 
     fn name(&self, findings: &mut Findings) -> Option<ObjectName> {

@@ -2,33 +2,42 @@
 
 use super::finding::{Fault, Severity, quoted};
 use super::names::RelativePath;
-use super::object::{History, ObjectPlan};
+use super::object::History;
+
+/// The path of a file, or of the folder of a history's files, that is defined in the class.
+#[derive(Clone, Copy)]
+pub(super) struct PathClaim<'a> {
+    pub(super) path: &'a RelativePath,
+    pub(super) history: Option<History>,
+    /// The object or template that defines it, for messages.
+    pub(super) location: &'a str,
+}
 
 pub(super) struct PathConflict {
-    /// The index of the object that conflicts with an earlier one.
+    /// The index of the claim that conflicts with an earlier one.
     pub(super) index: usize,
     pub(super) severity: Severity,
     pub(super) fault: Fault,
 }
 
-/// Finds objects whose paths conflict. Two objects with the same path are a warning because the driver writes the last
-/// one. A file whose path is also a folder of another file is an error.
-pub(super) fn conflicts<'a>(objects: impl Iterator<Item = &'a ObjectPlan>) -> Vec<PathConflict> {
-    let mut sorted = objects.enumerate().collect::<Vec<_>>();
+/// Finds conflicting paths. Two objects with the same path are a warning because the driver writes the last one. A file
+/// whose path is also a folder of another file is an error.
+pub(super) fn conflicts<'a>(claims: impl Iterator<Item = PathClaim<'a>>) -> Vec<PathConflict> {
+    let mut sorted = claims.enumerate().collect::<Vec<_>>();
     // Stable, and with the separator before all other bytes: the paths in a folder directly follow the folder.
-    sorted.sort_by(|(_, one), (_, other)| sort_key(&one.path).cmp(sort_key(&other.path)));
-    // The objects whose path is equal to the current one, or may be a parent of it.
-    let mut parents: Vec<&ObjectPlan> = Vec::new();
+    sorted.sort_by(|(_, one), (_, other)| sort_key(one.path).cmp(sort_key(other.path)));
+    // The claims whose path is equal to the current one, or may be a parent of it.
+    let mut parents: Vec<PathClaim<'_>> = Vec::new();
     let mut conflicts = Vec::new();
     for (index, object) in sorted {
-        let path = &object.path;
+        let path = object.path;
         while parents
             .last()
-            .is_some_and(|last| last.path != *path && last.path.strip_from(path.as_str()).is_none())
+            .is_some_and(|last| last.path != path && last.path.strip_from(path.as_str()).is_none())
         {
             parents.pop();
         }
-        match parents.iter().rev().find_map(|outer| conflict(outer, object)) {
+        match parents.iter().rev().find_map(|outer| conflict(*outer, object)) {
             Some(Conflict::SamePath(problem)) => {
                 let fault = Fault::new(problem, "the last one is written; give each a different objectAlias");
                 conflicts.push(PathConflict { index, severity: Severity::Warning, fault });
@@ -50,8 +59,8 @@ enum Conflict {
     FileAsFolder(String),
 }
 
-/// The conflict between an object and another one whose path is the same or inside the first one's.
-fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
+/// The conflict between a claim and another one whose path is the same or inside the first one's.
+fn conflict(outer: PathClaim<'_>, inner: PathClaim<'_>) -> Option<Conflict> {
     let path = quoted(inner.path.as_str());
     let same = |of: &str| Some(Conflict::SamePath(format!("{path} is also {of} of {}", outer.location)));
     let inside = |file: &str| {
@@ -71,7 +80,11 @@ fn conflict(outer: &ObjectPlan, inner: &ObjectPlan) -> Option<Conflict> {
         (Some(history), _) => {
             let number = outer.path.strip_from(inner.path.as_str())?.split('/').next()?;
             let file = outer.path.inner(file_number(number, history)?);
-            if file == inner.path && inner.history.is_none() { same("a file") } else { inside(file.as_str()) }
+            if file == *inner.path && inner.history.is_none() {
+                same("a file")
+            } else {
+                inside(file.as_str())
+            }
         }
     }
 }

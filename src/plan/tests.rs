@@ -85,7 +85,7 @@ fn a_finding_has_its_position_also_in_an_object_that_is_text() {
         ]
     );
     let message = plan(&[("objects", objects)]).unwrap_err().to_string();
-    assert!(message.contains("objects[3]: line 10, column 18: not YAML"), "{message}");
+    assert!(message.contains("objects[3]: line 10, column 18: invalid YAML"), "{message}");
     assert!(message.contains("objects[0].objectType: \"secrets\""), "{message}");
 }
 

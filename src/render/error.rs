@@ -65,6 +65,18 @@ pub(super) enum Problem {
     TooManyCertificates,
     #[error("Key Vault returned data that is not an X.509 certificate; import the certificate again")]
     Certificate,
+    #[error(
+        "jmesPath requires JSON, but the value is not JSON ({0}); correct the value in the vault, or remove jmesPath"
+    )]
+    NotJson(String),
+    #[error("{0} selects nothing or null; correct the expression or the value, or set optional: true")]
+    NoJsonField(String),
+    #[error(
+        "{0} cannot be applied to the value: a function has an argument of the wrong type; correct the expression"
+    )]
+    JsonType(String),
+    #[error("{0} selects more than {1} bytes; select a smaller part")]
+    JsonFieldTooLarge(String, usize),
     #[error("mount deadline exceeded before it was converted; kubelet will retry the mount")]
     Cancelled,
     #[error("it is neither an RSA key nor an elliptic-curve key; only these types are supported")]

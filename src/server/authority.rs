@@ -1,13 +1,13 @@
-//! Makes the requests of drivers before v1.6 acceptable to h2.
+//! Makes the requests of drivers before v1.6 valid for h2.
 //!
-//! Their grpc-go sends the socket's path as `:authority`. RFC 9113 §8.3.1 does not allow that, and h2
+//! Their grpc-go sends the socket's path as `:authority`. RFC 9113 §8.3.1 forbids that, and h2
 //! resets such a stream with `PROTOCOL_ERROR` before tonic sees it
-//! (kubernetes-sigs/secrets-store-csi-driver#1862, hyperium/h2#487). So what the driver sends passes
-//! through here on its way to h2, and every literal `:authority` gets a value that h2 takes.
+//! (kubernetes-sigs/secrets-store-csi-driver#1862, hyperium/h2#487). This filter between the driver and h2 replaces
+//! every literal `:authority` with a valid value.
 //!
-//! Nothing is decoded and no table is kept (RFC 7541). The new value is never longer than the old one,
-//! so no entry of h2's table is larger than the driver's own: h2 never evicts what the driver still
-//! refers to, and all indices stay as they are.
+//! It decodes nothing and keeps no table (RFC 7541). The new value is never longer than the old one,
+//! so no entry of h2's table is larger than the driver's own: h2 never evicts an entry that the driver still
+//! refers to, and all indices remain valid.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,17 +15,17 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// A connection of the driver, as h2 may read it.
+/// A connection of the driver whose bytes are rewritten for h2.
 pub struct DriverConnection<S> {
     stream: S,
     rewriter: Rewriter,
-    /// Rewritten, and not yet read from the position on.
+    /// Rewritten bytes, not yet read from this position on.
     ready: Vec<u8>,
     position: usize,
 }
 
 impl<S> DriverConnection<S> {
-    /// What comes from `stream`, from a client's connection preface on.
+    /// Reads from `stream`, starting with the client's connection preface.
     pub fn new(stream: S) -> Self {
         Self { stream, rewriter: Rewriter::default(), ready: Vec::new(), position: 0 }
     }
@@ -93,7 +93,7 @@ impl<S: Connected> Connected for DriverConnection<S> {
     }
 }
 
-/// What stands for every authority: any valid one does, and one character is never longer.
+/// The value of every authority. It is valid, and one character is never longer than the original.
 const AUTHORITY: &[u8] = b"l";
 /// The index of `:authority` in the static table.
 const AUTHORITY_NAME: usize = 1;
@@ -104,14 +104,14 @@ const HEADERS: u8 = 1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
-/// The largest frame that h2 accepts unless told otherwise; larger ones it refuses itself.
+/// The largest frame that h2 accepts by default; h2 rejects larger ones.
 const LARGEST_FRAME: usize = 16 << 10;
 
-/// The bytes of one connection, as far as they have come.
+/// Rewrites the bytes of one connection.
 struct Rewriter {
-    /// Bytes that go through as they are: the preface, or what is left of a frame.
+    /// Number of bytes to pass through unchanged: the preface, or the rest of a frame.
     through: usize,
-    /// The beginning of a frame that is not there yet; bounded by [`LARGEST_FRAME`].
+    /// The start of an incomplete frame; bounded by [`LARGEST_FRAME`].
     waiting: Vec<u8>,
 }
 
@@ -122,7 +122,7 @@ impl Default for Rewriter {
 }
 
 impl Rewriter {
-    /// Takes what the driver sent, and adds what h2 may read to `out`.
+    /// Accepts bytes from the driver, and appends the bytes for h2 to `out`.
     fn push(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
         loop {
             let (now, rest) = input.split_at(self.through.min(input.len()));
@@ -131,18 +131,18 @@ impl Rewriter {
             if rest.is_empty() {
                 return;
             }
-            let wanted = self.wanted().saturating_sub(self.waiting.len());
-            let (more, rest) = rest.split_at(wanted.min(rest.len()));
+            let needed = self.needed().saturating_sub(self.waiting.len());
+            let (more, rest) = rest.split_at(needed.min(rest.len()));
             self.waiting.extend_from_slice(more);
             input = rest;
-            if self.waiting.len() >= self.wanted() {
+            if self.waiting.len() >= self.needed() {
                 self.release(out);
             }
         }
     }
 
-    /// How many bytes of the frame must be there: its header, and of HEADERS all.
-    fn wanted(&self) -> usize {
+    /// How many bytes of the frame are needed: its header, and all of a HEADERS frame.
+    fn needed(&self) -> usize {
         match FrameHeader::of(&self.waiting) {
             Some(header) if header.is_rewritten() => FRAME_HEADER + header.length,
             _ => FRAME_HEADER,
@@ -182,8 +182,8 @@ impl FrameHeader {
     }
 }
 
-/// The HEADERS frame with another authority; `None` if it goes on in CONTINUATION frames, which those
-/// drivers never need, or makes no sense, which is for h2 to say.
+/// The HEADERS frame with another authority; `None` if it continues in CONTINUATION frames, which those
+/// drivers never send, or is malformed, which h2 will reject.
 fn rewritten(header: &FrameHeader, frame: &[u8]) -> Option<Vec<u8>> {
     if header.flags & END_HEADERS == 0 {
         return None;
@@ -205,8 +205,8 @@ fn rewritten(header: &FrameHeader, frame: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A header block (RFC 7541 §6) in which every literal with the static name `:authority` has the value
-/// [`AUTHORITY`], unless it is empty.
+/// A header block (RFC 7541 §6) in which every non-empty literal with the static name `:authority` has the value
+/// [`AUTHORITY`].
 fn with_authority(mut block: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(block.len());
     while let Some(&first) = block.first() {
@@ -244,13 +244,13 @@ fn consumed<'a>(block: &'a [u8], rest: &[u8]) -> Option<&'a [u8]> {
     block.get(..block.len().checked_sub(rest.len())?)
 }
 
-/// Passes a string (§5.2), Huffman or not: whether it is empty, and what follows it.
+/// Skips a string (§5.2), Huffman or not: whether it is empty, and the bytes after it.
 fn string(block: &[u8]) -> Option<(bool, &[u8])> {
     let (octets, rest) = integer(block, 7)?;
     Some((octets == 0, rest.get(octets..)?))
 }
 
-/// Reads an integer (§5.1) with a prefix of so many bits, and what follows it.
+/// Parses an integer (§5.1) with a prefix of this many bits, and returns the bytes after it.
 fn integer(block: &[u8], prefix: u32) -> Option<(usize, &[u8])> {
     let most = (1_usize << prefix) - 1;
     let (first, mut block) = block.split_first()?;
@@ -294,7 +294,7 @@ mod tests {
     const AFTER: &[u8] = &[0x40, 0x02, b't', b'e', 0x03, b'a', b'b', b'c', 0xbe, 0x3f, 0xe1, 0x1f];
 
     #[test]
-    fn a_path_for_an_authority_becomes_a_host() {
+    fn a_path_as_authority_is_replaced() {
         let path = b"\x41\x0f/tmp/azure.sock";
         let long = [b"\x01\x7f\x49".as_slice(), &[b'/'; 200]].concat();
         for authority in [path.as_slice(), &long, b"\x11\x03a/b"] {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_and_priority_are_taken_away() {
+    fn padding_and_priority_are_removed() {
         let block = [BEFORE, b"\x41\x01/"].concat();
         let padded = [b"\x03\x00\x00\x00\x00\x07".as_slice(), &block, b"\0\0\0"].concat();
         let out = rewrite(&[PREFACE_BYTES, &frame(1, 4 | 8 | 0x20, &padded)]);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_goes_through_for_h2_to_refuse() {
+    fn malformed_blocks_are_passed_to_h2_unchanged() {
         for payload in [b"\x41".as_slice(), b"\x41\x05ab", b"\x7f\xff\xff\xff\xff\xff", b"\x41\x7f"] {
             let whole = [PREFACE_BYTES, &frame(1, 4, payload)].concat();
             assert_eq!(rewrite(&[&whole]), whole);

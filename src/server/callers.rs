@@ -1,4 +1,4 @@
-//! The driver's connections, from a socket that may be put back, to the last before the process ends.
+//! The driver's connections, across replaced listeners, until the process ends.
 
 use std::io;
 use std::net::Shutdown;
@@ -8,16 +8,16 @@ use socket2::SockRef;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// Who calls.
+/// The sources of connections.
 pub(super) enum Callers {
-    /// Those of a listener, and of each that takes its place, until there can be no other.
+    /// A listener, and each that replaces it, until no other can follow.
     Open(UnixListener, UnboundedReceiver<UnixListener>),
-    /// Those that were connected when new ones began to be refused.
+    /// The connections that were pending when the listener was closed for new ones.
     Last(ClosingListener),
 }
 
 impl Callers {
-    /// The next caller, and those after; `None` after the last.
+    /// The next connection and the source of later ones; `None` after the last.
     pub(super) async fn next(self) -> Option<(io::Result<UnixStream>, Self)> {
         let (mut listener, mut renewed) = match self {
             Self::Open(listener, renewed) => (listener, renewed),
@@ -25,7 +25,7 @@ impl Callers {
         };
         loop {
             tokio::select! {
-                // Whoever has been connected is heard before the listener is let go.
+                // Pending connections are accepted before the listener is dropped.
                 biased;
                 accepted = listener.accept() => {
                     return Some((accepted.map(|(caller, _)| caller), Self::Open(listener, renewed)));
@@ -39,15 +39,15 @@ impl Callers {
     }
 }
 
-/// Refuses new callers. Closed at once, the socket would cut off those who are connected and have not
-/// been accepted.
+/// Refuses new connections. Closing the listener immediately would cut off connections that are pending
+/// in its backlog.
 fn refusing(listener: UnixListener) -> Option<ClosingListener> {
     let listener = listener.into_std().ok()?;
     SockRef::from(&listener).shutdown(Shutdown::Read).ok()?;
     Some(listener)
 }
 
-/// One of the last callers; an error says that there is none.
+/// One of the pending connections; an error means that there is none.
 fn last(listener: ClosingListener) -> Option<(io::Result<UnixStream>, Callers)> {
     let (caller, _) = listener.accept().ok()?;
     let caller = caller.set_nonblocking(true).and_then(|()| UnixStream::from_std(caller));

@@ -1,4 +1,4 @@
-//! Which connections of probes and scrapers are served.
+//! Limits for the HTTP connections of probes and scrapers.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinHandle;
 
-/// Connections of one address. Probes and scrapers need one at a time.
-const OF_AN_ADDRESS: usize = 8;
-/// Connections of all addresses but the node's own; a flood must not use up the descriptors that the driver's socket
-/// needs.
-const OF_OTHERS: usize = 32;
-/// Connections of the node's own addresses, from which kubelet probes a pod on the host's network.
-const OWN: usize = 32;
+/// Connections per address. Probes and scrapers need one at a time.
+const PER_ADDRESS: usize = 8;
+/// Connections of all addresses except the node's own; a flood must not use up the file descriptors of the driver's
+/// socket.
+const OTHER_ADDRESSES: usize = 32;
+/// Connections of the node's own addresses, from which kubelet probes a pod with host networking.
+const OWN_ADDRESSES: usize = 32;
 
-/// The connections that are served. A new one takes the place of no connection that has sent its request, and of none
-/// of another address.
+/// The open connections. A new one never replaces one that has sent its request, or one of another
+/// address.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    /// The oldest first.
+    /// Oldest first.
     served: VecDeque<Connection>,
-    /// Whether the next one has sent its request.
+    /// Whether the next connection has sent its request.
     next: Arc<AtomicBool>,
 }
 
@@ -29,13 +29,13 @@ pub(super) struct Connections {
 struct Connection {
     peer: IpAddr,
     own: bool,
-    asked: Arc<AtomicBool>,
+    has_request: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
 impl Connections {
-    /// Whether a new connection from `peer` may be served, `own` if that is the node's own address. If so, the flag to
-    /// set when its request has come; [`Self::add`] must follow.
+    /// Whether to serve a new connection from `peer`; `own` is whether that is the node's own address. Returns the flag to
+    /// set when its request arrives; [`Self::add`] must follow.
     pub(super) fn admit(&mut self, peer: IpAddr, own: bool) -> Option<Arc<AtomicBool>> {
         self.served.retain(|connection| !connection.task.is_finished());
         let count = |counts: &dyn Fn(&Connection) -> bool| {
@@ -43,10 +43,11 @@ impl Connections {
         };
         let of_peer = |connection: &Connection| connection.own == own && (own || connection.peer == peer);
         let of_kind = |connection: &Connection| connection.own == own;
-        let (of_address, of_all) = if own { (OWN, OWN) } else { (OF_AN_ADDRESS, OF_OTHERS) };
+        let (of_address, of_all) =
+            if own { (OWN_ADDRESSES, OWN_ADDRESSES) } else { (PER_ADDRESS, OTHER_ADDRESSES) };
         if count(&of_peer) >= of_address {
-            // A client that has not sent its request gives way to a newer one of the same address.
-            let silent = |connection: &Connection| !connection.asked.load(Ordering::Relaxed);
+            // A client that has not sent its request is replaced by a newer one of the same address.
+            let silent = |connection: &Connection| !connection.has_request.load(Ordering::Relaxed);
             let oldest =
                 self.served.iter().position(|connection| of_peer(connection) && silent(connection))?;
             self.served.remove(oldest);
@@ -57,10 +58,10 @@ impl Connections {
         Some(Arc::clone(&self.next))
     }
 
-    /// Adds the connection that was admitted, which `task` serves.
+    /// Adds the admitted connection, which `task` serves.
     pub(super) fn add(&mut self, peer: IpAddr, own: bool, task: JoinHandle<()>) {
-        let asked = Arc::clone(&self.next);
-        self.served.push_back(Connection { peer, own, asked, task });
+        let has_request = Arc::clone(&self.next);
+        self.served.push_back(Connection { peer, own, has_request, task });
     }
 }
 
@@ -81,18 +82,18 @@ mod tests {
     }
 
     fn open(connections: &mut Connections, last: u8, own: bool) -> Option<Arc<AtomicBool>> {
-        let asked = connections.admit(peer(last), own)?;
+        let has_request = connections.admit(peer(last), own)?;
         connections.add(peer(last), own, tokio::spawn(pending()));
-        Some(asked)
+        Some(has_request)
     }
 
     #[tokio::test]
-    async fn a_flood_from_elsewhere_takes_no_place_of_the_nodes_own_probes() {
+    async fn a_flood_does_not_block_the_nodes_own_probes() {
         let mut connections = Connections::default();
         for last in 1..200 {
             (0..20).for_each(|_| drop(open(&mut connections, last, false)));
         }
-        assert_eq!(connections.served.len(), OF_OTHERS);
+        assert_eq!(connections.served.len(), OTHER_ADDRESSES);
         assert!(open(&mut connections, 1, true).is_some());
     }
 
@@ -104,17 +105,17 @@ mod tests {
         for _ in 0..100 {
             assert!(open(&mut connections, 2, false).is_some());
         }
-        assert_eq!(connections.served.len(), 1 + OF_AN_ADDRESS);
+        assert_eq!(connections.served.len(), 1 + PER_ADDRESS);
         assert_eq!(connections.served.iter().filter(|connection| connection.peer == peer(1)).count(), 1);
     }
 
     #[tokio::test]
     async fn a_connection_that_has_sent_its_request_is_never_cut_for_another() {
         let mut connections = Connections::default();
-        for _ in 0..OWN {
+        for _ in 0..OWN_ADDRESSES {
             open(&mut connections, 1, true).unwrap().store(true, Ordering::Relaxed);
         }
         assert!(open(&mut connections, 1, true).is_none());
-        assert_eq!(connections.served.len(), OWN);
+        assert_eq!(connections.served.len(), OWN_ADDRESSES);
     }
 }

@@ -28,7 +28,7 @@ use super::provider::RUNTIME_NAME;
 use super::socket;
 use crate::telemetry::Metrics;
 
-/// What `/healthz` checks, and how long it waits.
+/// The check behind `/healthz`, and its timeout.
 #[derive(Clone, Debug)]
 pub(super) struct HealthCheck {
     pub(super) socket: PathBuf,
@@ -43,7 +43,7 @@ pub(super) fn listen(address: Option<IpAddr>, port: u16) -> io::Result<TcpListen
     }
     let six = bound(Domain::IPV6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     let socket = match six {
-        // A kernel without IPv6.
+        // The kernel has no IPv6.
         Err(error) if matches!(error.raw_os_error(), Some(code) if code == nix::libc::EAFNOSUPPORT || code == nix::libc::EADDRNOTAVAIL) => {
             bound(Domain::IPV4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?
         }
@@ -65,9 +65,9 @@ fn bound(domain: Domain, address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A client must have sent its request within this time.
+/// Timeout for a client to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection ends after this time, whatever its client does.
+/// Maximum duration of a connection.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(15);
 
 /// Serves `router` until it is aborted.
@@ -79,16 +79,16 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
         let (connection, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a probe's connection was not accepted");
+                tracing::warn!(%error, "cannot accept an HTTP connection");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let own = connection.local_addr().is_ok_and(|local| local.ip() == peer.ip());
-        let Some(asked) = connections.admit(peer.ip(), own) else { continue };
+        let Some(has_request) = connections.admit(peer.ip(), own) else { continue };
         let service = TowerToHyperService::new(router.clone());
         let service = hyper::service::service_fn(move |request| {
-            asked.store(true, Ordering::Relaxed);
+            has_request.store(true, Ordering::Relaxed);
             hyper::service::Service::call(&service, request)
         });
         let serving = server.serve_connection(TokioIo::new(connection), service);
@@ -96,7 +96,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
             peer.ip(),
             own,
             tokio::spawn(async move {
-                // A client that breaks off is no concern of the server's.
+                // Errors of a client that disconnects are ignored.
                 let _ = tokio::time::timeout(LONGEST_CONNECTION, serving).await;
             }),
         );
@@ -110,7 +110,6 @@ pub(super) fn health(path: &str, health: HealthCheck) -> Router {
     router.with_state(health)
 }
 
-/// `/metrics`.
 pub(super) fn metrics(metrics: Arc<Metrics>) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(metrics)
 }
@@ -125,10 +124,12 @@ async fn healthz(State(health): State<HealthCheck>) -> impl IntoResponse {
         if status != ServingStatus::Serving {
             return Err(format!("{status:?}"));
         }
-        // A successor of this process may have the socket; another provider must not.
+        // A successor of this process may own the socket; another provider must not.
         match socket::runtime_name(&health.socket).await {
             Some(name) if name == RUNTIME_NAME => Ok(()),
-            name => Err(format!("the socket is served by {}", name.as_deref().unwrap_or("a stranger"))),
+            name => {
+                Err(format!("the socket is served by {}", name.as_deref().unwrap_or("an unknown process")))
+            }
         }
     };
     match tokio::time::timeout(health.timeout, check).await {
@@ -138,8 +139,8 @@ async fn healthz(State(health): State<HealthCheck>) -> impl IntoResponse {
     }
 }
 
-/// Ready is who serves the socket; whoever is about to leave does not even listen here any more. Azure
-/// has no say in it: a node whose provider is not ready cannot even be told why its mounts fail.
+/// The provider is ready while it serves the socket; a process that shuts down no longer listens here. Readiness does
+/// not depend on Azure: an unready provider could not report why mounts fail.
 async fn readyz() -> &'static str {
     "ok\n"
 }

@@ -1,4 +1,4 @@
-//! The memory of a large answer stays charged to its tenant until the answer has left.
+//! The memory of a large answer stays charged to its tenant until the answer is sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ impl From<Arc<Permit>> for AnswerMemory {
     }
 }
 
-/// Moves the permit of a response into its body, which is dropped when it has been sent.
-pub(super) fn hold(response: http::Response<Body>) -> http::Response<Body> {
+/// Moves the permit of a response into its body, which is dropped after sending.
+pub(super) fn attach_permit(response: http::Response<Body>) -> http::Response<Body> {
     let (mut parts, body) = response.into_parts();
     let body = match parts.extensions.remove::<AnswerMemory>() {
         Some(memory) => Body::new(HoldingBody { body, _memory: memory }),

@@ -1,4 +1,4 @@
-//! The provider protocol: decodes, mounts, logs once, encodes.
+//! The gRPC service: decodes requests, mounts, logs one line per mount, and encodes responses.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::telemetry::Metrics;
 
 /// The protocol version that the driver and this provider speak.
 pub const PROTOCOL_VERSION: &str = "v1alpha1";
-/// What this provider calls itself.
+/// The name of this provider.
 pub const RUNTIME_NAME: &str = env!("CARGO_PKG_NAME");
 
-/// No mount takes longer than this, however long its caller would wait: kubelet asks again.
+/// Maximum duration of a mount, whatever its caller's deadline; kubelet retries.
 const LONGEST_MOUNT: Duration = Duration::from_secs(60);
-/// An error's text; it travels in a header, and header lists are bounded.
+/// Maximum length of an error message, because it is sent in a header.
 const LONGEST_MESSAGE: usize = 4096;
 
-/// Answers the driver.
+/// The gRPC service for the driver.
 #[derive(Debug)]
 pub struct Provider {
     mounter: Mounter,
@@ -39,16 +39,16 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Answers with what `mounter` does. Once `draining` has a deadline, mounts end before it.
+    /// Serves mounts with `mounter`. Once `draining` has a deadline, mounts end before it.
     pub fn new(mounter: Mounter, metrics: Arc<Metrics>, draining: watch::Receiver<Option<Deadline>>) -> Self {
         Self { mounter, metrics, draining }
     }
 
-    /// One mount, which answers in any case: also if this process is stopped, or has a defect.
+    /// Runs one mount and always returns an outcome, also on shutdown or a panic.
     async fn answered(&self, request: MountRequest, deadline: Deadline) -> Result<Mounted, MountError> {
         let target = target_path(&request.target_path);
-        // Nothing is left half-changed by a panic: every lock guards single calls, and a generation of
-        // files that was not finished is swept away by the next mount.
+        // A panic leaves the state consistent: each lock guards single calls, and the next mount removes an unfinished
+        // generation of files.
         let mounting = AssertUnwindSafe(self.mounter.mount(request, deadline)).catch_unwind();
         let error = tokio::select! {
             biased;
@@ -56,7 +56,7 @@ impl Provider {
                 Ok(mounted) => return mounted,
                 Err(_) => MountError::Defect,
             },
-            () = self.stopping() => MountError::Stopping,
+            () = self.until_drain_deadline() => MountError::Stopping,
         };
         if let Ok(target) = target {
             self.mounter.delivery.settle(&target).await;
@@ -64,10 +64,10 @@ impl Provider {
         Err(error)
     }
 
-    /// Ends when mounts must have ended because the process does.
-    async fn stopping(&self) {
+    /// Completes when running mounts must end because the process shuts down.
+    async fn until_drain_deadline(&self) {
         let mut draining = self.draining.clone();
-        // Without a sender there will be no drain.
+        // Without a sender there is no drain.
         let Ok(deadline) = draining.wait_for(Option::is_some).await.map(|deadline| *deadline) else {
             return std::future::pending().await;
         };
@@ -98,9 +98,9 @@ impl CsiDriverProvider for Provider {
             class = field::Empty,
             vault = field::Empty,
         );
-        let mut told = MountLogGuard { metrics: &self.metrics, span: span.clone(), start, done: false };
+        let mut log_guard = MountLogGuard { metrics: &self.metrics, span: span.clone(), start, done: false };
         let mounted = self.answered(request.into_inner(), deadline).instrument(span).await;
-        told.tell(&mounted);
+        log_guard.record(&mounted);
         let Mounted { response, memory, .. } = mounted.map_err(|error| status(&error))?;
         let mut response = Response::new(response);
         if let Some(memory) = memory {
@@ -110,7 +110,7 @@ impl CsiDriverProvider for Provider {
     }
 }
 
-/// The one line and the one sample of a mount, also of one whose caller goes away.
+/// The log line and metrics of a mount, also of one whose caller disconnects.
 struct MountLogGuard<'a> {
     metrics: &'a Metrics,
     span: tracing::Span,
@@ -119,7 +119,7 @@ struct MountLogGuard<'a> {
 }
 
 impl MountLogGuard<'_> {
-    fn tell(&mut self, mounted: &Result<Mounted, MountError>) {
+    fn record(&mut self, mounted: &Result<Mounted, MountError>) {
         self.done = true;
         let milliseconds = self.sample(mounted.as_ref().err().map_or("OK", |error| go_name(error.code())));
         self.span.in_scope(|| match mounted {
@@ -128,7 +128,7 @@ impl MountLogGuard<'_> {
                 match change {
                     VolumeChange::First => tracing::info!(objects, milliseconds, %sources, "mounted"),
                     VolumeChange::Changed => tracing::info!(objects, milliseconds, %sources, "changed"),
-                    // Every pod's volume comes back every minute or so: that would be most of the log.
+                    // Every pod's volume is refreshed every few minutes: these lines would be most of the log.
                     VolumeChange::Unchanged => tracing::debug!(objects, milliseconds, %sources, "unchanged"),
                 }
             }
@@ -150,13 +150,14 @@ impl Drop for MountLogGuard<'_> {
     fn drop(&mut self) {
         if !self.done {
             let milliseconds = self.sample("Canceled");
-            self.span
-                .in_scope(|| tracing::warn!(milliseconds, "the caller went away before its mount was done"));
+            self.span.in_scope(|| {
+                tracing::warn!(milliseconds, "the driver cancelled the mount before it was done")
+            });
         }
     }
 }
 
-/// The only place where a `Status` is made, and so the only codes that leave.
+/// The only place that creates a `Status`, and so the only codes that are sent.
 fn status(error: &MountError) -> Status {
     let code = match error.code() {
         Code::InvalidArgument => tonic::Code::InvalidArgument,
@@ -168,7 +169,7 @@ fn status(error: &MountError) -> Status {
     Status::new(code, short(error))
 }
 
-/// The error's text, cut at [`LONGEST_MESSAGE`].
+/// The error's message, truncated to [`LONGEST_MESSAGE`].
 fn short(error: &MountError) -> String {
     let mut message = error.to_string();
     if message.len() > LONGEST_MESSAGE {
@@ -179,7 +180,7 @@ fn short(error: &MountError) -> String {
     message
 }
 
-/// The code as the Go provider's metrics write it.
+/// The code as in the Go provider's metrics.
 fn go_name(code: Code) -> &'static str {
     match code {
         Code::InvalidArgument => "InvalidArgument",
@@ -190,8 +191,8 @@ fn go_name(code: Code) -> &'static str {
     }
 }
 
-/// The time that a mount has: what the caller waits, less what the way back and the writing of
-/// files may take.
+/// The time that a mount may take: the caller's timeout, minus a margin for sending the answer and writing the
+/// files.
 fn budget_of(metadata: &MetadataMap) -> Duration {
     let caller = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse_timeout);
     let Some(caller) = caller else { return LONGEST_MOUNT };
@@ -235,10 +236,10 @@ mod tests {
     ];
 
     #[test]
-    fn every_code_that_leaves_is_final() {
+    fn every_status_code_is_final() {
         let errors = [
             MountError::Plan(PlanError::one("p", Fault::new("x", "y"))),
-            MountError::Identity(IdentityError::late(&url::Url::parse("https://a/").unwrap())),
+            MountError::Identity(IdentityError::timed_out(&url::Url::parse("https://a/").unwrap())),
             MountError::Late,
             MountError::Stopping,
             MountError::Defect,
@@ -255,7 +256,7 @@ mod tests {
             Code::NotFound,
             Code::Internal,
         ];
-        assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "gravest first");
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "most severe first");
     }
 
     #[test]

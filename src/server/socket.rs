@@ -1,4 +1,4 @@
-//! The provider's Unix socket: private from its first moment, and handed over without a gap.
+//! The provider's Unix socket: private when it is created, and handed over without a gap.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -16,44 +16,44 @@ use super::provider::{PROTOCOL_VERSION, RUNTIME_NAME};
 use crate::proto::VersionRequest;
 use crate::proto::csi_driver_provider_client::CsiDriverProviderClient;
 
-/// Why the socket cannot be had.
+/// Why the socket cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// The endpoint is no absolute path of a Unix socket.
+    /// The endpoint is not the absolute path of a Unix socket.
     #[error(
-        "--endpoint={0:?} is not a Unix socket; write unix:///path/to/azure.sock, with a path of at most 107 bytes"
+        "--endpoint={0:?} is not a Unix socket; set it to unix:///path/to/azure.sock, with a path of at most 107 bytes"
     )]
     Endpoint(String),
-    /// Somebody else answers there.
+    /// Another process serves it.
     #[error("{} is served by {by}; stop it, choose another --endpoint, or replace it with --takeover", .path.display())]
     Taken {
         /// The socket.
         path: PathBuf,
-        /// Who answers.
+        /// The process that serves it.
         by: String,
     },
-    /// Something that is no socket is there.
-    #[error("{} is there and is no socket; remove it, or choose another --endpoint", .0.display())]
+    /// The file is not a socket.
+    #[error("{} exists and is not a socket; remove it, or choose another --endpoint", .0.display())]
     NotASocket(PathBuf),
-    /// The system refuses.
+    /// A system call failed.
     #[error("cannot {action} {}: {error}", .path.display())]
     Io {
-        /// What was being done.
+        /// The action.
         action: &'static str,
-        /// The path it was done to.
+        /// The path of the action.
         path: PathBuf,
-        /// The system's word on it.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// `sun_path` of unix(7), less the NUL at its end: no driver could dial more.
+/// `sun_path` of unix(7) without the NUL at its end: no driver could connect to a longer path.
 const LONGEST_PATH: usize = 107;
 
-/// How long whoever holds the socket may take to say who it is.
+/// Timeout for the process behind the socket to report its name.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads `unix:///path`, `unix:/path`, or the path alone.
+/// Parses `unix:///path`, `unix:/path`, or a plain path.
 pub fn path(endpoint: &str) -> Result<PathBuf, SocketError> {
     let path =
         endpoint.strip_prefix("unix://").or_else(|| endpoint.strip_prefix("unix:")).unwrap_or(endpoint);
@@ -68,35 +68,35 @@ pub fn path(endpoint: &str) -> Result<PathBuf, SocketError> {
 /// A socket that this process listens on.
 pub(super) struct BoundSocket {
     pub(super) listener: UnixListener,
-    /// Device and inode. As long as the listener lives, nothing else has them.
+    /// Device and inode, unique while the listener exists.
     pub(super) file: (u64, u64),
 }
 
-/// Listens at `path`. A dead socket there is replaced, and so is a live one of this provider, whose
-/// open connections stay with it; another provider's is left alone unless `takeover`.
+/// Listens at `path`. Replaces a dead socket, and a live one of this provider, which keeps its
+/// open connections; another provider's live socket is replaced only with `takeover`.
 ///
 /// # Errors
-/// [`SocketError`]; whatever was at `path` is still there.
+/// [`SocketError`]; the file at `path` is unchanged.
 pub(super) async fn bind(path: &Path, takeover: bool) -> Result<BoundSocket, SocketError> {
     if path.as_os_str().len() > LONGEST_PATH {
         return Err(SocketError::Endpoint(path.display().to_string()));
     }
     check_holder(path, takeover).await?;
-    place(path, |born| fs::rename(born, path))
+    create_at(path, |new_socket| fs::rename(new_socket, path))
 }
 
-/// Listens at `path` if nothing is there.
+/// Listens at `path` if it does not exist.
 ///
 /// # Errors
-/// [`SocketError`], also if something is there meanwhile.
-pub(super) fn bind_again(path: &Path) -> Result<BoundSocket, SocketError> {
-    // Unlike a rename, a link replaces nothing.
-    place(path, |born| fs::hard_link(born, path))
+/// [`SocketError`], also if the path has been created meanwhile.
+pub(super) fn bind_if_absent(path: &Path) -> Result<BoundSocket, SocketError> {
+    // Unlike a rename, a link does not replace a file.
+    create_at(path, |new_socket| fs::hard_link(new_socket, path))
 }
 
-/// Makes a socket and its folder, and lets `put` bring it to `path`.
-fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<BoundSocket, SocketError> {
-    let folder = folder(path);
+/// Creates a socket and its directory, and calls `put` to move it to `path`.
+fn create_at(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<BoundSocket, SocketError> {
+    let directory = directory(path);
     let failed = |action, path: &Path| {
         let path = path.to_owned();
         move |error| SocketError::Io { action, path, error }
@@ -104,34 +104,33 @@ fn place(path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<Bound
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
-        .create(folder)
-        .map_err(failed("make the folder", folder))?;
-    // Nobody can reach the socket before it has its mode, and nobody meets a moment without one.
-    // `tempfile` makes the folder with mode 0700, whatever the umask.
+        .create(directory)
+        .map_err(failed("create the directory", directory))?;
+    // The socket is created in a private directory, so that no process can connect before its mode is set.
+    // `tempfile` creates the directory with mode 0700, whatever the umask.
     let private = tempfile::Builder::new()
         .prefix(".")
         .rand_bytes(8)
-        .tempdir_in(folder)
-        .map_err(failed("make a folder in", folder))?;
-    let born = private.path().join("s");
-    // By its descriptor the folder has a short name: a socket's path is bounded, and the folder must
-    // not take of what the endpoint may have.
-    let folder = File::open(private.path()).map_err(failed("open", private.path()))?;
-    let short = format!("/proc/self/fd/{}/s", folder.as_raw_fd());
+        .tempdir_in(directory)
+        .map_err(failed("create a directory in", directory))?;
+    let new_socket = private.path().join("s");
+    // The directory's path through its descriptor is short: a socket's path is limited, and the directory must not
+    // use up any of the endpoint's length.
+    let directory = File::open(private.path()).map_err(failed("open", private.path()))?;
+    let short = format!("/proc/self/fd/{}/s", directory.as_raw_fd());
     let listener = UnixListener::bind(&short).map_err(failed("bind a socket in", private.path()))?;
-    fs::set_permissions(&born, fs::Permissions::from_mode(0o600))
-        .map_err(failed("set the mode of", &born))?;
-    let file = file_at(&born).map_err(failed("look at", &born))?;
-    put(&born).map_err(failed("put a socket in place at", path))?;
+    fs::set_permissions(&new_socket, fs::Permissions::from_mode(0o600))
+        .map_err(failed("set the mode of", &new_socket))?;
+    let file = file_at(&new_socket).map_err(failed("read the inode of", &new_socket))?;
+    put(&new_socket).map_err(failed("move a socket to", path))?;
     Ok(BoundSocket { listener, file })
 }
 
-/// The folder of a socket.
-pub(super) fn folder(path: &Path) -> &Path {
+pub(super) fn directory(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-/// Device and inode of what is at `path`.
+/// Device and inode of the file at `path`.
 pub(super) fn file_at(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
@@ -139,7 +138,7 @@ pub(super) fn file_at(path: &Path) -> io::Result<(u64, u64)> {
 async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(SocketError::Io { action: "look at", path: path.to_owned(), error }),
+        Err(error) => return Err(SocketError::Io { action: "check", path: path.to_owned(), error }),
         Ok(metadata) if !metadata.file_type().is_socket() => {
             return Err(SocketError::NotASocket(path.to_owned()));
         }
@@ -148,14 +147,14 @@ async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
     let by = match holder(path).await {
         SocketHolder::Nobody => return Ok(()),
         SocketHolder::Named(name) if name == RUNTIME_NAME => {
-            tracing::info!(socket = %path.display(), "taking over from another process of this provider");
+            tracing::info!(socket = %path.display(), "taking over the socket from another process of this provider");
             return Ok(());
         }
         SocketHolder::Named(name) => format!("{name:?}"),
-        SocketHolder::Silent => "a process that does not say who it is".to_owned(),
+        SocketHolder::Silent => "a process that does not report its name".to_owned(),
     };
     if takeover {
-        tracing::warn!(socket = %path.display(), by, "taking over, as --takeover says");
+        tracing::warn!(socket = %path.display(), by, "taking over the socket of another provider, because of --takeover");
         return Ok(());
     }
     Err(SocketError::Taken { path: path.to_owned(), by })
@@ -173,16 +172,16 @@ async fn holder(path: &Path) -> SocketHolder {
     }
     match runtime_name(path).await {
         Some(name) => SocketHolder::Named(name),
-        // It may have ended while it was asked.
+        // It may have ended in the meantime.
         None => unreachable(path).await.unwrap_or(SocketHolder::Silent),
     }
 }
 
-/// Who is there if nobody can be connected to; `None` if somebody can.
+/// The holder of a socket that cannot be connected to; `None` if it can.
 async fn unreachable(path: &Path) -> Option<SocketHolder> {
     match timeout(ANSWER_TIMEOUT, UnixStream::connect(path)).await {
         Ok(Ok(_)) => None,
-        // Only this is the word that nobody listens: another error may be a listener with much to do.
+        // Only this error means that there is no listener: others may come from a busy listener.
         Ok(Err(error))
             if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
         {
@@ -192,17 +191,17 @@ async fn unreachable(path: &Path) -> Option<SocketHolder> {
     }
 }
 
-/// What the process behind the socket calls itself; `None` if it does not say so in time.
+/// The name of the process behind the socket; `None` if it does not answer in time.
 pub(super) async fn runtime_name(path: &Path) -> Option<String> {
-    let asked = async {
+    let version_call = async {
         let request = VersionRequest { version: PROTOCOL_VERSION.to_owned() };
         let response = CsiDriverProviderClient::new(channel(path)).version(request).await.ok()?;
         Some(response.into_inner().runtime_name.chars().filter(|c| !c.is_control()).take(64).collect())
     };
-    timeout(ANSWER_TIMEOUT, asked).await.ok().flatten()
+    timeout(ANSWER_TIMEOUT, version_call).await.ok().flatten()
 }
 
-/// A gRPC channel through the socket at `path`, as the driver has one; it connects when it is used.
+/// A gRPC channel through the socket at `path`, like the driver's; it connects on first use.
 pub fn channel(path: &Path) -> Channel {
     let path = path.to_owned();
     Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_| {

@@ -8,10 +8,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-/// Starts logging. `verbosity` is klog's; what an operator needs is there at 0.
+/// Starts logging. `verbosity` is that of klog; level 0 is for operators.
 ///
-/// Only this crate's own lines get more verbose: the HTTP and SDK crates below could log what they
-/// carry.
+/// It applies to this crate only, because the HTTP and SDK crates could log secrets at
+/// higher levels.
 pub fn start(json: bool, verbosity: i32) {
     let level = match verbosity {
         ..=1 => LevelFilter::INFO,
@@ -27,10 +27,9 @@ pub fn start(json: bool, verbosity: i32) {
     start_with(lines, level);
 }
 
-/// Starts logging by `layer`, which gets this crate's own events up to `level`, and of others what they
-/// warn of.
+/// Starts logging with `layer`, which receives this crate's events up to `level`, and warnings of other crates.
 pub fn start_with(layer: impl Layer<Registry> + Send + Sync, level: LevelFilter) {
     let targets = Targets::new().with_default(LevelFilter::WARN).with_target("keyvault_csi_provider", level);
-    // A second start, in a process that hosts several servers, keeps the first one's settings.
+    // In a process with several servers, the settings of the first one remain.
     let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
 }

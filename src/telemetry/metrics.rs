@@ -1,9 +1,9 @@
-//! The two histograms that people scrape from the Go provider, under the same names, and our own.
+//! The Go provider's two histograms under the same names, and our own metrics.
 //!
-//! Object names and messages are no labels here: they are unbounded. `error` and `outcome` hold a class
-//! from a closed set instead of an error's text. Mounts count without waiting for anybody who scrapes.
+//! Object names and messages are never labels, because they are unbounded. `error` and `outcome` hold a class
+//! from a closed set instead of an error's text. Counting never waits for a scrape.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -18,8 +18,9 @@ use prometheus_client::registry::Registry;
 use super::oldest::Oldest;
 use super::source::Source;
 use super::watched::{Labels, MetricKind, Watched};
+use crate::lock::LockUnpoisoned;
 
-/// Seconds, as the Go provider has them.
+/// Seconds, the same buckets as in the Go provider.
 const BUCKETS: [f64; 14] = [0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 15.0, 30.0];
 
 const PROVIDER: &str = "azure";
@@ -85,13 +86,13 @@ pub enum LostLine {
     WriteFailed,
 }
 
-/// What is counted as having gone well.
+/// The label value of a success.
 const OK: &str = "ok";
 
-/// Everything that is counted.
+/// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Held while somebody scrapes; whoever counts has no need of it.
+    /// Locked during a scrape; counting does not need it.
     registry: Mutex<Registry>,
     keyvault_request: Family<KeyvaultRequestLabels, Histogram>,
     grpc_request: Family<GrpcRequestLabels, Histogram>,
@@ -132,24 +133,24 @@ impl Metrics {
     fn register(&self) {
         let mut registry = self.registry();
         let requests = self.keyvault_request.clone();
-        registry.register("keyvault_request", "Seconds that requests to Key Vault took", requests);
+        registry.register("keyvault_request", "Duration of requests to Key Vault in seconds", requests);
         let requests = self.grpc_request.clone();
-        registry.register("grpc_request", "Seconds that calls of the driver took", requests);
+        registry.register("grpc_request", "Duration of the driver's calls in seconds", requests);
         let mounts = self.mounts.clone();
-        registry.register("keyvault_csi_mounts", "Mounts, by the code of their answer", mounts);
-        let help = "Objects asked of vaults, with all attempts and versions, by type and what came of it";
+        registry.register("keyvault_csi_mounts", "Mounts, by gRPC code", mounts);
+        let help = "Objects fetched from vaults, including retries and versions, by type and outcome";
         registry.register("keyvault_csi_object_fetches", help, self.object_fetches.clone());
-        let help = "Objects of mounts, by their source";
+        let help = "Objects of mounts, by source";
         registry.register("keyvault_csi_objects_served", help, self.objects_served.clone());
         let help = "Optional objects that were missing or disabled";
         registry.register("keyvault_csi_objects_left_out", help, self.objects_left_out.clone());
-        let help = "Access tokens asked for, with all attempts, by mode of identity and what came of it";
+        let help = "Token exchanges, including retries, by mode of identity and outcome";
         registry.register("keyvault_csi_token_exchanges", help, self.token_exchanges.clone());
-        let help = "1 while the policy's file is missing or wrong, and an earlier policy in force";
+        let help = "1 while the policy file is missing or invalid, and an earlier policy is in force";
         registry.register("keyvault_csi_policy_reload_failed", help, self.policy_reload_failed.clone());
-        let help = "Readings of the policy's file, by their outcome";
+        let help = "Loads of the policy file, by outcome";
         registry.register("keyvault_csi_policy_loads", help, self.policy_loads.clone());
-        let help = "Lines of the audit log that were lost, by reason";
+        let help = "Audit log lines that were lost, by reason";
         registry.register("keyvault_csi_audit_lines_lost", help, self.audit_lines_lost.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("keyvault_csi_build", "The provider", version);
@@ -158,13 +159,13 @@ impl Metrics {
         self.watch(
             MetricKind::Gauge,
             "keyvault_csi_oldest_served_age_seconds",
-            "Age of the oldest value that stood in for one that could not be had, in the last five to ten minutes",
+            "Age of the oldest stale value served in the last five to ten minutes",
             move || vec![(Labels::new(), oldest.age().as_secs_f64())],
         );
     }
 
-    /// Adds figures that are kept elsewhere: `read` gives them to whoever scrapes, and must not wait. A metric
-    /// without samples is left out.
+    /// Adds a metric whose samples `read` returns at each scrape; it must not block. A metric without samples is left
+    /// out.
     pub fn watch(
         &self,
         kind: MetricKind,
@@ -187,7 +188,7 @@ impl Metrics {
         self.keyvault_request.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// Counts one call of the driver; `grpc_code` is `OK` if it succeeded.
+    /// Counts one gRPC call of the driver; `grpc_code` is `OK` if it succeeded.
     pub fn grpc_request(&self, grpc_method: &'static str, grpc_code: &'static str, took: Duration) {
         let labels = GrpcRequestLabels {
             provider: PROVIDER,
@@ -204,19 +205,19 @@ impl Metrics {
         self.mounts.get_or_create(&MountLabels { code }).inc();
     }
 
-    /// Counts an object that a vault was asked for; `failure` is the class of what it did instead of giving it.
+    /// Counts an object fetched from a vault; `failure` is the class of the error, if any.
     pub fn object_fetch(&self, object_type: &'static str, failure: Option<&'static str>) {
         let labels = ObjectFetchLabels { object_type, outcome: failure.unwrap_or(OK) };
         self.object_fetches.get_or_create(&labels).inc();
     }
 
-    /// Counts an access token that was asked for; `failure` is the class of what came instead.
+    /// Counts a token exchange; `failure` is the class of the error, if any.
     pub fn token_exchange(&self, mode: &'static str, failure: Option<&'static str>) {
         let labels = TokenExchangeLabels { mode, outcome: failure.unwrap_or(OK) };
         self.token_exchanges.get_or_create(&labels).inc();
     }
 
-    /// Notes the age of a value that stood in for one that could not be had.
+    /// Records the age of a stale value that was served.
     pub fn stale_age(&self, age: Duration) {
         self.oldest_stale.note(age);
     }
@@ -226,12 +227,12 @@ impl Metrics {
         self.objects_served.get_or_create(&SourceLabels { source: source.label() }).inc();
     }
 
-    /// Counts optional objects that were not there.
+    /// Counts optional objects that were missing or disabled.
     pub fn objects_left_out(&self, count: usize) {
         self.objects_left_out.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    /// Counts a reading of the policy's file; `good` if what it holds is in force now.
+    /// Counts a load of the policy file; `good` if its content is in force now.
     pub fn policy_read(&self, good: bool) {
         self.policy_reload_failed.set(i64::from(!good));
         let outcome = if good { "ok" } else { "failed" };
@@ -247,15 +248,15 @@ impl Metrics {
         self.audit_lines_lost.get_or_create(&LostLineLabels { reason }).inc_by(lines);
     }
 
-    /// Everything in the text format of Prometheus (OpenMetrics 1.0).
+    /// All metrics in the text format of Prometheus (OpenMetrics 1.0).
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing into a String does not fail.
+        // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry());
         text
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock_unpoisoned()
     }
 }

@@ -1,15 +1,17 @@
-//! The oldest of what was noted lately.
+//! The oldest age recorded recently.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is older than two of these is forgotten.
+use crate::lock::LockUnpoisoned;
+
+/// Ages older than two windows are forgotten.
 const WINDOW: Duration = Duration::from_secs(300);
 
-/// The greatest age that was noted in the last five to ten minutes: a scraper that comes by once a minute
-/// misses none, and several scrapers do not take it from each other.
+/// The greatest age recorded in the last five to ten minutes: a scraper with an interval of a minute
+/// misses none, and several scrapers do not affect each other.
 #[derive(Debug, Default)]
 pub(super) struct Oldest(Mutex<Windows>);
 
@@ -22,9 +24,9 @@ struct Windows {
 impl Oldest {
     pub(super) fn note(&self, age: Duration) {
         let now = Instant::now();
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.0.lock_unpoisoned();
         match &mut windows.current {
-            Some((begun, oldest)) if now - *begun < WINDOW => *oldest = age.max(*oldest),
+            Some((started, oldest)) if now - *started < WINDOW => *oldest = age.max(*oldest),
             current => {
                 let ended = current.replace((now, age));
                 windows.previous = ended;
@@ -32,11 +34,11 @@ impl Oldest {
         }
     }
 
-    /// Zero if nothing was noted.
+    /// Zero if none was recorded.
     pub(super) fn age(&self) -> Duration {
-        let Windows { current, previous } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Windows { current, previous } = *self.0.lock_unpoisoned();
         let recent = [current, previous].into_iter().flatten();
-        let recent = recent.filter(|(begun, _)| begun.elapsed() < 2 * WINDOW);
+        let recent = recent.filter(|(started, _)| started.elapsed() < 2 * WINDOW);
         recent.map(|(_, age)| age).max().unwrap_or_default()
     }
 }
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_greatest_age_stands_for_five_minutes_and_is_gone_after_ten() {
+    async fn the_greatest_age_is_kept_for_five_minutes_and_forgotten_after_ten() {
         let oldest = Oldest::default();
         assert_eq!(oldest.age(), Duration::ZERO);
         oldest.note(Duration::from_secs(3600));

@@ -1,26 +1,26 @@
-//! Where the objects of a mount come from.
+//! The sources of a mount's objects.
 
 use std::fmt;
 
-/// Where an object comes from.
+/// The source of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// From its vault, asked for this mount.
+    /// A request to its vault for this mount.
     Vault,
-    /// From a request of another pod that was under way.
+    /// A running request for another pod.
     Shared,
-    /// From the cache, young enough.
+    /// A fresh cached value.
     Cached,
-    /// From the cache, since nothing fresher could be had.
+    /// A stale cached value, because no fresher one was available.
     Stale,
-    /// From the replica.
+    /// The vault's replica.
     Replica,
 }
 
 impl Source {
     const ALL: [Self; 5] = [Self::Vault, Self::Shared, Self::Cached, Self::Stale, Self::Replica];
 
-    /// The word in logs, metrics and the audit log.
+    /// The value in logs, metrics and the audit log.
     pub fn label(self) -> &'static str {
         match self {
             Self::Vault => "vault",
@@ -32,7 +32,7 @@ impl Source {
     }
 }
 
-/// How many objects of a mount came from each source. Shown as `vault:2 cached:1`.
+/// Numbers of a mount's objects by source. Shown as `vault:2 cached:1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceCounts {
     vault: usize,

@@ -1,4 +1,4 @@
-//! Figures that are kept elsewhere and read when somebody scrapes.
+//! Metrics whose values are read at each scrape.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// Names and values of a sample's labels, from sets that are bounded where they are kept.
+/// Names and values of a sample's labels, from bounded sets.
 pub type Labels = Vec<(&'static str, String)>;
 
-/// What kind of figure it is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// It only grows.
+    /// It only increases.
     Counter,
-    /// It goes up and down.
+    /// It increases and decreases.
     Gauge,
 }
 
-/// A metric whose samples are read when somebody scrapes.
+/// A metric whose samples are read at each scrape.
 pub(super) struct Watched {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
@@ -44,7 +44,7 @@ impl Collector for Watched {
             MetricKind::Counter => MetricType::Counter,
             MetricKind::Gauge => MetricType::Gauge,
         };
-        // As the registry writes those that it keeps itself.
+        // In the format of the registry's own metrics.
         let help = format!("{}.", self.help);
         let mut family = encoder.encode_descriptor(self.name, &help, None, kind)?;
         for (labels, value) in samples {

@@ -1,4 +1,4 @@
-//! What a vault's answers mean, whatever was asked for.
+//! Classifies a vault's answers for all kinds of objects.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use serde::Deserialize;
 
 use super::bearer::{CHALLENGE, RequestToken};
 use super::challenge;
-use super::error::{AccessDenial, Failure, Foreign, VaultError};
+use super::error::{AccessDenial, Failure, ForeignAnswer, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 use crate::transport;
 
-/// The context of a request that brings its token along.
+/// The context of a request with its token.
 pub(super) fn context(token: Option<&SecretText>) -> Context<'static> {
     match token {
         Some(token) => Context::new().with_value(RequestToken(token.clone())),
@@ -22,13 +22,13 @@ pub(super) fn context(token: Option<&SecretText>) -> Context<'static> {
     }
 }
 
-/// The error of an answer that is not what was asked for.
+/// The error of a malformed answer.
 pub(super) fn malformed(object: &ObjectPlan, headers: &Headers, what: &str) -> VaultError {
     VaultError::of(object, Failure::Malformed(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
 }
 
-/// A disabled object is refused for what it is, also where the vault still gives it, as Key Vault does
-/// with keys and certificates, whose public parts are no secrets.
+/// Rejects a disabled object, even if the vault returns it, as Key Vault does for the public parts of keys and
+/// certificates.
 pub(super) fn check_enabled(
     object: &ObjectPlan,
     headers: &Headers,
@@ -43,13 +43,13 @@ pub(super) fn check_enabled(
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
 fn text(headers: &Headers, name: &HeaderName) -> Option<String> {
-    // What a server sends may end up in a message: no control characters, no novels.
+    // Text from the server may be shown in a message: remove control characters and limit the length.
     headers
         .get_optional_str(name)
         .map(|value| value.chars().filter(char::is_ascii_graphic).take(64).collect())
 }
 
-/// The error of a request that the SDK calls failed.
+/// The error of a request that the SDK reports as failed.
 pub(super) fn failed(object: &ObjectPlan, error: &azure_core::Error) -> VaultError {
     match error.kind() {
         ErrorKind::HttpResponse { status, raw_response, .. } => {
@@ -58,7 +58,7 @@ pub(super) fn failed(object: &ObjectPlan, error: &azure_core::Error) -> VaultErr
             VaultError::of(object, refused(object, *status, response)).with_request_id(request_id)
         }
         ErrorKind::DataConversion => {
-            VaultError::of(object, Failure::Malformed("it is not an answer of Key Vault".to_owned()))
+            VaultError::of(object, Failure::Malformed("it is not in Key Vault's format".to_owned()))
         }
         _ => VaultError::of(object, Failure::Unreachable(transport::root_cause(error))),
     }
@@ -103,8 +103,8 @@ fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawRespons
     }
 }
 
-/// Key Vault's own refusals have a code, whatever their status. A gateway of its own may fail without a word;
-/// any other answer is of something in between, and says nothing of the object.
+/// Key Vault's errors have a code, whatever their status. Its gateway may fail without a body. Any other answer comes
+/// from a server in between, and is no evidence about the object.
 fn without_code(
     status: StatusCode,
     response: Option<&RawResponse>,
@@ -116,8 +116,8 @@ fn without_code(
         status if is_empty && status.is_server_error() => return Failure::Failing(u16::from(status)),
         _ => {}
     }
-    let form = transport::described(status, response);
-    Failure::Intercepted(Box::new(Foreign { status: u16::from(status), form, retry_after }))
+    let form = transport::describe_form(status, response);
+    Failure::Intercepted(Box::new(ForeignAnswer { status: u16::from(status), form, retry_after }))
 }
 
 /// Whether this is a 401 with a challenge for a token.
@@ -126,7 +126,7 @@ fn is_challenge(status: StatusCode, response: Option<&RawResponse>) -> bool {
     status == StatusCode::Unauthorized && challenge.and_then(challenge::resource).is_some()
 }
 
-/// Inner codes of a 403 that says only that the object is disabled.
+/// Inner codes of a 403 for a disabled object.
 const DISABLED: [&str; 3] = ["SecretDisabled", "KeyDisabled", "CertificateDisabled"];
 
 fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> Failure {
@@ -135,7 +135,9 @@ fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> Failure 
         Some(resource) if object.vault.belongs_to(resource) => {
             Failure::Unauthorized { resource: Some(resource.to_owned()) }
         }
-        Some(foreign) => Failure::Lured(foreign.chars().filter(char::is_ascii_graphic).take(128).collect()),
+        Some(foreign) => {
+            Failure::WrongResource(foreign.chars().filter(char::is_ascii_graphic).take(128).collect())
+        }
         None => Failure::Unauthorized { resource: None },
     }
 }

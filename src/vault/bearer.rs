@@ -1,4 +1,4 @@
-//! Sends each request with the token that it brought along.
+//! Authorizes each request with its own token.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::plan::VaultUrl;
 use crate::secret::SecretText;
 use crate::transport;
 
-/// Where [`Bearer`] leaves the challenge of a 401 for the one who asked.
+/// The header in which [`Bearer`] returns the challenge of a 401 to the caller.
 pub(super) const CHALLENGE: HeaderName = HeaderName::from_static("x-keyvault-challenge");
 
 /// The token of one request, in its context.
 pub(super) struct RequestToken(pub(super) SecretText);
 
-/// The policy that authorizes requests instead of the SDK's own, which would send the first one of
-/// every client without a token, and would keep a token in a client that many identities share.
+/// The policy that authorizes requests in place of the SDK's own, which would send the first request of
+/// every client without a token and cache a token in a client that many identities share.
 ///
-/// It sends a token only to the vault it was made for, and hides a 401's challenge from the SDK:
-/// what is to be done about it depends on whose token it was.
+/// It sends a token only to the vault that the token is for, and hides a 401's challenge from the SDK, because the
+/// right reaction depends on the identity.
 #[derive(Debug)]
 pub(super) struct Bearer {
     vault: VaultUrl,
@@ -38,9 +38,9 @@ impl Bearer {
 #[async_trait]
 impl Policy for Bearer {
     async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
-        // The address of a listing's next page is the server's to say. No other host is contacted, with a token or without.
+        // The server chooses the address of a listing's next page. No other host is contacted, with or without a token.
         if request.url().authority() != self.vault.authority() || request.url().scheme() != "https" {
-            let message = "the vault's answer leads to another host, which is not contacted";
+            let message = "the vault's answer links to another host, which is not contacted";
             return Err(azure_core::Error::with_message(ErrorKind::DataConversion, message));
         }
         if let Some(RequestToken(token)) = ctx.value() {
@@ -58,7 +58,7 @@ impl Policy for Bearer {
     }
 }
 
-/// The SDK wants a credential. With [`Bearer`] in the pipeline it never asks it.
+/// The SDK requires a credential. With [`Bearer`] in the pipeline, it never uses it.
 #[derive(Debug)]
 pub(super) struct NoCredential;
 
@@ -69,7 +69,7 @@ impl TokenCredential for NoCredential {
         _: &[&str],
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        Err(azure_core::Error::with_message(ErrorKind::Credential, "tokens travel with their requests"))
+        Err(azure_core::Error::with_message(ErrorKind::Credential, "tokens are sent with their requests"))
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::plan::VaultSuffix;
 
-    /// A transport that counts what reaches it.
+    /// A transport that counts the requests it receives.
     #[derive(Debug, Default)]
     struct Counting(AtomicUsize);
 

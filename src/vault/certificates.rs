@@ -9,7 +9,7 @@ use azure_security_keyvault_certificates::{CertificateClient, ResourceExt};
 
 use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
-use super::{Content, Fetched, VaultError};
+use super::{Content, FetchedVersion, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 
@@ -18,7 +18,7 @@ pub(super) async fn get(
     object: &ObjectPlan,
     version: Option<&str>,
     token: Option<&SecretText>,
-) -> Result<Fetched, VaultError> {
+) -> Result<FetchedVersion, VaultError> {
     let options = CertificateClientGetCertificateOptions {
         method_options: ClientMethodOptions { context: context(token) },
         certificate_version: version.map(str::to_owned),
@@ -30,14 +30,14 @@ pub(super) async fn get(
     let headers = response.headers().clone();
     let malformed = |what: &str| malformed(object, &headers, what);
     let certificate =
-        response.into_model().map_err(|_| malformed("it is not a certificate as Key Vault gives it"))?;
+        response.into_model().map_err(|_| malformed("it is not a certificate in Key Vault's format"))?;
     let enabled = certificate.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = certificate.resource_id().ok().and_then(|id| id.version);
     let version = version.ok_or_else(|| malformed("the certificate has no version"))?;
     let content =
         Content::Certificate(certificate.cer.ok_or_else(|| malformed("the certificate has no contents"))?);
-    Ok(Fetched { version, content })
+    Ok(FetchedVersion { version, content })
 }
 
 pub(super) async fn versions(

@@ -1,6 +1,6 @@
 //! Key Vault's authentication challenge (`WWW-Authenticate: Bearer …`, RFC 6750).
 
-/// The resource that a challenge asks a token for: `resource="https://vault.azure.net"`, or the same
+/// The resource that a challenge requests a token for: `resource="https://vault.azure.net"`, or the same
 /// as `scope="https://vault.azure.net/.default"`.
 pub(super) fn resource(challenge: &str) -> Option<&str> {
     let parameters = challenge.trim().strip_prefix("Bearer ")?;

@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::plan::{ObjectKind, ObjectPlan};
 use crate::retry::Transient;
 
-/// Why one object could not be fetched, and from where.
+/// Why one object could not be fetched, and from which vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultError {
     location: Box<str>,
@@ -19,60 +19,59 @@ pub struct VaultError {
     /// What happened.
     pub failure: Failure,
     request_id: Option<Box<str>>,
-    /// What the failover vault said.
     failover: Option<Box<str>>,
 }
 
-/// What a vault did instead of giving a secret.
+/// Why a vault did not return an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// 401; the challenge asks for a token of this resource.
+    /// 401 with a challenge for a token of this resource.
     Unauthorized {
-        /// The resource, if there was a challenge at all.
+        /// The resource, if there was a challenge.
         resource: Option<String>,
     },
-    /// The challenge asks for a token of a resource to which this vault does not belong.
-    Lured(String),
+    /// The challenge requests a token of a resource that is not the vault's.
+    WrongResource(String),
     /// 403.
     Denied(AccessDenial),
-    /// 404, from the vault itself.
+    /// 404 from the vault itself.
     NotFound,
-    /// The secret is there, but disabled.
+    /// The object exists, but is disabled.
     Disabled,
     /// Another 4xx, with Key Vault's code.
     Invalid(String),
-    /// 429, and how long to wait, if it says.
+    /// 429, with the requested delay, if any.
     Throttled(Option<Duration>),
-    /// A status of Key Vault that says nothing of the secret.
+    /// A 5xx of Key Vault.
     Failing(u16),
-    /// An answer that is not Key Vault's.
-    Intercepted(Box<Foreign>),
-    /// No connection, or one that broke.
+    /// An answer that is not in Key Vault's format.
+    Intercepted(Box<ForeignAnswer>),
+    /// The connection failed or broke.
     Unreachable(String),
-    /// No answer in time.
+    /// The request timed out.
     TimedOut,
-    /// Not asked: its turn did not come before the mount's deadline.
+    /// The request was still queued at the mount's deadline.
     Queued,
-    /// Not asked: there was no answer lately, for this reason; it is asked again after this time.
+    /// The circuit breaker is open for this reason; the next request is sent after this time.
     CircuitOpen(Box<Failure>, Duration),
-    /// An answer that makes no sense.
+    /// A malformed answer.
     Malformed(String),
-    /// More bytes than one object may have.
-    TooMuch(usize),
+    /// The object has more bytes than the limit.
+    TooLarge(usize),
 }
 
-/// An answer of a proxy or a firewall, in the place of Key Vault's.
+/// An answer of a proxy or a firewall instead of Key Vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreign {
-    /// Its status.
+pub struct ForeignAnswer {
+    /// The HTTP status.
     pub status: u16,
-    /// Status and form, in words.
+    /// Status and form, for messages.
     pub form: String,
-    /// How long to wait, if it says.
+    /// The requested delay, if any.
     pub retry_after: Option<Duration>,
 }
 
-/// Who denies (Key Vault's inner error codes).
+/// Why access is fmt_denial (Key Vault's inner error codes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessDenial {
     /// `ForbiddenByRbac`: no role.
@@ -112,12 +111,12 @@ impl VaultError {
         }
     }
 
-    /// The same failure, of another object of the vault.
-    pub(crate) fn also_of(&self, object: &ObjectPlan) -> Self {
+    /// The same failure, for another object of the vault.
+    pub(crate) fn for_object(&self, object: &ObjectPlan) -> Self {
         Self::of(object, self.failure.clone())
     }
 
-    /// Whether the vault is unavailable, so that another may be asked in its place, or an older value be shown.
+    /// Whether the vault is unavailable, so that its replica or a stale value may be used.
     pub(crate) fn is_unavailable(&self) -> bool {
         let failing =
             matches!(self.failure, Failure::Failing(_) | Failure::Malformed(_) | Failure::Intercepted(_));
@@ -125,29 +124,29 @@ impl VaultError {
         failing || not_asked || self.is_throttled() || self.evidence() == Evidence::Unavailable
     }
 
-    /// Whether it is about the mount that sent the request, which others must not be answered with: its deadline, or
-    /// its place in a queue.
-    pub(crate) fn is_of_its_mount(&self) -> bool {
+    /// Whether the error is specific to the mount that sent the request (its deadline, its place in a queue), and must
+    /// not be returned to others.
+    pub(crate) fn is_specific_to_mount(&self) -> bool {
         matches!(self.failure, Failure::TimedOut | Failure::Queued | Failure::CircuitOpen(..))
     }
 
-    /// Whether the vault was not asked because its circuit breaker is open.
+    /// Whether no request was sent because the circuit breaker is open.
     pub(crate) fn is_circuit_open(&self) -> bool {
         matches!(self.failure, Failure::CircuitOpen(..))
     }
 
-    /// Whether the vault has no such object, or keeps it disabled.
+    /// Whether the object is missing or disabled.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self.failure, Failure::NotFound | Failure::Disabled)
     }
 
-    /// The same error, with what the failover vault said.
-    pub(crate) fn and_failover(self, failover: &Self) -> Self {
+    /// The same error, with the error of the failover vault.
+    pub(crate) fn with_failover(self, failover: &Self) -> Self {
         Self { failover: Some(failover.to_string().into()), ..self }
     }
 
-    /// The same answer of the vault, where another plan has the object elsewhere.
-    pub(crate) fn at(self, object: &ObjectPlan) -> Self {
+    /// The same error, with the location of the object in another plan.
+    pub(crate) fn with_location_of(self, object: &ObjectPlan) -> Self {
         Self { location: object.location.as_str().into(), ..self }
     }
 
@@ -155,13 +154,13 @@ impl VaultError {
         Self { request_id: request_id.map(Into::into), ..self }
     }
 
-    /// The mount's code.
+    /// The gRPC code of the mount.
     pub fn code(&self) -> Code {
         match self.failure {
             Failure::Unauthorized { .. } | Failure::Denied(_) => Code::PermissionDenied,
             Failure::NotFound | Failure::Disabled => Code::NotFound,
-            Failure::Invalid(_) | Failure::TooMuch(_) => Code::InvalidArgument,
-            Failure::Lured(_)
+            Failure::Invalid(_) | Failure::TooLarge(_) => Code::InvalidArgument,
+            Failure::WrongResource(_)
             | Failure::Throttled(_)
             | Failure::Failing(_)
             | Failure::Intercepted(_)
@@ -175,11 +174,11 @@ impl VaultError {
 }
 
 impl Failure {
-    /// A word from a closed set, for the label of a metric.
+    /// The value of a metric label.
     pub fn class(&self) -> &'static str {
         match self {
-            Self::Unauthorized { .. } | Self::Lured(_) => "unauthorized",
-            Self::Denied(_) => "denied",
+            Self::Unauthorized { .. } | Self::WrongResource(_) => "unauthorized",
+            Self::Denied(_) => "fmt_denial",
             Self::NotFound => "not_found",
             Self::Disabled => "disabled",
             Self::Invalid(_) => "invalid",
@@ -190,13 +189,13 @@ impl Failure {
             Self::Queued => "queued",
             Self::CircuitOpen(..) => "circuit_open",
             Self::Malformed(_) | Self::Intercepted(_) => "malformed_response",
-            Self::TooMuch(_) => "too_much",
+            Self::TooLarge(_) => "too_much",
         }
     }
 }
 
 impl Finality for VaultError {
-    /// The vault's own word that this identity may not, or not any more, have the object.
+    /// Whether the vault decided that this identity may not have the object.
     fn is_final(&self) -> bool {
         matches!(self.failure, Failure::Denied(_) | Failure::NotFound | Failure::Disabled)
     }
@@ -212,12 +211,12 @@ impl Transient for VaultError {
             | Failure::Malformed(_)
             | Failure::CircuitOpen(..) => true,
             Failure::Unauthorized { .. }
-            | Failure::Lured(_)
+            | Failure::WrongResource(_)
             | Failure::Denied(_)
             | Failure::NotFound
             | Failure::Disabled
             | Failure::Invalid(_)
-            | Failure::TooMuch(_)
+            | Failure::TooLarge(_)
             | Failure::Queued
             | Failure::TimedOut => false,
         }
@@ -236,12 +235,12 @@ impl Transient for VaultError {
             | Failure::Disabled
             | Failure::Invalid(_)
             | Failure::Throttled(_) => Evidence::Answered,
-            // It may be the fault of one object, or of a gateway's rule for it; or nothing was asked.
+            // The cause may be one object or a gateway's rule for it, or no request was sent.
             Failure::Failing(_)
             | Failure::Intercepted(_)
             | Failure::Malformed(_)
-            | Failure::TooMuch(_)
-            | Failure::Lured(_)
+            | Failure::TooLarge(_)
+            | Failure::WrongResource(_)
             | Failure::Queued
             | Failure::CircuitOpen(..) => Evidence::Nothing,
         }
@@ -262,69 +261,69 @@ impl std::error::Error for VaultError {}
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { location, kind, name, vault, failure, .. } = self;
-        write!(f, "{location}, {} {name} of {vault}: ", words(*kind).noun)?;
-        self.explained(f, failure)?;
+        write!(f, "{location}, {} {name} of {vault}: ", terms(*kind).noun)?;
+        self.fmt_failure(f, failure)?;
         if let Some(id) = &self.request_id {
             write!(f, " (x-ms-request-id {id})")?;
         }
         match &self.failover {
-            Some(failover) => write!(f, "; nor does its failover vault help: {failover}"),
+            Some(failover) => write!(f, "; the failover vault failed too: {failover}"),
             None => Ok(()),
         }
     }
 }
 
 impl VaultError {
-    fn explained(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
+    fn fmt_failure(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
         let Self { name, kind, vault, .. } = self;
-        let noun = words(*kind).noun;
+        let noun = terms(*kind).noun;
         match failure {
-            Failure::Unauthorized { .. } => f.write_str("Key Vault does not accept a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
-            Failure::Lured(resource) => write!(f, "the server asks for a token of {resource:?}, to which this vault does not belong; none was sent; check the vault's URL and DNS"),
-            Failure::Denied(denial) => self.denied(f, denial),
-            Failure::NotFound => write!(f, "no such {noun} or version; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)"),
+            Failure::Unauthorized { .. } => f.write_str("Key Vault rejects a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
+            Failure::WrongResource(resource) => write!(f, "the server requests a token for {resource:?}, which is not this vault's resource; no token was sent; check the vault's URL and DNS"),
+            Failure::Denied(denial) => self.fmt_denial(f, denial),
+            Failure::NotFound => write!(f, "{noun} or version not found; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)"),
             Failure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})"),
-            Failure::Invalid(code) => write!(f, "Key Vault does not understand the request ({code}); check objectName and objectVersion"),
-            Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429), beyond the time that a mount has; mount less often, or spread over vaults"),
-            Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; the mount is tried again"),
-            Failure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or a firewall in between may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; the mount is tried again", foreign.form),
+            Failure::Invalid(code) => write!(f, "Key Vault rejects the request as invalid ({code}); check objectName and objectVersion"),
+            Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429) beyond the mount's deadline; mount less often, or spread objects over several vaults"),
+            Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; kubelet will retry the mount"),
+            Failure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or firewall may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; kubelet will retry the mount", foreign.form),
             Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
             Failure::CircuitOpen(reason, _) => {
-                self.explained(f, reason)?;
-                f.write_str("; it has not answered lately, and is asked again within half a minute")
+                self.fmt_failure(f, reason)?;
+                f.write_str("; the circuit breaker is open, and Key Vault is retried within half a minute")
             }
             Failure::TimedOut => f.write_str("Key Vault did not answer in time; kubelet will retry the mount"),
             Failure::Queued => f.write_str("the mount's deadline passed while the request waited for its turn among the node's requests; kubelet will retry the mount"),
-            Failure::TooMuch(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
-            Failure::Malformed(what) => write!(f, "Key Vault's answer makes no sense: {what}; check for a proxy or a firewall in between"),
+            Failure::TooLarge(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
+            Failure::Malformed(what) => write!(f, "Key Vault's answer is malformed: {what}; check for a proxy or firewall in between"),
         }
     }
 
-    fn denied(&self, f: &mut fmt::Formatter<'_>, denial: &AccessDenial) -> fmt::Result {
+    fn fmt_denial(&self, f: &mut fmt::Formatter<'_>, denial: &AccessDenial) -> fmt::Result {
         let Self { kind, name, vault, .. } = self;
-        let Words { noun, role } = words(*kind);
+        let KindTerms { noun, role } = terms(*kind);
         match denial {
-            AccessDenial::Role => write!(f, "the identity has no role that may read it; grant it \"{role}\" on the vault, or on its {noun} {name} only"),
-            AccessDenial::AccessPolicy => write!(f, "no access policy of the vault lets the identity read it; add one with the {noun} permission Get (and List, for a history of versions)"),
-            AccessDenial::Firewall => write!(f, "the firewall of {vault} does not admit this node; add the cluster's subnet or outbound address to it"),
-            AccessDenial::PrivateLink => write!(f, "{vault} admits private endpoints only; link the cluster's network to its private DNS zone"),
-            AccessDenial::Other(code) if code.is_empty() => f.write_str("Key Vault denies it (403); check the identity's role or access policy, and the vault's network rules"),
-            AccessDenial::Other(code) => write!(f, "Key Vault denies it (403 {code}); check the identity's role or access policy, and the vault's network rules"),
+            AccessDenial::Role => write!(f, "the identity has no role to read it; grant it \"{role}\" on the vault, or only on its {noun} {name}"),
+            AccessDenial::AccessPolicy => write!(f, "no access policy of the vault allows the identity to read it; add one with the {noun} permission Get (and List, for a history of versions)"),
+            AccessDenial::Firewall => write!(f, "the firewall of {vault} blocks this node; add the cluster's subnet or outbound address to it"),
+            AccessDenial::PrivateLink => write!(f, "{vault} accepts private endpoints only; link the cluster's network to its private DNS zone"),
+            AccessDenial::Other(code) if code.is_empty() => f.write_str("Key Vault denies access (403); check the identity's role or access policy, and the vault's network rules"),
+            AccessDenial::Other(code) => write!(f, "Key Vault denies access (403 {code}); check the identity's role or access policy, and the vault's network rules"),
         }
     }
 }
 
-struct Words {
-    /// As Azure and its command line call it.
+struct KindTerms {
+    /// The noun in Azure's documentation and CLI.
     noun: &'static str,
-    /// The built-in role that may read it (Azure built-in roles for Key Vault data plane operations).
+    /// The built-in role that can read it (Azure built-in roles for Key Vault data plane operations).
     role: &'static str,
 }
 
-fn words(kind: ObjectKind) -> Words {
+fn terms(kind: ObjectKind) -> KindTerms {
     match kind {
-        ObjectKind::Secret => Words { noun: "secret", role: "Key Vault Secrets User" },
-        ObjectKind::Key => Words { noun: "key", role: "Key Vault Crypto User" },
-        ObjectKind::Certificate => Words { noun: "certificate", role: "Key Vault Certificate User" },
+        ObjectKind::Secret => KindTerms { noun: "secret", role: "Key Vault Secrets User" },
+        ObjectKind::Key => KindTerms { noun: "key", role: "Key Vault Crypto User" },
+        ObjectKind::Certificate => KindTerms { noun: "certificate", role: "Key Vault Certificate User" },
     }
 }

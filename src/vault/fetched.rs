@@ -1,19 +1,19 @@
-//! What a vault gave.
+//! FetchedVersion objects.
 
 use crate::cache::Weigh;
 use crate::secret::SecretBytes;
 
-/// One version of an object, as a vault gave it.
+/// One version of an object.
 #[derive(Clone, Debug)]
-pub struct Fetched {
+pub struct FetchedVersion {
     /// The version.
     pub version: String,
-    /// What it holds.
+    /// Its content.
     pub content: Content,
 }
 
-impl Fetched {
-    /// Whether making a file of it takes more than copying.
+impl FetchedVersion {
+    /// Whether rendering it takes more CPU than copying.
     pub fn is_costly(&self) -> bool {
         matches!(self.content, Content::Secret { backs_certificate: true, .. })
     }
@@ -35,38 +35,38 @@ impl Fetched {
     }
 }
 
-/// All versions of an object that one mount wants, the newest first; never empty.
+/// All versions of an object that one mount needs, newest first; never empty.
 #[derive(Clone, Debug)]
-pub struct Object(pub(super) Vec<Fetched>);
+pub struct FetchedObject(pub(super) Vec<FetchedVersion>);
 
-impl Object {
+impl FetchedObject {
     /// The versions.
-    pub fn versions(&self) -> &[Fetched] {
+    pub fn versions(&self) -> &[FetchedVersion] {
         &self.0
     }
 }
 
-impl Weigh for Object {
+impl Weigh for FetchedObject {
     fn weight(&self) -> usize {
-        self.0.iter().map(Fetched::size).sum()
+        self.0.iter().map(FetchedVersion::size).sum()
     }
 }
 
-/// What an object holds.
+/// The content of an object version.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// A secret.
     Secret {
         /// Its text.
         text: SecretBytes,
-        /// What its owner says it is, for example `application/x-pkcs12`.
+        /// Its content type, for example `application/x-pkcs12`.
         content_type: Option<String>,
-        /// Whether it backs a certificate of the vault.
+        /// Whether it backs a certificate.
         backs_certificate: bool,
     },
     /// The public part of a key.
     Key(Box<KeyMaterial>),
-    /// A certificate, DER.
+    /// A certificate in DER.
     Certificate(Vec<u8>),
 }
 

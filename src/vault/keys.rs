@@ -1,4 +1,4 @@
-//! Keys: `GET /keys/<name>/<version>`, of which the public part comes.
+//! Keys: `GET /keys/<name>/<version>`, which returns the public part.
 
 use azure_core::http::ClientMethodOptions;
 use azure_core::http::pager::PagerOptions;
@@ -9,7 +9,7 @@ use azure_security_keyvault_keys::{KeyClient, ResourceExt};
 
 use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
-use super::{Content, Fetched, KeyMaterial, VaultError};
+use super::{Content, FetchedVersion, KeyMaterial, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 
@@ -18,7 +18,7 @@ pub(super) async fn get(
     object: &ObjectPlan,
     version: Option<&str>,
     token: Option<&SecretText>,
-) -> Result<Fetched, VaultError> {
+) -> Result<FetchedVersion, VaultError> {
     let options = KeyClientGetKeyOptions {
         method_options: ClientMethodOptions { context: context(token) },
         key_version: version.map(str::to_owned),
@@ -27,7 +27,7 @@ pub(super) async fn get(
         client.get_key(object.name.as_str(), Some(options)).await.map_err(|error| failed(object, &error))?;
     let headers = response.headers().clone();
     let malformed = |what: &str| malformed(object, &headers, what);
-    let key = response.into_model().map_err(|_| malformed("it is not a key as Key Vault gives it"))?;
+    let key = response.into_model().map_err(|_| malformed("it is not a key in Key Vault's format"))?;
     let enabled = key.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = key.resource_id().ok().and_then(|id| id.version);
@@ -40,7 +40,7 @@ pub(super) async fn get(
         x: material.x,
         y: material.y,
     }));
-    Ok(Fetched { version, content })
+    Ok(FetchedVersion { version, content })
 }
 
 pub(super) async fn versions(

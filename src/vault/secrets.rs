@@ -9,7 +9,7 @@ use azure_security_keyvault_secrets::{ResourceExt, SecretClient};
 
 use super::answer::{check_enabled, context, failed, malformed};
 use super::versions::{Version, collect};
-use super::{Content, Fetched, VaultError};
+use super::{Content, FetchedVersion, VaultError};
 use crate::plan::ObjectPlan;
 use crate::secret::{SecretBytes, SecretText};
 
@@ -18,7 +18,7 @@ pub(super) async fn get(
     object: &ObjectPlan,
     version: Option<&str>,
     token: Option<&SecretText>,
-) -> Result<Fetched, VaultError> {
+) -> Result<FetchedVersion, VaultError> {
     let options = SecretClientGetSecretOptions {
         method_options: ClientMethodOptions { context: context(token) },
         secret_version: version.map(str::to_owned),
@@ -30,7 +30,7 @@ pub(super) async fn get(
         .map_err(|error| failed(object, &error))?;
     let headers = response.headers().clone();
     let malformed = |what: &str| malformed(object, &headers, what);
-    let secret = response.into_model().map_err(|_| malformed("it is not a secret as Key Vault gives it"))?;
+    let secret = response.into_model().map_err(|_| malformed("it is not a secret in Key Vault's format"))?;
     let enabled = secret.attributes.as_ref().and_then(|attributes| attributes.enabled);
     check_enabled(object, &headers, enabled)?;
     let version = secret.resource_id().ok().and_then(|id| id.version);
@@ -41,7 +41,7 @@ pub(super) async fn get(
         content_type: secret.content_type,
         backs_certificate: secret.kid.is_some(),
     };
-    Ok(Fetched { version, content })
+    Ok(FetchedVersion { version, content })
 }
 
 pub(super) async fn versions(

@@ -1,4 +1,4 @@
-//! Which versions a history takes.
+//! Which versions belong to a history.
 
 use proptest::prelude::*;
 
@@ -23,6 +23,8 @@ fn object(version: &str) -> ObjectPlan {
         mode: FileMode::parse_octal("0644").unwrap(),
         encoding: ObjectEncoding::Utf8,
         format: ObjectFormat::Pem,
+        hidden: false,
+        json_fields: Vec::new(),
     }
 }
 
@@ -44,7 +46,7 @@ fn a_history_is_the_newest_enabled_versions_and_no_more() {
 }
 
 #[test]
-fn a_history_of_nothing_says_why() {
+fn an_empty_history_reports_why() {
     let failure =
         |versions, wanted: &str| choose(versions, &object(wanted), history("2")).unwrap_err().failure;
     assert_eq!(failure(Vec::new(), ""), Failure::NotFound);

@@ -1,4 +1,4 @@
-//! Which versions of an object are wanted.
+//! Selects the versions of an object.
 
 use azure_core::time::OffsetDateTime;
 use futures_util::{TryStream, TryStreamExt};
@@ -7,7 +7,7 @@ use super::answer::failed;
 use super::error::{Failure, VaultError};
 use crate::plan::{History, ObjectPlan};
 
-/// A version, as a vault lists it.
+/// A version in a vault's listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) id: String,
@@ -16,11 +16,11 @@ pub(super) struct Version {
     pub(super) created: i64,
 }
 
-/// More versions than Key Vault's own backup can hold, which is 500; it bounds what a server can make
+/// Limit for a listing: Key Vault's own backup holds 500 versions. It bounds how much a server can make
 /// this process read.
-const MOST: usize = 10_000;
+const MAX_VERSIONS: usize = 10_000;
 
-/// Reads a listing page by page. `read` tells a version's id, whether it is enabled, and when it was made.
+/// Reads a listing page by page. `read` returns a version's id, whether it is enabled, and its creation time.
 pub(super) async fn collect<P>(
     object: &ObjectPlan,
     pager: azure_core::Result<impl TryStream<Ok = P, Error = azure_core::Error> + Unpin>,
@@ -34,16 +34,15 @@ pub(super) async fn collect<P>(
         let id = id.ok_or_else(|| malformed("it lists a version without an id"))?;
         let created = created.map_or(0, OffsetDateTime::unix_timestamp);
         versions.push(Version { id, enabled: enabled.unwrap_or(true), created });
-        if versions.len() > MOST {
-            return Err(malformed("it lists versions without end"));
+        if versions.len() > MAX_VERSIONS {
+            return Err(malformed("its list of versions has no end"));
         }
     }
     Ok(versions)
 }
 
-/// The newest enabled versions, `history` of them if there are as many, from `object`'s own version on
-/// if it names one. Of versions of the same second, which Key Vault has no order for, the one whose id
-/// is greater is the newer.
+/// The newest `history` enabled versions, starting at `object`'s own version if it names one. Versions of the same
+/// second have no order in Key Vault; the greater id counts as the newer.
 pub(super) fn choose(
     mut versions: Vec<Version>,
     object: &ObjectPlan,

@@ -1,8 +1,8 @@
-//! How much is read.
+//! The limits on the size and the depth of YAML.
 
 use super::{Position, YamlError};
 
-/// What is left to be read. Text inside text is read again, so all readings share it.
+/// The remaining size. YAML inside of YAML is parsed again, so all parses share one budget.
 #[derive(Debug)]
 pub struct Budget {
     nodes: usize,
@@ -11,17 +11,17 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// What one request may have read, with what aliases repeat.
+    /// The budget of one request, with its aliases expanded.
     fn default() -> Self {
         Self { nodes: 100_000, bytes: 8 << 20, depth: 32 }
     }
 }
 
 impl Budget {
-    /// For a file of so many bytes, which somebody named: only what aliases repeat is bounded.
+    /// The budget of a file of this size from the command line: it limits only the expansion of aliases.
     pub fn of_file(bytes: usize) -> Self {
         let request = Self::default();
-        // A node takes a byte at least, and one with an anchor counts twice.
+        // A node takes at least one byte, and a node with an anchor counts twice.
         Self { nodes: request.nodes + 2 * bytes, bytes: request.bytes + 3 * bytes, depth: 128 }
     }
 
@@ -32,8 +32,8 @@ impl Budget {
                 Ok(())
             }
             _ => {
-                let problem = "it is too large once its aliases are written out".to_owned();
-                Err(YamlError { position: at, problem, help: "make it smaller" })
+                let problem = "the document is too large with its aliases expanded".to_owned();
+                Err(YamlError { position: at, problem, help: "make it smaller, or use fewer aliases" })
             }
         }
     }

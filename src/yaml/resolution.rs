@@ -1,12 +1,11 @@
-//! What readers that make types of plain scalars take them for: tag resolution, as the YAML 1.1 of
-//! kubectl and the API server has it.
+//! Tag resolution: the types of plain scalars in YAML 1.1, which kubectl and the API server use.
 
 use saphyr_parser::ScalarStyle;
 
 use super::Scalar;
 
 impl Scalar {
-    /// What it is for such readers, if not text.
+    /// The type of the scalar in YAML 1.1, if it is not a string.
     pub fn other_type(&self) -> Option<&'static str> {
         if self.style != ScalarStyle::Plain {
             return None;
@@ -22,14 +21,14 @@ impl Scalar {
 }
 
 /// The integer that a plain scalar is, in the spellings of YAML 1.1 and 1.2: decimal, octal (`010`, `0o10`), hexadecimal
-/// and binary, with a sign and underscores. As Go's parser does it for an integer, a decimal fraction is cut (`2.9` is 2,
-/// and so is `2e0`), and digits that are no octal number are decimal (`08` is 8).
+/// and binary, with a sign and underscores. As in Go's parser, a decimal fraction is truncated (`2.9` is 2, and so is
+/// `2e0`), and digits that are not an octal number are decimal (`08` is 8).
 pub fn integer(text: &str) -> Option<i64> {
     if text.starts_with('_') {
         return None;
     }
     whole(&text.replace('_', ""))
-        .or_else(|| if text.starts_with('.') { cut(text) } else { cut(&text.replace('_', "")) })
+        .or_else(|| if text.starts_with('.') { truncated(text) } else { truncated(&text.replace('_', "")) })
 }
 
 fn whole(text: &str) -> Option<i64> {
@@ -50,7 +49,7 @@ fn whole(text: &str) -> Option<i64> {
     } else {
         (digits, 10)
     };
-    // A second sign is no digit.
+    // Refuse a second sign.
     if digits.starts_with(['+', '-']) {
         return None;
     }
@@ -58,7 +57,7 @@ fn whole(text: &str) -> Option<i64> {
 }
 
 /// The whole part of a decimal number.
-fn cut(text: &str) -> Option<i64> {
+fn truncated(text: &str) -> Option<i64> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
@@ -69,7 +68,7 @@ fn cut(text: &str) -> Option<i64> {
         return None;
     }
     let number = text.parse::<f64>().ok().filter(|number| number.abs() < 9e18)?;
-    // Cut, as by a conversion, but without one.
+    // Avoid a lossy cast.
     format!("{:.0}", number.trunc()).parse().ok()
 }
 
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_has_many_spellings() {
+    fn all_spellings_of_an_integer_are_parsed() {
         for (text, value) in [
             ("0", 0),
             ("7", 7),
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_names_and_whatever_is_quoted_are_text() {
+    fn ids_names_and_quoted_scalars_are_text() {
         for text in [
             "00000000-0000-4000-8000-000000000001",
             "1e",

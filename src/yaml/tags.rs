@@ -1,4 +1,4 @@
-//! What a tag makes of a scalar, for Go's YAML parser.
+//! Applies the tag of a scalar, as Go's YAML parser does.
 
 use std::borrow::Cow;
 
@@ -6,19 +6,19 @@ use saphyr_parser::{ScalarStyle, Tag};
 
 use crate::base64;
 
-/// Why a scalar is not what its tag says.
-pub(super) struct Mistagged {
+/// Why a scalar does not match its tag.
+pub(super) struct TagError {
     pub(super) problem: &'static str,
     pub(super) help: &'static str,
 }
 
-/// The text of a scalar, and how it counts as quoted. A plain one with a tag counts as quoted, since its type is settled;
-/// `!` settles nothing.
+/// The text and the style of a scalar after its tag is applied. A plain scalar with a tag counts as quoted, because the
+/// tag sets its type; the tag `!` has no effect.
 pub(super) fn applied<'text>(
     text: Cow<'text, str>,
     style: ScalarStyle,
     tag: Option<&Tag>,
-) -> Result<(Cow<'text, str>, ScalarStyle), Mistagged> {
+) -> Result<(Cow<'text, str>, ScalarStyle), TagError> {
     let Some(Tag { handle, suffix }) = tag else { return Ok((text, style)) };
     let is_plain = style == ScalarStyle::Plain;
     match format!("{handle}{suffix}").as_str() {
@@ -29,10 +29,11 @@ pub(super) fn applied<'text>(
         "tag:yaml.org,2002:merge" if text == super::MERGE => Ok((text, ScalarStyle::Plain)),
         "tag:yaml.org,2002:binary" => {
             let wrong =
-                |problem| Mistagged { problem, help: "correct it, or write the text without `!!binary`" };
-            let bytes = base64::decode(text.as_bytes()).ok_or_else(|| wrong("`!!binary` is not base64"))?;
+                |problem| TagError { problem, help: "correct it, or write the text without `!!binary`" };
+            let bytes =
+                base64::decode(text.as_bytes()).ok_or_else(|| wrong("the `!!binary` value is not base64"))?;
             let text = String::from_utf8(bytes.into_exposed())
-                .map_err(|_| wrong("`!!binary` is base64 of bytes that are not UTF-8 text"))?;
+                .map_err(|_| wrong("the `!!binary` value does not decode to UTF-8 text"))?;
             Ok((Cow::Owned(text), ScalarStyle::DoubleQuoted))
         }
         _ if is_plain => Ok((text, ScalarStyle::DoubleQuoted)),

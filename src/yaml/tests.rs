@@ -1,4 +1,4 @@
-//! What is read, and what is refused.
+//! Text that is accepted, and text that is rejected.
 
 use std::fmt::Write;
 
@@ -38,13 +38,13 @@ fn scalars_keep_their_source_text() {
 }
 
 #[test]
-fn aliases_and_merges_are_written_out() {
+fn aliases_and_merges_are_expanded() {
     let node = read("- &a {x: 1, y: 2}\n- {<<: *a, y: 3}\n").unwrap().unwrap();
     assert_eq!(texts(&node.items()[1]), [("y", "3"), ("x", "1")]);
 }
 
 #[test]
-fn values_know_their_end() {
+fn values_have_their_end() {
     let text = "a:\n  b: |\n    1\n\n  # comment\n  c: {d: [2], e: \"f\n    g\"} # comment\n  h:\ni: &x j\nk: *x\nl:\n- m # n\n";
     let node = parse_only(text, 11, &mut Budget::default()).unwrap().unwrap();
     let end = |keys: &[&str]| {
@@ -63,7 +63,7 @@ fn values_know_their_end() {
 }
 
 #[test]
-fn keys_and_values_know_their_place() {
+fn keys_and_values_have_their_position() {
     let text = "# comment\na:\n  b: 1\n  \"c\":\n  - d\n  - e: 'f'\n    g: {h: i}\n";
     let node = parse_only(text, 11, &mut Budget::default()).unwrap().unwrap();
     let place = |keys: &[&str]| {
@@ -81,12 +81,12 @@ fn keys_and_values_know_their_place() {
 }
 
 #[test]
-fn a_value_that_is_left_out_stands_where_its_key_does() {
+fn an_empty_value_has_the_position_of_its_key() {
     let node = read("a:\n\n\nb: 1\n").unwrap().unwrap();
     assert_eq!(node.at(&["a"]).unwrap().position, Position { line: 1, column: 1 });
 }
 
-/// Where the letter `x` of the value of `a` is in the file.
+/// The position in the file of the letter `x` in the value of `a`.
 fn located(text: &str) -> Option<(usize, usize)> {
     let node = read(text).unwrap().unwrap();
     let Value::Scalar(scalar) = &node.at(&["a"]).unwrap().value else { panic!("a scalar") };
@@ -97,7 +97,7 @@ fn located(text: &str) -> Option<(usize, usize)> {
 }
 
 #[test]
-fn what_is_in_a_text_is_located_where_the_text_is_as_it_was_written() {
+fn a_position_in_a_text_is_located_if_the_text_is_unchanged_in_the_file() {
     for (text, place) in [
         ("a: |\n  1\n  x\n", Some((3, 3))),
         ("a: |-  # comment\n\n\n     1\n      x", Some((5, 7))),
@@ -115,10 +115,10 @@ fn what_is_in_a_text_is_located_where_the_text_is_as_it_was_written() {
 }
 
 #[test]
-fn only_a_file_must_hold_nothing_else() {
+fn a_second_document_is_refused_only_in_a_file() {
     let (text, mut budget) = ("[a]\n---\n[b]\n", Budget::default());
     assert_eq!(read(text).unwrap().unwrap().items().len(), 1);
-    assert_eq!(parse_only(text, 1, &mut budget).unwrap_err().problem, "another document begins");
+    assert_eq!(parse_only(text, 1, &mut budget).unwrap_err().problem, "another document starts here");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn alias_bombs_depth_and_cycles_are_refused() {
 }
 
 #[test]
-fn nothing_is_no_document() {
+fn an_empty_text_has_no_document() {
     assert_eq!(read("").unwrap(), None);
     assert_eq!(read("# only a comment\n").unwrap(), None);
 }
@@ -166,14 +166,14 @@ fn tabs_may_separate_a_value_from_its_colon() {
         assert_eq!(without_positions(&found), without_positions(&expected), "{text:?}");
     }
 
-    // The position behind a tab is that of the file.
+    // The position after a tab is that of the file.
     let node = node("é:\tb\nc:\td\n").unwrap().unwrap();
     let positions: Vec<_> = node.entries().iter().map(|entry| entry.value.position).collect();
     assert_eq!(positions, [Position { line: 1, column: 4 }, Position { line: 2, column: 4 }]);
 }
 
 #[test]
-fn a_comment_may_follow_a_quote_or_bracket_at_once() {
+fn a_comment_may_directly_follow_a_quote_or_bracket() {
     let node = read("a: \"b\"#c\nd: [e]#f\ng: {h: 'i'}#j").unwrap().unwrap();
     assert_eq!(without_positions(&node), ["a", "b", "d", "e", "g", "h", "i"]);
     assert_eq!(node.at(&["d"]).unwrap().position, Position { line: 2, column: 4 });
@@ -221,13 +221,13 @@ fn lines_in_brackets_need_no_indentation() {
 }
 
 #[test]
-fn what_is_read_again_is_paid_for() {
+fn repeated_parses_spend_the_budget() {
     let text = "a: \"b\nc\"\n".repeat(2000).replace("a:", "- a:");
     assert!(read(&text).unwrap_err().problem.contains("too large"));
 }
 
 #[test]
-fn what_belongs_to_no_document_is_not_read() {
+fn text_after_the_document_is_ignored() {
     for text in [
         "{a: b}}\n",
         "--- !!map {a: b} ]\n",
@@ -246,7 +246,7 @@ fn what_belongs_to_no_document_is_not_read() {
 }
 
 #[test]
-fn a_tab_elsewhere_is_what_it_was() {
+fn other_tabs_are_unchanged() {
     for refused in ["a:\n\tb: c\n", "a:\tb: c\n", "a:\t- b\n"] {
         assert!(parse(refused, &mut Budget::default()).is_err(), "{refused:?}");
     }
@@ -282,18 +282,18 @@ fn a_merge_takes_a_mapping_or_a_list_of_them() {
         assert_eq!(texts(&read(text).unwrap().unwrap()), expected, "{text}");
     }
     for (text, problem) in [
-        ("<<: x", "`<<` merges something that is no mapping"),
-        ("<<: ~", "`<<` merges something that is no mapping"),
-        ("<<: [{a: b}, x]", "`<<` merges a list with something in it that is no mapping"),
-        ("<<: [[{a: b}]]", "`<<` merges a list with something in it that is no mapping"),
-        ("<<: {a: b}\n<<: {c: d}", "\"<<\" is there twice"),
+        ("<<: x", "`<<` merges a value that is not a mapping"),
+        ("<<: ~", "`<<` merges a value that is not a mapping"),
+        ("<<: [{a: b}, x]", "`<<` merges a list with an item that is not a mapping"),
+        ("<<: [[{a: b}]]", "`<<` merges a list with an item that is not a mapping"),
+        ("<<: {a: b}\n<<: {c: d}", "the key \"<<\" appears twice"),
     ] {
         assert_eq!(read(text).unwrap_err().problem, problem, "{text}");
     }
 }
 
 #[test]
-fn merges_of_merges_are_paid_for() {
+fn merges_of_merges_spend_the_budget() {
     let mut bomb = String::from("a0: &a0 {x: 1}\n");
     for level in 1..40 {
         writeln!(
@@ -318,9 +318,9 @@ fn binary_is_decoded() {
     let block = read("a: !!binary |\n  ZG\n  I=\n").unwrap().unwrap();
     assert_eq!(texts(&block), [("a", "db")]);
     for (text, problem) in [
-        ("a: !!binary '%'", "`!!binary` is not base64"),
-        ("a: !!binary ZGI", "`!!binary` is not base64"),
-        ("a: !!binary /w==", "`!!binary` is base64 of bytes that are not UTF-8 text"),
+        ("a: !!binary '%'", "the `!!binary` value is not base64"),
+        ("a: !!binary ZGI", "the `!!binary` value is not base64"),
+        ("a: !!binary /w==", "the `!!binary` value does not decode to UTF-8 text"),
     ] {
         let error = read(text).unwrap_err();
         assert_eq!((error.problem.as_str(), error.position.column), (problem, 4), "{text}");
@@ -328,7 +328,7 @@ fn binary_is_decoded() {
 }
 
 #[test]
-fn a_tag_settles_what_a_scalar_is() {
+fn a_tag_sets_the_type_of_a_scalar() {
     for (text, expected) in [
         ("!!str ~", "~"),
         ("! ~", ""),
@@ -348,13 +348,13 @@ fn lines_end_as_in_yaml_1_1() {
     for line_break in ['\u{85}', '\u{2028}', '\u{2029}'] {
         let text = text.replace('\n', &line_break.to_string());
         assert_eq!(without_positions(&read(&text).unwrap().unwrap()), expected, "{text:?}");
-        // A file's lines are those that editors show.
+        // In a file, only line feeds end a line, as in editors.
         assert!(parse_only(&text, 1, &mut Budget::default()).is_err());
     }
 }
 
 #[test]
-fn positions_are_those_of_the_text_as_it_was_written() {
+fn positions_are_those_of_the_original_text() {
     let node = read("x: é\u{85}a: 1\r\nb: \u{2028} c\n").unwrap().unwrap();
     let position = |key: &str| node.at(&[key]).unwrap().position;
     assert_eq!(position("a"), Position { line: 1, column: 9 });
@@ -364,7 +364,7 @@ fn positions_are_those_of_the_text_as_it_was_written() {
 }
 
 #[test]
-fn nothing_is_read_behind_the_end_of_a_document() {
+fn text_after_the_end_marker_is_ignored() {
     for text in ["a: b\n... x: [", "a: b\n...\t'\n", "a: b\n...\n---\n[\n", "a: b\u{2028}... c"] {
         assert_eq!(texts(&read(text).unwrap().unwrap()), [("a", "b")], "{text:?}");
     }
@@ -374,9 +374,9 @@ fn nothing_is_read_behind_the_end_of_a_document() {
 }
 
 proptest! {
-    /// What is written in another way of YAML 1.1 is read as the same.
+    /// Equivalent spellings of YAML 1.1 give the same value.
     #[test]
-    fn other_spellings_are_read_as_the_same(
+    fn equivalent_spellings_give_the_same_value(
         keys in proptest::collection::btree_map("[a-z]{1,6}", "[a-zA-Z0-9-]{1,10}", 1..6),
         line_break in "[\u{85}\u{2028}\u{2029}\n]",
         in_list: bool,

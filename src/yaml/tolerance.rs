@@ -1,32 +1,32 @@
-//! What `saphyr-parser` 0.3 refuses and Go's parser reads. Where the parser stops at one of these, the text is changed so
-//! that it means the same, and read again.
+//! Accepts text that `saphyr-parser` 0.3 rejects and Go's parser accepts. If the parser stops at such text, the text is
+//! replaced with an equivalent, and parsed again.
 
 use std::ops::Range;
 
 use super::go_text::is_old_break;
 use super::{Budget, Position, YamlError};
 
-/// A change of a text: what comes in the place of which bytes.
-type Change = (Range<usize>, String);
+/// A range of bytes, and the text that replaces it.
+type Replacement = (Range<usize>, String);
 
-/// Where and why the parser stopped.
-pub(super) struct Stop<'a> {
-    /// The byte of the text.
+/// The error at which the parser stopped.
+pub(super) struct ParseStop<'a> {
+    /// The offset in the text.
     at: usize,
     problem: &'a str,
 }
 
-/// What a text must have instead of what the parser stopped at, if that is of this kind.
-pub(super) type Tolerance = fn(&str, &Stop<'_>) -> Option<Change>;
+/// Returns the replacement for the text at which the parser stopped, if this tolerance applies.
+pub(super) type Tolerance = fn(&str, &ParseStop<'_>) -> Option<Replacement>;
 
-/// What is tolerated in every text.
+/// The tolerances for every text.
 pub(super) const ANYWHERE: &[Tolerance] = &[tabs_after_colon];
 
-/// What is tolerated in `objects`. The last two may move what stands on the changed lines.
+/// The tolerances for `objects`. The last two may move the text on the changed lines.
 pub(super) const IN_OBJECTS: &[Tolerance] =
-    &[tabs_after_colon, comment_at_once, bracket_too_many, shallow_brackets, shallow_quotation];
+    &[tabs_after_colon, adjacent_comment, extra_bracket, shallow_brackets, shallow_quotation];
 
-/// Reads `text`, whose first line has the number `first_line`. Each reading is paid for from the budget.
+/// Parses `text`, whose first line has the number `first_line`. Each attempt spends the budget.
 pub(super) fn tolerating<T>(
     text: &str,
     first_line: usize,
@@ -42,7 +42,7 @@ pub(super) fn tolerating<T>(
             Err(error) => error,
         };
         let change = at(text, first_line, error.position).and_then(|at| {
-            let stop = Stop { at, problem: &error.problem };
+            let stop = ParseStop { at, problem: &error.problem };
             tolerances.iter().find_map(|tolerance| tolerance(text, &stop))
         });
         let Some((range, with)) = change else { return Err(error) };
@@ -56,7 +56,7 @@ fn is_line_end(character: char) -> bool {
     character == '\n' || is_old_break(character)
 }
 
-/// The byte at a position.
+/// The offset of a position.
 fn at(text: &str, first_line: usize, position: Position) -> Option<usize> {
     let line = text.split_inclusive('\n').nth(position.line.checked_sub(first_line)?)?;
     let start = line.as_ptr().addr() - text.as_ptr().addr();
@@ -64,9 +64,9 @@ fn at(text: &str, first_line: usize, position: Position) -> Option<usize> {
     Some(start + before)
 }
 
-/// YAML 1.2 allows tabs between a key's colon and its value (production `s-separate-in-line`); the parser refuses a tab
-/// there if a letter or a hyphen follows (its `fetch_value`). As many spaces do not move anything.
-fn tabs_after_colon(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+/// YAML 1.2 allows tabs between a key's colon and its value (production `s-separate-in-line`); the parser rejects a tab
+/// there if a letter or a hyphen follows (its `fetch_value`). The same number of spaces moves no text.
+fn tabs_after_colon(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let line = text.get(..at)?.rsplit(is_line_end).next()?;
     let key = line.trim_end_matches([' ', '\t']);
     let blank = line.get(key.len()..)?;
@@ -74,8 +74,8 @@ fn tabs_after_colon(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     is_separated.then(|| (at - blank.len()..at, " ".repeat(blank.len())))
 }
 
-/// A comment that follows a quote or a bracket at once. Nothing is moved without it, either.
-fn comment_at_once(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+/// A comment directly after a quote or a bracket. Its removal moves no text.
+fn adjacent_comment(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let (before, rest) = text.split_at_checked(at)?;
     if !rest.starts_with('#') || !before.ends_with(['"', '\'', ']', '}', '[', '{', ',']) {
         return None;
@@ -84,20 +84,20 @@ fn comment_at_once(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
     Some((at..at + comment.len(), String::new()))
 }
 
-/// A closing bracket behind the last one of a document that is all in brackets. Nothing after it is read.
-fn bracket_too_many(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+/// An extra closing bracket after a document in flow style. The text after it is ignored.
+fn extra_bracket(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let is_closed = text.get(..at)?.trim_end().ends_with(['}', ']']);
     let mut words = text.split_whitespace().filter(|word| *word != "---" && !word.starts_with(['!', '&']));
     let is_flow = words.next().is_some_and(|word| word.starts_with(['{', '[']));
     (is_flow && is_closed && text.get(at..)?.starts_with(['}', ']'])).then(|| (at..text.len(), String::new()))
 }
 
-/// Deeper than mappings are.
+/// An indentation that is deeper than that of any mapping.
 const DEEP: usize = 64;
 
-/// A line inside of brackets that is indented no deeper than the mapping around them. Elsewhere more indentation would
-/// mean something else, and only the parser's own words tell where it stopped.
-fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
+/// A line inside of brackets that is not indented deeper than the mapping around them. Outside of brackets more
+/// indentation would change the meaning, and only the message of the parser tells which case it is.
+fn shallow_brackets(text: &str, stop: &ParseStop<'_>) -> Option<Replacement> {
     let indentation = text.get(..stop.at)?.rsplit(is_line_end).next()?;
     let is_first = indentation.len() < DEEP && indentation.bytes().all(|byte| byte == b' ');
     let is_inside = stop.problem.ends_with("invalid indentation")
@@ -105,9 +105,9 @@ fn shallow_brackets(text: &str, stop: &Stop<'_>) -> Option<Change> {
     (is_first && is_inside).then(|| (stop.at..stop.at, " ".repeat(DEEP)))
 }
 
-/// A text in quotes whose further lines are indented no deeper than the mapping around it. White space at the start of
-/// such a line is none of the text's.
-fn shallow_quotation(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> {
+/// A quoted text whose further lines are not indented deeper than the mapping around it. White space at the start of
+/// such a line is not part of the text.
+fn shallow_quotation(text: &str, &ParseStop { at, .. }: &ParseStop<'_>) -> Option<Replacement> {
     let quotation = quotation(text.get(at..)?)?;
     let column = text.get(..at)?.rsplit(is_line_end).next()?.chars().count();
     let mut lines = quotation.split_inclusive(is_line_end);
@@ -126,7 +126,7 @@ fn shallow_quotation(text: &str, &Stop { at, .. }: &Stop<'_>) -> Option<Change> 
     (deeper != quotation).then(|| (at..at + quotation.len(), deeper))
 }
 
-/// The quoted text that starts here, with its quotes.
+/// The quoted text at the start of `text`, with its quotes.
 fn quotation(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''))?;
     let mut characters = text.char_indices().skip(1).peekable();

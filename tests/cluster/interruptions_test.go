@@ -145,7 +145,7 @@ func TestWithoutTheAPIServerMountedVolumesAreRefreshedAndPodsStartAgainWhenItIsB
 		s.untilFile(ofNamed, last)
 	}
 	t.Logf("%d values arrived in %s without the API server", refreshes, outageOfAPIServer)
-	s.expectWarnings("cannot load the service account keys", "mount failed: the API server cannot be used")
+	s.expectWarnings("cannot load the service account keys", "mount failed: the API server is unreachable")
 	killProvider(t)
 	s.azure.setSecret(t, "interruptions", "password", "after the restart of the provider")
 	s.untilFile(ofNamed, "after the restart of the provider")

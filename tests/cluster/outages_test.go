@@ -29,7 +29,7 @@ func TestAFirstMountComesFromTheFailoverVaultWhileItsOwnIsUnavailable(t *testing
 	notCore(t)
 	s := begin(t, standard("failoverVaults: {outage: outage-replica}\n"))
 	s.namespace("outage")
-	s.expectWarnings("served from elsewhere than the vault")
+	s.expectWarnings("stale or replica values served")
 	s.applyAccount("outage", "app", "aaaaaaaa-0004-4000-8000-000000000001")
 	s.applyClass(class{namespace: "outage", name: "class", vault: "outage", objects: secrets("password")})
 	s.azure.fail(t, "[{vault: outage, fault: refuse}]")

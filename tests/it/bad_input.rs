@@ -120,16 +120,16 @@ async fn invalid_objects_are_reported_with_their_fix() {
         (with("objectEncoding: rot13"), ["objects[0].objectEncoding: \"rot13\"", "base64"]),
         (with("objectFormat: DER"), ["objects[0].objectFormat: \"DER\"", "PFX"]),
         (with("keyvaultName: x"), ["objects[0].keyvaultName: \"x\"", "3 to 24"]),
-        (with("objectName: twice"), ["\"objectName\" is there twice", "keep one"]),
+        (with("objectName: twice"), ["the key \"objectName\" appears twice", "keep one"]),
         (
             format!("{}\n{}", with("objectAlias: a"), with("objectAlias: a/b")),
             ["objects[1]: \"a/b\" is inside \"a\"", "objects[0]"],
         ),
-        ("array:\n - |\n   a: [".to_owned(), ["objects[0]", "not YAML"]),
-        ("a: b: c".to_owned(), ["objects: line 1", "not YAML"]),
+        ("array:\n - |\n   a: [".to_owned(), ["objects[0]", "invalid YAML"]),
+        ("a: b: c".to_owned(), ["objects: line 1", "invalid YAML"]),
         ("a\0b".to_owned(), ["objects: it contains a NUL byte", "remove"]),
         (deep, ["objects", "line 1"]),
-        (yaml_bomb(), ["objects", "too large once its aliases"]),
+        (yaml_bomb(), ["objects", "too large with its aliases"]),
     ] {
         assert_invalid(&world, &world.claim().objects(&yaml), &words).await;
     }

@@ -13,7 +13,7 @@ use crate::harness::{Claim, Provider, VALUE, World, files, seed};
 
 const GIVEN_NAME: &str = "a0123456789.ests.aks";
 
-/// A world whose provider is given these flags besides the proxy at `proxy`.
+/// A world whose provider has these flags in addition to the proxy at `proxy`.
 async fn world(options: Options, proxy: impl FnOnce(&Emulator) -> String, args: &[&str]) -> World {
     let mut seed = seed();
     let binding = FederatedCredential::identity_binding("default", "workload-identity-sa");
@@ -48,8 +48,8 @@ async fn reads(world: &World, pod: &str) {
     assert_eq!(files(&world.mount(&claim(world, pod)).await.unwrap()), [("db-password", VALUE.as_bytes())]);
 }
 
-/// The server names under which the token proxy was asked for tokens.
-fn asked_as(world: &World) -> Vec<String> {
+/// The server names of the token requests to the proxy.
+fn server_names(world: &World) -> Vec<String> {
     let requests = world.emulator.requests();
     let exchanges = requests.iter().filter(|request| request.kind == RequestKind::Token);
     exchanges
@@ -61,10 +61,10 @@ fn asked_as(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_clusters_token_proxy_is_asked_under_the_server_name_that_is_given() {
+async fn the_token_proxy_is_called_with_the_given_server_name() {
     let world = world(Options::default(), at_emulator, &[&format!("--sni-name={GIVEN_NAME}")]).await;
     reads(&world, "pod-0").await;
-    assert_eq!(asked_as(&world), [GIVEN_NAME]);
+    assert_eq!(server_names(&world), [GIVEN_NAME]);
 
     let missing = world.claim().set("useAzureTokenProxy", "true");
     let refusal = world.refused(&missing).await;
@@ -79,11 +79,11 @@ async fn without_one_the_server_name_is_computed_from_the_api_servers_certificat
     let world = world(Options { api_server_name, ..Options::default() }, at_emulator, &[]).await;
     reads(&world, "pod-0").await;
     // Computed with Python's hashlib and base64 from the id in that name.
-    assert_eq!(asked_as(&world), ["arpmu42rfss2aagac5mnjjq7ginogh09jprkj0g82ua1k7u95bc3g.ests.aks"]);
+    assert_eq!(server_names(&world), ["arpmu42rfss2aagac5mnjjq7ginogh09jprkj0g82ua1k7u95bc3g.ests.aks"]);
 }
 
 #[tokio::test]
-async fn a_certificate_that_names_no_cluster_asks_for_the_flag() {
+async fn a_certificate_without_the_clusters_name_requires_the_flag() {
     let world = world(Options::default(), at_emulator, &[]).await;
     let refusal = world.refused(&claim(&world, "pod-0")).await;
     assert_eq!(refusal.code(), Code::Internal);
@@ -108,7 +108,7 @@ async fn the_clusters_ca_is_read_again_when_it_changes() {
 }
 
 #[tokio::test]
-async fn a_token_proxy_that_is_down_is_not_asked_by_every_mount() {
+async fn not_every_mount_calls_a_token_proxy_that_is_down() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let connections = Arc::new(AtomicUsize::new(0));

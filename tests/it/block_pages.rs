@@ -1,4 +1,4 @@
-//! A proxy or a firewall answers in the place of a service: who answered is decided by the answer's form, before
+//! A proxy or a firewall answers instead of a service: the form of the answer decides who answered, before
 //! its status is interpreted.
 
 use std::time::Duration;
@@ -9,17 +9,17 @@ use tonic::Code;
 use crate::forced::{answer, token_answer};
 use crate::harness::{Provider, World, seed};
 
-/// What a page may come with. 302 is a sign-in page's, 407 a proxy's.
+/// Statuses of such pages. 302 is from a sign-in page, 407 from a proxy.
 const STATUSES: [u16; 10] = [302, 400, 401, 403, 404, 407, 418, 429, 502, 503];
 
 const PAGE: &str = "<html><body><h1>This site is blocked</h1></body></html>";
 
 #[tokio::test]
-async fn a_page_in_the_place_of_key_vaults_answer_is_said_to_be_of_a_proxy_or_a_firewall() {
+async fn a_page_instead_of_key_vaults_answer_is_attributed_to_a_proxy_or_firewall() {
     for status in STATUSES {
         let world = World::start(&[]).await;
-        let asked = ("GET", "https://mykeyvault.vault.azure.net/secrets/database-password/");
-        answer(&world.emulator, asked, status, &[("content-type", "text/html")], PAGE);
+        let request = ("GET", "https://mykeyvault.vault.azure.net/secrets/database-password/");
+        answer(&world.emulator, request, status, &[("content-type", "text/html")], PAGE);
         let refusal = world.refused(&world.claim().timeout(Duration::from_secs(2))).await;
         assert_eq!(refusal.code(), Code::Internal, "{status}: {refusal:?}");
         let status = format!("HTTP status {status}");
@@ -27,17 +27,17 @@ async fn a_page_in_the_place_of_key_vaults_answer_is_said_to_be_of_a_proxy_or_a_
             "the answer did not come from Key Vault",
             status.as_str(),
             "an HTML page",
-            "a proxy or a firewall in between",
+            "a proxy or firewall may have answered",
             "let the node reach mykeyvault.vault.azure.net",
         ] {
-            assert!(refusal.message().contains(words), "{words:?} is not in {refusal:?}");
+            assert!(refusal.message().contains(words), "{words:?} is missing from {refusal:?}");
         }
         assert!(!refusal.message().contains("Key Vault fails"), "{refusal:?}");
     }
 }
 
 #[tokio::test]
-async fn a_page_in_the_place_of_entras_answer_is_said_to_be_of_a_proxy_or_a_firewall() {
+async fn a_page_instead_of_entras_answer_is_attributed_to_a_proxy_or_firewall() {
     for status in STATUSES {
         let world = World::start(&[]).await;
         token_answer(&world.emulator, status, "text/html", PAGE);
@@ -48,17 +48,17 @@ async fn a_page_in_the_place_of_entras_answer_is_said_to_be_of_a_proxy_or_a_fire
             "the answer did not come from Entra at login.microsoftonline.com",
             status.as_str(),
             "an HTML page",
-            "a proxy or a firewall in between",
+            "a proxy or firewall may have answered",
             "let the node reach login.microsoftonline.com",
         ] {
-            assert!(refusal.message().contains(words), "{words:?} is not in {refusal:?}");
+            assert!(refusal.message().contains(words), "{words:?} is missing from {refusal:?}");
         }
         assert!(!refusal.message().contains("DNS"), "{refusal:?}");
     }
 }
 
 #[tokio::test]
-async fn a_page_in_the_place_of_the_metadata_services_answer_is_said_to_be_anothers() {
+async fn a_page_instead_of_the_metadata_services_answer_is_attributed_to_another_server() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let imds = format!("--imds-endpoint=http://{}/", emulator.imds_address());

@@ -1,4 +1,4 @@
-//! What many pods, and mounted volumes, cost in requests; and what ends the life of a kept value.
+//! How many requests many pods and mounted volumes cost, and what evicts a cached value.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tonic::Code;
 
 use crate::harness::{APP, Claim, VALUE, World, files, objects, seed};
 
-/// Objects of one mount that are fetched at the same time.
+/// Objects of one mount that are fetched concurrently.
 const AT_ONCE: usize = 16;
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("secret-{index}")).collect()
 }
 
-/// A vault of this name with so many secrets, which `myapp` may read.
+/// A vault with this name and number of secrets, which `myapp` may read.
 fn large_vault(name: &str, count: usize) -> Vault {
     let vault = Vault::new(name).access("myapp", &[SecretPermission::Get]);
     names(count)
@@ -29,7 +29,7 @@ async fn large_world(count: usize) -> World {
     World::of_emulator_with_keys(Emulator::start(seed).await.unwrap(), &[])
 }
 
-/// A pod of the one service account, with a token of its own, that mounts the first `count` secrets.
+/// A pod of the service account, with its own token, that mounts the first `count` secrets.
 fn pod(world: &World, index: usize, vault: &str, count: usize) -> Claim {
     let token = world.token().pod(format!("myapp-{index}"), format!("uid-{index}")).build();
     let names = names(count);
@@ -44,7 +44,7 @@ async fn mount_all(world: &World, claims: &[Claim]) {
 }
 
 #[tokio::test]
-async fn a_storm_of_pods_costs_few_requests_an_object() {
+async fn a_storm_of_pods_costs_few_requests_per_object() {
     let world = large_world(10).await;
     let claims = (0..250).map(|index| pod(&world, index, "large", 10)).collect::<Vec<_>>();
     mount_all(&world, &claims).await;
@@ -55,7 +55,7 @@ async fn a_storm_of_pods_costs_few_requests_an_object() {
 }
 
 #[tokio::test]
-async fn a_storm_without_keys_costs_one_exchange_a_pod_and_few_requests_an_object() {
+async fn a_storm_without_keys_costs_one_exchange_per_pod_and_few_requests_per_object() {
     let seed = seed().vault(large_vault("large", 10));
     let world = World::with(seed, &[]).await;
     for storm in 0..2 {
@@ -71,7 +71,7 @@ async fn a_storm_without_keys_costs_one_exchange_a_pod_and_few_requests_an_objec
 }
 
 #[tokio::test]
-async fn rotation_costs_one_request_an_object_however_many_pods_there_are() {
+async fn rotation_costs_one_request_per_object_for_any_number_of_pods() {
     let world = large_world(10).await;
     let claims = (0..30).map(|index| pod(&world, index, "large", 10)).collect::<Vec<_>>();
     mount_all(&world, &claims).await;
@@ -83,17 +83,17 @@ async fn rotation_costs_one_request_an_object_however_many_pods_there_are() {
 }
 
 #[tokio::test]
-async fn a_first_mount_is_never_answered_with_what_was_there_before() {
+async fn a_first_mount_is_never_answered_from_the_cache() {
     let world = World::with_keys(&["--rotation-max-age=24h"]).await;
     world.mount(&world.claim().pod(0)).await.unwrap();
     world.emulator.set_secret("myKeyVault", "database-password", "new").unwrap();
     assert_eq!(files(&world.mount(&world.claim().pod(1)).await.unwrap())[0].1, b"new");
     let refreshed = world.mount(&world.claim().pod(0)).await.unwrap();
-    assert_eq!(files(&refreshed)[0].1, b"new", "nor is a refresh with less than the newest at hand");
+    assert_eq!(files(&refreshed)[0].1, b"new", "a refresh gets the newest cached value");
 }
 
 #[tokio::test]
-async fn a_volume_that_the_driver_calls_mounted_is_refreshed_from_what_is_kept() {
+async fn a_volume_that_the_driver_reports_as_mounted_is_refreshed_from_the_cache() {
     let world = World::with_keys(&[]).await;
     world.mount(&world.claim().pod(0)).await.unwrap();
     world.emulator.clear_requests();
@@ -104,7 +104,7 @@ async fn a_volume_that_the_driver_calls_mounted_is_refreshed_from_what_is_kept()
 }
 
 #[tokio::test]
-async fn a_class_may_ask_for_another_age_and_for_none() {
+async fn a_class_can_set_another_age_or_zero() {
     let world = World::with_keys(&["--rotation-max-age-limit=2h"]).await;
     let claim = world.claim().set("rotationMaxAge", "0");
     for mounts in 1..=3 {
@@ -119,7 +119,7 @@ async fn a_class_may_ask_for_another_age_and_for_none() {
 }
 
 #[tokio::test]
-async fn a_mount_fetches_side_by_side_but_not_everything_at_once() {
+async fn a_mount_fetches_objects_concurrently_up_to_a_limit() {
     let world = large_world(64).await;
     world.emulator.inject(Target::AllVaults, Fault::Latency(Duration::from_millis(200)));
     world.mount(&pod(&world, 0, "large", 64)).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_mount_fetches_side_by_side_but_not_everything_at_once() {
 }
 
 #[tokio::test]
-async fn a_huge_mount_of_a_slow_vault_holds_up_nobody() {
+async fn a_huge_mount_of_a_slow_vault_does_not_delay_other_mounts() {
     let world = large_world(200).await;
     world.emulator.inject(Target::Vault("large".to_owned()), Fault::Latency(Duration::from_millis(300)));
     let of = |vault: &str| {
@@ -150,13 +150,13 @@ async fn a_huge_mount_of_a_slow_vault_holds_up_nobody() {
     let huge = pod(&world, 0, "large", 200);
     let (mounted, (before_other, before_same)) = tokio::join!(world.mount(&huge), small_mounts);
     mounted.unwrap();
-    assert_eq!(of("large"), 200, "what the small mount wanted, too, was fetched once");
+    assert_eq!(of("large"), 200, "objects of both mounts were fetched once");
     assert!(before_other <= 4 * AT_ONCE, "{before_other} requests of the huge mount went first");
     assert!(before_same <= 6 * AT_ONCE, "{before_same} requests of the huge mount went first");
 }
 
 #[tokio::test]
-async fn the_vaults_no_ends_the_life_of_what_was_kept() {
+async fn a_refusal_by_the_vault_evicts_the_cached_value() {
     let world = World::with_keys(&["--rotation-max-age=1h"]).await;
     let (mounted, new) = (world.claim().pod(0), world.claim().pod(1));
     for (case, code) in [("denied", Code::PermissionDenied), ("deleted", Code::NotFound)] {
@@ -174,7 +174,7 @@ async fn the_vaults_no_ends_the_life_of_what_was_kept() {
 }
 
 #[tokio::test]
-async fn entras_no_to_a_proven_token_ends_the_life_of_all_that_its_identity_had() {
+async fn a_refusal_by_entra_of_a_proven_token_evicts_all_values_of_its_identity() {
     let world = World::with_keys(&["--rotation-max-age=1h"]).await;
     let mounted = world.claim().pod(0);
     world.mount(&mounted).await.unwrap();

@@ -109,7 +109,7 @@ fn classes(manifest: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let source = ManifestSource { name: "expected.yaml".to_owned(), text: manifest.to_owned() };
     let objects = source.documents().flat_map(|document| document.objects().unwrap());
     let classes = objects.filter(|object| object.kind == "SecretProviderClass");
-    let parameters = |object: &keyvault_csi_provider::manifest::Object| {
+    let parameters = |object: &keyvault_csi_provider::manifest::ManifestObject| {
         let parameters =
             object.root.at(&["spec", "parameters"]).map(|node| node.entries().to_vec()).unwrap_or_default();
         let pairs =

@@ -2,6 +2,7 @@
 //! quotes are of the code and of the examples.
 
 mod example;
+mod link;
 mod page;
 
 use std::collections::BTreeSet;
@@ -52,11 +53,41 @@ fn recipes_quote_the_examples_and_nothing_else() {
 
 #[test]
 fn every_link_of_the_documentation_leads_somewhere() {
-    for page in Page::all() {
-        for link in &page.links {
-            assert!(link.exists(), "{} links to {}, which is not there", page.name, link.display());
+    let mut mistakes = Vec::new();
+    let mut anchors = 0;
+    for page in Page::all().into_iter().chain(Page::beside_code()) {
+        anchors += page.links.iter().filter(|link| link.anchor.is_some()).count();
+        mistakes
+            .extend(page.links.iter().filter_map(|link| Some(format!("{}: {}", page.name, link.mistake()?))));
+    }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    assert!(anchors > 10, "{anchors}");
+}
+
+/// Pages and headings that text outside of the pages names, such as `docs/runbook.md#keyvaultcsimountsslow`.
+#[test]
+fn every_page_that_the_program_and_the_chart_name_exists() {
+    let folders = [
+        ("src", "rs"),
+        ("deploy", "yaml"),
+        ("deploy", "tpl"),
+        ("deploy", "txt"),
+        ("tests", "rs"),
+        ("tests", "go"),
+    ];
+    let mut named = 0;
+    let mut mistakes = Vec::new();
+    for (folder, extension) in folders {
+        for file in page::below(&repository().join(folder), extension) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for link in link::named_pages(&text, repository()) {
+                named += 1;
+                mistakes.extend(link.mistake().map(|mistake| format!("{}: {mistake}", file.display())));
+            }
         }
     }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    assert!(named > 30, "{named}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The driver's client, as far as it matters to whoever restarts providers.
+//! A client that behaves like the driver when a provider restarts.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use tokio::net::UnixStream;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-/// The driver's client: it dials once and keeps its connection, dials again when that has ended, waits
-/// while nobody answers, and asks three times at most where the answer is `UNAVAILABLE`. It does not
-/// pause a second in between, as the driver does: that only makes it harder to please.
+/// The driver's client: it connects once and keeps its connection, reconnects when that ends, waits for a listener,
+/// and sends a call at most three times if the answer is `UNAVAILABLE`. Unlike the driver, it does not pause a second
+/// between attempts, which is a stricter test.
 #[derive(Clone)]
 pub(crate) struct Driver {
     socket: PathBuf,
     client: CsiDriverProviderClient<Channel>,
 }
 
-/// What came of a mount.
+/// The outcome of a mount.
 pub(crate) struct Mounted {
     pub(crate) response: MountResponse,
-    /// How many times the driver asked again.
+    /// Number of retries.
     pub(crate) repeated: usize,
 }
 
@@ -33,7 +33,7 @@ impl Driver {
         Self { socket: socket.to_owned(), client }
     }
 
-    /// One mount, whose caller waits so long for each of its attempts.
+    /// Mounts with this timeout for each attempt.
     pub(crate) async fn mount(
         &mut self,
         request: &MountRequest,
@@ -56,9 +56,9 @@ impl Driver {
     }
 }
 
-/// Whether the call was not served, since its connection had just ended: gRPC sends it on another by itself
-/// (gRPC over HTTP/2, "Transparent retries"). After a GOAWAY without an error that is so for each stream
-/// that did not get in before it (RFC 9113, section 6.8), and those alone end with it.
+/// Whether the call was not processed because its connection had just ended: gRPC retries it on another one
+/// (gRPC over HTTP/2, "Transparent retries"). After a GOAWAY without an error, this applies to all streams
+/// that were not accepted before it (RFC 9113, section 6.8); only those end with it.
 fn never_left(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {

@@ -53,7 +53,7 @@ async fn each_code_that_entra_gives_to_a_client_has_its_own_fix_in_the_event() {
         (7_000_229, 401, "unauthorized_client", create.as_str()),
         (7_000_112, 401, "unauthorized_client", "is disabled: enable sign-in"),
         (53003, 400, "access_denied", "Conditional Access policy of tenant"),
-        (500_021, 400, "invalid_request", "a proxy between the node and Entra allows some tenants only"),
+        (500_021, 400, "invalid_request", "a proxy between the node and Entra allows only some tenants"),
         (501_051, 400, "invalid_grant", "requires an assignment"),
         (700_025, 401, "invalid_client", "public client"),
         (9_002_313, 400, "invalid_request", "malformed"),
@@ -73,12 +73,7 @@ async fn a_token_that_entra_itself_issued_is_refused_with_the_clusters_issuer_as
     let world = World::start(&[]).await;
     force(&world, 700_222, 401, "invalid_client");
     let refusal = refused(&world, &world.claim()).await;
-    says(
-        &refusal,
-        Code::Unauthenticated,
-        &["the cluster's issuer must be an address of its own"],
-        &["az identity"],
-    );
+    says(&refusal, Code::Unauthenticated, &["the cluster needs an issuer of its own"], &["az identity"]);
 }
 
 #[tokio::test]
@@ -113,8 +108,11 @@ async fn a_passing_fault_of_entra_is_tried_again_and_is_no_matter_of_the_network
         world.emulator.clear_requests();
         let refusal = refused(&world, &world.claim()).await;
         let number = format!("AADSTS{code}");
-        let words =
-            ["Entra at login.microsoftonline.com fails for the moment", number.as_str(), "tried again"];
+        let words = [
+            "Entra at login.microsoftonline.com fails temporarily:",
+            number.as_str(),
+            "kubelet will retry the mount",
+        ];
         says(&refusal, Code::Internal, &words, &["DNS", "trusted CAs", "federated"]);
         assert!(world.emulator.count(RequestKind::Token) > 1, "AADSTS{code} is not tried again");
     }

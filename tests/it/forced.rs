@@ -1,11 +1,11 @@
-//! Any answer, in the place of a service's own.
+//! Forces any answer in place of a service's own.
 
 use keyvault_emulator::{Emulator, Recorded};
 use serde_json::json;
 
 use crate::harness::TENANT;
 
-/// Has the service at `url` answer with this, and nothing else than this go wrong.
+/// Makes the service at `url` return this answer.
 pub fn answer(
     emulator: &Emulator,
     (method, url): (&str, &str),
@@ -27,7 +27,7 @@ pub fn answer(
     emulator.inject_rule(rule).unwrap();
 }
 
-/// Has Entra's token endpoint answer with this.
+/// Makes Entra's token endpoint return this answer.
 pub fn token_answer(emulator: &Emulator, status: u16, content_type: &str, body: &str) {
     let url = format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token");
     answer(emulator, ("POST", &url), status, &[("content-type", content_type)], body);

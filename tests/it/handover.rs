@@ -1,4 +1,4 @@
-//! One process after another on the same socket, and a socket that somebody removes.
+//! Processes that succeed each other on one socket, and a socket that is removed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::driver::Driver;
 use crate::harness::{Claim, Provider, World, seed};
 use crate::watch::Watch;
 
-/// What kubelet gives a volume.
+/// kubelet's timeout for a volume.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Mounts from many connections, each as soon as its last is answered, until told otherwise.
+/// Sends mounts on many connections, each after its previous answer, until stopped.
 struct Load {
     over: Arc<AtomicBool>,
     mounted: Arc<AtomicUsize>,
@@ -49,7 +49,7 @@ impl Load {
         Self { drivers: drivers.collect(), over, mounted }
     }
 
-    /// Waits for so many mounts more.
+    /// Waits for this number of further mounts.
     async fn mounts(&self, more: usize) {
         let until = self.mounted.load(Ordering::Relaxed) + more;
         while self.mounted.load(Ordering::Relaxed) < until {
@@ -58,7 +58,7 @@ impl Load {
         }
     }
 
-    /// Stops, and returns how many times a driver had to ask again.
+    /// Stops, and returns how many times a driver had to retry.
     async fn stop(self) -> usize {
         self.over.store(true, Ordering::Relaxed);
         let repeated = join_all(self.drivers).await;
@@ -66,15 +66,15 @@ impl Load {
     }
 }
 
-/// Three processes succeed each other under load, and no mount fails. Returns how often a driver had to ask
-/// again. The successor comes first, or only when the old process drains.
+/// Three processes succeed each other under load without a failed mount. Returns how many times a driver had to
+/// retry. The successor starts first, or only when the old process drains.
 async fn hand_over_under_load(drain_first: bool) -> usize {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let start = || tokio::task::block_in_place(|| Provider::start(&emulator, folder.path(), &[]));
     let mut provider = start();
     let socket = provider.socket.clone();
-    // Mounts are always under way, and drains take a while.
+    // Mounts are always running, and drains take a while.
     emulator.inject(Target::AllVaults, Fault::Latency(Duration::from_millis(50)));
     let load = Load::start(&emulator, &socket);
     for _ in 0..3 {
@@ -100,25 +100,25 @@ async fn hand_over_under_load(drain_first: bool) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_mount_fails_while_processes_succeed_each_other_under_load() {
-    assert_eq!(hand_over_under_load(false).await, 0, "nobody even has to ask again");
+    assert_eq!(hand_over_under_load(false).await, 0, "no retry is needed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_mount_fails_if_the_successor_comes_while_the_old_process_drains() {
+async fn no_mount_fails_if_the_successor_starts_while_the_old_process_drains() {
     hand_over_under_load(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_ends_while_it_is_asked_who_it_is_has_a_successor() {
+async fn a_process_that_ends_during_the_version_check_is_succeeded() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("run")).unwrap();
     let listener = std::os::unix::net::UnixListener::bind(folder.path().join("run/azure.sock")).unwrap();
     let ending = std::thread::spawn(move || {
-        // One to see whether somebody is there, and one with the question.
-        let asked = [listener.accept().unwrap(), listener.accept().unwrap()];
+        // One connection checks for a listener, and one asks for its name.
+        let connections = [listener.accept().unwrap(), listener.accept().unwrap()];
         drop(listener);
-        drop(asked);
+        drop(connections);
     });
     let provider = tokio::task::block_in_place(|| Provider::start(&emulator, folder.path(), &[]));
     ending.join().unwrap();
@@ -126,7 +126,7 @@ async fn a_process_that_ends_while_it_is_asked_who_it_is_has_a_successor() {
     world.mount(&world.claim()).await.unwrap();
 }
 
-/// Removes the socket, and waits until it is there again.
+/// Removes the socket, and waits until it is restored.
 async fn removed_and_back(socket: &Path) {
     let mut watch = Watch::new(socket.parent().unwrap());
     std::fs::remove_file(socket).unwrap();
@@ -135,17 +135,17 @@ async fn removed_and_back(socket: &Path) {
 }
 
 #[tokio::test]
-async fn a_socket_that_somebody_removes_is_back_and_drains_like_the_first() {
+async fn a_removed_socket_is_restored_and_drains_like_the_first() {
     let world = World::start(&[]).await;
     let socket = &world.provider.socket;
-    let mut kept = world.provider.client();
-    kept.version(VersionRequest::default()).await.unwrap();
+    let mut client = world.provider.client();
+    client.version(VersionRequest::default()).await.unwrap();
     for _ in 0..2 {
         removed_and_back(socket).await;
         assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
         world.mount(&world.claim()).await.unwrap();
     }
-    kept.version(VersionRequest::default()).await.expect("connections are kept");
+    client.version(VersionRequest::default()).await.expect("open connections stay usable");
     let names = std::fs::read_dir(socket.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["azure.sock"]);
 
@@ -159,61 +159,61 @@ async fn a_socket_that_somebody_removes_is_back_and_drains_like_the_first() {
     world.provider.signal(Signal::SIGTERM);
     let (status, log) = world.provider.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
-    running.await.unwrap().expect("a mount that was running is finished");
+    running.await.unwrap().expect("a running mount finishes");
 }
 
 #[tokio::test]
-async fn a_folder_that_somebody_removes_is_back_with_the_socket() {
+async fn a_removed_directory_is_restored_with_the_socket() {
     let world = World::start(&[]).await;
     let run = world.provider.socket.parent().unwrap();
     let mut watch = Watch::new(run.parent().unwrap());
     std::fs::remove_dir_all(run).unwrap();
     watch.name("run").await;
     watch.name("run").await;
-    world.provider.log_with("it is back", 1);
+    world.provider.log_with("has been restored", 1);
     world.mount(&world.claim()).await.unwrap();
     removed_and_back(&world.provider.socket).await;
     world.mount(&world.claim()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_socket_is_back_after_something_else_was_in_its_place_for_a_moment() {
+async fn a_socket_is_restored_after_another_file_took_its_place() {
     let world = World::start(&[]).await;
     let socket = &world.provider.socket;
-    for (time, obstacle) in ["folder", "file", "link"].into_iter().enumerate() {
+    for (time, obstacle) in ["directory", "file", "link"].into_iter().enumerate() {
         std::fs::remove_file(socket).unwrap();
         match obstacle {
-            "folder" => std::fs::create_dir(socket).unwrap(),
+            "directory" => std::fs::create_dir(socket).unwrap(),
             "file" => std::fs::write(socket, "").unwrap(),
             _ => std::os::unix::fs::symlink("/nowhere", socket).unwrap(),
         }
-        world.provider.log_with("is no socket; remove it", time + 1);
-        if obstacle == "folder" {
+        world.provider.log_with("is not a socket; remove it", time + 1);
+        if obstacle == "directory" {
             std::fs::remove_dir(socket).unwrap();
         } else {
             std::fs::remove_file(socket).unwrap();
         }
-        world.provider.log_with("it is back", time + 1);
+        world.provider.log_with("has been restored", time + 1);
         world.mount(&world.claim()).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_folder_that_is_replaced_by_another_gets_the_socket() {
+async fn a_replaced_directory_gets_the_socket() {
     let world = World::start(&[]).await;
     let run = world.provider.socket.parent().unwrap();
     std::fs::rename(run, run.with_file_name("away")).unwrap();
     std::fs::create_dir(run).unwrap();
-    world.provider.log_with("it is back", 1);
+    world.provider.log_with("has been restored", 1);
     world.mount(&world.claim()).await.unwrap();
     removed_and_back(&world.provider.socket).await;
     world.mount(&world.claim()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_socket_that_is_removed_before_a_drain_stays_away() {
+async fn a_socket_removed_before_a_drain_is_not_restored() {
     let world = World::start(&[]).await;
-    // Longer than it takes until the socket would be back.
+    // Longer than it takes to restore the socket.
     world.emulator.inject(Target::AllVaults, Fault::Latency(Duration::from_secs(4)));
     let (mut client, request) = (world.provider.client(), world.claim().request());
     let running = tokio::spawn(async move { client.mount(request).await });
@@ -230,12 +230,12 @@ async fn a_socket_that_is_removed_before_a_drain_stays_away() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_succeeded_leaves_the_name_to_its_successor() {
+async fn a_succeeded_process_leaves_the_path_to_its_successor() {
     let world = World::start(&[]).await;
     let successor = Provider::start(&world.emulator, world.folder.path(), &[]);
-    world.provider.log_with("another process has put a socket in place", 1);
+    world.provider.log_with("another process has replaced the socket", 1);
     removed_and_back(&successor.socket).await;
-    successor.log_with("it is back", 1);
+    successor.log_with("has been restored", 1);
     assert!(!world.provider.log().contains("the socket was removed"), "{}", world.provider.log());
     world.provider.signal(Signal::SIGTERM);
     world.provider.ended().await;
@@ -244,11 +244,11 @@ async fn a_process_that_was_succeeded_leaves_the_name_to_its_successor() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_removed_and_replaced_at_once_is_the_successors() {
+async fn a_socket_that_is_replaced_immediately_belongs_to_the_successor() {
     let world = World::start(&[]).await;
     std::fs::remove_file(&world.provider.socket).unwrap();
     let successor = Provider::start(&world.emulator, world.folder.path(), &[]);
-    world.provider.log_with("another process has put a socket in place", 1);
+    world.provider.log_with("another process has replaced the socket", 1);
     assert!(!world.provider.log().contains("the socket was removed"), "{}", world.provider.log());
     world.provider.signal(Signal::SIGTERM);
     let World { emulator: _emulator, provider, folder: _folder } = world;

@@ -1,4 +1,4 @@
-//! Every way to log in, and its refusals.
+//! All identity modes, and their refusals.
 
 use std::path::Path;
 
@@ -70,14 +70,14 @@ async fn a_service_principal_logs_in_with_its_secret_whatever_the_case_of_its_ke
     for keys in [("clientid", "clientsecret"), ("ClientID", "ClientSecret"), ("clientId", "clientSecret")] {
         reads(&world, &principal(&world, &[(keys.0, PRINCIPAL), (keys.1, CLIENT_SECRET)])).await;
     }
-    assert_eq!(world.emulator.count(RequestKind::Token), 1, "the token is kept under the secret's hash");
+    assert_eq!(world.emulator.count(RequestKind::Token), 1, "the token is cached under the secret's hash");
     let wrong = principal(&world, &[("clientid", PRINCIPAL), ("clientsecret", "another value")]);
     refused(&world, &wrong, Code::Unauthenticated, "AADSTS7000215").await;
     world.provider.log_with("mount failed", 1);
     assert!(!world.provider.log().contains("another value") && !world.provider.log().contains(CLIENT_SECRET));
     world.emulator.clear_requests();
     reads(&world, &principal(&world, &[("clientid", PRINCIPAL), ("clientsecret", CLIENT_SECRET)])).await;
-    assert_eq!(world.emulator.count(RequestKind::Token), 0, "a wrong secret disturbs nobody");
+    assert_eq!(world.emulator.count(RequestKind::Token), 0, "a wrong secret does not affect others");
 }
 
 #[tokio::test]
@@ -106,15 +106,15 @@ async fn a_service_principal_logs_in_with_its_certificate_as_pem_and_as_pkcs12()
         reads(&world, &principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", certificate)]))
             .await;
     }
-    let stranger = BASE64.encode(&data("pfx/rsa-bare.pfx"));
-    let claim = principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", &stranger)]);
+    let other_certificate = BASE64.encode(&data("pfx/rsa-bare.pfx"));
+    let claim = principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", &other_certificate)]);
     refused(&world, &claim, Code::Unauthenticated, "AADSTS700027").await;
     for (certificate, words) in [
         ("nonsense!", "neither PEM nor base64"),
         (&*text("chain/rsa-leaf.pem"), "no private key"),
         (&*text("pfx/rsa-aes-256.key"), "no certificate"),
         (&*BASE64.encode(&data("pfx/ec-aes-256.pfx")), "not an RSA key"),
-        (&*BASE64.encode(&data("pfx/refused-password.pfx")), "does not open"),
+        (&*BASE64.encode(&data("pfx/refused-password.pfx")), "cannot be opened"),
     ] {
         let claim = principal(&world, &[("clientid", PRINCIPAL), ("clientcertificate", certificate)]);
         refused(&world, &claim, Code::InvalidArgument, words).await;
@@ -135,10 +135,10 @@ async fn managed_identities_come_from_the_node() {
     assert_eq!(world.emulator.count(RequestKind::Imds), 2);
     assert_eq!(world.emulator.count(RequestKind::Token), 0);
     reads(&world, &node).await;
-    assert_eq!(world.emulator.count(RequestKind::Imds), 2, "the node's token is kept");
+    assert_eq!(world.emulator.count(RequestKind::Imds), 2, "the node's token is cached");
 
-    let stranger = node.clone().set("userAssignedIdentityID", OTHER_APP);
-    refused(&world, &stranger, Code::Unauthenticated, "the node has no managed identity").await;
+    let other_app = node.clone().set("userAssignedIdentityID", OTHER_APP);
+    refused(&world, &other_app, Code::Unauthenticated, "the node has no managed identity").await;
     world.emulator.inject(Target::Imds, Fault::Status(500));
     let unknown = node.set("userAssignedIdentityID", "88888888-8888-4888-8888-888888888888");
     let down = unknown.timeout(std::time::Duration::from_secs(3));
@@ -177,7 +177,7 @@ async fn client_and_tenant_come_from_the_service_accounts_annotations() {
     let pods = pods.collect::<Vec<_>>();
     let mounts = futures_util::future::join_all(pods.iter().map(|claim| world.mount(claim))).await;
     assert!(mounts.iter().all(Result::is_ok), "{mounts:?}");
-    assert_eq!(world.emulator.count(RequestKind::ServiceAccount), 1, "kept, and asked for together");
+    assert_eq!(world.emulator.count(RequestKind::ServiceAccount), 1, "one request, whose answer is cached");
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
 }
 
@@ -193,19 +193,19 @@ async fn the_tenant_may_come_from_the_class_or_the_operator() {
 }
 
 #[tokio::test]
-async fn what_the_cluster_does_not_say_is_named_with_its_mend() {
+async fn missing_annotations_are_reported_with_a_fix() {
     let world = cluster_world(&[ServiceAccount::new("default", "workload-identity-sa")], &[]).await;
     let bare = world.claim().without("clientID");
     refused(&world, &bare, Code::InvalidArgument, CLIENT_ANNOTATION).await;
-    let nobody = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
-    let nobody = nobody.token(&world.emulator.token("default", "nobody").build());
-    refused(&world, &nobody, Code::InvalidArgument, "HTTP status 404").await;
+    let unknown_account = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
+    let unknown_account = unknown_account.token(&world.emulator.token("default", "unknown").build());
+    refused(&world, &unknown_account, Code::InvalidArgument, "HTTP status 404").await;
     world.emulator.inject(Target::ApiServer, Fault::Status(403));
     let other = bare.clone().without("csi.storage.k8s.io/serviceAccount.name");
     let other = other.token(&world.emulator.token("default", "other-sa").build());
     refused(&world, &other, Code::InvalidArgument, "`get` on serviceaccounts").await;
 
-    let strange = bare.clone().set("csi.storage.k8s.io/serviceAccount.name", "somebody-else");
+    let strange = bare.clone().set("csi.storage.k8s.io/serviceAccount.name", "another-account");
     refused(&world, &strange, Code::InvalidArgument, "it does not match the pod's token").await;
     let forged = bare.token(&world.token().forged().build());
     refused(&world, &forged, Code::Unauthenticated, "does not prove its service account").await;

@@ -105,7 +105,7 @@ fn exit_codes_tell_errors_warnings_and_unreadable_files_apart() {
 #[test]
 fn an_unreadable_file_stops_no_other() {
     let output = lint(&["missing.yaml", "strings.yaml"]);
-    assert!(stderr(&output).starts_with("missing.yaml: the file cannot be opened: "), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("missing.yaml: cannot open the file: "), "{}", stderr(&output));
     assert!(stdout(&output).contains("strings.yaml:8:5: error: "), "{}", stdout(&output));
     assert!(stderr(&output).ends_with("1 file, 1 SecretProviderClass: 7 errors, 0 warnings\n"));
 }
@@ -171,9 +171,11 @@ fn annotations_are_lines_of_github_actions() {
     let lines = stdout(&output).lines().collect::<Vec<_>>();
     assert_eq!(
         lines[1],
-        "::error file=strings.yaml,line=9,col=15,title=strings::tenantID: it is a number, and the API server takes strings only; put it in quotes"
+        "::error file=strings.yaml,line=9,col=15,title=strings::tenantID: it is a number, but the API server accepts only strings; put it in quotes"
     );
-    assert!(lines.iter().any(|line| line.starts_with("::error file=broken.yaml,line=4,col=5::not YAML: ")));
+    assert!(
+        lines.iter().any(|line| line.starts_with("::error file=broken.yaml,line=4,col=5::invalid YAML: "))
+    );
     assert!(lines.iter().all(|line| line.starts_with("::error ")), "{lines:?}");
 }
 

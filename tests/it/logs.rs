@@ -1,16 +1,16 @@
-//! What the log says of mounts.
+//! Log lines of mounts.
 
 use serde_json::Value;
 
 use crate::harness::{World, objects};
 
-/// The values of this field in the log's lines with this message.
+/// The values of this field in the log lines with this message.
 fn fields(log: &str, message: &str, field: &str) -> Vec<Value> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["message"] == message).map(|line| line[field].clone()).collect()
 }
 
-/// A first mount, two refreshes without news, a change, and a refusal.
+/// A first mount, two unchanged refreshes, a change, and a refusal.
 async fn day(world: &World) -> String {
     let claim = world.claim().pod(1).set("rotationMaxAge", "0");
     for _ in 0..3 {
@@ -23,7 +23,7 @@ async fn day(world: &World) -> String {
 }
 
 #[tokio::test]
-async fn what_is_new_is_told_in_a_line_and_what_is_not_only_when_asked() {
+async fn changes_are_logged_and_unchanged_refreshes_only_at_verbosity_2() {
     for (verbosity, unchanged) in [("-v=0", 0), ("-v=1", 0), ("-v=2", 2)] {
         let world = World::start(&["--log-format-json", verbosity]).await;
         let log = day(&world).await;
@@ -34,7 +34,7 @@ async fn what_is_new_is_told_in_a_line_and_what_is_not_only_when_asked() {
 }
 
 #[tokio::test]
-async fn a_line_says_whose_mount_it_is_and_how_long_it_took() {
+async fn a_line_names_the_pod_and_the_duration_of_the_mount() {
     let world = World::start(&["--log-format-json"]).await;
     let log = day(&world).await;
     let spans = fields(&log, "mounted", "span");
@@ -53,7 +53,7 @@ async fn a_line_says_whose_mount_it_is_and_how_long_it_took() {
 }
 
 #[tokio::test]
-async fn files_that_move_are_a_change_though_their_versions_are_the_same() {
+async fn moved_files_are_a_change_even_with_the_same_versions() {
     let world = World::with_keys(&["--log-format-json"]).await;
     world.mount(&world.claim()).await.unwrap();
     let moved = "- {objectName: database-password, objectType: secret, objectAlias: elsewhere}";

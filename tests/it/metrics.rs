@@ -1,4 +1,4 @@
-//! What whoever scrapes sees of a day: mounts, rotation, throttling, an outage, refusals.
+//! The metrics of a scripted day: mounts, rotation, throttling, an outage, refusals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,10 +19,10 @@ async fn scrape(world: &World) -> String {
 /// The sample of this name and these labels.
 fn sample(text: &str, series: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{series} is not in\n{text}")).parse().unwrap()
+    line.unwrap_or_else(|| panic!("{series} is missing from\n{text}")).parse().unwrap()
 }
 
-/// All samples of a counter, in the order of their labels.
+/// All samples of a counter, ordered by their labels.
 fn samples<'a>(text: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
     let mut samples = text
         .lines()
@@ -43,7 +43,7 @@ fn other_vault(world: &World, pod: usize) -> Claim {
     world.claim().pod(pod).set("keyvaultName", "otherVault").objects(object)
 }
 
-/// The metrics of docs/metrics.md by their names in a scrape's `# TYPE` lines, with type and labels.
+/// The metrics of docs/metrics.md by their names in the scrape's `# TYPE` lines, with type and labels.
 fn reference() -> BTreeMap<&'static str, (&'static str, BTreeSet<&'static str>)> {
     let rows =
         include_str!("../../docs/metrics.md").lines().skip_while(|line| !line.starts_with("| metric |"));
@@ -56,7 +56,7 @@ fn reference() -> BTreeMap<&'static str, (&'static str, BTreeSet<&'static str>)>
     cells.map(metric).collect()
 }
 
-/// The metrics of a scrape, with their types and the labels of their samples, `le` of buckets left out.
+/// The metrics of a scrape, with their types and the labels of their samples, without `le` of buckets.
 fn scraped(text: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let labels = |name: &str| {
@@ -85,15 +85,15 @@ async fn scripted_day() -> World {
     let seed = Seed::vault(seed(), vault.secret(Secret::new("one", "1")));
     let world = World::of_emulator_with_keys(Emulator::start(seed).await.unwrap(), &[]);
 
-    // Two pods, of two objects each, come and are refreshed.
+    // Two pods with two objects each mount and are refreshed.
     let both =
         "- {objectName: database-password, objectType: secret}\n- {objectName: api-key, objectType: secret}";
     let pods = [world.claim().pod(0).objects(both), world.claim().pod(1).objects(both)];
     mounts(&world, &pods).await;
     mounts(&world, &pods).await;
 
-    // Some are refused: a missing object, a class without objects, an account that may not read, one that Entra
-    // does not know. An optional object is not there.
+    // Refusals: a missing object, a class without objects, an account that may not read, and one unknown to
+    // Entra. An optional object is missing.
     world.refused(&world.claim().pod(2).objects("- {objectName: nowhere, objectType: secret}")).await;
     world.refused(&world.claim().pod(3).without("objects")).await;
     let denied = world.emulator.token("default", "other-sa").build();
@@ -103,12 +103,12 @@ async fn scripted_day() -> World {
     let optional = "- {objectName: nowhere, objectType: secret, optional: true}\n- {objectName: api-key, objectType: secret}";
     world.mount(&world.claim().pod(6).objects(optional)).await.unwrap();
 
-    // One vault goes down. Its breaker opens, and two pods get what was there.
+    // One vault goes down. Its breaker opens, and two pods get stale values.
     world.mount(&other_vault(&world, 7)).await.unwrap();
     world.emulator.inject(Target::Vault("otherVault".to_owned()), Fault::Refuse);
     mounts(&world, &[other_vault(&world, 8), other_vault(&world, 9)]).await;
 
-    // The other one throttles, once.
+    // The other vault throttles once.
     let throttle = Fault::Throttle { retry_after: Some(Duration::from_secs(60)) };
     let throttled = Rule::new(Target::Vault("myKeyVault".to_owned()), throttle).times(1);
     world.emulator.inject_rule(throttled).unwrap();
@@ -118,7 +118,7 @@ async fn scripted_day() -> World {
 
 #[tokio::test]
 async fn every_number_of_a_scripted_day_is_right() {
-    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().floor();
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().floor();
     let world = scripted_day().await;
     let text = scrape(&world).await;
     let codes = [
@@ -130,11 +130,11 @@ async fn every_number_of_a_scripted_day_is_right() {
     ];
     assert_eq!(samples(&text, "keyvault_csi_mounts_total"), codes);
     let fetches = [
+        (r#"object_type="secret",outcome="circuit_open""#, "1"),
         (r#"object_type="secret",outcome="denied""#, "1"),
         (r#"object_type="secret",outcome="not_found""#, "2"),
         (r#"object_type="secret",outcome="ok""#, "6"),
         (r#"object_type="secret",outcome="throttled""#, "1"),
-        (r#"object_type="secret",outcome="circuit_open""#, "1"),
     ];
     assert_eq!(samples(&text, "keyvault_csi_object_fetches_total"), fetches);
     let served = [(r#"source="cached""#, "4"), (r#"source="stale""#, "3"), (r#"source="vault""#, "6")];
@@ -162,13 +162,13 @@ async fn every_number_of_a_scripted_day_is_right() {
     for vault in [MAIN, OTHER] {
         let series = format!("keyvault_csi_vault_last_success_timestamp_seconds{{vault=\"{vault}\"}}");
         let at = sample(&text, &series);
-        assert!((begun..=now).contains(&at), "{begun} {at} {now}");
+        assert!((started..=now).contains(&at), "{started} {at} {now}");
     }
     let age = sample(&text, "keyvault_csi_oldest_served_age_seconds");
-    assert!(age > 0.0 && age <= now - begun, "{age}");
+    assert!(age > 0.0 && age <= now - started, "{age}");
     assert!(sample(&text, "keyvault_csi_cache_bytes") > 0.0);
     assert!(text.ends_with("# EOF\n"));
     for secret in ["nowhere", "database-password", "myapp-", "unknown-sa"] {
-        assert!(!text.contains(secret), "no label names an object or a pod: {secret}");
+        assert!(!text.contains(secret), "no label contains an object or a pod: {secret}");
     }
 }

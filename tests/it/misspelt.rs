@@ -54,7 +54,13 @@ async fn a_misspelt_parameter_is_named_whichever_step_fails() {
     let other_account = fresh.emulator.token("shop", "cart").build();
     assert_names(&fresh, &claim(&fresh).token(&other_account), parameter, "AADSTS700213").await;
     // The vault refuses.
-    assert_names(&fresh, &claim(&fresh).objects(&objects(&["nowhere"])), parameter, "no such secret").await;
+    assert_names(
+        &fresh,
+        &claim(&fresh).objects(&objects(&["nowhere"])),
+        parameter,
+        "secret or version not found",
+    )
+    .await;
     // Rendering fails.
     let encoded = "- {objectName: database-password, objectType: secret, objectEncoding: hex}";
     assert_names(&fresh, &claim(&fresh).objects(encoded), parameter, "correct objectEncoding").await;

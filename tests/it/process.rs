@@ -1,4 +1,4 @@
-//! The process: its flags, its socket, its probes, and its end.
+//! The process: its flags, socket, probes and shutdown.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::{Provider, World, free_port, seed};
 
-/// The arguments of the Go provider's DaemonSet, and what its operators add.
+/// The arguments of the Go provider's DaemonSet, and typical additions.
 fn go_arguments(socket: &str, port: u16) -> Vec<String> {
     [
         &format!("--endpoint=unix://{socket}"),
@@ -42,7 +42,7 @@ async fn the_go_providers_arguments_start_this_one_with_or_without_serve() {
     let emulator = Emulator::start(seed()).await.unwrap();
     for first in [None, Some("serve")] {
         let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("made/on/the/way/azure.sock");
+        let socket = folder.path().join("new/directories/azure.sock");
         let port = free_port();
         let go = go_arguments(socket.to_str().unwrap(), port);
         let args = first.into_iter().chain(go.iter().map(String::as_str)).collect::<Vec<_>>();
@@ -73,7 +73,7 @@ async fn version_and_health_answer_on_the_socket() {
 }
 
 #[tokio::test]
-async fn probes_tell_of_the_socket_and_never_of_azure() {
+async fn probes_reflect_the_socket_and_never_azure() {
     let world = World::start(&[]).await;
     world.emulator.inject(Target::Entra, Fault::Disconnect);
     world.emulator.inject(Target::AllVaults, Fault::Disconnect);
@@ -84,14 +84,15 @@ async fn probes_tell_of_the_socket_and_never_of_azure() {
     std::fs::remove_file(&world.provider.socket).unwrap();
     assert_eq!(Provider::get(port, "/healthz").await.0, 503);
     let listener = UnixListener::bind(&world.provider.socket).unwrap();
-    let stranger = tonic::transport::Server::builder().add_service(CsiDriverProviderServer::new(Stranger));
-    tokio::spawn(stranger.serve_with_incoming(UnixListenerStream::new(listener)));
-    assert_eq!(Provider::get(port, "/healthz").await.0, 503, "a stranger's answer is not ours");
+    let other_provider =
+        tonic::transport::Server::builder().add_service(CsiDriverProviderServer::new(OtherProvider));
+    tokio::spawn(other_provider.serve_with_incoming(UnixListenerStream::new(listener)));
+    assert_eq!(Provider::get(port, "/healthz").await.0, 503, "another provider's answer does not count");
     assert_eq!(Provider::get(port, "/readyz").await.0, 200);
 }
 
 #[tokio::test]
-async fn metrics_keep_the_names_that_people_scrape() {
+async fn metrics_keep_the_go_providers_names() {
     let world = World::start(&[]).await;
     world.mount(&world.claim()).await.unwrap();
     world.refused(&world.claim().objects("- {objectName: nowhere, objectType: secret}")).await;
@@ -106,11 +107,11 @@ async fn metrics_keep_the_names_that_people_scrape() {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
-    assert!(!text.contains("nowhere"), "object names are no labels");
+    assert!(!text.contains("nowhere"), "object names are never labels");
 }
 
 #[tokio::test]
-async fn the_socket_is_private_and_its_cradle_is_gone() {
+async fn the_socket_is_private_and_its_temporary_directory_is_removed() {
     let world = World::start(&[]).await;
     let socket = &world.provider.socket;
     assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
@@ -133,7 +134,7 @@ async fn a_dead_socket_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_socket_is_left_alone() {
+async fn a_file_that_is_not_a_socket_is_not_replaced() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("run")).unwrap();
@@ -141,15 +142,15 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     std::fs::write(&file, "precious").unwrap();
     let (status, log) = Provider::fail(&emulator, folder.path(), &[]);
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("is no socket"), "{log}");
+    assert!(log.contains("is not a socket"), "{log}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
 }
 
 /// Another provider, which answers `Version` with its own name.
-struct Stranger;
+struct OtherProvider;
 
 #[tonic::async_trait]
-impl CsiDriverProvider for Stranger {
+impl CsiDriverProvider for OtherProvider {
     async fn version(&self, _: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
         let runtime_name = "secrets-store-csi-driver-provider-azure".to_owned();
         Ok(Response::new(VersionResponse {
@@ -160,18 +161,19 @@ impl CsiDriverProvider for Stranger {
     }
 
     async fn mount(&self, _: Request<MountRequest>) -> Result<Response<MountResponse>, Status> {
-        Err(Status::unimplemented("a stranger mounts nothing"))
+        Err(Status::unimplemented("this provider cannot mount"))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_providers_live_socket_is_left_alone_unless_told_otherwise() {
+async fn another_providers_live_socket_is_replaced_only_with_takeover() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("run")).unwrap();
     let listener = UnixListener::bind(folder.path().join("run/azure.sock")).unwrap();
-    let stranger = tonic::transport::Server::builder().add_service(CsiDriverProviderServer::new(Stranger));
-    tokio::spawn(stranger.serve_with_incoming(UnixListenerStream::new(listener)));
+    let other_provider =
+        tonic::transport::Server::builder().add_service(CsiDriverProviderServer::new(OtherProvider));
+    tokio::spawn(other_provider.serve_with_incoming(UnixListenerStream::new(listener)));
 
     let (status, log) = tokio::task::block_in_place(|| Provider::fail(&emulator, folder.path(), &[]));
     assert_eq!(status.code(), Some(1));
@@ -203,15 +205,15 @@ async fn a_successor_takes_over_while_the_old_process_finishes_its_mounts() {
     let World { emulator: _emulator, provider, folder: _folder } = world;
     let (status, log) = provider.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
-    running.await.unwrap().expect("a mount that was running is finished");
+    running.await.unwrap().expect("a running mount finishes");
     successor.mount(&claim).await.expect("new mounts go to the successor");
     assert!(successor.socket.exists());
 }
 
 #[tokio::test]
-async fn sigterm_ends_an_idle_process_at_once_and_leaves_the_socket() {
+async fn sigterm_stops_an_idle_process_immediately_and_leaves_the_socket() {
     let world = World::start(&[]).await;
-    // A connection that idles, as the driver's does, holds nobody up.
+    // An idle connection, like the driver's, does not delay the shutdown.
     let mut idle = world.provider.client();
     idle.version(VersionRequest::default()).await.unwrap();
     world.provider.signal(Signal::SIGTERM);
@@ -223,7 +225,7 @@ async fn sigterm_ends_an_idle_process_at_once_and_leaves_the_socket() {
 }
 
 #[tokio::test]
-async fn a_mount_that_cannot_be_done_in_the_drain_is_answered_with_a_final_code() {
+async fn a_mount_that_cannot_finish_during_the_drain_gets_a_final_code() {
     for writer in ["--file-writer=driver", "--file-writer=provider"] {
         let world = World::start(&["--drain-timeout=2s", writer]).await;
         world.emulator.inject(Target::AllVaults, Fault::Hang);
@@ -236,9 +238,9 @@ async fn a_mount_that_cannot_be_done_in_the_drain_is_answered_with_a_final_code(
         world.provider.signal(Signal::SIGTERM);
         let (status, log) = world.provider.ended().await;
         assert_eq!(status.code(), Some(0), "{log}");
-        let answer = running.await.unwrap().expect_err("it cannot be done");
+        let answer = running.await.unwrap().expect_err("it cannot finish");
         assert_eq!(answer.code(), tonic::Code::Internal, "{answer:?}");
-        assert!(answer.message().contains("being stopped"), "{answer:?}");
+        assert!(answer.message().contains("shutting down"), "{answer:?}");
     }
 }
 
@@ -254,7 +256,7 @@ async fn a_process_that_drains_leaves_the_probes_to_its_successor() {
     world.provider.signal(Signal::SIGTERM);
     let port = world.provider.health_port;
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-        assert!(!running.is_finished(), "the port is left before the mounts are done");
+        assert!(!running.is_finished(), "the port is closed before the mounts finish");
         tokio::task::yield_now().await;
     }
     running.await.unwrap().unwrap();
@@ -276,18 +278,18 @@ async fn a_busy_socket_is_not_taken_for_a_dead_one() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("run")).unwrap();
     let path = folder.path().join("run/azure.sock");
-    // A listener that accepts nobody, with no room left for those who wait.
+    // A listener that accepts no connection, with a full backlog.
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
     socket.listen(0).unwrap();
     let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
     let (status, log) = Provider::fail(&emulator, folder.path(), &[]);
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("does not say who it is"), "{log}");
+    assert!(log.contains("does not report its name"), "{log}");
 }
 
 #[tokio::test]
-async fn flags_are_read_as_the_go_provider_reads_them() {
+async fn flags_are_parsed_like_the_go_providers() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let args = [
@@ -299,11 +301,11 @@ async fn flags_are_read_as_the_go_provider_reads_them() {
         "--takeover=0",
     ];
     let provider = Provider::start(&emulator, folder.path(), &args);
-    assert!(provider.log().starts_with('{'), "the last of repeated flags counts: {}", provider.log());
+    assert!(provider.log().starts_with('{'), "the last value of a repeated flag applies: {}", provider.log());
 }
 
 #[tokio::test]
-async fn what_cannot_be_bound_or_understood_ends_the_process_with_a_sentence() {
+async fn invalid_flags_and_failed_binds_stop_the_process_with_a_message() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
@@ -312,14 +314,14 @@ async fn what_cannot_be_bound_or_understood_ends_the_process_with_a_sentence() {
     for (args, code, words) in [
         (vec![port.as_str()], 1, "cannot listen on --healthz-port"),
         (vec!["--endpoint=tcp://1.2.3.4:5"], 1, "is not a Unix socket"),
-        (vec!["--endpoint=/proc/nowhere/azure.sock"], 1, "cannot make the folder /proc/nowhere"),
+        (vec!["--endpoint=/proc/nowhere/azure.sock"], 1, "cannot create the directory /proc/nowhere"),
         (vec![endpoint.as_str()], 1, "107 bytes"),
         (vec!["--cloud-name=AzureMoon"], 1, "--cloud-name"),
-        (vec!["--service-account-jwks=/x"], 1, "go together"),
+        (vec!["--service-account-jwks=/x"], 1, "must be set together"),
         (vec!["--allowed-vault-suffix=https://x"], 1, "--allowed-vault-suffix"),
         (vec!["--healthz-path=health"], 1, "--healthz-path"),
         (vec!["--healthz-timeout=soon"], 2, "--healthz-timeout"),
-        (vec!["--file-writer=nobody"], 2, "--file-writer"),
+        (vec!["--file-writer=unknown"], 2, "--file-writer"),
         (vec!["--no-such-flag"], 2, "--no-such-flag"),
     ] {
         let (status, log) = Provider::fail(&emulator, folder.path(), &args);
@@ -328,7 +330,7 @@ async fn what_cannot_be_bound_or_understood_ends_the_process_with_a_sentence() {
     }
 }
 
-/// A gRPC call as grpc-go 1.56 makes it, in drivers before v1.6: the socket's path is the authority.
+/// A gRPC call like those of grpc-go 1.56, in drivers before v1.6: the socket's path is the authority.
 #[tokio::test]
 async fn drivers_that_send_the_sockets_path_as_authority_are_answered() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -344,7 +346,7 @@ async fn drivers_that_send_the_sockets_path_as_authority_are_answered() {
     let path = literal(0x44, "/v1alpha1.CSIDriverProvider/Version");
     let authority = literal(0x41, world.provider.socket.to_str().unwrap());
     let first = [&[0x83, 0x86], path.as_slice(), &authority, &rest].concat();
-    // The second request names path and authority by their indices, as the first one left them.
+    // The second request refers to path and authority by the indices of the first one.
     let second = [&[0x83, 0x86, 0xbf, 0xbe], rest.as_slice()].concat();
     let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();

@@ -1,4 +1,4 @@
-//! What Key Vault and Entra themselves answered, as it was recorded, and what a mount makes of it.
+//! Recorded answers of Key Vault and Entra, and the resulting mounts.
 
 mod refusals;
 
@@ -30,7 +30,7 @@ fn recorded(name: &str) -> Recorded {
     Recorded::from_json(&std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap()).unwrap()
 }
 
-/// Every recorded answer that has this in its name.
+/// All recorded answers with this part in their name.
 fn all(part: &str) -> Vec<Recorded> {
     let names = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let mut names = names
@@ -56,7 +56,7 @@ fn vault_name(recorded: &Recorded) -> String {
     url.host_str().unwrap().split('.').next().unwrap().to_owned()
 }
 
-/// An entry of a class's `objects` that asks what was asked when `name` was recorded.
+/// An entry of a class's `objects` for the request of the recording `name`.
 fn object(name: &str, more: &str) -> String {
     let recorded = recorded(name);
     let url = Url::parse(&recorded.request.url).unwrap();
@@ -66,14 +66,14 @@ fn object(name: &str, more: &str) -> String {
         "keys" => "key",
         _ => "cert",
     };
-    let asked = path.next().unwrap();
+    let requested = path.next().unwrap();
     let version = match path.next() {
         Some("versions") | None => String::new(),
         Some(version) => format!(", objectVersion: {version}"),
     };
     let vault = vault_name(&recorded);
     format!(
-        "- {{objectName: \"{asked}\", objectType: {kind}, keyvaultName: {vault}, objectAlias: {name}{version}{more}}}\n"
+        "- {{objectName: \"{requested}\", objectType: {kind}, keyvaultName: {vault}, objectAlias: {name}{version}{more}}}\n"
     )
 }
 
@@ -89,7 +89,7 @@ fn readable(vault: Vault) -> Vault {
         .certificate_access("myapp", &read)
 }
 
-/// A provider, and vaults that give these answers; in them there is nothing, or what `filled` says.
+/// A provider and vaults with these answers; the vaults are empty except for `filled`.
 async fn world(answers: &[Recorded], filled: Vec<Vault>) -> World {
     let mut seed = filled.into_iter().map(readable).fold(seed(), Seed::vault);
     for name in answers.iter().map(vault_name) {
@@ -114,7 +114,7 @@ fn claim(world: &World, objects: &str) -> Claim {
     world.claim().objects(objects)
 }
 
-/// What each block of a PEM file is called, and its bytes.
+/// Label and bytes of each block of a PEM file.
 fn blocks(pem: &[u8]) -> Vec<(String, Vec<u8>)> {
     let (mut blocks, mut label, mut base64) = (Vec::new(), None, String::new());
     for line in std::str::from_utf8(pem).unwrap().lines() {
@@ -199,7 +199,7 @@ async fn an_elliptic_curve_certificate_of_key_vault_is_opened_and_its_key_signs_
 }
 
 #[tokio::test]
-async fn pem_of_key_vault_is_the_file_and_the_certificate_beside_it_is_the_same() {
+async fn pem_of_key_vault_is_the_file_and_matches_its_certificate() {
     let response = mounted(&["secret-pem-ec", "certificate-ec"]).await;
     assert_eq!(String::from_utf8_lossy(&response.files[0].contents), value("secret-pem-ec"));
     let [_, in_secret] = &blocks(&response.files[0].contents)[..] else { panic!("key and certificate") };
@@ -207,7 +207,7 @@ async fn pem_of_key_vault_is_the_file_and_the_certificate_beside_it_is_the_same(
 }
 
 #[tokio::test]
-async fn pkcs12_of_key_vault_that_is_asked_for_as_it_is_keeps_its_bytes() {
+async fn pkcs12_of_key_vault_in_its_original_format_keeps_its_bytes() {
     let names = ["secret-pkcs12-rsa", "secret-pkcs12-not-exportable"];
     let world = world(&names.map(recorded), Vec::new()).await;
     let objects = names.map(|name| object(name, ", objectFormat: pfx, objectEncoding: base64")).concat();
@@ -232,7 +232,7 @@ async fn keys_of_every_kind_become_pem_of_the_same_numbers() {
             let x509_parser::public_key::PublicKey::RSA(rsa) = parsed else { panic!("{name}: {parsed:?}") };
             let bare = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
             assert_eq!(bare(rsa.modulus), bare(&number(key, "n")), "{name}");
-            // An HSM's exponent begins with a zero byte.
+            // An HSM's exponent starts with a zero byte.
             assert_eq!(
                 (bare(rsa.exponent), bare(&number(key, "e"))),
                 (vec![1, 0, 1], vec![1, 0, 1]),
@@ -246,7 +246,7 @@ async fn keys_of_every_kind_become_pem_of_the_same_numbers() {
     }
 }
 
-/// Ids and times of all versions that the pages list, as (time, id).
+/// Ids and times of all versions on the pages, as (time, id).
 fn listed(pages: &str) -> Vec<(i64, String)> {
     let pages =
         all(pages).into_iter().map(|page| serde_json::from_str::<Value>(&page.response.body).unwrap());
@@ -272,7 +272,7 @@ fn mounted_versions(response: &MountResponse) -> Vec<String> {
 async fn a_history_of_a_secret_is_followed_over_all_pages_that_key_vault_gave() {
     let versions = listed("secret-versions");
     assert_eq!(versions.len(), 7);
-    // What no page has is the emulator's own: the values.
+    // The pages contain no values; the emulator generates them.
     let held = versions
         .iter()
         .map(|(_, id)| SecretVersion { version: Some(id.clone()), ..SecretVersion::new(format!("of {id}")) });
@@ -312,7 +312,7 @@ async fn a_history_of_a_key_is_followed_over_all_pages_that_key_vault_gave() {
 }
 
 #[test]
-fn every_recorded_answer_says_where_it_is_from_and_whose_it_is() {
+fn every_recorded_answer_names_its_source() {
     let answers = all("");
     assert!(answers.len() > 20);
     for answer in answers {
@@ -323,7 +323,7 @@ fn every_recorded_answer_says_where_it_is_from_and_whose_it_is() {
         let sized = answer.response.headers.contains_key("content-length");
         assert!(
             sized || !answer.source.path.contains("ecord"),
-            "a recording says how long its body is: {location}"
+            "a recording states the length of its body: {location}"
         );
     }
 }

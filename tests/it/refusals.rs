@@ -1,4 +1,4 @@
-//! What Azure refuses, and what the pod's events then say.
+//! Refusals by Azure, and the resulting events of the pod.
 
 use keyvault_emulator::{Authorization, FederatedCredential, RequestKind, Secret, SecretPermission, Vault};
 use tonic::Code;
@@ -7,23 +7,23 @@ use crate::harness::{APP, Claim, OTHER_APP, World, objects, seed};
 
 const WORKLOAD: &str = "system:serviceaccount:default:workload-identity-sa";
 
-/// Code, and words that the message must have.
+/// Expects the code, and these words in the message.
 async fn expect(world: &World, claim: &Claim, code: Code, words: &[&str]) {
     let status = world.refused(claim).await;
     assert_eq!(status.code(), code, "{status:?}");
     for word in words {
-        assert!(status.message().contains(word), "{word:?} is not in {status:?}");
+        assert!(status.message().contains(word), "{word:?} is missing from {status:?}");
     }
 }
 
 #[tokio::test]
-async fn entras_refusals_say_what_was_sent_and_how_to_mend_it() {
+async fn entras_refusals_show_what_was_sent_and_the_fix() {
     let world = World::start(&[]).await;
-    let stranger = world.emulator.token("shop", "cart").build();
+    let unknown = world.emulator.token("shop", "cart").build();
     let subject = "the federated credential's subject must be \"system:serviceaccount:shop:cart\"";
     expect(
         &world,
-        &world.claim().token(&stranger),
+        &world.claim().token(&unknown),
         Code::Unauthenticated,
         &["AADSTS700213", subject, "https://oidc.emulator.test/", "api://AzureADTokenExchange", APP],
     )
@@ -69,7 +69,7 @@ async fn the_message_is_one_line_without_entras_trace_ids() {
 }
 
 #[tokio::test]
-async fn the_kinds_of_403_are_told_apart() {
+async fn the_kinds_of_403_are_distinguished() {
     let vault = |name: &str| Vault::new(name).secret(Secret::new("s", "v"));
     let seed = seed()
         .vault(vault("by-role"))
@@ -111,7 +111,7 @@ async fn missing_and_disabled_secrets_are_not_found() {
 }
 
 #[tokio::test]
-async fn all_failing_objects_are_named_in_order_with_the_gravest_code() {
+async fn all_failing_objects_are_named_in_order_with_the_most_severe_code() {
     let world = World::with(seed().vault(Vault::new("denied").secret(Secret::new("s", "v"))), &[]).await;
     let yaml = "- {objectName: first, objectType: secret}\n\
                 - {objectName: api-key, objectType: secret}\n\
@@ -126,13 +126,13 @@ async fn all_failing_objects_are_named_in_order_with_the_gravest_code() {
         "(3) objects[3], secret third",
     ]
     .map(|location| {
-        status.message().find(location).unwrap_or_else(|| panic!("{location} is not in {status:?}"))
+        status.message().find(location).unwrap_or_else(|| panic!("{location} is missing from {status:?}"))
     });
     assert!(places.is_sorted(), "{status:?}");
 }
 
 #[tokio::test]
-async fn an_identity_without_access_gets_nothing_though_its_neighbour_has_it() {
+async fn an_identity_without_access_gets_nothing_even_if_another_has_access() {
     let world = World::with_keys(&[]).await;
     world.mount(&world.claim()).await.unwrap();
     let other =
@@ -154,7 +154,7 @@ async fn a_missing_token_says_which_token_request_the_driver_needs() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_added_to_the_federated_credentials_starts_at_its_next_try() {
+async fn a_pod_starts_on_its_next_attempt_after_its_federated_credential_is_added() {
     let world = World::start(&[]).await;
     let claim = world.claim().token(&world.emulator.token("shop", "cart").build());
     expect(&world, &claim, Code::Unauthenticated, &["AADSTS700213"]).await;

@@ -1,4 +1,4 @@
-//! What SECURITY.md claims: secrecy, fairness, the policy, and hardening.
+//! The claims of SECURITY.md: secrecy, fairness, policy and hardening.
 
 mod audit;
 mod crashes;

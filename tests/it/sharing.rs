@@ -1,4 +1,4 @@
-//! What a second pod of the same service account costs, in requests.
+//! How many requests a second pod of the same service account costs.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ fn pod(world: &World, index: usize) -> Claim {
 }
 
 #[tokio::test]
-async fn with_the_clusters_keys_a_second_pod_pays_one_request_an_object_and_nothing_else() {
+async fn with_the_clusters_keys_a_second_pod_costs_one_request_per_object_and_nothing_else() {
     let world = World::with_keys(&[]).await;
     world.mount(&pod(&world, 0)).await.unwrap();
     world.emulator.clear_requests();
     world.mount(&pod(&world, 1)).await.unwrap();
     assert_eq!(world.emulator.count(RequestKind::Secret), NAMES.len());
     assert_eq!(world.emulator.requests().len(), NAMES.len(), "{:?}", world.emulator.requests());
-    assert_eq!(world.emulator.connections(), 0, "no connection is made anew");
+    assert_eq!(world.emulator.connections(), 0, "no new connection");
 }
 
 #[tokio::test]
-async fn without_keys_a_second_pod_pays_one_exchange_more() {
+async fn without_keys_a_second_pod_costs_one_more_exchange() {
     let world = World::start(&[]).await;
     world.mount(&pod(&world, 0)).await.unwrap();
     world.emulator.clear_requests();
@@ -36,7 +36,7 @@ async fn without_keys_a_second_pod_pays_one_exchange_more() {
 }
 
 #[tokio::test]
-async fn the_exchange_of_a_second_pod_runs_beside_its_fetches() {
+async fn the_exchange_of_a_second_pod_runs_in_parallel_with_its_fetches() {
     let world = World::start(&[]).await;
     world.mount(&pod(&world, 0)).await.unwrap();
     // The vault answers while Entra has not yet: the fetches did not wait for the exchange.
@@ -44,13 +44,13 @@ async fn the_exchange_of_a_second_pod_runs_beside_its_fetches() {
     world.emulator.clear_requests();
     let claim = pod(&world, 1).timeout(Duration::from_secs(2));
     let status = world.refused(&claim).await;
-    assert_eq!(status.code(), tonic::Code::Internal, "but nothing is answered without the proof: {status:?}");
+    assert_eq!(status.code(), tonic::Code::Internal, "nothing is returned without the proof: {status:?}");
     assert!(status.message().contains("Entra"), "{status:?}");
     assert_eq!(world.emulator.count(RequestKind::Secret), NAMES.len());
 }
 
 #[tokio::test]
-async fn the_same_pod_pays_no_second_exchange() {
+async fn the_same_pod_costs_no_second_exchange() {
     let world = World::start(&["--rotation-max-age=0s"]).await;
     let claim = pod(&world, 0);
     for _ in 0..3 {
@@ -61,7 +61,7 @@ async fn the_same_pod_pays_no_second_exchange() {
 }
 
 #[tokio::test]
-async fn two_volumes_of_one_pod_pay_one_exchange_though_nothing_proves_its_token() {
+async fn two_volumes_of_one_pod_share_one_exchange_although_its_token_is_unproven() {
     let world = World::start(&[]).await;
     world.emulator.inject(Target::Entra, Fault::Latency(Duration::from_millis(300)));
     let token = world.token().build();
@@ -103,7 +103,7 @@ async fn a_rejected_token_is_replaced_without_keys_too() {
 }
 
 #[tokio::test]
-async fn keys_come_from_a_url_too_and_are_fetched_once() {
+async fn keys_from_a_url_are_fetched_once() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let issuer = format!("--service-account-issuer={}", emulator.issuer());
@@ -118,7 +118,7 @@ async fn keys_come_from_a_url_too_and_are_fetched_once() {
     }
     assert_eq!(world.emulator.count(RequestKind::Jwks), 1);
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
-    // A token that names an unknown key may not make the provider fetch them again at once.
+    // A token that names an unknown key must not make the provider fetch the keys again immediately.
     world.refused(&pod(&world, 3).token(&world.token().kid("unknown").forged().build())).await;
     world.refused(&pod(&world, 4).token(&world.token().kid("unknown-2").forged().build())).await;
     assert_eq!(world.emulator.count(RequestKind::Jwks), 1);
@@ -140,7 +140,7 @@ async fn in_a_cluster_the_keys_come_from_the_api_server() {
     }
     assert_eq!(world.emulator.count(RequestKind::Jwks), 1);
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
-    let asked = world.emulator.requests();
-    let keys = asked.iter().find(|request| request.kind == RequestKind::Jwks).unwrap();
-    assert!(keys.authenticated, "the API server is asked with the provider's own token: {keys:?}");
+    let requests = world.emulator.requests();
+    let keys = requests.iter().find(|request| request.kind == RequestKind::Jwks).unwrap();
+    assert!(keys.authenticated, "the API server is called with the provider's own token: {keys:?}");
 }

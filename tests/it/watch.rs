@@ -1,4 +1,4 @@
-//! What happens in a folder, as it happens.
+//! Watches a directory for files that are created or removed.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use tokio::io::unix::AsyncFd;
 
-/// Tells of names that come and go in a folder.
+/// Reports names that are created or removed in a directory.
 pub struct Watch {
     inotify: AsyncFd<Descriptor>,
     seen: VecDeque<InotifyEvent>,
@@ -23,16 +23,16 @@ impl AsRawFd for Descriptor {
 }
 
 impl Watch {
-    pub fn new(folder: &Path) -> Self {
+    pub fn new(directory: &Path) -> Self {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).unwrap();
         let all = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_TO;
-        inotify.add_watch(folder, all).unwrap();
-        #[allow(deprecated, reason = "what takes its place is unsafe")]
+        inotify.add_watch(directory, all).unwrap();
+        #[allow(deprecated, reason = "its replacement is unsafe")]
         let inotify = AsyncFd::new(Descriptor(inotify)).unwrap();
         Self { inotify, seen: VecDeque::new() }
     }
 
-    /// Ends when a name that begins with `start` comes or goes.
+    /// Returns when a name that starts with `start` is created or removed.
     pub async fn name(&mut self, start: &str) {
         loop {
             while let Some(event) = self.seen.pop_front() {

@@ -137,12 +137,12 @@ var rules = []*rule{
 	},
 	{
 		name:    "unread-fields",
-		ours:    regexp.MustCompile("^InvalidArgument: objects(\\[\\d+\\])?: line \\d+, column \\d+: (\".*\" is there twice|a key that is not text|`<<` merges|an alias of something unfinished|`!!binary` is)"),
+		ours:    regexp.MustCompile("^InvalidArgument: objects(\\[\\d+\\])?: line \\d+, column \\d+: (the key \".*\" appears twice|a key is not text|`<<` merges|the alias is inside of|the `!!binary` value)"),
 		example: objectsOf("objectName: db-password", "objectType: secret", "labels: {a: b, a: c}"),
 	},
 	{
 		name:    "byte-order-marks",
-		ours:    regexp.MustCompile(`^InvalidArgument: objects(\[\d+\])?: line \d+, column \d+: not YAML: a byte order mark must not`),
+		ours:    regexp.MustCompile(`^InvalidArgument: objects(\[\d+\])?: line \d+, column \d+: invalid YAML: a byte order mark must not`),
 		example: objectsOf("objectName: db-password", "objectType: secret", "x: \ufeffy"),
 	},
 	{
@@ -157,7 +157,7 @@ var rules = []*rule{
 	},
 	{
 		name:    "limit-of-yaml",
-		ours:    regexp.MustCompile(`^InvalidArgument: objects(\[\d+\])?: line \d+, column \d+: (nested too deeply|it is too large)`),
+		ours:    regexp.MustCompile(`^InvalidArgument: objects(\[\d+\])?: line \d+, column \d+: (nested too deeply|the document is too large)`),
 		example: objectsOf("objectName: db-password", "objectType: secret", "x: "+strings.Repeat("[", 40)+strings.Repeat("]", 40)),
 	},
 	// What both mount, but not the same.

@@ -2,23 +2,23 @@
 
 use proptest::prelude::*;
 
-use super::super::entries::{Entries, Entry, HOLDING, OVERHEAD};
+use super::super::entries::{CacheEntries, CacheEntry, HOLDING, OVERHEAD};
 use super::*;
 
 const MAX_BYTES: usize = 100_000;
 
-type TestEntries = Entries<u32, Value>;
+type TestEntries = CacheEntries<u32, TestValue>;
 
 fn tenant_of(number: u8) -> Tenant {
     Tenant::new(&format!("namespace-{number}"))
 }
 
 fn entries() -> TestEntries {
-    Entries::new(MAX_BYTES, MAX_AGE)
+    CacheEntries::new(MAX_BYTES, MAX_AGE)
 }
 
 fn put(entries: &mut TestEntries, key: u32, weight: usize, tenant: u8) {
-    entries.put(key, Arc::new(Value(key, weight)), Instant::now(), &[tenant_of(tenant)]);
+    entries.put(key, Arc::new(TestValue(key, weight)), Instant::now(), &[tenant_of(tenant)]);
 }
 
 fn has(entries: &mut TestEntries, key: u32, tenant: u8) -> bool {
@@ -55,7 +55,7 @@ async fn a_flood_from_ten_namespaces_leaves_each_victim_its_share() {
 async fn a_shared_value_stays_while_one_of_its_holders_is_within_its_share() {
     let mut entries = entries();
     put(&mut entries, 0, 500, 2);
-    assert!(has(&mut entries, 0, 1), "another namespace asks for it, too");
+    assert!(has(&mut entries, 0, 1), "another namespace requests it, too");
     (1000..20_000).for_each(|key| put(&mut entries, key, 900, 2));
     assert!(has(&mut entries, 0, 1));
 }
@@ -72,7 +72,7 @@ async fn a_shared_value_is_charged_in_equal_parts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_no_longer_asks_is_forgotten_though_others_refresh_its_values() {
+async fn an_idle_namespace_is_forgotten_even_if_others_refresh_its_values() {
     let mut entries = entries();
     put(&mut entries, 0, 500, 1);
     for _ in 0..4 {
@@ -86,19 +86,19 @@ async fn a_namespace_that_no_longer_asks_is_forgotten_though_others_refresh_its_
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum EntryStep {
     Put { key: u32, weight: usize, tenants: Vec<u8> },
     Ask { key: u32, tenant: u8 },
     Evict(u32),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<EntryStep>> {
     let (key, tenant) = (0_u32..40, 0_u8..5);
     let step = prop_oneof![
         6 => (key.clone(), 0_usize..40_000, prop::collection::vec(tenant.clone(), 1..3))
-            .prop_map(|(key, weight, tenants)| Step::Put { key, weight, tenants }),
-        4 => (key.clone(), tenant).prop_map(|(key, tenant)| Step::Ask { key, tenant }),
-        1 => key.prop_map(Step::Evict),
+            .prop_map(|(key, weight, tenants)| EntryStep::Put { key, weight, tenants }),
+        4 => (key.clone(), tenant).prop_map(|(key, tenant)| EntryStep::Ask { key, tenant }),
+        1 => key.prop_map(EntryStep::Evict),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -108,14 +108,15 @@ impl TestEntries {
         self.tenants.get(tenant).map_or(0, |holdings| holdings.charge)
     }
 
-    /// What each tenant holds that is within its share, even if it were charged all of it alone.
+    /// What each tenant holds within its share, even if it were charged for all of it alone.
     fn within_share(&self) -> Vec<(Tenant, Vec<u32>)> {
-        // Two tenants at most come with a step.
+        // A step adds two tenants at most.
         let share = self.max_bytes / (self.tenants.len() + 2);
         let held = |tenant: &Tenant| {
-            let holds = |entry: &&Entry<Value>| entry.holders.iter().any(|holder| holder.tenant == *tenant);
+            let holds =
+                |entry: &&CacheEntry<TestValue>| entry.holders.iter().any(|holder| holder.tenant == *tenant);
             // Each may gain two holders.
-            self.kept.values().filter(holds).map(|entry| entry.bytes() + 2 * HOLDING).sum::<usize>()
+            self.by_key.values().filter(holds).map(|entry| entry.bytes() + 2 * HOLDING).sum::<usize>()
         };
         let within = self.tenants.iter().filter(|(tenant, _)| held(tenant) <= share);
         within
@@ -125,10 +126,10 @@ impl TestEntries {
 
     fn check(&self) -> Result<(), TestCaseError> {
         prop_assert!(self.bytes <= self.max_bytes);
-        prop_assert_eq!(self.bytes, self.kept.values().map(Entry::bytes).sum::<usize>());
+        prop_assert_eq!(self.bytes, self.by_key.values().map(CacheEntry::bytes).sum::<usize>());
         for (tenant, holdings) in &self.tenants {
             let held = self
-                .kept
+                .by_key
                 .iter()
                 .filter(|(_, entry)| entry.holders.iter().any(|holder| holder.tenant == *tenant));
             let (mut keys, mut charge) = (0, 0);
@@ -144,36 +145,36 @@ impl TestEntries {
     }
 }
 
-fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
+fn run(steps: Vec<EntryStep>) -> Result<(), TestCaseError> {
     let mut entries = entries();
     for step in steps {
         match step {
-            Step::Put { key, weight, mut tenants } => {
+            EntryStep::Put { key, weight, mut tenants } => {
                 tenants.dedup();
                 let before = entries.within_share();
                 let all = entries.bytes + weight + OVERHEAD + 2 * HOLDING;
-                let (fits, count) = (all <= entries.max_bytes, entries.kept.len());
-                let replaces = entries.kept.contains_key(&key);
+                let (fits, count) = (all <= entries.max_bytes, entries.by_key.len());
+                let replaces = entries.by_key.contains_key(&key);
                 let tenants = tenants.into_iter().map(tenant_of).collect::<Vec<_>>();
-                entries.put(key, Arc::new(Value(key, weight)), Instant::now(), &tenants);
+                entries.put(key, Arc::new(TestValue(key, weight)), Instant::now(), &tenants);
                 prop_assert!(
-                    !fits || entries.kept.len() == count + usize::from(!replaces),
-                    "nothing gives way while there is room"
+                    !fits || entries.by_key.len() == count + usize::from(!replaces),
+                    "no entry gives way while there is room"
                 );
-                // What a tenant puts, or holds and is replaced by a larger value, may cost it something else.
+                // A tenant's own value, if it is new or replaced by a larger one, may evict others of that tenant.
                 for (tenant, keys) in before {
                     if tenants.contains(&tenant) || keys.contains(&key) {
                         continue;
                     }
                     for held in keys.into_iter().filter(|held| *held != key) {
-                        prop_assert!(entries.kept.contains_key(&held), "{tenant} lost {held}");
+                        prop_assert!(entries.by_key.contains_key(&held), "{tenant} lost {held}");
                     }
                 }
             }
-            Step::Ask { key, tenant } => {
+            EntryStep::Ask { key, tenant } => {
                 entries.stale(&key, MAX_AGE, &tenant_of(tenant));
             }
-            Step::Evict(key) => entries.evict(&|kept| *kept == key),
+            EntryStep::Evict(key) => entries.evict(&|cached| *cached == key),
         }
         entries.check()?;
     }
@@ -182,7 +183,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn floors_are_kept_charges_add_up_and_nothing_gives_way_without_need(steps in steps()) {
+    fn shares_are_kept_charges_add_up_and_entries_are_evicted_only_when_full(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async { run(steps) })?;
     }

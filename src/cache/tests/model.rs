@@ -1,4 +1,4 @@
-//! Steps at random, in a cache and in a model of it: what may be shown, and what must be.
+//! Random steps, applied to a cache and to a model of it: what may be served, and what must be.
 
 use std::collections::BTreeMap;
 
@@ -9,179 +9,184 @@ use tokio::sync::oneshot;
 use super::*;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum CacheStep {
     /// Seconds pass.
     Advance(u16),
-    /// Somebody asks for a key, under a ticket.
-    Ask(u8, usize),
-    /// One of the flights lands, with a value of this weight or an error, which may be final.
-    Land(usize, Result<usize, bool>),
-    /// Nobody waits for one of the flights any more.
-    GiveUp(usize),
+    /// A request for a key, under a ticket.
+    Request(u8, usize),
+    /// One of the flights ends, with a value of this weight or an error, which may be final.
+    Complete(usize, Result<usize, bool>),
+    /// All requests leave one of the flights.
+    Cancel(usize),
     Evict(u8),
-    Look(u8, Wish),
+    Lookup(u8, Lookup),
 }
 
 #[derive(Clone, Debug)]
-enum Wish {
-    /// Asked for at most so many seconds ago.
+enum Lookup {
+    /// Requested at most this many seconds ago.
     Within(u16),
-    /// Asked for since so many seconds ago.
+    /// Requested in these last seconds.
     Since(u16),
-    /// Nothing fresher is to be had than of so many seconds ago.
+    /// No value fresher than this many seconds is available.
     Stale(u16),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<CacheStep>> {
     let key = 0_u8..4;
     let answer = prop_oneof![4 => (0_usize..3000).prop_map(Ok), 1 => any::<bool>().prop_map(Err)];
-    let wish = prop_oneof![
-        (0_u16..1200).prop_map(Wish::Within),
-        (0_u16..1200).prop_map(Wish::Since),
-        (0_u16..1200).prop_map(Wish::Stale),
+    let lookup = prop_oneof![
+        (0_u16..1200).prop_map(Lookup::Within),
+        (0_u16..1200).prop_map(Lookup::Since),
+        (0_u16..1200).prop_map(Lookup::Stale),
     ];
     let step = prop_oneof![
-        2 => (0_u16..400).prop_map(Step::Advance),
-        4 => (key.clone(), 0_usize..2).prop_map(|(key, ticket)| Step::Ask(key, ticket)),
-        4 => (any::<usize>(), answer).prop_map(|(flight, answer)| Step::Land(flight, answer)),
-        1 => any::<usize>().prop_map(Step::GiveUp),
-        1 => key.clone().prop_map(Step::Evict),
-        4 => (key, wish).prop_map(|(key, wish)| Step::Look(key, wish)),
+        2 => (0_u16..400).prop_map(CacheStep::Advance),
+        4 => (key.clone(), 0_usize..2).prop_map(|(key, ticket)| CacheStep::Request(key, ticket)),
+        4 => (any::<usize>(), answer).prop_map(|(flight, answer)| CacheStep::Complete(flight, answer)),
+        1 => any::<usize>().prop_map(CacheStep::Cancel),
+        1 => key.clone().prop_map(CacheStep::Evict),
+        4 => (key, lookup).prop_map(|(key, lookup)| CacheStep::Lookup(key, lookup)),
     ];
     prop::collection::vec(step, 1..80)
 }
 
-/// What a flight brought, and when it was asked for.
-type Landed = (u32, Instant);
+/// The value of a flight, and when it was requested.
+type FlightResult = (u32, Instant);
 
-struct Flying {
+struct OpenFlight {
     key: u8,
     ticket: usize,
-    asked: Instant,
-    /// Whether its key was not taken back since: else nobody joins it, and what it brings is not kept.
-    counts: bool,
-    answer: oneshot::Sender<Result<Value, Failure>>,
-    flight: Flight<FetchResult<Value, Failure>>,
+    requested: Instant,
+    /// Whether its key was not invalidated since; otherwise no request joins it, and its value is not cached.
+    is_valid: bool,
+    answer: oneshot::Sender<Result<TestValue, FetchFailure>>,
+    flight: Flight<FetchResult<TestValue, FetchFailure>>,
 }
 
 struct Model {
     cache: TestCache,
     max_bytes: usize,
-    /// Whether it has room for everything, so that what may be shown must be.
+    /// Whether it has room for everything, so that what may be served must be.
     whole: bool,
-    in_the_air: Vec<Flying>,
-    /// What may be shown for each key, in the order in which it came.
-    landed: BTreeMap<u8, Vec<Landed>>,
+    running: Vec<OpenFlight>,
+    /// What may be served for each key, oldest first.
+    served: BTreeMap<u8, Vec<FlightResult>>,
     numbers: u32,
 }
 
 impl Model {
-    async fn take(&mut self, step: Step) {
-        let flying = self.in_the_air.len();
+    async fn take(&mut self, step: CacheStep) {
+        let open = self.running.len();
         match step {
-            Step::Advance(seconds) => advance(Duration::from_secs(seconds.into())).await,
-            Step::Ask(key, ticket) => self.ask(key, ticket),
-            Step::Land(index, answer) if flying > 0 => self.land(index % flying, answer).await,
-            Step::GiveUp(index) if flying > 0 => drop(self.in_the_air.swap_remove(index % flying)),
-            Step::Land(..) | Step::GiveUp(_) => {}
-            Step::Evict(key) => {
-                self.cache.evict(|kept| *kept == key);
-                self.take_back(key);
+            CacheStep::Advance(seconds) => advance(Duration::from_secs(seconds.into())).await,
+            CacheStep::Request(key, ticket) => self.request(key, ticket),
+            CacheStep::Complete(index, answer) if open > 0 => self.complete(index % open, answer).await,
+            CacheStep::Cancel(index) if open > 0 => drop(self.running.swap_remove(index % open)),
+            CacheStep::Complete(..) | CacheStep::Cancel(_) => {}
+            CacheStep::Evict(key) => {
+                self.cache.evict(|cached| *cached == key);
+                self.invalidate(key);
             }
-            Step::Look(key, wish) => self.look(key, &wish),
+            CacheStep::Lookup(key, lookup) => self.check_lookup(key, &lookup),
         }
         assert!(self.cache.bytes() <= self.max_bytes);
-        let counting = self.in_the_air.iter().filter(|flying| flying.counts).count();
+        let counting = self.running.iter().filter(|open| open.is_valid).count();
         assert_eq!(self.cache.flights.len(), counting);
     }
 
-    fn ask(&mut self, key: u8, ticket: usize) {
-        let joins = |flying: &Flying| (flying.key, flying.ticket, flying.counts) == (key, ticket, true);
-        let expected = self.in_the_air.iter().any(joins);
+    fn request(&mut self, key: u8, ticket: usize) {
+        let joins = |open: &OpenFlight| (open.key, open.ticket, open.is_valid) == (key, ticket, true);
+        let expected = self.running.iter().any(joins);
         let (answer, answered) = oneshot::channel();
-        let fetch = async { answered.await.expect("it lands, or is given up") };
+        let fetch = async { answered.await.expect("the flight ends or is cancelled") };
         let (flight, joined) = self.cache.flight(key, ticket, &tenant(), |_| fetch);
         assert_eq!(joined, expected, "flights of {key} under {ticket}");
         if !joined {
-            assert!(flight.clone().now_or_never().is_none(), "it has left");
-            let asked = Instant::now();
-            self.in_the_air.push(Flying { key, ticket, asked, counts: true, answer, flight });
+            assert!(flight.clone().now_or_never().is_none(), "it has started");
+            let requested = Instant::now();
+            self.running.push(OpenFlight { key, ticket, requested, is_valid: true, answer, flight });
         }
     }
 
-    async fn land(&mut self, index: usize, answer: Result<usize, bool>) {
+    async fn complete(&mut self, index: usize, answer: Result<usize, bool>) {
         self.numbers += 1;
         let number = self.numbers;
-        let Flying { key, asked, counts, answer: told, flight, .. } = self.in_the_air.swap_remove(index);
-        let failure = |is_final| if is_final { Failure::Final } else { Failure::Passing };
-        let answer = answer.map(|weight| Value(number, weight)).map_err(failure);
-        let (brought, is_final) = (answer.is_ok(), answer == Err(Failure::Final));
-        told.send(answer).expect("somebody waits");
-        assert_eq!(flight.await.map(|value| value.0).ok(), brought.then_some(number), "who waited is told");
-        if brought && counts {
-            self.landed.entry(key).or_default().push((number, asked));
+        let OpenFlight { key, requested, is_valid, answer: sender, flight, .. } =
+            self.running.swap_remove(index);
+        let failure = |is_final| if is_final { FetchFailure::Final } else { FetchFailure::Passing };
+        let answer = answer.map(|weight| TestValue(number, weight)).map_err(failure);
+        let (brought, is_final) = (answer.is_ok(), answer == Err(FetchFailure::Final));
+        sender.send(answer).expect("a request waits");
+        assert_eq!(
+            flight.await.map(|value| value.0).ok(),
+            brought.then_some(number),
+            "a request that waited gets the answer"
+        );
+        if brought && is_valid {
+            self.served.entry(key).or_default().push((number, requested));
         } else if is_final {
-            self.take_back(key);
+            self.invalidate(key);
         }
     }
 
-    /// Nobody may be shown what was asked for before.
-    fn take_back(&mut self, key: u8) {
-        self.landed.remove(&key);
-        for flying in self.in_the_air.iter_mut().filter(|flying| flying.key == key) {
-            flying.counts = false;
+    /// Values requested before now may not be served any more.
+    fn invalidate(&mut self, key: u8) {
+        self.served.remove(&key);
+        for open in self.running.iter_mut().filter(|open| open.key == key) {
+            open.is_valid = false;
         }
     }
 
-    fn look(&self, key: u8, wish: &Wish) {
+    fn check_lookup(&self, key: u8, lookup: &Lookup) {
         let seconds = |seconds: &u16| Duration::from_secs((*seconds).into());
         let now = Instant::now();
         let since = |ago: &u16| now.checked_sub(seconds(ago)).unwrap_or(now);
-        let found = match wish {
-            Wish::Within(longest) => self.cache.fresh(&key, Freshness::Within(seconds(longest)), &tenant()),
-            Wish::Since(ago) => self.cache.fresh(&key, Freshness::Since(since(ago)), &tenant()),
-            Wish::Stale(longest) => {
+        let found = match lookup {
+            Lookup::Within(longest) => self.cache.fresh(&key, Freshness::Within(seconds(longest)), &tenant()),
+            Lookup::Since(ago) => self.cache.fresh(&key, Freshness::Since(since(ago)), &tenant()),
+            Lookup::Stale(longest) => {
                 self.cache.stale(&key, seconds(longest), &tenant()).map(|(value, _)| value)
             }
         };
-        let may = |asked: Instant| {
-            let young = match wish {
-                Wish::Within(longest) | Wish::Stale(longest) => asked.elapsed() < seconds(longest),
-                Wish::Since(ago) => asked >= since(ago),
+        let may = |requested: Instant| {
+            let is_fresh = match lookup {
+                Lookup::Within(longest) | Lookup::Stale(longest) => requested.elapsed() < seconds(longest),
+                Lookup::Since(ago) => requested >= since(ago),
             };
-            young && asked.elapsed() < MAX_AGE
+            is_fresh && requested.elapsed() < MAX_AGE
         };
-        // What was fetched together is not fetched again together.
-        let must = |asked: Instant| match wish {
-            Wish::Within(longest) => may(asked) && asked.elapsed() < seconds(longest).mul_f64(0.9),
-            Wish::Since(_) | Wish::Stale(_) => may(asked),
+        // Values fetched together do not expire together.
+        let must = |requested: Instant| match lookup {
+            Lookup::Within(longest) => may(requested) && requested.elapsed() < seconds(longest).mul_f64(0.9),
+            Lookup::Since(_) | Lookup::Stale(_) => may(requested),
         };
-        let landed = self.landed.get(&key).map_or(&[][..], Vec::as_slice);
-        // Of those that were asked for at the same time, the one that came last.
-        let youngest = landed.iter().max_by_key(|(_, asked)| *asked);
+        let served = self.served.get(&key).map_or(&[][..], Vec::as_slice);
+        // Of those requested at the same time, the last one.
+        let newest = served.iter().max_by_key(|(_, requested)| *requested);
         match found {
             Some(value) => {
-                let known = landed.iter().find(|(number, _)| *number == value.0);
-                let (number, asked) = known.expect("it is this key's, and was not taken back");
-                assert!(may(*asked), "{number} is {:?} old, for {wish:?}", asked.elapsed());
-                assert!(!self.whole || youngest.is_some_and(|(youngest, _)| youngest == number));
+                let known = served.iter().find(|(number, _)| *number == value.0);
+                let (number, requested) = known.expect("it belongs to this key, and was not invalidated");
+                assert!(may(*requested), "{number} is {:?} old, for {lookup:?}", requested.elapsed());
+                assert!(!self.whole || newest.is_some_and(|(newest, _)| newest == number));
             }
             None if self.whole => {
-                assert!(!youngest.is_some_and(|(_, asked)| must(*asked)), "{youngest:?} for {wish:?}");
+                assert!(!newest.is_some_and(|(_, requested)| must(*requested)), "{newest:?} for {lookup:?}");
             }
             None => {}
         }
     }
 }
 
-fn run(steps: Vec<Step>, max_bytes: usize, whole: bool) {
+fn run(steps: Vec<CacheStep>, max_bytes: usize, whole: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
         let cache: TestCache = Arc::new(Cache::new(max_bytes, MAX_AGE));
-        // Far enough from the clock's beginning for everything that is looked for.
+        // Far enough from the clock's start for all lookups.
         advance(2 * MAX_AGE).await;
-        let (in_the_air, landed) = (Vec::new(), BTreeMap::new());
-        let mut model = Model { cache, max_bytes, whole, in_the_air, landed, numbers: 0 };
+        let (running, served) = (Vec::new(), BTreeMap::new());
+        let mut model = Model { cache, max_bytes, whole, running, served, numbers: 0 };
         for step in steps {
             model.take(step).await;
         }
@@ -190,12 +195,12 @@ fn run(steps: Vec<Step>, max_bytes: usize, whole: bool) {
 
 proptest! {
     #[test]
-    fn a_cache_with_room_shows_what_the_model_shows(steps in steps()) {
+    fn a_cache_with_room_serves_what_the_model_serves(steps in steps()) {
         run(steps, 1 << 20, true);
     }
 
     #[test]
-    fn a_cache_without_room_shows_less_and_nothing_else(steps in steps(), max_bytes in 0_usize..8000) {
+    fn a_cache_without_room_serves_a_subset_of_the_model(steps in steps(), max_bytes in 0_usize..8000) {
         run(steps, max_bytes, false);
     }
 }

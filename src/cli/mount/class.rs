@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 
 use crate::lint::type_fault;
-use crate::manifest::{ManifestSource, ManifestSources, Object};
+use crate::manifest::{ManifestObject, ManifestSource, ManifestSources};
 use crate::plan::{Fault, boolean};
 use crate::yaml::{Entry, Node};
 
@@ -57,7 +57,7 @@ impl Class {
         }
     }
 
-    fn of(file: &str, class: &Object) -> anyhow::Result<Self> {
+    fn of(file: &str, class: &ManifestObject) -> anyhow::Result<Self> {
         let provider = class.root.at(&["spec", "provider"]);
         if provider.and_then(Node::text) != Some("azure") {
             let at = location(file, provider.unwrap_or(&class.root));
@@ -97,7 +97,7 @@ impl Class {
     }
 }
 
-fn classes(source: &ManifestSource) -> anyhow::Result<Vec<Object>> {
+fn classes(source: &ManifestSource) -> anyhow::Result<Vec<ManifestObject>> {
     let mut classes = Vec::new();
     for document in source.documents().filter(|document| document.mentions(KIND)) {
         let objects = document.objects().map_err(|error| anyhow!(error))?;
@@ -159,7 +159,7 @@ mod tests {
         for (line, words) in [
             (
                 7,
-                "parameters.useVMManagedIdentity: it is a boolean, and the API server takes strings only; put it in quotes",
+                "parameters.useVMManagedIdentity: it is a boolean, but the API server accepts only strings; put it in quotes",
             ),
             (8, "parameters.keyvaultName: it is a number"),
             (9, "parameters.tenantID: it is null"),

@@ -1,11 +1,11 @@
-//! Flags of the Go provider that have no effect here: those of pprof, and of klog, its logger.
+//! Flags of the Go provider without effect here: those of pprof and of its logger, klog.
 
 use clap::Args;
 use clap::builder::ArgAction;
 
 use crate::cli::pipeline::parse_bool;
 
-/// Flags that only a Go program can honour.
+/// Flags that only apply to Go programs.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CompatibleArgs {
     #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
@@ -16,7 +16,7 @@ pub(super) struct CompatibleArgs {
     klog: KlogArgs,
 }
 
-/// klog's flags, as its `InitFlags` adds them to every program.
+/// The flags that klog's `InitFlags` adds to every program.
 #[derive(Args, Clone, Debug)]
 struct KlogArgs {
     #[arg(long = "logtostderr", hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "true", default_missing_value = "true")]
@@ -46,17 +46,17 @@ struct KlogArgs {
 }
 
 impl CompatibleArgs {
-    /// A warning for each flag that is given and changes nothing.
+    /// Logs a warning for each of these flags that is set.
     pub(super) fn warn(&self) {
         let pprof = [
             ("--enable-pprof", self.enable_pprof),
             ("--pprof-port", self.pprof_port.is_some() && self.enable_pprof),
         ];
         for (flag, _) in pprof.into_iter().filter(|(_, given)| *given) {
-            tracing::warn!("{flag} has no effect: pprof is a part of Go programs only");
+            tracing::warn!("{flag} has no effect: pprof exists only in Go programs");
         }
         for flag in self.klog.given() {
-            tracing::warn!("{flag} has no effect: the log goes to standard error, at the verbosity of -v");
+            tracing::warn!("{flag} has no effect: logs go to standard error, with the verbosity of -v");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Changes, and what they leave alone.
+//! Edits, and the text that they leave unchanged.
 
 use std::fmt::Write;
 
@@ -11,8 +11,8 @@ fn read(text: &str) -> Node {
     yaml::parse_only(text, 1, &mut Budget::default()).unwrap().unwrap()
 }
 
-/// `secret` of the first of `volumes` replaced, a mount and a volume appended, an account set.
-fn edited(text: &str) -> Result<String, Fixed> {
+/// Replaces `secret` of the first volume, appends a volume, and sets an account.
+fn edited(text: &str) -> Result<String, EditError> {
     let root = read(text);
     let mut editor = Editor::new(text, 1);
     if let Some(volume) = root.at(&["volumes"]).and_then(|volumes| volumes.items().first()) {
@@ -39,7 +39,7 @@ fn blocks_keep_their_comments_and_their_indentation() {
 }
 
 #[test]
-fn brackets_and_json_stay_what_they_are() {
+fn flow_style_and_json_keep_their_style() {
     let text = "{\"volumes\": [{\"name\": \"a\", \"secret\": {\"secretName\": \"s\"}}], \"account\": null}";
     let expected = "{\"volumes\": [{\"name\": \"a\", \"csi\": {\"driver\": \"d\", \"readOnly\": true}}, {\"name\": \"new\"}], \"account\": \"sa\"}";
     assert_eq!(edited(text).unwrap(), expected);
@@ -48,7 +48,7 @@ fn brackets_and_json_stay_what_they_are() {
 }
 
 #[test]
-fn items_in_brackets_are_items_of_a_block_list() {
+fn a_block_list_with_flow_items_stays_a_block_list() {
     let new = ["- name: new\n", "  - name: new\n"];
     for (volumes, indent) in [
         ("volumes:\n- {name: tmp}\n", 0),
@@ -67,7 +67,7 @@ fn items_in_brackets_are_items_of_a_block_list() {
             let mut editor = Editor::new(text, 1);
             editor.append(&root, "volumes", vec![Tree::map([("name", Tree::text("new"))])])?;
             editor.set(&root, "account", Tree::text("sa"))?;
-            Ok::<_, Fixed>(editor.finish().unwrap())
+            Ok::<_, EditError>(editor.finish().unwrap())
         };
         assert_eq!(edit(volumes).as_deref(), Ok(expected.as_str()), "{volumes}");
         assert!(read(&edit(&text).unwrap()).at(&["volumes"]).unwrap().items().len() == 2, "{text}");
@@ -75,7 +75,7 @@ fn items_in_brackets_are_items_of_a_block_list() {
 }
 
 #[test]
-fn a_comma_behind_the_last_item_is_not_written_twice() {
+fn a_trailing_comma_is_not_written_twice() {
     let text = "{volumes: [{name: a, secret: {}, }, ], account: x, }";
     assert_eq!(
         edited(text).unwrap(),
@@ -88,7 +88,7 @@ fn a_comma_behind_the_last_item_is_not_written_twice() {
 }
 
 #[test]
-fn what_is_left_out_is_filled_in() {
+fn empty_values_and_missing_keys_are_set() {
     assert_eq!(
         edited("volumes: # none\naccount:\n").unwrap(),
         "volumes:\n  - name: new # none\naccount: sa\n"
@@ -102,27 +102,27 @@ fn what_is_left_out_is_filled_in() {
 }
 
 #[test]
-fn what_stands_elsewhere_is_left_alone() {
+fn aliases_merges_and_anchors_are_not_edited() {
     for text in [
         "x: &x [{name: a, secret: {}}]\nvolumes: *x\n",
         "x: &x {secretName: s}\nvolumes:\n- secret: *x\n",
         "x: &x {secret: {secretName: s}}\nvolumes:\n- <<: *x\n",
         "x: &x {account: a}\n<<: *x\n",
     ] {
-        assert_eq!(edited(text), Err(Fixed::Shared), "{text}");
+        assert_eq!(edited(text), Err(EditError::Aliased), "{text}");
     }
 }
 
 #[test]
-fn comments_are_told_from_text() {
+fn comments_are_distinguished_from_text() {
     let text = "a: b # one\n# two\nc: 'd # no' # three\ne: \"f \\\" # no\"\ng: h#no\ni: it's # four\n#\n";
     assert_eq!(comments(text), ["one", "two", "three", "four"]);
 }
 
 proptest! {
-    /// However it is written, the changes are what was asked for, and nothing else is changed.
+    /// In any style, the edits are made and all other values stay unchanged.
     #[test]
-    fn the_rest_stays_the_same(
+    fn only_the_edited_values_change(
         indent in 0_usize..3,
         dash in 1_usize..3,
         comment in "( # [a-z '\"]{0,6})?",
@@ -152,7 +152,7 @@ proptest! {
     }
 }
 
-/// A node without its places.
+/// The text of a node without its positions.
 fn strip(node: &Node) -> String {
     use yaml::Value;
     match &node.value {

@@ -46,7 +46,7 @@ fn the_documentation_has_the_same_table_with_a_source_for_each_row() {
 }
 
 #[test]
-fn no_code_is_there_twice() {
+fn no_code_occurs_twice() {
     let codes = TABLE.iter().flat_map(|entry| entry.codes).collect::<Vec<_>>();
     let distinct = codes.iter().collect::<BTreeSet<_>>();
     assert_eq!(codes.len(), distinct.len());
@@ -112,7 +112,7 @@ fn no_fix_points_at_what_the_answer_has_proven_right() {
 }
 
 #[test]
-fn every_fix_names_its_placeholders_right() {
+fn every_placeholder_is_known() {
     for entry in TABLE {
         for login in [LoginKind::Federated, LoginKind::Secret, LoginKind::Certificate] {
             let mut fix = entry.fix(login).to_owned();

@@ -1,15 +1,15 @@
-//! The files that a class mounts, and what the driver can make of each.
+//! The files that a class mounts, and the keys that the driver can fill from each.
 
 use std::collections::BTreeMap;
 
-use crate::lint::parameters::Written;
+use crate::lint::parameters::PlannedObjects;
 use crate::plan::{Fault, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan, nearest, quoted};
 use crate::secret_rules::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, SecretType, TLS};
 
-/// What is known of a file before it is mounted.
+/// The content of a file, as far as it is known before a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    /// The vault alone knows.
+enum FileContent {
+    /// The content depends on the vault.
     Unknown,
     /// Certificates without a private key.
     Certificates,
@@ -18,46 +18,47 @@ enum Content {
     PublicKey,
     /// PKCS#12 as base64 text.
     Pkcs12Text,
-    /// PKCS#12, the bytes themselves.
+    /// Binary PKCS#12.
     Pkcs12,
 }
 
 /// The files that the class mounts.
-pub(super) struct Files<'a> {
-    written: &'a Written,
-    paths: BTreeMap<String, File<'a>>,
+pub(super) struct MountedFiles<'a> {
+    written: &'a PlannedObjects,
+    paths: BTreeMap<String, MountedFile<'a>>,
 }
 
-struct File<'a> {
+struct MountedFile<'a> {
     object: &'a ObjectPlan,
-    content: Content,
+    content: FileContent,
 }
 
-impl<'a> Files<'a> {
-    pub(super) fn new(written: &'a Written) -> Self {
+impl<'a> MountedFiles<'a> {
+    pub(super) fn new(written: &'a PlannedObjects) -> Self {
         let mut paths = BTreeMap::new();
         for object in written.objects.iter().map(|object| &object.plan) {
             for path in object.first_paths() {
                 if object.kind == ObjectKind::Secret {
-                    // The operator may have certificates split: --write-cert-and-key-in-separate-files.
-                    for (ending, content) in [(".crt", Content::Certificates), (".key", Content::PrivateKey)]
+                    // The flag --write-cert-and-key-in-separate-files adds these files.
+                    for (ending, content) in
+                        [(".crt", FileContent::Certificates), (".key", FileContent::PrivateKey)]
                     {
                         let path = path.with_suffix(ending).as_str().to_owned();
-                        paths.entry(path).or_insert(File { object, content });
+                        paths.entry(path).or_insert(MountedFile { object, content });
                     }
                 }
             }
         }
-        // A file that an object names is that object's.
+        // A file that an object names explicitly takes precedence.
         for object in written.objects.iter().map(|object| &object.plan) {
-            let file = |path: &str| (path.to_owned(), File { object, content: content(object) });
+            let file = |path: &str| (path.to_owned(), MountedFile { object, content: content(object) });
             paths.extend(object.first_paths().iter().map(|path| file(path.as_str())));
         }
         Self { written, paths }
     }
 
-    /// Whether it is the path of a version further back.
-    fn is_of_a_history(&self, name: &str) -> bool {
+    /// Whether it is the path of an older version of an object.
+    fn is_in_history(&self, name: &str) -> bool {
         let whole = [".crt", ".key"].iter().find_map(|ending| name.strip_suffix(ending));
         self.written.objects.iter().any(|object| {
             let split = whole.filter(|_| object.plan.kind == ObjectKind::Secret);
@@ -65,75 +66,78 @@ impl<'a> Files<'a> {
         })
     }
 
-    /// The fault of a name that is none of the files.
+    /// The fault of a name that is not a mounted file.
     pub(super) fn missing(&self, name: &str) -> Option<Fault> {
-        if !self.written.complete || self.paths.contains_key(name) || self.is_of_a_history(name) {
+        if !self.written.complete || self.paths.contains_key(name) || self.is_in_history(name) {
             return None;
         }
         let mut objects = self.written.objects.iter().map(|object| &object.plan);
         let help = if let Some(object) = objects.find(|object| object.name.as_str() == name) {
             match object.history {
                 Some(_) => format!("its files are `{0}/0`, `{0}/1` and so on; name one of them", object.path),
-                None => format!("its file is `{}`; write that", object.path),
+                None => format!("write the name of its file, `{}`", object.path),
             }
         } else {
             let paths = self.paths.keys().map(String::as_str).collect::<Vec<_>>();
             match nearest(name, &paths) {
                 Some(path) => format!("did you mean `{path}`?"),
-                None => "name an objectAlias, or an objectName without one, of `objects`".to_owned(),
+                None => {
+                    "write the objectAlias of an object in `objects`, or its objectName if it has no alias"
+                        .to_owned()
+                }
             }
         };
         Some(Fault::new(format!("no file {} is mounted", quoted(name)), help))
     }
 
-    /// The fault of a file of which the driver, or a user of the Secret, can make nothing for a key.
+    /// The fault of a file whose content does not fit a key.
     pub(super) fn unfit(&self, name: &str, kind: SecretType, key: &str) -> Option<Fault> {
         let file = self.paths.get(name)?;
         let name = quoted(name);
         let both = "name an object of objectType: secret, which has the certificate and its key";
         let fault = |what: &str, needs: &str, help: &str| {
-            Some(Fault::new(format!("the file {name} is {what}, and {key} needs {needs}"), help))
+            Some(Fault::new(format!("the file {name} is {what}, but {key} needs {needs}"), help))
         };
         let json = [".dockerconfigjson", ".dockercfg"].contains(&key) && kind.missing(&[]).contains(&key);
         match (file.content, key) {
-            (Content::Pkcs12Text, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
-                let help = "remove objectFormat, so that it is PEM, or add objectEncoding: base64";
+            (FileContent::Pkcs12Text, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
+                let help = "remove objectFormat to get PEM, or add objectEncoding: base64";
                 fault("PKCS#12 as base64 text", "PEM or binary PKCS#12", help)
             }
-            (Content::Certificates, PRIVATE_KEY_KEY) if kind.name == TLS => {
+            (FileContent::Certificates, PRIVATE_KEY_KEY) if kind.name == TLS => {
                 fault("a certificate without its private key", "the key", both)
             }
-            (Content::PublicKey, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
+            (FileContent::PublicKey, CERTIFICATE_KEY | PRIVATE_KEY_KEY) if kind.name == TLS => {
                 fault("a public key", "a certificate and its private key", both)
             }
-            (Content::PrivateKey, CERTIFICATE_KEY) if kind.name == TLS => {
+            (FileContent::PrivateKey, CERTIFICATE_KEY) if kind.name == TLS => {
                 fault("a private key without its certificate", "the certificate", both)
             }
-            (Content::Certificates | Content::PublicKey, "ssh-privatekey")
+            (FileContent::Certificates | FileContent::PublicKey, "ssh-privatekey")
                 if !kind.missing(&[]).is_empty() =>
             {
-                fault("no private key", "one", "name a secret that holds the private key")
+                fault("not a private key", "one", "name a secret that holds the private key")
             }
-            (content, _) if json && content != Content::Unknown => {
-                fault("no JSON", "JSON", "name a secret that holds the JSON")
+            (content, _) if json && content != FileContent::Unknown => {
+                fault("not JSON", "JSON", "name a secret that holds the JSON")
             }
             _ if file.object.optional => Some(Fault::new(
-                format!("the object of the file {name} is optional, and the Secret needs all of its files"),
-                "remove optional, or leave it out of the Secret: without the object the driver makes no Secret",
+                format!("the object of the file {name} is optional, but the Secret needs all of its files"),
+                "remove `optional`, or remove the file from the Secret; without the object the driver creates no Secret",
             )),
             _ => None,
         }
     }
 }
 
-fn content(object: &ObjectPlan) -> Content {
+fn content(object: &ObjectPlan) -> FileContent {
     match (object.kind, object.format) {
-        (ObjectKind::Certificate, _) => Content::Certificates,
-        (ObjectKind::Key, _) => Content::PublicKey,
+        (ObjectKind::Certificate, _) => FileContent::Certificates,
+        (ObjectKind::Key, _) => FileContent::PublicKey,
         (ObjectKind::Secret, ObjectFormat::Pfx) if object.encoding == ObjectEncoding::Utf8 => {
-            Content::Pkcs12Text
+            FileContent::Pkcs12Text
         }
-        (ObjectKind::Secret, ObjectFormat::Pfx) => Content::Pkcs12,
-        (ObjectKind::Secret, _) => Content::Unknown,
+        (ObjectKind::Secret, ObjectFormat::Pfx) => FileContent::Pkcs12,
+        (ObjectKind::Secret, _) => FileContent::Unknown,
     }
 }

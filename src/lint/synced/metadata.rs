@@ -1,4 +1,4 @@
-//! Labels and annotations of a Secret, which the API server may refuse.
+//! Labels and annotations of a Secret: the rules of the API server.
 
 use crate::lint::Diagnostic;
 use crate::lint::parameters::type_fault;
@@ -6,7 +6,7 @@ use crate::plan::{Fault, quoted};
 use crate::secret_rules::{SecretType, is_label_value, is_qualified_name};
 use crate::yaml::{Entry, Node};
 
-/// Without it the API server refuses a Secret of this type.
+/// The API server rejects a Secret of type [`ACCOUNT_TYPE`] without this annotation.
 const ACCOUNT: &str = "kubernetes.io/service-account.name";
 const ACCOUNT_TYPE: &str = "kubernetes.io/service-account-token";
 
@@ -18,7 +18,7 @@ pub(super) fn check(location: &str, secret: &Node, kind: SecretType, diagnostics
     }
     if kind.name == ACCOUNT_TYPE && secret.at(&["annotations", ACCOUNT]).is_none() {
         let problem =
-            format!("the API server refuses a Secret of this type without the annotation {ACCOUNT}");
+            format!("the API server rejects a Secret of this type without the annotation {ACCOUNT}");
         let fault = Fault::new(problem, "add it to `annotations`, with the name of the service account");
         let position = secret.entry("type").map_or(secret.position, |entry| entry.value.position);
         diagnostics.push(Diagnostic::warning(position, format!("{location}.type"), fault));
@@ -27,19 +27,21 @@ pub(super) fn check(location: &str, secret: &Node, kind: SecretType, diagnostics
 
 fn fault(location: &str, entry: &Entry, label: bool) -> Option<Diagnostic> {
     if !is_qualified_name(&entry.key) {
-        let problem = format!("the API server refuses {} as a name", quoted(&entry.key));
-        let fault =
-            Fault::new(problem, "use letters, digits, `-`, `_` and `.`, perhaps below a domain and `/`");
+        let problem = format!("the API server rejects {} as a name", quoted(&entry.key));
+        let fault = Fault::new(
+            problem,
+            "use only letters, digits, `-`, `_` and `.`, with an optional domain and `/` before them",
+        );
         return Some(Diagnostic::warning(entry.position, location, fault));
     }
     if let Some(fault) = type_fault(entry) {
         return Some(Diagnostic::error(entry.value.position, format!("{location}.{}", entry.key), fault));
     }
     let value = entry.value.text().filter(|value| label && !is_label_value(value))?;
-    let problem = format!("the API server refuses {} as the value of a label", quoted(value));
+    let problem = format!("the API server rejects {} as the value of a label", quoted(value));
     let fault = Fault::new(
         problem,
-        "use letters, digits, `-`, `_` and `.`, 63 at most; the driver copies text as it is",
+        "use at most 63 letters, digits, `-`, `_` and `.`; the driver copies the text unchanged",
     );
     Some(Diagnostic::warning(entry.value.position, format!("{location}.{}", entry.key), fault))
 }

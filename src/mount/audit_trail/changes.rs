@@ -1,27 +1,28 @@
-//! What the audit log has said about mounted volumes, so that a refresh is recorded when it changes something.
+//! The last audit records of mounted volumes, so that a refresh is recorded only if it changes something.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lru::LruCache;
 
-use super::ObjectFate;
+use super::ObjectOutcome;
 use crate::bounded::{bounded, make_room};
+use crate::lock::LockUnpoisoned;
 use crate::plan::{MountPlan, ObjectPlan};
 use crate::telemetry::Source;
 use crate::tenant::Tenant;
-use crate::vault::Fetched;
+use crate::vault::FetchedVersion;
 
-/// Volumes that are remembered. A refresh of a volume that is not remembered is recorded whole.
+/// Number of volumes. A refresh of a volume that is not remembered is recorded in full.
 const REMEMBERED: usize = 4096;
-/// Volumes of one tenant.
-const OF_A_TENANT: usize = 1024;
+/// Number of volumes per tenant.
+const PER_TENANT: usize = 1024;
 
 /// A pod's unique id and the volume's directory.
 type VolumeKey = (String, PathBuf);
 
-/// The last recorded state of volumes, as one mark for each object.
+/// The last recorded state of volumes, as one hash for each object.
 #[derive(Debug)]
 pub(super) struct AuditedVolumes(Mutex<LruCache<VolumeKey, Audited>>);
 
@@ -38,8 +39,8 @@ impl Default for AuditedVolumes {
 }
 
 impl AuditedVolumes {
-    /// Replaces the marks of a plan's volume. Tells for each object whether it is to be recorded: always for a first
-    /// mount, and for a refresh if its mark has changed.
+    /// Replaces the hashes of a plan's volume. Returns for each object whether to record it: always for a first
+    /// mount, and for a refresh if its hash has changed.
     pub(super) fn replace(
         &self,
         tenant: &Tenant,
@@ -51,26 +52,26 @@ impl AuditedVolumes {
         if volume.0.is_empty() {
             return vec![true; marks.len()];
         }
-        let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut volumes = self.0.lock_unpoisoned();
         let before = volumes.pop(&volume).filter(|_| !is_first);
         let before = before.map_or_else(Box::default, |audited| audited.marks);
         let is_new = marks.iter().enumerate().map(|(index, mark)| before.get(index) != Some(mark));
         let is_new = is_new.collect();
-        make_room(&mut volumes, OF_A_TENANT, |_, audited| audited.tenant == *tenant);
+        make_room(&mut volumes, PER_TENANT, |_, audited| audited.tenant == *tenant);
         volumes.put(volume, Audited { tenant: tenant.clone(), marks: marks.into() });
         is_new
     }
 }
 
-/// A mark of what happened to one object. Sources that are as fresh as the operator wants count as one: which pod of
-/// many asks the vault, and which of them share its answer, changes with every refresh.
-pub(super) fn mark(object: &ObjectPlan, fate: ObjectFate, versions: &[Fetched]) -> u32 {
+/// A hash of the outcome of one object. All sources that are fresh enough count as one, because which pod calls the
+/// vault and which ones share its answer changes with every refresh.
+pub(super) fn mark(object: &ObjectPlan, object_outcome: ObjectOutcome, versions: &[FetchedVersion]) -> u32 {
     let mut hasher = DefaultHasher::new();
     (object.vault.host(), object.kind, object.name.as_str()).hash(&mut hasher);
-    let ObjectFate { outcome, failure, source } = fate;
+    let ObjectOutcome { outcome, failure, source } = object_outcome;
     let fallback = source.filter(|source| matches!(source, Source::Stale | Source::Replica));
     (outcome, failure, fallback).hash(&mut hasher);
-    for Fetched { version, .. } in versions {
+    for FetchedVersion { version, .. } in versions {
         version.hash(&mut hasher);
     }
     let [a, b, c, d, ..] = hasher.finish().to_le_bytes();

@@ -103,7 +103,7 @@ fn fields_of_json_and_searches_stay_with_the_operator_and_are_named() {
     for (case, words) in [
         ("json-property", "one field of the value"),
         ("json-extract", "the fields of \"flat-json\""),
-        ("find-by-name", "cannot be found by name"),
+        ("find-by-name", "a class cannot find objects by name"),
     ] {
         let converted = Converted::new(case);
         assert_eq!(
@@ -216,9 +216,9 @@ fn a_certificate_function_without_an_equal_is_left_out_with_advice() {
         ("data.site.crt", "kubernetes.io/tls"),
         ("data.old.crt", "az keyvault certificate import --password"),
         ("data.old.key", "az keyvault certificate import --password"),
-        ("data.leaf.crt", "have the application select one"),
+        ("data.leaf.crt", "select one in the application"),
         ("data.site.p12", "application/x-pkcs12"),
-        ("data.private.pem", "no private part"),
+        ("data.private.pem", "does not return the private part"),
     ] {
         assert_eq!(converted.notes_with(&["not carried over", key, advice]), 1, "{key}: {}", converted.notes);
     }
@@ -233,7 +233,7 @@ fn ids_in_a_secret_are_named_with_secret_key_and_what_to_write_instead() {
         ["tenantID", "Secret umi-ids, key directory", "set tenantID", "azure.workload.identity/tenant-id"];
     assert_eq!(converted.notes_with(&tenant), 1, "{}", converted.notes);
     assert_eq!(converted.notes_with(&["clientID", "Secret umi-ids, key application"]), 1);
-    assert_eq!(converted.notes_with(&["names the tenant"]), 0);
+    assert_eq!(converted.notes_with(&["sets the tenant"]), 0);
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn records_that_other_tools_keep_on_an_object_are_not_copied() {
 fn where_reloader_watched_a_secret_that_is_gone_there_is_a_note() {
     let converted = Converted::new("reloader");
     let instead = "secretproviderclass.reloader.stakater.com/reload: app";
-    let words = ["Reloader watched Secret app", "no such Secret exists", instead];
+    let words = ["Reloader watched Secret app", "which no longer exists", instead];
     assert_eq!((converted.strict, converted.notes_with(&words)), (Some(1), 1), "{}", converted.notes);
     let siblings = Converted::new("bookkeeping");
     assert_eq!(siblings.notes_with(&["Deployment by-use:", "Reloader watched"]), 2);

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use super::link::Link;
 use super::repository;
 
 pub struct Page {
     /// Its path in the repository.
     pub name: String,
     pub blocks: Vec<Block>,
-    /// Files and folders that it links to.
-    pub links: Vec<PathBuf>,
+    /// Its links to files, folders and headings.
+    pub links: Vec<Link>,
     /// Headings that are nothing but a quote of the program.
     pub quoted_headings: Vec<String>,
     /// Tests and modules of tests that it names, such as `fair::tests`.
@@ -32,6 +33,14 @@ impl Page {
         files.iter().map(|file| Self::read(file)).collect()
     }
 
+    /// The pages that are beside tests, examples and what is deployed.
+    pub fn beside_code() -> Vec<Self> {
+        let folders =
+            ["tests", "examples", "deploy", "fuzz", "benches"].map(|folder| repository().join(folder));
+        let files = folders.iter().flat_map(|folder| below(folder, "md"));
+        files.map(|file| Self::read(&file)).collect()
+    }
+
     pub fn read(file: &Path) -> Self {
         let text =
             std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -50,24 +59,20 @@ impl Page {
                     open = Some(Block { language: language.to_owned(), line: index + 1, lines: Vec::new() });
                 }
                 (None, Some(block)) => block.lines.push(line.to_owned()),
-                (None, None) => page.read_line(line, file.parent().unwrap()),
+                (None, None) => page.read_line(line, file),
             }
         }
         assert!(open.is_none(), "{}: a fenced block does not end", page.name);
         page
     }
 
-    fn read_line(&mut self, line: &str, folder: &Path) {
+    fn read_line(&mut self, line: &str, file: &Path) {
         let quoted = line.strip_prefix("### `").and_then(|line| line.strip_suffix('`'));
         self.quoted_headings.extend(quoted.map(str::to_owned));
         let code = line.split('`').skip(1).step_by(2);
         self.tests.extend(code.filter(|code| is_test(code)).map(str::to_owned));
-        for rest in line.split("](").skip(1) {
-            let target = rest.split([')', '#']).next().unwrap();
-            if !target.is_empty() && !target.contains("://") {
-                self.links.push(folder.join(target));
-            }
-        }
+        let name = file.file_name().unwrap().to_str().unwrap();
+        self.links.extend(Link::of_line(line, file.parent().unwrap(), name));
     }
 }
 
@@ -106,7 +111,7 @@ pub fn sources() -> Vec<String> {
     texts.map(|text| text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()).collect()
 }
 
-/// All files below `folder` whose names end so, in order.
+/// All files below `folder` whose names end so, in order. The charts that a chart depends on are not ours.
 pub fn below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut entries =
@@ -114,6 +119,9 @@ pub fn below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     entries.sort();
     for entry in entries {
         if entry.is_dir() {
+            if entry.ends_with("charts") && entry.with_file_name("Chart.yaml").exists() {
+                continue;
+            }
             found.extend(below(&entry, extension));
         } else if entry.extension().is_some_and(|found| found == extension) {
             found.push(entry);

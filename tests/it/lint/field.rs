@@ -13,7 +13,7 @@ fn strict(file: &str) -> (Option<i32>, String) {
 fn each_way_to_get_no_secret_or_a_wrong_one_is_found_at_its_entry() {
     for (file, location, words) in [
         ("secret-bad-keys.yaml", "secretObjects[0].data[1].key", "\"db/host\""),
-        ("secret-ca-crt.yaml", "secretObjects[0].data[2].key", "tls.crt and tls.key alone"),
+        ("secret-ca-crt.yaml", "secretObjects[0].data[2].key", "only the keys tls.crt and tls.key"),
         ("secret-certificate-alone.yaml", "secretObjects[0].data[1].objectName", "without its private key"),
         ("secret-half.yaml", "secretObjects[0].data", "without tls.key"),
         ("secret-name-with-blank.yaml", "secretObjects[0].secretName", "\"site -secret\""),
@@ -35,7 +35,7 @@ fn secret_objects_with_which_nothing_is_wrong_have_no_finding() {
 #[test]
 fn two_classes_that_make_one_secret_are_found_in_one_namespace_only() {
     let (_, found) = strict("secret-siblings.yaml");
-    assert_eq!(found.matches("makes the Secret basic, too").count(), 1, "{found}");
+    assert_eq!(found.matches("also creates the Secret basic").count(), 1, "{found}");
 }
 
 #[test]
@@ -55,7 +55,11 @@ fn a_name_that_nothing_reads_is_answered_with_the_name_or_the_place_that_was_mea
 #[test]
 fn a_class_that_replaces_another_of_the_same_file_is_found() {
     let (code, found) = strict("two-classes-of-one-name.yaml");
-    assert_eq!((code, found.matches("this one replaces it").count()), (Some(1), 1), "{found}");
+    assert_eq!(
+        (code, found.matches("this class replaces the class of the same name").count()),
+        (Some(1), 1),
+        "{found}"
+    );
     let folder = tempfile::tempdir().unwrap();
     let class = std::fs::read_to_string(manifests().join("secret-right.yaml")).unwrap();
     for environment in ["dev", "prod"] {

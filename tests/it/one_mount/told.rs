@@ -92,7 +92,7 @@ async fn an_explanation_names_the_steps_in_order_and_no_secret() {
             "identity chosen: --token-file=token, subject system:serviceaccount:default:workload-identity-sa",
             "directory found",
             "planned: objects 1",
-            "identity known: mode WorkloadIdentity",
+            "trust determined: mode WorkloadIdentity",
             "access token granted: from Entra at login.microsoftonline.com",
             "took",
             "object fetched: vault mykeyvault.vault.azure.net, kind secret, name database-password, version",
@@ -120,7 +120,7 @@ async fn an_explanation_says_where_it_failed_and_what_to_check_next() {
             "access token granted",
             "object not fetched",
             "failed at the vault",
-            "no such secret",
+            "secret or version not found",
             "check next: the object",
         ],
     );
@@ -179,7 +179,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
             "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET: Entra refuses",
         ),
         (WORKLOAD, &[], &[principal[0], principal[1], certificate], "keep one of the two"),
-        (WORKLOAD, &[], &[principal[0], certificate], "does not open with an empty password"),
+        (WORKLOAD, &[], &[principal[0], certificate], "cannot be opened with an empty password"),
         (
             WORKLOAD,
             &[],
@@ -211,7 +211,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
     site.file("class.yaml", manifest(WORKLOAD).replace(&format!("\"{TENANT}\""), "7"));
     let said = site.refused(token, &[]).await;
     let words =
-        "parameters.tenantID: it is a number, and the API server takes strings only; put it in quotes";
+        "parameters.tenantID: it is a number, but the API server accepts only strings; put it in quotes";
     assert!(said.contains("class.yaml:2:") && said.contains(words), "{said}");
 }
 

@@ -1,4 +1,4 @@
-//! Refusals, as Key Vault and Entra wrote them.
+//! Recorded refusals of Key Vault and Entra.
 
 use keyvault_emulator::{Identity, RequestKind, Secret, Seed, Vault};
 use tonic::Code;
@@ -11,18 +11,18 @@ async fn refused(world: &World, objects: &str, code: Code, words: &[&str]) {
     let status = world.refused(&claim(world, objects)).await;
     assert_eq!(status.code(), code, "{status:?}");
     for word in words {
-        assert!(status.message().contains(word), "{word:?} is not in {status:?}");
+        assert!(status.message().contains(word), "{word:?} is missing from {status:?}");
     }
 }
 
 #[tokio::test]
-async fn refusals_of_key_vault_have_their_codes_mends_and_request_ids() {
+async fn refusals_of_key_vault_have_their_codes_fixes_and_request_ids() {
     let names = ["secret-disabled", "secret-not-found", "key-not-found", "refusal-policy"];
     let world = world(&names.map(recorded), Vec::new()).await;
     for (name, code, words) in [
         ("secret-disabled", Code::NotFound, ["the secret is disabled", "--enabled true --name 955300954"]),
         ("secret-not-found", Code::NotFound, ["secret ShouldNotExist of tcac7e9c41ef52cec", "list-deleted"]),
-        ("key-not-found", Code::NotFound, ["key 526083110 of pakrym-keyvault", "no such key"]),
+        ("key-not-found", Code::NotFound, ["key 526083110 of pakrym-keyvault", "key or version not found"]),
         ("refusal-policy", Code::PermissionDenied, ["no access policy", "secret permission Get"]),
     ] {
         refused(&world, &objects(&[name]), code, &words).await;
@@ -33,12 +33,11 @@ async fn refusals_of_key_vault_have_their_codes_mends_and_request_ids() {
 }
 
 #[tokio::test]
-async fn a_challenge_of_key_vault_is_met_once_with_a_fresh_token_and_then_believed() {
+async fn a_challenge_of_key_vault_is_answered_once_with_a_fresh_token() {
     let challenge = recorded("challenge");
     let vault = Vault::new("tcac7e9c41ef52cec").secret(Secret::new("ShouldNotExist", "it does"));
     let world = world(std::slice::from_ref(&challenge), vec![vault]).await;
-    let words =
-        ["does not accept a fresh access token (401)", &challenge.response.headers["x-ms-request-id"]];
+    let words = ["rejects a fresh access token (401)", &challenge.response.headers["x-ms-request-id"]];
     refused(&world, &objects(&["challenge"]), Code::PermissionDenied, &words).await;
     assert_eq!(world.emulator.count(RequestKind::Challenge), 2);
 
@@ -51,7 +50,7 @@ async fn a_challenge_of_key_vault_is_met_once_with_a_fresh_token_and_then_believ
 }
 
 #[tokio::test]
-async fn a_refusal_of_entra_says_its_code_and_mend_without_its_trace_ids() {
+async fn a_refusal_of_entra_has_its_code_and_fix_without_trace_ids() {
     let refusal = recorded("entra-wrong-secret");
     let url = Url::parse(&refusal.request.url).unwrap();
     let tenant = url.path_segments().unwrap().next().unwrap();
@@ -67,13 +66,13 @@ async fn a_refusal_of_entra_says_its_code_and_mend_without_its_trace_ids() {
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     for words in ["AADSTS7000215", "Invalid client secret is provided.", "client secret's value, not its id"]
     {
-        assert!(status.message().contains(words), "{words:?} is not in {status:?}");
+        assert!(status.message().contains(words), "{words:?} is missing from {status:?}");
     }
     assert!(!status.message().contains("Trace ID") && !status.message().contains('\r'), "{status:?}");
 }
 
 #[tokio::test]
-async fn a_certificate_that_key_vault_keeps_the_key_of_is_refused_with_its_own_mend() {
+async fn a_certificate_without_an_exportable_key_is_refused_with_its_fix() {
     let name = "secret-pkcs12-not-exportable";
     let world = world(&[recorded(name)], Vec::new()).await;
     let words = ["secret 1903327845: it has no private key", "not exportable", "objectType: cert"];

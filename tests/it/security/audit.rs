@@ -1,4 +1,4 @@
-//! The audit log: who got which object from where, and who did not.
+//! The audit log: which pod got which object from which source, and which did not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl AuditedWorld {
         Self { world, log, _folder: folder }
     }
 
-    /// The fields of each line, once there are so many lines.
+    /// The fields of each line, once the log has `count` lines.
     async fn lines(&self, count: usize) -> Vec<Value> {
         lines(&self.log, count).await
     }
@@ -94,9 +94,9 @@ async fn every_object_of_a_failed_mount_has_a_line_with_the_reason() {
             [json!("none"), json!("left_out"), null.clone(), null.clone(), null.clone()],
         ]
     );
-    // Entra refuses the identity: no object has an answer of its own.
-    let stranger = world.claim().pod(2).set("clientID", "33333333-3333-4333-8333-333333333333");
-    world.refused(&stranger).await;
+    // Entra refuses the identity: no object has an outcome of its own.
+    let unknown = world.claim().pod(2).set("clientID", "33333333-3333-4333-8333-333333333333");
+    world.refused(&unknown).await;
     let line = audited.lines(4).await.pop().unwrap();
     assert_eq!(picked(&line, &fields[1..4]), ["refused", "identity", "UNAUTHENTICATED"]);
 }
@@ -128,7 +128,7 @@ async fn a_refresh_has_a_line_only_when_source_version_or_outcome_changes() {
     for _ in 0..2 {
         world.mount(&claim).await.unwrap();
     }
-    // The first mount of another pod is recorded whatever others got.
+    // The first mount of another pod is always recorded.
     world.mount(&world.claim().pod(2)).await.unwrap();
     world.emulator.heal();
     let lines = audited.lines(4).await;
@@ -193,12 +193,12 @@ async fn a_rotated_log_is_opened_again_on_sighup_and_whole_at_the_end() {
 }
 
 #[tokio::test]
-async fn an_audit_log_that_cannot_be_opened_ends_the_start_with_its_name() {
+async fn an_audit_log_that_cannot_be_opened_is_named_and_stops_the_process() {
     let emulator = keyvault_emulator::Emulator::start(crate::harness::seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for (flag, words) in [
         ("--audit-log=/proc/none/audit.log", "cannot open the audit log /proc/none/audit.log"),
-        ("--audit-log=audit.log", "neither an absolute path nor the word stdout"),
+        ("--audit-log=audit.log", "neither an absolute path nor stdout"),
     ] {
         let (status, text) = Provider::fail(&emulator, folder.path(), &[flag]);
         assert!(!status.success() && text.contains(words), "{text}");

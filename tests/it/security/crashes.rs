@@ -1,4 +1,4 @@
-//! `--file-writer=provider`, killed while it writes: whoever reads sees one whole generation.
+//! `--file-writer=provider`, killed while it writes: readers see one complete generation.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -20,20 +20,20 @@ use crate::harness::{Claim, Provider, seed};
 use crate::volume::Volume;
 use crate::watch::Watch;
 
-/// Processes that are killed.
+/// Number of processes that are killed.
 const KILLS: usize = 200;
-/// Of each secret so many files are written, in turns.
+/// Number of files for each secret, written alternately.
 const COPIES: usize = 10;
-/// Bytes of the secrets' values: one file takes the time of many system calls, the other of one.
+/// Sizes of the secrets' values: writing a large file takes many system calls, writing a small one takes one.
 const SIZES: [(&str, usize); 2] = [("large", 120_000), ("small", 40)];
-/// The value of a secret in one generation: its number, again and again.
+/// The value of a secret in one generation: its number, repeated.
 fn value(generation: usize, size: usize) -> String {
     format!("{generation:08}").repeat(size / 8)
 }
 
-/// The generation that a file is of. A file that is not whole is of none.
+/// The generation of a file. Fails if the file is incomplete or mixed.
 fn generation_of(contents: &[u8], size: usize) -> usize {
-    assert_eq!(contents.len(), size, "a file is cut");
+    assert_eq!(contents.len(), size, "a file is truncated");
     let generation = std::str::from_utf8(&contents[..8]).unwrap().parse().unwrap();
     assert!(contents == value(generation, size).as_bytes(), "a file is mixed");
     generation
@@ -55,7 +55,7 @@ fn claim(emulator: &Emulator, volume: &Volume) -> Claim {
     Claim::new(&token).objects(&objects).target(volume.path())
 }
 
-/// Reads a volume over and over, in the three ways a pod may.
+/// Reads a volume repeatedly, in the three ways that are open to a pod.
 struct Reader {
     target: PathBuf,
     newest: usize,
@@ -66,26 +66,26 @@ impl Reader {
     fn read_until(mut self, over: &AtomicBool) -> usize {
         while !over.load(Ordering::Relaxed) {
             self.by_names();
-            self.by_held_folder();
-            self.by_held_files();
+            self.by_open_directory();
+            self.by_open_files();
             self.passes += 1;
         }
         self.passes
     }
 
     fn data(&self) -> PathBuf {
-        std::fs::read_link(self.target.join("..data")).expect("..data is always there")
+        std::fs::read_link(self.target.join("..data")).expect("..data always exists")
     }
 
-    /// All files are of one generation, and none is of an earlier one than was seen already.
-    fn saw(&mut self, generations: &BTreeSet<usize>, how: &str) {
+    /// Checks that all files are of one generation, and not older than one seen before.
+    fn check(&mut self, generations: &BTreeSet<usize>, how: &str) {
         assert!(generations.len() <= 1, "{how} shows a mixture: {generations:?}");
         let Some(&generation) = generations.first() else { return };
         assert!(generation >= self.newest, "{how} goes back from {} to {generation}", self.newest);
         self.newest = generation;
     }
 
-    /// By the names that a listing shows, which may be swapped between two files, but not back.
+    /// By listed names, which may change between two files, but never to an older generation.
     fn by_names(&mut self) {
         let before = self.data();
         let files = paths();
@@ -95,53 +95,54 @@ impl Reader {
         };
         let read = files.iter().map(read).collect::<Vec<_>>();
         if self.data() == before {
-            self.saw(
-                &read.into_iter().map(|read| read.expect("every name leads to a file")).collect(),
+            self.check(
+                &read.into_iter().map(|read| read.expect("every name refers to a file")).collect(),
                 "a listing",
             );
         } else {
-            // The way to a file goes through the link and then the folder; the swap may be in between.
-            let gone = read.iter().filter_map(|read| read.as_ref().err());
-            assert!(gone.into_iter().all(|error| error.raw_os_error() == Some(Errno::ENOENT as i32)));
+            // A path is resolved through the link and then the directory; the link may change in between.
+            let errors = read.iter().filter_map(|read| read.as_ref().err());
+            assert!(errors.into_iter().all(|error| error.raw_os_error() == Some(Errno::ENOENT as i32)));
         }
     }
 
-    /// Through a folder that is held: it is one generation for as long as there is something in it.
-    fn by_held_folder(&mut self) {
-        let folder = self.hold();
-        let opened = paths().iter().map(|(path, size)| Self::open(&folder, path, *size)).collect::<Vec<_>>();
-        self.check_missing(&folder, opened.iter().any(Option::is_none));
-        self.saw(&opened.into_iter().flatten().map(generation).collect(), "a held folder");
+    /// Through an open directory: it is one generation as long as it contains files.
+    fn by_open_directory(&mut self) {
+        let directory = self.hold();
+        let opened =
+            paths().iter().map(|(path, size)| Self::open(&directory, path, *size)).collect::<Vec<_>>();
+        self.check_missing(&directory, opened.iter().any(Option::is_none));
+        self.check(&opened.into_iter().flatten().map(generation).collect(), "an open directory");
     }
 
-    /// Through files that are held before one of them is read.
-    fn by_held_files(&mut self) {
-        let folder = self.hold();
-        let files = paths().into_iter().map_while(|(path, size)| Self::open(&folder, &path, size));
+    /// Through files that are opened before one of them is read.
+    fn by_open_files(&mut self) {
+        let directory = self.hold();
+        let files = paths().into_iter().map_while(|(path, size)| Self::open(&directory, &path, size));
         let files = files.collect::<Vec<_>>();
-        self.check_missing(&folder, files.len() < paths().len());
-        self.saw(&files.into_iter().rev().map(generation).collect(), "held files");
+        self.check_missing(&directory, files.len() < paths().len());
+        self.check(&files.into_iter().rev().map(generation).collect(), "open files");
     }
 
     fn hold(&self) -> OwnedFd {
         open(&self.target.join("..data"), OFlag::O_DIRECTORY, Mode::empty())
-            .expect("..data leads to a folder")
+            .expect("..data refers to a directory")
     }
 
-    fn open(folder: &OwnedFd, path: &str, size: usize) -> Option<(File, usize)> {
-        match openat(folder, path, OFlag::O_RDONLY, Mode::empty()) {
+    fn open(directory: &OwnedFd, path: &str, size: usize) -> Option<(File, usize)> {
+        match openat(directory, path, OFlag::O_RDONLY, Mode::empty()) {
             Ok(file) => Some((file.into(), size)),
             Err(Errno::ENOENT) => None,
             Err(error) => panic!("{path}: {error}"),
         }
     }
 
-    /// A file may be missing in a folder only after another has taken its place.
-    fn check_missing(&self, folder: &OwnedFd, missing: bool) {
-        let now = stat(&self.target.join("..data/")).expect("..data leads to a folder");
+    /// A file may be missing in a directory only after another directory has replaced it.
+    fn check_missing(&self, directory: &OwnedFd, missing: bool) {
+        let now = stat(&self.target.join("..data/")).expect("..data refers to a directory");
         assert!(
-            !missing || fstat(folder).unwrap().st_ino != now.st_ino,
-            "a file is missing in the generation in place"
+            !missing || fstat(directory).unwrap().st_ino != now.st_ino,
+            "a file is missing in the current generation"
         );
     }
 }
@@ -152,21 +153,21 @@ fn generation((mut file, size): (File, usize)) -> usize {
     generation_of(&contents, size)
 }
 
-/// Where a mount was when it was killed.
+/// The point at which a mount was killed.
 #[derive(Debug, Default)]
-struct Landed {
+struct KillCounts {
     before_the_swap: usize,
     after_the_swap: usize,
     elsewhere: usize,
 }
 
-impl Landed {
-    /// Counts a kill by what it left: never more than one folder, since each mount begins with removing
-    /// what the one before left. Returns whether it landed in the writing.
+impl KillCounts {
+    /// Counts a kill by what it left: never more than one directory, because each mount first removes
+    /// the leftovers of the previous one. Returns whether the kill hit the writing.
     fn count(&mut self, volume: &Volume, before: &Path) -> bool {
         let data = volume.generation();
-        let left = folders(volume).into_iter().filter(|name| *name != data).collect::<Vec<_>>();
-        assert!(left.len() <= 1, "{left:?} is left beside {}", data.display());
+        let left = directories(volume).into_iter().filter(|name| *name != data).collect::<Vec<_>>();
+        assert!(left.len() <= 1, "{left:?} is left next to {}", data.display());
         match left.first() {
             None => self.elsewhere += 1,
             Some(left) if left == before => self.after_the_swap += 1,
@@ -176,22 +177,22 @@ impl Landed {
     }
 }
 
-/// The writer's folders.
-fn folders(volume: &Volume) -> Vec<PathBuf> {
+/// The writer's directories.
+fn directories(volume: &Volume) -> Vec<PathBuf> {
     let names =
         std::fs::read_dir(volume.path()).unwrap().map(|entry| PathBuf::from(entry.unwrap().file_name()));
     names.filter(|name| name.to_string_lossy().starts_with("..2")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_reads_sees_one_whole_generation_whenever_the_writer_is_killed() {
+async fn readers_see_one_complete_generation_whenever_the_writer_is_killed() {
     let mut seed = seed();
     for (name, size) in SIZES {
         seed.vaults[0].secrets.push(Secret::new(name, value(0, size)));
     }
     let emulator = Emulator::start(seed).await.unwrap();
-    let (folder, volume) = (tempfile::tempdir().unwrap(), Volume::shared());
-    let start = || Provider::start(&emulator, folder.path(), &["--file-writer=provider"]);
+    let (directory, volume) = (tempfile::tempdir().unwrap(), Volume::shared());
+    let start = || Provider::start(&emulator, directory.path(), &["--file-writer=provider"]);
     let mut watch = Watch::new(volume.path());
     let (first, first_claim) = (start(), claim(&emulator, &volume));
     let written = async {
@@ -210,7 +211,7 @@ async fn whoever_reads_sees_one_whole_generation_whenever_the_writer_is_killed()
         let over = Arc::clone(&over);
         move || reader.read_until(&over)
     });
-    let mut landed = Landed::default();
+    let mut kills = KillCounts::default();
     for generation in 1..=KILLS {
         for (name, size) in SIZES {
             emulator.set_secret("myKeyVault", name, &value(generation, size)).unwrap();
@@ -236,17 +237,17 @@ async fn whoever_reads_sees_one_whole_generation_whenever_the_writer_is_killed()
         };
         tokio::join!(mounted, killed);
         provider.ended().await;
-        // How long writing takes depends on the machine, and on what else it does just now.
-        longest = longest.mul_f64(if landed.count(&volume, &before) { 1.1 } else { 0.9 });
-        assert!(!reading.is_finished(), "the reader has seen something that must not be: {landed:?}");
+        // The duration of writing depends on the machine and its load.
+        longest = longest.mul_f64(if kills.count(&volume, &before) { 1.1 } else { 0.9 });
+        assert!(!reading.is_finished(), "the reader has seen an invalid state: {kills:?}");
     }
     start().mount(&claim(&emulator, &volume)).await.unwrap();
     over.store(true, Ordering::Relaxed);
-    let passes = reading.join().expect("the reader has seen whole generations only");
-    assert_eq!(folders(&volume), [volume.generation()], "the next mount removes what is left");
+    let passes = reading.join().expect("the reader has seen complete generations only");
+    assert_eq!(directories(&volume), [volume.generation()], "the next mount removes the leftovers");
     assert!(std::fs::symlink_metadata(volume.path().join("..data_tmp")).is_err());
-    println!("{landed:?}, {passes} passes");
-    assert!(landed.before_the_swap >= KILLS / 10, "{landed:?}");
-    assert!(landed.after_the_swap > 0, "{landed:?}");
+    println!("{kills:?}, {passes} passes");
+    assert!(kills.before_the_swap >= KILLS / 10, "{kills:?}");
+    assert!(kills.after_the_swap > 0, "{kills:?}");
     assert!(passes > KILLS, "{passes}");
 }

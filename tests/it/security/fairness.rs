@@ -1,5 +1,5 @@
-//! No namespace can slow, fail, age or evict what another namespace mounts: each lever that ordinary pods had, pulled
-//! by one namespace and by ten, while twenty victims in namespaces of their own mount for the first time.
+//! No namespace can slow, fail, age or evict what another namespace mounts: each attack that ordinary pods had, by
+//! one namespace and by ten, while twenty victims in their own namespaces mount for the first time.
 
 mod world;
 
@@ -12,9 +12,9 @@ use world::{Attack, BAD_TENANT, FairWorld, ROTATED, SHARED, made_up_client};
 
 use crate::harness::objects;
 
-/// As many namespaces attack.
+/// Number of attacking namespaces.
 const ATTACKERS: [usize; 2] = [1, 10];
-/// A victim's mount has this long, and the attacks last longer.
+/// Time limit of a victim's mount; the attacks last longer.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 #[tokio::test]
@@ -28,21 +28,21 @@ async fn a_tenant_whose_endpoint_fails_opens_no_breaker_for_the_others() {
             let claims = attack
                 .claims(&world, |claim| claim.set("tenantID", BAD_TENANT).timeout(Duration::from_secs(4)));
             world.all_fail(&claims).await;
-            // A breaker would stay open for four seconds at least.
-            let said = format!("{fault:?} by {attackers}");
-            world.victims_mount_within(&said, Duration::from_millis(4500)).await;
+            // A breaker would stay open for at least four seconds.
+            let name = format!("a tenant answered with {fault:?}, by {attackers}");
+            world.victims_mount_within(&name, Duration::from_millis(4500)).await;
         }
     }
 }
 
 #[tokio::test]
-async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_holds_up_only_itself() {
+async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_delays_only_itself() {
     for attackers in ATTACKERS {
         let world = FairWorld::start(&[]).await;
         world.emulator.inject(Target::Imds, Fault::Hang);
         world.emulator.inject_rule(Rule::new(Target::Entra, Fault::Hang).path(BAD_TENANT)).unwrap();
         let attack = Attack { namespaces: attackers, volumes: 150 };
-        // An exchange for each volume: no two have the same client id.
+        // One exchange for each volume: all client ids differ.
         let hanging =
             attack.claims(&world, |claim| claim.set("tenantID", BAD_TENANT)).into_iter().enumerate();
         let hanging = hanging.map(|(index, claim)| claim.set("clientID", &made_up_client(index)));
@@ -50,7 +50,13 @@ async fn an_authority_that_hangs_for_one_kind_of_identity_or_tenant_holds_up_onl
         let node =
             attack.claims(&world, |claim| claim.without("clientID").set("useVMManagedIdentity", "true"));
         let attack = async { tokio::join!(world.mount_all(&hanging), world.mount_all(&node)) };
-        world.victims_mount_while(&format!("by {attackers}"), attack).await;
+        world
+            .victims_mount_while(
+                &format!("authorities that hang, by {attackers}"),
+                RequestKind::Token,
+                attack,
+            )
+            .await;
     }
 }
 
@@ -71,8 +77,8 @@ async fn an_object_that_always_fails_ages_nothing_else_of_its_vault() {
                     .timeout(Duration::from_secs(4))
             });
             world.all_fail(&claims).await;
-            // Also those that have an older value at hand get the new one.
-            world.victims_read(&format!("{fault:?} by {attackers}"), ROTATED).await;
+            // Victims with an older cached value get the new one, too.
+            world.victims_read(&format!("an object answered with {fault:?}, by {attackers}"), ROTATED).await;
         }
     }
 }
@@ -88,14 +94,14 @@ async fn a_flood_of_values_leaves_each_victim_what_it_needs_in_an_outage() {
         let claims = attack.claims(&world, |claim| claim.set("objects", &objects(&names)));
         world.all_mount(&claims).await;
         world.emulator.inject(Target::Vault(SHARED.to_owned()), Fault::Refuse);
-        world.victims_read(&format!("by {attackers}"), world::VALUE).await;
+        world.victims_read(&format!("a flood of values and an outage, by {attackers}"), world::VALUE).await;
     }
 }
 
 #[tokio::test]
-async fn vaults_that_never_answer_hold_up_little_else() {
+async fn vaults_that_never_answer_delay_little_else() {
     for attackers in ATTACKERS {
-        // Without the cluster's keys every first token is unproven.
+        // Without the cluster's keys, every first token is unproven.
         let world = FairWorld::start_without_keys().await;
         let vaults = (0..world::SILENT_VAULTS).map(|index| format!("silent-{index}")).collect::<Vec<_>>();
         for vault in &vaults {
@@ -109,7 +115,10 @@ async fn vaults_that_never_answer_hold_up_little_else() {
             attack.claims(&world, |claim| claim.set("keyvaultName", vault).set("objects", &objects))
         });
         let claims = claims.collect::<Vec<_>>();
-        world.victims_mount_while(&format!("by {attackers}"), world.mount_all(&claims)).await;
+        let attack = world.mount_all(&claims);
+        world
+            .victims_mount_while(&format!("silent vaults, by {attackers}"), RequestKind::Secret, attack)
+            .await;
     }
 }
 
@@ -125,7 +134,7 @@ async fn large_volumes_with_slow_objects_do_not_keep_large_volumes_of_others_wai
     let attack = Attack { namespaces: 1, volumes: 60 };
     let claims = attack.claims(&world, |claim| claim.set("objects", &objects(&names)));
     let victims = async {
-        // The attackers hold what they may hold.
+        // The attackers hold all that they may.
         while world.emulator.in_flight_peak(RequestKind::Secret) < 8 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

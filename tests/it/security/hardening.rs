@@ -14,7 +14,7 @@ async fn the_process_dumps_no_core() {
 async fn probes_and_scrapes_succeed_while_clients_flood_the_ports() {
     let world = World::start(&[]).await;
     let Provider { health_port, metrics_port, .. } = world.provider;
-    // Addresses of this machine that are not the one from which the probes come.
+    // Addresses of this machine other than that of the probes.
     let floods = ["127.0.0.2", "127.0.0.3"].into_iter().flat_map(|from| {
         [health_port, metrics_port].map(|port| tokio::spawn(flood(from.parse().unwrap(), port)))
     });
@@ -26,7 +26,7 @@ async fn probes_and_scrapes_succeed_while_clients_flood_the_ports() {
     floods.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// Opens connections as fast as it can, sends nothing and holds them.
+/// Opens connections as fast as possible, sends nothing and keeps them open.
 async fn flood(from: std::net::IpAddr, port: u16) {
     let mut held = std::collections::VecDeque::new();
     loop {

@@ -1,5 +1,5 @@
-//! What one identity fetched never reaches another: every pair is tried, with everything that a request
-//! can say to be taken for the other.
+//! Objects fetched for one identity never reach another: all pairs are tried, and every request claims to be
+//! the other in all fields that it controls.
 
 use futures_util::future::join_all;
 use keyvault_csi_provider::proto::ObjectVersion;
@@ -14,10 +14,9 @@ const CLIENTS: [&str; 3] = [
     "33333333-3333-4333-8333-333333333333",
 ];
 
-/// Service account, client id, and whether both Entra and the vault let it read: every account with
-/// every client, of which each trusts one account and may read one vault; and one client that trusts two
-/// accounts.
-fn who() -> Vec<(&'static str, &'static str)> {
+/// All pairs of service account and client id. Each client trusts one account and may read one vault; one client
+/// trusts two accounts.
+fn pairs() -> Vec<(&'static str, &'static str)> {
     let accounts = ["first", "second", "third"];
     accounts.iter().flat_map(|account| CLIENTS.map(|client| (*account, client))).collect()
 }
@@ -39,7 +38,7 @@ fn seed() -> Seed {
     seed
 }
 
-/// The mount of a pod that says of itself whatever the others say: the same pod, the same volume, mounted
+/// The mount of a pod whose claims are the same for all: the same pod, the same volume, mounted
 /// before.
 fn claim(world: &World, (account, client): (&str, &str), vault: usize) -> Claim {
     let token = world.emulator.token("default", account).pod("pod", "uid").build();
@@ -54,7 +53,7 @@ fn claim(world: &World, (account, client): (&str, &str), vault: usize) -> Claim 
     claim
 }
 
-/// What must come of it: the vault's value, or who says no.
+/// The expected outcome: the vault's value, or the code of the refusal.
 fn expected((account, client): (&str, &str), vault: usize) -> Result<String, Code> {
     let index = CLIENTS.iter().position(|known| *known == client).unwrap();
     let trusted: &[&str] = [["first", "second"].as_slice(), &["second"], &["third"]][index];
@@ -65,27 +64,27 @@ fn expected((account, client): (&str, &str), vault: usize) -> Result<String, Cod
     }
 }
 
-async fn check(world: &World, who: (&str, &str), vault: usize, after: &str) {
-    let answer = world.mount(&claim(world, who, vault)).await;
+async fn check(world: &World, pair: (&str, &str), vault: usize, after: &str) {
+    let answer = world.mount(&claim(world, pair, vault)).await;
     let answer = answer.map(|response| String::from_utf8(files(&response)[0].1.to_vec()).unwrap());
-    let told = format!("{who:?} in vault-{vault} after {after}");
-    assert_eq!(answer.map_err(|status| status.code()), expected(who, vault), "{told}");
+    let context = format!("{pair:?} in vault-{vault} after {after}");
+    assert_eq!(answer.map_err(|status| status.code()), expected(pair, vault), "{context}");
 }
 
 async fn every_pair(world: World) {
-    for victim in who() {
+    for victim in pairs() {
         for vault in 0..3 {
-            check(&world, victim, vault, "whatever was before").await;
-            for other in who() {
+            check(&world, victim, vault, "any earlier mounts").await;
+            for other in pairs() {
                 check(&world, other, vault, &format!("{victim:?}")).await;
             }
         }
     }
-    // All at once, too, where they might share a flight.
+    // Concurrently, too, when they might share a flight.
     for _ in 0..3 {
-        let everything = who().into_iter().flat_map(|who| [0, 1, 2].map(|vault| (who, vault)));
-        let everything = everything.collect::<Vec<_>>();
-        join_all(everything.iter().map(|(who, vault)| check(&world, *who, *vault, "all at once"))).await;
+        let all = pairs().into_iter().flat_map(|pair| [0, 1, 2].map(|vault| (pair, vault)));
+        let all = all.collect::<Vec<_>>();
+        join_all(all.iter().map(|(pair, vault)| check(&world, *pair, *vault, "concurrent mounts"))).await;
     }
 }
 

@@ -1,6 +1,6 @@
-//! A token is a claim until it is proven. Whoever names a victim's subject and client id in a token
-//! of his own making neither reads anything nor disturbs anybody, whatever is kept, whether or not
-//! the cluster's keys are at hand, and whether or not Azure answers.
+//! A token is a claim until it is proven. An attacker who puts a victim's subject and client id into a token
+//! neither reads a value nor affects others, whatever is cached, with and without
+//! the cluster's keys, and with and without Azure.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tonic::Code;
 
 use crate::harness::{APP, Claim, OTHER_APP, Provider, VALUE, World, files};
 
-/// Tokens that name the victim's subject, and are not the victim's.
+/// Tokens with the victim's subject that are not the victim's.
 fn impostors(emulator: &Emulator) -> Vec<(&'static str, String)> {
     let token = || -> TokenBuilder { emulator.token("default", "workload-identity-sa") };
     let mut cases = vec![
         ("forged signature", token().forged().build()),
-        ("unknown key", token().kid("nobody").forged().build()),
+        ("unknown key", token().kid("unknown").forged().build()),
         ("no signature", token().unsigned().build()),
         ("expired", token().expires_in(-10).build()),
         ("foreign issuer", token().issuer("https://evil.test/").build()),
@@ -28,7 +28,7 @@ fn impostors(emulator: &Emulator) -> Vec<(&'static str, String)> {
     cases
 }
 
-/// Puts the victim's subject into somebody's genuine token.
+/// Puts the victim's subject into another account's genuine token.
 fn rewritten(token: &str) -> String {
     let parts = token.split('.').collect::<Vec<_>>();
     let claims = data_encoding::BASE64URL_NOPAD.decode(parts[1].as_bytes()).unwrap();
@@ -36,7 +36,7 @@ fn rewritten(token: &str) -> String {
     format!("{}.{}.{}", parts[0], data_encoding::BASE64URL_NOPAD.encode(claims.as_bytes()), parts[2])
 }
 
-/// Asks with every impostor, and expects the same answer for all.
+/// Mounts with all impostors, and expects the same code for all.
 async fn try_all(world: &World, expected: Code) {
     for (case, token) in impostors(&world.emulator) {
         let status = world.refused(&world.claim().token(&token)).await;
@@ -45,8 +45,8 @@ async fn try_all(world: &World, expected: Code) {
     }
 }
 
-/// The victim mounts, impostors try, the victim mounts again and has lost nothing: with keys at hand
-/// that second mount still costs no token.
+/// The victim mounts, impostors try, and the victim mounts again without a loss: with keys,
+/// the second mount costs no token.
 async fn impostors_get_nothing(world: World, keys: bool) {
     let token = world.token().build();
     let victim = world.claim().token(&token);
@@ -55,7 +55,7 @@ async fn impostors_get_nothing(world: World, keys: bool) {
     try_all(&world, Code::Unauthenticated).await;
     world.emulator.clear_requests();
     assert_eq!(files(&world.mount(&victim).await.unwrap()), [("db-password", VALUE.as_bytes())]);
-    assert_eq!(world.emulator.count(RequestKind::Token), 0, "keys: {keys}: the kept token is still there");
+    assert_eq!(world.emulator.count(RequestKind::Token), 0, "keys: {keys}: the token is still cached");
 
     world.emulator.inject(Target::Entra, Fault::Status(503));
     try_all_briefly(&world).await;
@@ -72,7 +72,7 @@ async fn impostors_get_nothing(world: World, keys: bool) {
     );
 }
 
-/// With Azure down nobody can say whether an impostor is one: the mount fails for that reason.
+/// While Azure is down, impostors cannot be detected: the mount fails for that reason.
 async fn try_all_briefly(world: &World) {
     let attempts = impostors(&world.emulator).into_iter().map(|(case, token)| async move {
         let claim = world.claim().token(&token).timeout(Duration::from_secs(4));
@@ -94,23 +94,23 @@ async fn impostors_get_nothing_without_keys() {
 }
 
 #[tokio::test]
-async fn an_impostor_does_not_even_learn_what_the_vault_says() {
+async fn an_impostor_does_not_learn_the_vaults_answer() {
     let world = World::start(&[]).await;
     world.mount(&world.claim()).await.unwrap();
     let probe = world.claim().objects("- {objectName: does-not-exist, objectType: secret}");
-    assert_eq!(world.refused(&probe).await.code(), Code::NotFound, "its owner learns it");
+    assert_eq!(world.refused(&probe).await.code(), Code::NotFound, "the owner learns it");
     world.emulator.clear_requests();
     for (case, token) in impostors(&world.emulator) {
         let status = world.refused(&probe.clone().token(&token)).await;
         assert_eq!(status.code(), Code::Unauthenticated, "{case}: {status:?}");
         assert!(!status.message().contains("does-not-exist"), "{case}: {status:?}");
     }
-    // Nor does the vault hear of it in the victim's name.
+    // The vault does not get a request in the victim's name either.
     assert_eq!(world.emulator.count(RequestKind::Secret), 0);
 }
 
 #[tokio::test]
-async fn a_genuine_token_does_not_open_another_client_id() {
+async fn a_genuine_token_gives_no_access_to_another_client_id() {
     for world in [World::start(&[]).await, World::with_keys(&[]).await] {
         world.mount(&world.claim()).await.unwrap();
         let other = world.emulator.token("default", "other-sa").build();
@@ -135,11 +135,11 @@ async fn a_proof_holds_for_the_token_and_the_identity_it_was_given_for() {
     let token = world.token().build();
     world.mount(&world.claim().token(&token)).await.unwrap();
     world.emulator.clear_requests();
-    // The same token, for another client: Entra is asked again.
+    // The same token for another client: Entra is called again.
     let denied = world.refused(&world.claim().token(&token).set("clientID", OTHER_APP)).await;
     assert_eq!(denied.code(), Code::PermissionDenied);
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
-    // The same token, for the same client: it is not.
+    // The same token for the same client: Entra is not called.
     world.mount(&world.claim().token(&token)).await.unwrap();
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
 }
@@ -160,12 +160,12 @@ async fn keys_that_cannot_be_loaded_leave_the_proof_to_entra() {
 }
 
 #[tokio::test]
-async fn keys_of_another_cluster_open_no_sharing_and_close_no_door() {
+async fn keys_of_another_cluster_disable_sharing_but_pods_start() {
     let emulator = Emulator::start(crate::harness::seed()).await.unwrap();
-    let stranger = Emulator::start(crate::harness::seed()).await.unwrap();
+    let other_cluster = Emulator::start(crate::harness::seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let jwks = folder.path().join("jwks.json");
-    std::fs::write(&jwks, stranger.jwks()).unwrap();
+    std::fs::write(&jwks, other_cluster.jwks()).unwrap();
     let args = [
         format!("--service-account-jwks={}", jwks.display()),
         format!("--service-account-issuer={}", emulator.issuer()),
@@ -173,14 +173,14 @@ async fn keys_of_another_cluster_open_no_sharing_and_close_no_door() {
     let provider = Provider::start(&emulator, folder.path(), &args.each_ref().map(String::as_str));
     let world = World { emulator, provider, folder };
     for mounts in 1..=2 {
-        // Entra accepts the token, so the pod starts; but each mount pays its own exchange.
+        // Entra accepts the token, so the pod starts; but each mount costs an exchange.
         world.mount(&world.claim()).await.unwrap();
         assert_eq!(world.emulator.count(RequestKind::Token), mounts);
     }
 }
 
 #[tokio::test]
-async fn a_removed_federated_credential_is_refused_when_entra_is_asked_next() {
+async fn a_removed_federated_credential_is_refused_at_the_next_exchange() {
     let world = World::start(&[]).await;
     world.mount(&world.claim()).await.unwrap();
     world.emulator.remove_federated_credentials(APP).unwrap();

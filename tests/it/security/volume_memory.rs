@@ -6,7 +6,7 @@ use tonic::Code;
 use crate::harness::{Claim, Provider, World};
 use crate::volume::Volume;
 
-/// One small file takes 6 KiB: a page, and what the kernel holds besides. A namespace alone may use half of this, four
+/// One small file takes 6 KiB: a page, and the kernel's overhead. A namespace alone may use half of this, four
 /// volumes.
 const LIMIT: &str = "--volume-memory-bytes=49152";
 const SHARE: usize = 4;
@@ -22,7 +22,7 @@ async fn used(provider: &Provider) -> u64 {
 }
 
 #[tokio::test]
-async fn a_namespace_above_its_share_is_refused_also_after_a_restart_and_others_mount() {
+async fn a_namespace_above_its_share_is_refused_even_after_a_restart_while_others_mount() {
     let state = tempfile::tempdir().unwrap();
     let flag = format!("--state-dir={}", state.path().display());
     let args = ["--file-writer=provider", LIMIT, flag.as_str()];
@@ -59,7 +59,7 @@ async fn a_namespace_above_its_share_is_refused_also_after_a_restart_and_others_
 }
 
 #[tokio::test]
-async fn a_state_directory_that_is_missing_ends_the_start_with_its_name() {
+async fn a_missing_state_directory_is_named_and_stops_the_process() {
     let World { emulator, provider: _provider, folder } = World::start(&[]).await;
     let args = ["--file-writer=provider", "--state-dir=/proc/none", "--endpoint=unix:///tmp/unused.sock"];
     let (status, text) = Provider::fail(&emulator, folder.path(), &args);

@@ -11,7 +11,7 @@ async fn world() -> World {
     World::start(&["--file-writer=provider"]).await
 }
 
-/// Two files in a folder and one beside it.
+/// Two files in a directory and one next to it.
 fn tree(world: &World, volume: &Volume) -> Claim {
     let yaml = "- {objectName: database-password, objectType: secret, objectAlias: app/db-password, filePermission: 0640}\n\
                 - {objectName: api-key, objectType: secret, objectAlias: app/keys/api, filePermission: 0400}\n\

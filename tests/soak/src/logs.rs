@@ -65,7 +65,7 @@ fn read(line: &str, said: &mut HashMap<String, Said>, findings: &Findings) {
         // A panic, above all.
         return findings.add(format!("the log has a line that is no JSON: {line}"));
     };
-    if line.contains("has a defect") || line.contains("panicked") {
+    if line.contains("has a bug") || line.contains("panicked") {
         findings.add(format!("the log tells of a defect: {line}"));
     }
     let served = |what| value.get(what).and_then(Value::as_u64).is_some_and(|objects| objects > 0);

@@ -100,7 +100,7 @@ values.schema.json has refused before.
 {{- define "refuse.pairs" -}}
 {{- $found := list -}}
 {{- if ne (empty .Values.serviceAccountJwks) (empty .Values.serviceAccountIssuer) -}}
-{{- $found = append $found "serviceAccountJwks and serviceAccountIssuer go together: keys prove the tokens of their issuer only" -}}
+{{- $found = append $found "serviceAccountJwks and serviceAccountIssuer must be set together: keys prove only the tokens of their issuer" -}}
 {{- end -}}
 {{- if and .Values.policy.rules .Values.policy.configMap -}}
 {{- $found = append $found "policy.rules and policy.configMap: there is one policy; keep one of the two" -}}

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all, select};
 use keyvault_csi_provider::proto::MountResponse;
-use keyvault_emulator::{Emulator, Identity, ManagedIdentity, Secret, SecretPermission, Seed, Vault};
+use keyvault_emulator::{
+    Emulator, Identity, ManagedIdentity, RequestKind, Secret, SecretPermission, Seed, Vault,
+};
 use tonic::Status;
 
 use super::PATIENCE;
@@ -18,10 +20,10 @@ use crate::harness::{Claim, Provider, World, files, objects};
 pub const SHARED: &str = "shared";
 /// The attackers' own vault.
 pub const ATTACKED: &str = "attackers";
-/// What every victim reads at first, and after a rotation.
+/// The value that each victim reads at first, and the one after a rotation.
 pub const VALUE: &str = "value before";
 pub const ROTATED: &str = "value after";
-/// A tenant whose endpoint is at fault.
+/// A tenant whose endpoint fails.
 pub const BAD_TENANT: &str = "00000000-0000-4000-8000-00000000bad0";
 /// Objects of 20 kB in the attackers' vault and in the victims'.
 pub const LARGE_OBJECTS: usize = 12;
@@ -42,7 +44,7 @@ impl Deref for FairWorld {
     }
 }
 
-/// So many volumes, spread over so many namespaces.
+/// A number of volumes, spread over a number of namespaces.
 #[derive(Clone, Copy)]
 pub struct Attack {
     pub namespaces: usize,
@@ -84,7 +86,7 @@ fn seed() -> Seed {
     silent.fold(seed.vault(shared).vault(attacked), Seed::vault)
 }
 
-/// A pod that no test has used before.
+/// A pod number that no test has used before.
 fn next_pod() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -105,7 +107,7 @@ impl FairWorld {
         Self(World { emulator, provider, folder })
     }
 
-    /// A pod of `namespace`, which has never mounted.
+    /// A pod of `namespace` that has never mounted.
     fn pod(&self, namespace: &str, client: &str, pod: usize) -> Claim {
         let token = self.emulator.token(namespace, "sa").pod(pod.to_string(), pod.to_string()).build();
         Claim::new(&token)
@@ -128,34 +130,49 @@ impl FairWorld {
         self.victim(index).set("objects", &objects(&names))
     }
 
-    /// Each victim mounts for the first time, and all succeed at the first attempt.
-    pub async fn victims_mount(&self, said: &str) {
-        self.victims_mount_within(said, PATIENCE).await;
+    /// Each victim mounts for the first time, and succeeds on the first attempt.
+    pub async fn victims_mount(&self, attack: &str) {
+        self.victims_mount_within(attack, PATIENCE).await;
     }
 
-    pub async fn victims_mount_within(&self, said: &str, patience: Duration) {
-        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(patience)).collect::<Vec<_>>();
-        for mounted in join_all(claims.iter().map(|claim| self.mount(claim))).await {
-            let mounted = mounted.unwrap_or_else(|status| panic!("{said}: {status:?}"));
-            assert_eq!(mounted.files.len(), 1, "{said}");
+    pub async fn victims_mount_within(&self, attack: &str, patience: Duration) {
+        for mounted in self.mount_victims(attack, patience).await {
+            assert_eq!(mounted.files.len(), 1, "{attack}");
         }
     }
 
     /// As [`Self::victims_mount`], and each reads `value`.
-    pub async fn victims_read(&self, said: &str, value: &str) {
-        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(PATIENCE)).collect::<Vec<_>>();
-        for mounted in join_all(claims.iter().map(|claim| self.mount(claim))).await {
-            let mounted = mounted.unwrap_or_else(|status| panic!("{said}: {status:?}"));
-            assert_eq!(files(&mounted), [("value", value.as_bytes())], "{said}");
+    pub async fn victims_read(&self, attack: &str, value: &str) {
+        for mounted in self.mount_victims(attack, PATIENCE).await {
+            assert_eq!(files(&mounted), [("value", value.as_bytes())], "{attack}");
         }
     }
 
-    /// The victims mount after the attack has begun, and before it ends.
-    pub async fn victims_mount_while(&self, said: &str, attack: impl Future) {
+    /// Mounts all victims concurrently, and prints the times that this took.
+    #[allow(clippy::print_stdout, reason = "`cargo test -- --nocapture` shows it")]
+    async fn mount_victims(&self, attack: &str, patience: Duration) -> Vec<MountResponse> {
+        let claims = (0..VICTIMS).map(|index| self.victim(index).timeout(patience)).collect::<Vec<_>>();
+        let start = Instant::now();
+        let mounts = claims.iter().map(async |claim| (self.mount(claim).await, start.elapsed()));
+        let mut times = Vec::with_capacity(VICTIMS);
+        let mut responses = Vec::with_capacity(VICTIMS);
+        for (mounted, time) in join_all(mounts).await {
+            responses.push(mounted.unwrap_or_else(|status| panic!("{attack}: {status:?}")));
+            times.push(time.as_millis());
+        }
+        times.sort_unstable();
+        println!("{attack}: median {} ms, worst {} ms", times[VICTIMS / 2], times[VICTIMS - 1]);
+        responses
+    }
+
+    /// The victims mount after the attack has started and before it ends.
+    pub async fn victims_mount_while(&self, name: &str, kind: RequestKind, attack: impl Future) {
         let victims = async {
-            // The attack's first requests are on their way.
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            self.victims_mount(said).await;
+            // Wait until the attack uses its share.
+            while self.emulator.in_flight_peak(kind) < 8 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            self.victims_mount(name).await;
         };
         match select(pin!(victims), pin!(attack)).await {
             Either::Left(_) => {}
@@ -181,7 +198,7 @@ impl FairWorld {
 }
 
 impl Attack {
-    /// One claim for each volume, in turn by namespace, each changed as `change` says.
+    /// One claim for each volume, in turn by namespace, each modified by `change`.
     pub fn claims(self, world: &FairWorld, change: impl Fn(Claim) -> Claim) -> Vec<Claim> {
         let volumes = (0..self.volumes).map(|volume| {
             let index = volume % self.namespaces;

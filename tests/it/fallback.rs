@@ -1,5 +1,5 @@
-//! What a pod gets while Key Vault or Entra cannot be reached, and what it gets instead of an object that
-//! is not there.
+//! What a mount serves while Key Vault or Entra is unavailable, and for optional objects that are
+//! missing.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn main_vault() -> Target {
     Target::Vault("myKeyVault".to_owned())
 }
 
-/// A world whose vault has a replica, which `myapp` may read.
+/// A world whose vault has a replica that `myapp` may read.
 async fn world(args: &[&str]) -> World {
     let replica = Vault::new("replica")
         .access("myapp", &[SecretPermission::Get])
@@ -32,7 +32,7 @@ async fn reads(world: &World, claim: &Claim, value: &str) {
 
 async fn metric(world: &World, line: &str) {
     let (_, text) = Provider::get(world.provider.metrics_port, "/metrics").await;
-    assert!(text.contains(line), "{line} is not in\n{text}");
+    assert!(text.contains(line), "{line} is missing from\n{text}");
 }
 
 #[tokio::test]
@@ -47,23 +47,23 @@ async fn a_new_pod_gets_what_its_identity_fetched_before_the_vault_went_down() {
         Fault::Hang,
         Fault::Throttle { retry_after: Some(Duration::from_secs(60)) },
     ] {
-        let said = format!("{fault:?}");
+        let fault_name = format!("{fault:?}");
         let world = world(&[]).await;
         let before = world.mount(&world.claim().pod(0)).await.unwrap();
         world.emulator.inject(main_vault(), fault);
         let start = Instant::now();
         let during = world.mount(&world.claim().pod(1)).await.unwrap();
-        assert!(start.elapsed() < Duration::from_secs(5), "{said}: {:?}", start.elapsed());
-        assert_eq!(files(&during), [("db-password", VALUE.as_bytes())], "{said}");
-        assert_eq!(during.object_version, before.object_version, "{said}: its true version");
-        let log = world.provider.log_with("served from elsewhere than the vault", 1);
-        assert!(log.contains("stale=1") && !log.contains(VALUE), "{said}: {log}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{fault_name}: {:?}", start.elapsed());
+        assert_eq!(files(&during), [("db-password", VALUE.as_bytes())], "{fault_name}");
+        assert_eq!(during.object_version, before.object_version, "{fault_name}: the version of its value");
+        let log = world.provider.log_with("stale or replica values served", 1);
+        assert!(log.contains("stale=1") && !log.contains(VALUE), "{fault_name}: {log}");
         metric(&world, r#"keyvault_csi_objects_served_total{source="stale"} 1"#).await;
     }
 }
 
 #[tokio::test]
-async fn the_second_hundred_pods_are_spared_what_the_first_have_waited_for() {
+async fn later_pods_do_not_repeat_the_wait_of_the_first_ones() {
     let world = world(&[]).await;
     world.mount(&world.claim().pod(0)).await.unwrap();
     world.emulator.inject(main_vault(), Fault::Refuse);
@@ -79,7 +79,7 @@ async fn the_second_hundred_pods_are_spared_what_the_first_have_waited_for() {
 
 #[tokio::test]
 async fn with_the_clusters_keys_entra_is_not_needed_either() {
-    // Tokens so short that none is ever kept.
+    // Tokens so short-lived that none is ever cached.
     let options = Options { access_token_lifetime: Duration::from_secs(60), ..Options::default() };
     let emulator = Emulator::start_with(seed(), options).await.unwrap();
     let world = World::of_emulator_with_keys(emulator, &[]);
@@ -94,7 +94,7 @@ async fn with_the_clusters_keys_entra_is_not_needed_either() {
 }
 
 #[tokio::test]
-async fn a_claim_that_nothing_proves_gets_nothing_stale() {
+async fn an_unproven_claim_gets_no_stale_value() {
     let options = Options { access_token_lifetime: Duration::from_secs(60), ..Options::default() };
     let emulator = Emulator::start_with(seed(), options).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ async fn a_claim_that_nothing_proves_gets_nothing_stale() {
 }
 
 #[tokio::test]
-async fn nobody_gets_what_the_vault_has_taken_back() {
+async fn a_value_that_the_vault_no_longer_grants_is_never_served_stale() {
     let world = world(&[]).await;
     for (case, code) in [("denied", Code::PermissionDenied), ("deleted", Code::NotFound)] {
         world.mount(&world.claim().pod(0)).await.unwrap();
@@ -127,7 +127,7 @@ async fn nobody_gets_what_the_vault_has_taken_back() {
 }
 
 #[tokio::test]
-async fn operator_and_class_may_want_nothing_stale() {
+async fn operator_and_class_can_disable_stale_values() {
     for (args, class) in [(["--stale-if-error=0s"], None), (["--stale-if-error=24h"], Some("0"))] {
         let world = world(&args).await;
         let claim = |pod| {
@@ -145,7 +145,7 @@ async fn operator_and_class_may_want_nothing_stale() {
 }
 
 #[tokio::test]
-async fn the_failover_vault_is_asked_on_first_mounts_of_an_unavailable_vault_only() {
+async fn the_failover_vault_is_used_only_for_first_mounts_while_the_vault_is_unavailable() {
     for args in [&[][..], &["--failover-vault=mykeyvault=replica"]] {
         let world = world(args).await;
         let claim = |pod| match args {
@@ -162,7 +162,7 @@ async fn the_failover_vault_is_asked_on_first_mounts_of_an_unavailable_vault_onl
 }
 
 #[tokio::test]
-async fn a_no_of_the_vault_is_no_reason_to_ask_its_replica() {
+async fn a_refusal_by_the_vault_does_not_lead_to_its_replica() {
     let world = world(&["--failover-vault=mykeyvault=replica"]).await;
     let claim = |pod| world.claim().pod(pod);
     world.emulator.set_access("myKeyVault", APP, &[]).unwrap();
@@ -175,7 +175,7 @@ async fn a_no_of_the_vault_is_no_reason_to_ask_its_replica() {
 }
 
 #[tokio::test]
-async fn what_the_replica_refuses_bars_no_stale_value_and_is_told() {
+async fn a_refusal_by_the_replica_is_reported_and_does_not_prevent_a_stale_value() {
     let world = world(&["--failover-vault=mykeyvault=replica"]).await;
     reads(&world, &world.claim().pod(0), VALUE).await;
     world.emulator.inject(main_vault(), Fault::Refuse);
@@ -184,7 +184,7 @@ async fn what_the_replica_refuses_bars_no_stale_value_and_is_told() {
     reads(&world, &world.claim().pod(2), VALUE).await;
     let other = world.claim().pod(3).objects("- {objectName: api-key, objectType: secret}");
     let refusal = world.refused(&other).await;
-    let words = ["Key Vault cannot be reached", "nor does its failover vault help", "has no role"];
+    let words = ["Key Vault cannot be reached", "the failover vault failed too", "has no role"];
     assert!(words.iter().all(|words| refusal.message().contains(words)), "{refusal:?}");
 }
 
@@ -224,7 +224,7 @@ async fn an_optional_object_may_be_missing_or_disabled_but_not_denied() {
 }
 
 #[tokio::test]
-async fn a_mount_that_has_the_time_waits_until_the_vault_is_asked_again() {
+async fn a_mount_with_enough_time_waits_for_the_next_probe_of_the_vault() {
     let world = world(&["--stale-if-error=0s"]).await;
     world.emulator.inject_rule(Rule::new(main_vault(), Fault::Status(503)).times(3)).unwrap();
     reads(&world, &world.claim().pod(0), VALUE).await;
@@ -241,7 +241,7 @@ async fn many_objects_together_wait_no_longer_than_one() {
     let names = names.iter().map(String::as_str).collect::<Vec<_>>();
     let claim = |pod| world.claim().pod(pod).objects(&objects(&names));
     world.mount(&claim(0)).await.unwrap();
-    // It answers some requests, which keeps its breaker closed, and none of the others.
+    // It answers some requests, which keeps its breaker closed, and never answers the others.
     world.emulator.inject_rule(Rule::new(Target::AllVaults, Fault::Hang).path("secret-3")).unwrap();
     let start = Instant::now();
     assert_eq!(world.mount(&claim(1)).await.unwrap().files.len(), 40);
@@ -249,7 +249,7 @@ async fn many_objects_together_wait_no_longer_than_one() {
 }
 
 #[tokio::test]
-async fn a_no_that_came_beside_a_proof_is_a_no_to_all_of_its_identity() {
+async fn a_refusal_during_a_proof_applies_to_all_requests_of_the_identity() {
     let world = World::start(&[]).await;
     let proven = world.token().build();
     world.mount(&world.claim().pod(0).token(&proven)).await.unwrap();

@@ -1,30 +1,30 @@
-//! The documents of all files, those of lists one by one.
+//! Splits the input files into documents with one object each; the items of a list become documents.
 
 use std::borrow::Cow;
 
 use super::edit::Editor;
 use super::note::Note;
-use crate::manifest::{Document, ManifestError, ManifestSource, Object};
+use crate::manifest::{Document, ManifestError, ManifestObject, ManifestSource};
 use crate::yaml::{self, Budget, Node};
 
-/// A document, and the object in it.
+/// A document of the input, and its object.
 #[derive(Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct InputDocument<'a> {
     pub file: &'a str,
     pub first_line: usize,
     pub text: Cow<'a, str>,
-    /// Nothing, if it cannot be read, or holds none or several.
-    pub object: Option<Object>,
-    /// The text of the list that it is taken out of.
+    /// `None` if the document cannot be read, or does not hold exactly one object.
+    pub object: Option<ManifestObject>,
+    /// The text of the list that contains the object.
     pub list: Option<&'a str>,
 }
 
-impl Piece<'_> {
+impl InputDocument<'_> {
     pub(super) fn editor(&self) -> Editor<'_> {
         Editor::new(&self.text, self.first_line)
     }
 
-    /// A note about its object.
+    /// Adds the origin of this document's object to a note.
     pub(super) fn note(&self, note: Note) -> Note {
         let Some(object) = &self.object else { return note };
         let name = object.name.as_deref().unwrap_or("without a name");
@@ -36,24 +36,30 @@ impl Piece<'_> {
     }
 }
 
-/// Reads all files. A document that cannot be read is a piece nevertheless.
-pub(super) fn read(sources: &[ManifestSource]) -> (Vec<Piece<'_>>, Vec<ManifestError>) {
-    let (mut pieces, mut errors) = (Vec::new(), Vec::new());
+/// Reads all files. The result also contains the documents that cannot be read.
+pub(super) fn read(sources: &[ManifestSource]) -> (Vec<InputDocument<'_>>, Vec<ManifestError>) {
+    let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for document in sources.iter().flat_map(ManifestSource::documents) {
         let objects = document.objects().unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
         });
-        match taken_apart(document, &objects) {
-            Some(items) => pieces.extend(items),
+        match split_list(document, &objects) {
+            Some(items) => documents.extend(items),
             None => {
                 let object = if is_list(document) { None } else { objects.into_iter().next() };
                 let Document { file, first_line, text } = document;
-                pieces.push(Piece { file, first_line, text: Cow::Borrowed(text), object, list: None });
+                documents.push(InputDocument {
+                    file,
+                    first_line,
+                    text: Cow::Borrowed(text),
+                    object,
+                    list: None,
+                });
             }
         }
     }
-    (pieces, errors)
+    (documents, errors)
 }
 
 fn is_list(document: Document<'_>) -> bool {
@@ -65,16 +71,16 @@ fn is_list(document: Document<'_>) -> bool {
         && root().ok().flatten().is_some_and(|root| kind(&root) && root.entry("items").is_some())
 }
 
-/// The items of a list, each a document of its own; nothing, if one of them cannot be.
-fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Piece<'a>>> {
+/// The items of a list as separate documents; `None` if one of them cannot be separated.
+fn split_list<'a>(document: Document<'a>, objects: &[ManifestObject]) -> Option<Vec<InputDocument<'a>>> {
     if !is_list(document) {
         return None;
     }
     let editor = Editor::new(document.text, document.first_line);
-    // What stands above the list stands above its first item.
-    let head = document.text.split_inclusive('\n').take_while(|line| is_head(line));
+    // Comments above the list go above its first item.
+    let head = document.text.split_inclusive('\n').take_while(|line| is_above_list(line));
     let mut head = head.filter(|line| line.starts_with('#')).collect::<String>();
-    let mut pieces = Vec::with_capacity(objects.len());
+    let mut documents = Vec::with_capacity(objects.len());
     for object in objects {
         let Node { position, end, .. } = object.root;
         let mut lines = std::mem::take(&mut head) + "---\n";
@@ -85,22 +91,22 @@ fn taken_apart<'a>(document: Document<'a>, objects: &[Object]) -> Option<Vec<Pie
             lines.push_str(line.strip_prefix(&indentation).unwrap_or(line.trim_start_matches(' ')));
             lines.push('\n');
         }
-        let alone = Document { file: document.file, first_line, text: &lines }.objects().ok()?;
-        // A kind that only the list says is not there any more.
-        let [alone] = <[Object; 1]>::try_from(alone).ok()?;
-        (alone.kind == object.kind).then_some(())?;
+        let item = Document { file: document.file, first_line, text: &lines }.objects().ok()?;
+        // An item may take its kind from the list.
+        let [item] = <[ManifestObject; 1]>::try_from(item).ok()?;
+        (item.kind == object.kind).then_some(())?;
         let text = Cow::Owned(lines);
-        pieces.push(Piece {
+        documents.push(InputDocument {
             file: document.file,
             first_line,
             text,
-            object: Some(alone),
+            object: Some(item),
             list: Some(document.text),
         });
     }
-    Some(pieces)
+    Some(documents)
 }
 
-fn is_head(line: &str) -> bool {
+fn is_above_list(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with('#') || line.starts_with("---")
 }
