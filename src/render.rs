@@ -4,6 +4,7 @@ pub mod chain;
 mod encoding;
 mod error;
 mod json_fields;
+mod limited_writer;
 pub mod pem;
 pub mod pfx;
 mod public_key;
@@ -64,7 +65,7 @@ pub struct Rendered {
     pub files: Vec<VolumeFile>,
     /// Messages about problems that do not fail the mount.
     pub warnings: Vec<String>,
-    /// What a template gets for the object, of the newest version.
+    /// The object's value for templates, from the newest version.
     pub value: Option<SecretBytes>,
 }
 

@@ -53,11 +53,11 @@ pub(super) fn parse(
     objects
 }
 
-/// Checks the paths of all files that objects and templates make.
+/// Checks the paths of all files of objects and templates.
 pub(super) fn check_paths(objects: &[ParsedObject], templates: &[TemplatePlan], findings: &mut Findings) {
     let of_templates = templates.iter().map(|template| {
         let claim = PathClaim { path: &template.path, history: None, location: &template.location };
-        (claim, template.place())
+        (claim, template.path_location())
     });
     let claims = objects.iter().flat_map(ParsedObject::claims).chain(of_templates).collect::<Vec<_>>();
     for PathConflict { index, severity, fault } in paths::conflicts(claims.iter().map(|(claim, _)| *claim)) {
@@ -68,7 +68,7 @@ pub(super) fn check_paths(objects: &[ParsedObject], templates: &[TemplatePlan], 
         }
     }
     if claims.len() > MAX_OBJECTS {
-        let problem = format!("they make {} files, and {MAX_OBJECTS} are allowed", claims.len());
+        let problem = format!("they define {} files; the maximum is {MAX_OBJECTS}", claims.len());
         findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
     }
 }

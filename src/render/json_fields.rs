@@ -1,21 +1,17 @@
-//! `jmesPath`: fields of a JSON secret as files.
-
-use std::io::{self, Write};
+//! `jmesPath`: writes fields of a JSON secret as files.
 
 use jmespath::Variable;
 
 use super::error::Problem;
+use super::limited_writer::{LimitedWriter, MAX_FILE_SIZE};
 use crate::deliver::VolumeFile;
 use crate::plan::JsonField;
 use crate::secret::SecretBytes;
 
-/// Bytes of one field, as it is written. Key Vault's largest secret has 25 kB.
-const LARGEST: usize = 1 << 20;
-
-/// The files of `fields`, and a warning for each field that is missing where that is allowed.
+/// Adds the files of `fields`, and a warning for each missing field of an optional object.
 ///
 /// # Errors
-/// [`Problem`], which never quotes the secret.
+/// [`Problem`], which does not quote the secret.
 pub(super) fn select(
     fields: &[JsonField],
     secret: &SecretBytes,
@@ -30,10 +26,10 @@ pub(super) fn select(
         let location = || format!("{} ({})", field.location, field.expression.as_str());
         let expression = jmespath::compile(field.expression.as_str());
         let found = expression.and_then(|expression| expression.search(&document));
-        // The message of an error may quote a value.
+        // The message of the error is not used because it may quote a value.
         let found = found.map_err(|_| Problem::JsonType(location()))?;
         if found.is_null() && optional {
-            warnings.push(format!("{}: the secret has no such value; its file is left out", location()));
+            warnings.push(format!("{}: the secret has no such value; its file is omitted", location()));
             continue;
         }
         let contents = match found.as_ref() {
@@ -41,9 +37,9 @@ pub(super) fn select(
             Variable::Expref(_) => return Err(Problem::JsonType(location())),
             Variable::String(text) => text.clone().into_bytes(),
             value => {
-                let mut limited = Limited(Vec::new());
+                let mut limited = LimitedWriter(Vec::new());
                 serde_json::to_writer(&mut limited, value)
-                    .map_err(|_| Problem::JsonFieldTooLarge(location(), LARGEST))?;
+                    .map_err(|_| Problem::JsonFieldTooLarge(location(), MAX_FILE_SIZE))?;
                 limited.0
             }
         };
@@ -61,21 +57,4 @@ fn not_json(error: &serde_json::Error) -> Problem {
         | serde_json::error::Category::Data => "syntax error",
     };
     Problem::NotJson(format!("{what} at line {}, column {}", error.line(), error.column()))
-}
-
-/// Fails beyond [`LARGEST`] bytes.
-struct Limited(Vec<u8>);
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
