@@ -321,7 +321,7 @@ impl ObjectFields {
         })
     }
 
-    /// The fields of a JSON secret that become files. `mode` is that of fields that name none.
+    /// The fields of a JSON secret to write as files. `mode` is the default mode of the files.
     fn json_fields(&self, mode: Option<FileMode>, findings: &mut Findings) -> Option<Vec<JsonField>> {
         let Some(field) = self.field(JMES_PATH) else { return Some(Vec::new()) };
         if field.items.is_empty() {
@@ -331,11 +331,12 @@ impl ObjectFields {
         let kind = self.text("objectType");
         if matches!(kind, "key" | "cert") {
             let problem = format!("a {kind} has no JSON fields");
-            findings.error(self.location(JMES_PATH), Fault::new(problem, "only secrets have; remove it"));
+            findings
+                .error(self.location(JMES_PATH), Fault::new(problem, "remove it; only secrets have them"));
         }
         for other in ["objectAlias", "objectFormat", "objectVersionHistory"] {
             if !self.text(other).is_empty() {
-                let problem = "it cannot be combined with jmesPath, which makes the files";
+                let problem = "it cannot be combined with jmesPath, which defines the files";
                 findings
                     .error(self.location(other), Fault::new(problem, "remove it, or list the object twice"));
             }
@@ -346,25 +347,25 @@ impl ObjectFields {
 
     fn json_field(&self, object: &str, mode: Option<FileMode>, findings: &mut Findings) -> Option<JsonField> {
         let location = format!("{object}.{}", self.location);
-        let place = |key: &str| {
+        let location_of = |key: &str| {
             let position = self.field(key).map_or(self.start, |field| field.position);
             Location { name: format!("{location}.{key}"), position: Some(position) }
         };
         for field in self.entries.iter().filter(|field| !JSON_FIELDS.contains(&field.key.as_str())) {
-            let place = Location { name: location.clone(), position: Some(field.key_position) };
-            findings.unknown(place, &field.key, JSON_FIELDS);
+            let unknown = Location { name: location.clone(), position: Some(field.key_position) };
+            findings.unknown(unknown, &field.key, JSON_FIELDS);
         }
-        let expression = findings.take(place("path"), JmesPath::parse(self.text("path")));
+        let expression = findings.take(location_of("path"), JmesPath::parse(self.text("path")));
         let alias = self.text("objectAlias");
         let path = if alias.is_empty() {
             Err(Fault::new("it is missing", "name the file of this field"))
         } else {
             RelativePath::parse(alias)
         };
-        let path = findings.take(place("objectAlias"), path);
+        let path = findings.take(location_of("objectAlias"), path);
         let mode = match self.text("filePermission") {
             "" => mode,
-            text => findings.take(place("filePermission"), FileMode::parse_octal(text)),
+            text => findings.take(location_of("filePermission"), FileMode::parse_octal(text)),
         };
         Some(JsonField { location, expression: expression?, path: path?, mode: mode? })
     }

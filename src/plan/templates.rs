@@ -85,42 +85,42 @@ fn template(
 ) -> Option<TemplatePlan> {
     let location = format!("{PARAMETER}[{index}]");
     let Value::Mapping(entries) = &item.value else {
-        let place = Location { name: location, position: Some(item.position) };
-        findings.error(place, Fault::new(format!("it is {}, not a mapping", item.kind()), SHAPE));
+        let field_location = Location { name: location, position: Some(item.position) };
+        findings.error(field_location, Fault::new(format!("it is {}, not a mapping", item.kind()), SHAPE));
         return None;
     };
     for entry in entries.iter().filter(|entry| !TEMPLATE_FIELDS.contains(&entry.key.as_str())) {
-        let place = Location { name: location.clone(), position: Some(entry.position) };
-        findings.unknown(place, &entry.key, TEMPLATE_FIELDS);
+        let field_location = Location { name: location.clone(), position: Some(entry.position) };
+        findings.unknown(field_location, &entry.key, TEMPLATE_FIELDS);
     }
     let field = |key: &str| {
         let entry = entries.iter().find(|entry| entry.key == key);
         let position = entry.map_or(item.position, |entry| entry.value.position);
-        let place = Location { name: format!("{location}.{key}"), position: Some(position) };
-        (place, entry.map(|entry| &entry.value))
+        let field_location = Location { name: format!("{location}.{key}"), position: Some(position) };
+        (field_location, entry.map(|entry| &entry.value))
     };
     let text = |key: &str, help: &str| {
-        let (place, value) = field(key);
+        let (field_location, value) = field(key);
         let text = match value.map(|value| (value.text(), value.kind())) {
             Some((Some(text), _)) if !text.is_empty() => Ok(text.to_owned()),
             Some((None, kind)) => Err(Fault::new(format!("it is {kind}, not text"), help)),
             Some(_) | None => Err(Fault::new("it is missing", help)),
         };
-        (place, text)
+        (field_location, text)
     };
-    let (place, path) = text("path", "name the file");
-    let position = place.position.unwrap_or(item.position);
-    let path = findings.take(place, path.and_then(|path| RelativePath::parse(&path)));
-    let (place, mode_text) = field("filePermission");
+    let (field_location, path) = text("path", "name the file");
+    let position = field_location.position.unwrap_or(item.position);
+    let path = findings.take(field_location, path.and_then(|path| RelativePath::parse(&path)));
+    let (field_location, mode_text) = field("filePermission");
     let mode = match mode_text.and_then(Node::text).unwrap_or_default() {
         "" => mode,
-        text => findings.take(place, FileMode::parse_octal(text)),
+        text => findings.take(field_location, FileMode::parse_octal(text)),
     };
-    let (place, template) = text("template", "write the text of the file");
-    let source = findings.take(place.clone(), template.and_then(TemplateSource::parse));
+    let (field_location, template) = text("template", "write the text of the file");
+    let source = findings.take(field_location.clone(), template.and_then(TemplateSource::parse));
     if let Some(source) = &source {
         for (name, line, column) in source.objects() {
-            check_object(name, (line, column), &place, objects, findings);
+            check_object(name, (line, column), &field_location, objects, findings);
         }
     }
     Some(TemplatePlan { location, path: path?, mode: mode?, source: source?, position })
@@ -130,7 +130,7 @@ fn template(
 fn check_object(
     name: &str,
     (line, column): (usize, usize),
-    place: &Location,
+    field_location: &Location,
     objects: &[&ObjectPlan],
     findings: &mut Findings,
 ) {
@@ -151,5 +151,5 @@ fn check_object(
             Fault::new(format!("{at}: no object is called {}", super::quoted(name)), help)
         }
     };
-    findings.error(place.clone(), fault);
+    findings.error(field_location.clone(), fault);
 }

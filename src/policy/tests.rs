@@ -107,19 +107,19 @@ fn different_rules_may_allow_the_objects_and_every_object_needs_one() {
 
 #[test]
 fn a_denial_shows_the_rule_that_would_allow_the_mount() {
-    let said = denial(&["{namespaces: [kube-system], vaults: ['*']}"], &[]);
+    let message = denial(&["{namespaces: [kube-system], vaults: ['*']}"], &[]);
     assert_eq!(
-        said,
+        message,
         "no rule allows namespace \"team-a\" (service account \"web\") to mount secret/db-password from vault \
          shared using workload-identity; allow it with {namespaces: [team-a], vaults: [shared], \
          objects: [secret/db-password], identities: [workload-identity]}; rules[0] matches except for \
          its namespaces"
     );
     let named = "{name: of the nodes, namespaces: ['*'], vaults: ['*'], identities: [managed-identity]}";
-    let said = denial(&[named], &[]);
-    assert!(said.ends_with("; rule \"of the nodes\" matches except for its identities"), "{said}");
-    let said = denial(&["{namespaces: [team-b], vaults: [other]}"], &[]);
-    assert!(!said.contains("except for"), "with two wrong fields, there is no near miss: {said}");
+    let message = denial(&[named], &[]);
+    assert!(message.ends_with("; rule \"of the nodes\" matches except for its identities"), "{message}");
+    let message = denial(&["{namespaces: [team-b], vaults: [other]}"], &[]);
+    assert!(!message.contains("except for"), "with two wrong fields, there is no near miss: {message}");
 }
 
 #[test]
@@ -130,12 +130,15 @@ fn a_failover_vault_must_be_allowed_like_the_vault_itself() {
         vec![("keyvaultName", "main"), ("failoverKeyvaultName", "backup")],
         vec![("objects", "- {objectName: a, objectType: secret, keyvaultName: main}")],
     ] {
-        let said = denial(&[of_main], &changes);
-        assert!(said.contains(" from failover vault "), "{changes:?}: {said}");
+        let message = denial(&[of_main], &changes);
+        assert!(message.contains(" from failover vault "), "{changes:?}: {message}");
         assert!(allows("{namespaces: [team-a], vaults: [main, replica, backup]}", &changes), "{changes:?}");
     }
-    let said = denial(&["{namespaces: [team-b], vaults: [main]}"], &[("keyvaultName", "main")]);
-    assert!(said.contains("{namespaces: [team-a], vaults: [main, replica], objects: [secret/"), "{said}");
+    let message = denial(&["{namespaces: [team-b], vaults: [main]}"], &[("keyvaultName", "main")]);
+    assert!(
+        message.contains("{namespaces: [team-a], vaults: [main, replica], objects: [secret/"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -159,9 +162,9 @@ fn a_rule_for_one_identity_mode_does_not_allow_another() {
         let changes = &[change];
         for (other, ..) in modes {
             let policy = policy(&[&format!("{{namespaces: ['*'], vaults: ['*'], identities: [{other}]}}")]);
-            let said = policy.check(&plan(changes, secrets));
-            assert_eq!(said.is_ok(), mode == other, "{mode} by {other}");
-            assert!(!format!("{said:?}").contains("hunter2"));
+            let message = policy.check(&plan(changes, secrets));
+            assert_eq!(message.is_ok(), mode == other, "{mode} by {other}");
+            assert!(!format!("{message:?}").contains("hunter2"));
         }
         let own = policy(&["{namespaces: ['*'], vaults: ['*']}"]).check(&plan(changes, secrets));
         assert_eq!(own.is_ok(), mode != "managed-identity", "{mode}");
@@ -177,8 +180,8 @@ fn a_token_of_another_service_account_is_denied() {
         ("csi.storage.k8s.io/serviceAccount.name", ""),
     ] {
         for audience in ["false", "true"] {
-            let said = denial(&[everything], &[(key, value), ("useAzureTokenProxy", audience)]);
-            assert!(said.contains("token belongs to \"system:serviceaccount:team-a:web\""), "{said}");
+            let message = denial(&[everything], &[(key, value), ("useAzureTokenProxy", audience)]);
+            assert!(message.contains("token belongs to \"system:serviceaccount:team-a:web\""), "{message}");
         }
         // A mode without a token does not check the token.
         let managed = everything.replace('}', ", identities: [managed-identity]}");
@@ -207,8 +210,8 @@ fn a_mistake_is_reported_with_its_position_and_its_fix() {
         ("", "line 1, column 1: ", "end of file"),
         ("---\nrules: &a [*a]\n", "line 2, ", ""),
     ] {
-        let said = Policy::parse(yaml).unwrap_err().to_string();
-        assert!(said.starts_with(location) && said.contains(words), "{yaml}: {said}");
+        let message = Policy::parse(yaml).unwrap_err().to_string();
+        assert!(message.starts_with(location) && message.contains(words), "{yaml}: {message}");
     }
 }
 
@@ -242,8 +245,8 @@ fn every_policy_in_the_documentation_is_valid() {
 }
 
 /// A policy of the rules in a denial's message.
-fn rules_of(said: &str) -> String {
-    let rules = said.split_once("allow it with ").unwrap().1;
+fn rules_of(message: &str) -> String {
+    let rules = message.split_once("allow it with ").unwrap().1;
     format!("rules: [{}]", &rules[..rules.rfind("]}").unwrap() + 2])
 }
 
@@ -265,8 +268,8 @@ proptest! {
             ("failoverKeyvaultName", "backup"),
             ("objects", &objects.collect::<String>()),
         ], "null");
-        let said = policy(&["{namespaces: [other], vaults: [none]}"]).check(&plan).unwrap_err().to_string();
-        let rules = rules_of(&said);
+        let message = policy(&["{namespaces: [other], vaults: [none]}"]).check(&plan).unwrap_err().to_string();
+        let rules = rules_of(&message);
         let policy = Policy::parse(&rules).unwrap();
         prop_assert_eq!(policy.check(&plan), Ok(()), "{}", rules);
     }

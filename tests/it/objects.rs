@@ -139,9 +139,9 @@ async fn a_shuffled_chain_is_ordered_unless_the_operator_disables_it() {
 
 #[tokio::test]
 async fn an_incomplete_chain_keeps_its_order_and_causes_one_warning() {
-    let world = world(vault().certificate(pfx("ec-stranger", "ec")), &[]).await;
-    let object = "- {objectName: ec-stranger, objectType: secret}";
-    let expected = format!("{}{}", text("pfx/ec-stranger.key"), text("pfx/ec-stranger.crt"));
+    let world = world(vault().certificate(pfx("ec-unrelated", "ec")), &[]).await;
+    let object = "- {objectName: ec-unrelated, objectType: secret}";
+    let expected = format!("{}{}", text("pfx/ec-unrelated.key"), text("pfx/ec-unrelated.crt"));
     for pod in 0..2 {
         let response = world.mount(&claim(&world, object).pod(pod)).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&response.files[0].contents), expected);

@@ -106,10 +106,13 @@ async fn a_denied_mount_causes_no_request() {
         world.claim().set("useVMManagedIdentity", "true"),
         principal,
     ] {
-        let said = denied(&world, &claim).await;
+        let status = denied(&world, &claim).await;
         let file = policy.path().display().to_string();
-        assert!(said.message().contains(&file) && said.message().contains("allow it with {"), "{said:?}");
-        assert!(!said.message().contains("hunter2"), "{said:?}");
+        assert!(
+            status.message().contains(&file) && status.message().contains("allow it with {"),
+            "{status:?}"
+        );
+        assert!(!status.message().contains("hunter2"), "{status:?}");
     }
     assert!(world.emulator.requests().is_empty(), "{:?}", world.emulator.requests());
     assert_eq!(world.emulator.connections(), 0);
@@ -122,14 +125,14 @@ async fn an_allowed_mount_succeeds_and_a_denial_names_only_the_denied_objects() 
     reads(&world, &world.claim()).await;
     let both =
         "- {objectName: Database-Password, objectType: secret}\n- {objectName: api-key, objectType: secret}";
-    let said = denied(&world, &world.claim().objects(both)).await;
+    let status = denied(&world, &world.claim().objects(both)).await;
     assert!(
-        said.message().contains("mount secret/api-key from vault mykeyvault using workload-identity"),
-        "{said:?}"
+        status.message().contains("mount secret/api-key from vault mykeyvault using workload-identity"),
+        "{status:?}"
     );
     assert!(
-        !said.message().to_lowercase().contains("database-password"),
-        "only the other object is denied: {said:?}"
+        !status.message().to_lowercase().contains("database-password"),
+        "only the other object is denied: {status:?}"
     );
 }
 
@@ -138,9 +141,9 @@ async fn the_nodes_identity_needs_a_rule_that_names_it() {
     let mut policy = ConfigMap::new(&[ALLOWED]);
     let world = world(&policy, &[]).await;
     let claim = world.claim().set("useVMManagedIdentity", "true");
-    let said = denied(&world, &claim).await;
-    assert!(said.message().contains("identities: [managed-identity]}"), "{said:?}");
-    assert!(said.message().ends_with("rules[0] matches except for its identities"), "{said:?}");
+    let status = denied(&world, &claim).await;
+    assert!(status.message().contains("identities: [managed-identity]}"), "{status:?}");
+    assert!(status.message().ends_with("rules[0] matches except for its identities"), "{status:?}");
     assert!(world.emulator.requests().is_empty());
     policy.put(&self::policy(&[&ALLOWED.replace('}', ", identities: [managed-identity]}")]));
     reads(&world, &claim).await;
@@ -160,9 +163,9 @@ async fn every_vault_that_may_be_used_must_be_allowed() {
         world.claim().objects(&of_two),
     ];
     for claim in &claims {
-        let said = denied(&world, claim).await;
-        assert!(said.message().contains("secret/database-password from "), "{said:?}");
-        assert!(said.message().contains("vaults: [replica]"), "{said:?}");
+        let status = denied(&world, claim).await;
+        assert!(status.message().contains("secret/database-password from "), "{status:?}");
+        assert!(status.message().contains("vaults: [replica]"), "{status:?}");
     }
     assert!(world.emulator.requests().is_empty());
     // The class's own vault is not used, so it need not be allowed.
@@ -177,8 +180,8 @@ async fn every_vault_that_may_be_used_must_be_allowed() {
 async fn the_operators_failover_vault_must_be_allowed_too() {
     let mut policy = ConfigMap::new(&[ALLOWED]);
     let world = world(&policy, &["--failover-vault=mykeyvault=replica"]).await;
-    let said = denied(&world, &world.claim()).await;
-    assert!(said.message().contains("from failover vault replica using workload-identity"), "{said:?}");
+    let status = denied(&world, &world.claim()).await;
+    assert!(status.message().contains("from failover vault replica using workload-identity"), "{status:?}");
     policy.put(&self::policy(&[&ALLOWED.replace("[mykeyvault]", "['my*', repl*]")]));
     world.emulator.inject(Target::Vault("myKeyVault".to_owned()), Fault::Refuse);
     let response = world.mount(&world.claim()).await.unwrap();
@@ -190,9 +193,9 @@ async fn a_token_of_another_service_account_is_denied() {
     let policy = ConfigMap::new(&["{namespaces: ['*'], vaults: ['*']}"]);
     let world = world(&policy, &[]).await;
     let claim = world.claim().set("csi.storage.k8s.io/pod.namespace", "team-b");
-    let said = denied(&world, &claim).await;
+    let status = denied(&world, &claim).await;
     let words = "token belongs to \"system:serviceaccount:default:workload-identity-sa\", but the pod has namespace \"team-b\"";
-    assert!(said.message().contains(words), "{said:?}");
+    assert!(status.message().contains(words), "{status:?}");
     assert!(world.emulator.requests().is_empty());
     reads(&world, &world.claim()).await;
 }
