@@ -14,7 +14,7 @@ mod synced;
 mod tests;
 
 use crate::manifest::{Document, ManifestError, ManifestObject, ManifestSource};
-use crate::plan::{Defaults, Fault, Request, Severity, WrittenObject};
+use crate::plan::{Defaults, Fault, ParsedObject, Request, Severity};
 use crate::yaml::Position;
 use class::ClassManifest;
 use duplicates::DuplicateCheck;
@@ -135,7 +135,7 @@ pub(crate) fn examine(
     if let Some(class) = ClassManifest::read(object, provider, diagnostics) {
         parameters::check_each(&class, diagnostics);
         let written = parameters::check_request(&class, request, defaults, diagnostics);
-        let located = |object: &WrittenObject| {
+        let located = |object: &ParsedObject| {
             let inner = object.position("objectName")?;
             Some((object.plan.location.clone(), parameters::in_objects(&class, inner)))
         };

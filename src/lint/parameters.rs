@@ -3,14 +3,14 @@
 use super::class::ClassManifest;
 use super::{Diagnostic, pod};
 use crate::plan::{
-    Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, WrittenObject, parameter_fault,
+    Attributes, Defaults, Draft, Endpoints, Fault, Finding, ParsedObject, Request, Severity, parameter_fault,
 };
 use crate::yaml::{Entry, Position, Value};
 
 /// The objects that the parameters select.
 pub(super) struct PlannedObjects {
     /// The objects without errors.
-    pub objects: Vec<WrittenObject>,
+    pub objects: Vec<ParsedObject>,
     /// Whether all objects are without errors.
     pub complete: bool,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{MountError, ObjectError};
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
 use crate::plan::{ObjectPlan, TemplatePlan};
 use crate::proto::ObjectVersion;
 use crate::render::{self, Generated, TemplateObjects};
@@ -13,7 +13,7 @@ use crate::vault::{FetchedObject, FetchedVersion};
 /// The files and versions of a volume.
 #[derive(Default)]
 pub(super) struct Contents {
-    pub(super) files: Vec<File>,
+    pub(super) files: Vec<VolumeFile>,
     pub(super) versions: Vec<ObjectVersion>,
     pub(super) warnings: Vec<String>,
 }
@@ -47,7 +47,7 @@ pub(super) fn render_all(
         match render::render(object, fetched, options, &mut generated, &|| !deadline.left().is_zero()) {
             Ok(rendered) => {
                 if !templates.is_empty() {
-                    let is_main = |file: &&File| file.path == object.path || object.history.is_some();
+                    let is_main = |file: &&VolumeFile| file.path == object.path || object.history.is_some();
                     let file = rendered.files.iter().find(is_main).map(|file| &file.contents);
                     values.add(object, rendered.value.as_ref().or(file));
                 }

@@ -1,23 +1,23 @@
-//! `jmesPath`: fields of a JSON secret as files.
+//! `jmesPath`: writes fields of a JSON secret as files.
 
 use jmespath::Variable;
 
 use super::error::Problem;
 use super::generated::Generated;
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
 use crate::plan::JsonField;
 use crate::secret::SecretBytes;
 
-/// The files of `fields`, and a warning for each field that is missing where that is allowed.
+/// Adds the files of `fields`, and a warning for each missing field of an optional object.
 ///
 /// # Errors
-/// [`Problem`], which never quotes the secret.
+/// [`Problem`], which does not quote the secret.
 pub(super) fn select(
     fields: &[JsonField],
     secret: &SecretBytes,
     optional: bool,
     generated: &mut Generated,
-    (files, warnings): (&mut Vec<File>, &mut Vec<String>),
+    (files, warnings): (&mut Vec<VolumeFile>, &mut Vec<String>),
 ) -> Result<(), Problem> {
     let text =
         std::str::from_utf8(secret.expose()).map_err(|_| Problem::NotJson("it is not UTF-8".to_owned()))?;
@@ -27,10 +27,10 @@ pub(super) fn select(
         let location = || format!("{} ({})", field.location, field.expression.as_str());
         let expression = jmespath::compile(field.expression.as_str());
         let found = expression.and_then(|expression| expression.search(&document));
-        // The message of an error may quote a value.
+        // The message of the error is not used because it may quote a value.
         let found = found.map_err(|_| Problem::JsonType(location()))?;
         if found.is_null() && optional {
-            warnings.push(format!("{}: the secret has no such value; its file is left out", location()));
+            warnings.push(format!("{}: the secret has no such value; its file is omitted", location()));
             continue;
         }
         let contents = match found.as_ref() {
@@ -43,7 +43,7 @@ pub(super) fn select(
             }
         };
         let contents = contents.ok_or_else(|| Problem::JsonFieldTooLarge(location()))?;
-        files.push(File { path: field.path.clone(), mode: field.mode, contents });
+        files.push(VolumeFile { path: field.path.clone(), mode: field.mode, contents });
     }
     Ok(())
 }

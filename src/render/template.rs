@@ -1,5 +1,5 @@
-//! Files made of several objects, by a sandboxed template engine: no files, no network; steps, depth and sizes are
-//! bounded.
+//! Renders files from several objects with a sandboxed template engine. Templates have no access to files or the network.
+//! The number of steps, the depth and the sizes are limited.
 
 mod filters;
 
@@ -12,18 +12,18 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
 use super::generated::{Generated, MOST_GENERATED};
 use crate::code::Code;
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
 use crate::plan::{ObjectPlan, TemplatePlan, line_and_column};
 use crate::secret::SecretBytes;
 
-/// Instructions of the engine for one file.
-const FUEL: u64 = 20_000;
-/// Nested calls and loops.
-const DEEPEST: usize = 50;
-/// Bytes of the result of a filter.
-const LARGEST: usize = MOST_GENERATED;
+/// Maximum number of the engine's instructions for one file.
+const MAX_INSTRUCTIONS: u64 = 20_000;
+/// Maximum depth of nested calls and loops.
+const MAX_DEPTH: usize = 50;
+/// Maximum size of the result of a filter, in bytes.
+const MAX_FILTERED: usize = MOST_GENERATED;
 
-/// Why a template cannot become a file. Never quotes a value.
+/// An error of rendering a template. Does not quote values.
 #[derive(Debug, thiserror::Error)]
 #[error("{location}: line {line}, column {column} of the template: {problem}")]
 pub struct TemplateError {
@@ -34,13 +34,13 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
-    /// The mount's code.
+    /// The gRPC code of the mount.
     pub fn code(&self) -> Code {
         Code::InvalidArgument
     }
 }
 
-/// The objects of a class, by alias and by name. One that is optional and was left out has no value.
+/// The objects of a class, by alias and by name. A missing optional object has no value.
 #[derive(Debug, Default)]
 pub struct TemplateObjects(BTreeMap<String, Option<Value>>);
 
@@ -61,7 +61,7 @@ impl TemplateObjects {
 #[derive(Debug)]
 struct Objects {
     known: Arc<TemplateObjects>,
-    /// A name that is no object's.
+    /// The first name that the template used and that no object has.
     unknown: Arc<Mutex<Option<String>>>,
 }
 
@@ -79,7 +79,7 @@ impl Object for Objects {
     }
 }
 
-/// Makes the file of a template.
+/// Renders the file of a template.
 ///
 /// # Errors
 /// [`TemplateError`], with line and column.
@@ -87,15 +87,15 @@ pub fn render(
     plan: &TemplatePlan,
     objects: &Arc<TemplateObjects>,
     generated: &mut Generated,
-) -> Result<File, TemplateError> {
+) -> Result<VolumeFile, TemplateError> {
     let mut environment = Environment::empty();
     environment.set_debug(false);
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(DEEPEST);
+    environment.set_fuel(Some(MAX_INSTRUCTIONS));
+    environment.set_recursion_limit(MAX_DEPTH);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(|out, state, value| match value.as_bytes() {
         Some(_) if value.as_str().is_none() => Err(Error::new(ErrorKind::BadEscape, NOT_TEXT)),
@@ -116,12 +116,12 @@ pub fn render(
         let unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner).take();
         explained(plan, &error, unknown)
     })?;
-    Ok(File { path: plan.path.clone(), mode: plan.mode, contents })
+    Ok(VolumeFile { path: plan.path.clone(), mode: plan.mode, contents })
 }
 
 const NOT_TEXT: &str = "the object is not text in UTF-8; use the filter b64encode";
 
-/// What an `if` may ask.
+/// Adds the tests that an `if` may use.
 fn minijinja_tests(environment: &mut Environment<'_>) {
     environment.add_test("defined", |value: &Value| !value.is_undefined());
 }
@@ -133,16 +133,16 @@ fn explained(plan: &TemplatePlan, error: &Error, unknown: Option<String>) -> Tem
     let problem = match (error.kind(), unknown) {
         (ErrorKind::UndefinedError, Some(name)) => format!("no object is called {name:?}; add it to objects"),
         (ErrorKind::UndefinedError, None) => {
-            "the value is undefined: an optional object was left out, or the JSON value has no such field; test it \
+            "the value is undefined: an optional object is missing, or the JSON value has no such field; test it \
              with `is defined`, or use the filter default"
                 .to_owned()
         }
         (ErrorKind::OutOfFuel, _) => "the template takes too many steps; use a smaller loop".to_owned(),
         (ErrorKind::WriteFailure, _) => format!("the generated files of the class have more than {MOST_GENERATED} bytes; use several classes and volumes"),
-        // Made by the filters here, without a value.
+        // An error of this module's filters, which does not quote a value.
         (ErrorKind::BadEscape, _) => error.detail().unwrap_or_default().to_owned(),
         (ErrorKind::UnknownTest, _) => "only the test `is defined` is supported".to_owned(),
-        // Details of the engine may quote a value.
+        // The engine's details are not used because they may quote a value.
         (kind, _) => format!("{kind}; check the types of the values"),
     };
     TemplateError { location: format!("{}.template", plan.location), line, column, problem }

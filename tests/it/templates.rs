@@ -139,7 +139,7 @@ async fn a_wrong_parameter_is_refused_with_its_location() {
         ("- {path: ../a, template: a}", "templates[0].path"),
         ("- {path: a, template: a, filePermission: 99}", "templates[0].filePermission"),
         ("- {path: user, template: a}", "\"user\" is also the file of objects[0]"),
-        ("- {path: user/x, template: a}", "lies inside \"user\""),
+        ("- {path: user/x, template: a}", "is inside \"user\""),
         ("- {path: a, template: [b]}", "templates[0].template: it is a list, not text"),
     ] {
         let claim = world.claim().objects(OBJECTS).set("templates", templates);

@@ -98,10 +98,10 @@ fn directory(error: &DeliverError) -> Vec<String> {
     let shown = |path: &std::path::Path| word(&path.to_string_lossy());
     match error {
         DeliverError::Io { target, .. } => vec![format!("df -h {0}; ls -ld {0}; id", shown(target))],
-        DeliverError::InTheWay { target, path, .. } => {
+        DeliverError::ForeignEntry { target, path, .. } => {
             vec![format!("ls -ld {}", shown(&target.join(path)))]
         }
-        DeliverError::Target { target, .. } | DeliverError::Gone(target) => {
+        DeliverError::Target { target, .. } | DeliverError::Unmounted(target) => {
             vec![format!("findmnt -T {}", shown(target))]
         }
         DeliverError::Busy(target) => vec![format!("fuser -v {}", shown(target))],

@@ -7,7 +7,7 @@ use super::preparation::Preparation;
 use super::text::authority;
 use crate::plan::{
     ClientId, FileMode, History, Identity, JsonField, MountPlan, ObjectPlan, PlannedIdentity, RelativePath,
-    TemplatePlan, TenantId, Through,
+    TemplatePlan, TenantId, TokenExchange,
 };
 use crate::proto::ObjectVersion;
 
@@ -34,9 +34,9 @@ pub(super) fn describe(preparation: &Preparation, versions: Option<&[ObjectVersi
 fn identity(planned: &PlannedIdentity) -> Value {
     match planned {
         PlannedIdentity::Known(Identity::Workload(workload)) => json!({
-            "kind": match workload.through {
-                Through::Entra => "workload_identity",
-                Through::TokenProxy => "identity_binding",
+            "kind": match workload.exchange {
+                TokenExchange::Entra => "workload_identity",
+                TokenExchange::TokenProxy => "identity_binding",
             },
             "client": workload.client.as_str(),
             "tenant": workload.tenant.as_str(),

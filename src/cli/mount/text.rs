@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::preparation::Preparation;
 use crate::plan::{
-    Identity, JsonField, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, TemplatePlan, Through,
+    Identity, JsonField, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, TemplatePlan, TokenExchange,
 };
 use crate::render;
 
@@ -44,9 +44,9 @@ fn identity(planned: &PlannedIdentity, caller: &Caller) -> String {
             "workload identity {} of tenant {}, through {}",
             workload.client.as_str(),
             workload.tenant.as_str(),
-            match workload.through {
-                Through::Entra => "Entra",
-                Through::TokenProxy => "the token proxy of AKS",
+            match workload.exchange {
+                TokenExchange::Entra => "Entra",
+                TokenExchange::TokenProxy => "the token proxy of AKS",
             }
         ),
         PlannedIdentity::Known(Identity::ServicePrincipal(principal)) => {

@@ -1,14 +1,14 @@
-//! The filters of templates. Each bounds its result, and no error has a value in it.
+//! The filters of templates. Each limits the size of its result, and no error quotes a value.
 
 use data_encoding::BASE64;
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
-use super::LARGEST;
+use super::MAX_FILTERED;
 use crate::base64;
 
-/// Spaces of an indentation.
-const WIDEST: usize = 64;
+/// Maximum number of spaces of an indentation.
+const MAX_INDENT: usize = 64;
 
 /// Adds the filters that [`crate::plan::FILTERS`] lists.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -35,13 +35,13 @@ pub(super) fn add(environment: &mut Environment<'_>) {
             })
     });
     environment.add_filter("indent", |value: &Value, width: usize| {
-        if width > WIDEST {
-            return Err(wrong(format!("more than {WIDEST} spaces of indentation")));
+        if width > MAX_INDENT {
+            return Err(wrong(format!("the indentation has more than {MAX_INDENT} spaces")));
         }
         bounded(text(value)?.replace('\n', &format!("\n{}", " ".repeat(width))))
     });
     environment.add_filter("json", |value: &Value| {
-        bounded(serde_json::to_string(value).map_err(|_| wrong("the value has no form in JSON"))?)
+        bounded(serde_json::to_string(value).map_err(|_| wrong("the value cannot be written as JSON"))?)
     });
     environment.add_filter("lower", |value: &Value| bounded(text(value)?.to_lowercase()));
     environment.add_filter("shell", |value: &Value| shell(&text(value)?));
@@ -58,7 +58,7 @@ fn wrong(problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 }
 
 fn bounded(text: String) -> Result<String, Error> {
-    if text.len() > LARGEST { Err(wrong("the value is too large")) } else { Ok(text) }
+    if text.len() > MAX_FILTERED { Err(wrong("the value is too large")) } else { Ok(text) }
 }
 
 fn text(value: &Value) -> Result<String, Error> {
@@ -77,8 +77,8 @@ fn bytes(value: &Value) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// A value of a dotenv file. Parsers differ in the escapes that they know, so as few as possible are used: plain text,
-/// then single quotes, then double quotes with the escapes that godotenv (Go), python-dotenv and dotenvy (Rust) share.
+/// Formats a value for a dotenv file. Parsers support different escapes, so this uses as few as possible: plain text, or
+/// single quotes, or double quotes with the escapes that godotenv (Go), python-dotenv and dotenvy (Rust) support.
 fn dotenv(value: &str) -> Result<String, Error> {
     if value.contains('\0') {
         return Err(wrong("a dotenv file cannot contain the character NUL"));
@@ -104,10 +104,10 @@ fn dotenv(value: &str) -> Result<String, Error> {
     bounded(quoted)
 }
 
-/// A word of a POSIX shell, in single quotes.
+/// Formats a value as a word of a POSIX shell, in single quotes.
 fn shell(value: &str) -> Result<String, Error> {
     if value.contains('\0') {
-        return Err(wrong("a shell cannot take the character NUL"));
+        return Err(wrong("a shell word cannot contain the character NUL"));
     }
     bounded(format!("'{}'", value.replace('\'', r"'\''")))
 }

@@ -5,7 +5,9 @@ use super::shell::word;
 use crate::cli::mount::caller::{CERTIFICATE_FILE, Caller};
 use crate::cli::mount::preparation::Preparation;
 use crate::identity::IdentityError;
-use crate::plan::{ClientCredential, Identity, PlannedIdentity, ServicePrincipal, Through, WorkloadIdentity};
+use crate::plan::{
+    ClientCredential, Identity, PlannedIdentity, ServicePrincipal, TokenExchange, WorkloadIdentity,
+};
 
 /// The principal id of a machine, which only Azure's own command line tells.
 const MACHINE: &str =
@@ -68,7 +70,8 @@ fn reach(preparation: &Preparation, hosts: &Hosts<'_>) -> String {
             hosts.imds
         ),
         PlannedIdentity::Known(Identity::Workload(WorkloadIdentity {
-            through: Through::TokenProxy, ..
+            exchange: TokenExchange::TokenProxy,
+            ..
         })) => {
             format!("curl -v {}", word(hosts.token_proxy))
         }
@@ -89,7 +92,7 @@ fn reach(preparation: &Preparation, hosts: &Hosts<'_>) -> String {
 /// What a refused token of a service account needs.
 fn federated(code: &str, workload: &WorkloadIdentity, preparation: &Preparation) -> Vec<String> {
     let (claims, client) = (workload.token.claims(), workload.client.as_str());
-    let audience = workload.through.audience();
+    let audience = workload.exchange.audience();
     let Caller::ServiceAccount(token) = &preparation.caller else { return Vec::new() };
     let account = token.account();
     let new_token = || {
@@ -107,7 +110,7 @@ fn federated(code: &str, workload: &WorkloadIdentity, preparation: &Preparation)
         "700212" if !claims.audiences.iter().any(|claimed| claimed == audience) => {
             new_token().into_iter().collect()
         }
-        "70021" | "700211" | "700212" | "700213" if workload.through == Through::Entra => {
+        "70021" | "700211" | "700212" | "700213" if workload.exchange == TokenExchange::Entra => {
             let name = account.map_or("NAME", |(_, name)| name);
             let of = |field: &str| {
                 format!("\"$(az identity list --query \"[?clientId=='{client}'].{field}\" --output tsv)\"")
