@@ -33,7 +33,7 @@ use preparation::Preparation;
 use target::Target;
 
 /// No mount takes longer than this, as on a node.
-const LONGEST_MOUNT: Duration = Duration::from_secs(60);
+const LONGEST_MOUNT: Duration = Duration::from_mins(1);
 
 /// Fetch a class's objects and write them into a directory, once, without a cluster.
 ///
