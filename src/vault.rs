@@ -23,7 +23,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lru::LruCache;
 use tokio::time::Instant;
 
-pub use error::{AccessDenial, Failure, VaultError};
+pub use error::{AccessDenial, VaultError, VaultFailure};
 pub use fetched::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 
 use crate::bounded::bounded;
@@ -92,7 +92,7 @@ struct VaultInfo {
     /// The resource that it requests tokens for, if the cloud does not define it.
     resource: Option<String>,
     /// Why it was unavailable last time.
-    outage: Option<Failure>,
+    outage: Option<VaultFailure>,
 }
 
 impl Vaults {
@@ -145,7 +145,7 @@ impl Vaults {
         });
         match deadline.limit(flight).await {
             Some(resource) => resource.map_err(|error| error.for_object(object)),
-            None => Err(VaultError::of(object, Failure::TimedOut)),
+            None => Err(VaultError::of(object, VaultFailure::TimedOut)),
         }
     }
 
@@ -167,13 +167,13 @@ impl Vaults {
             FetchOptions { token: None, trust, party, patience: deadline.left(), deadline, retries: true };
         let failure = match self.fetch(object, options).await {
             Err(error) => match error.failure {
-                Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
-                Failure::Unauthorized { resource: None } => Failure::Malformed(
+                VaultFailure::Unauthorized { resource: Some(resource) } => return Ok(resource),
+                VaultFailure::Unauthorized { resource: None } => VaultFailure::Malformed(
                     "it refuses a request without a token, but sends no challenge".to_owned(),
                 ),
                 failure => failure,
             },
-            Ok(_) => Failure::Malformed("it returned a secret to a request without a token".to_owned()),
+            Ok(_) => VaultFailure::Malformed("it returned a secret to a request without a token".to_owned()),
         };
         Err(VaultError::of(object, failure))
     }
@@ -214,7 +214,7 @@ impl Vaults {
         while let Some(fetched) = fetches.try_next().await? {
             all.0.push(fetched);
             if all.weight() > LARGEST_OBJECT {
-                return Err(VaultError::of(object, Failure::TooLarge(LARGEST_OBJECT)));
+                return Err(VaultError::of(object, VaultFailure::TooLarge(LARGEST_OBJECT)));
             }
         }
         Ok(all)
@@ -266,9 +266,9 @@ impl Vaults {
     ) -> Result<T, VaultError> {
         let late = |late| {
             let failure = match late {
-                NoAnswer::TimedOut => Failure::TimedOut,
-                NoAnswer::Queued => Failure::Queued,
-                NoAnswer::Throttled(left) => Failure::Throttled(Some(left)),
+                NoAnswer::TimedOut => VaultFailure::TimedOut,
+                NoAnswer::Queued => VaultFailure::Queued,
+                NoAnswer::Throttled(left) => VaultFailure::Throttled(Some(left)),
                 NoAnswer::CircuitOpen(wait) => self.open_for(&object.vault, wait),
             };
             VaultError::of(object, failure)
@@ -300,14 +300,14 @@ impl Vaults {
     }
 
     /// The failure when the vault's circuit breaker is open.
-    pub(crate) fn circuit_open(&self, vault: &VaultUrl) -> Failure {
+    pub(crate) fn circuit_open(&self, vault: &VaultUrl) -> VaultFailure {
         self.open_for(vault, Duration::ZERO)
     }
 
-    fn open_for(&self, vault: &VaultUrl, wait: Duration) -> Failure {
+    fn open_for(&self, vault: &VaultUrl, wait: Duration) -> VaultFailure {
         let reason =
             self.learned.lock_unpoisoned().get(vault.authority()).and_then(|learned| learned.outage.clone());
-        Failure::CircuitOpen(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
+        VaultFailure::CircuitOpen(Box::new(reason.unwrap_or(VaultFailure::TimedOut)), wait)
     }
 
     /// The health of the vaults that were used last.
@@ -326,7 +326,7 @@ impl Vaults {
         object: &ObjectPlan,
         request: impl Future<Output = Result<T, VaultError>>,
     ) -> Result<T, VaultError> {
-        let class = Failure::TimedOut.class();
+        let class = VaultFailure::TimedOut.class();
         let object_type = object.kind.name();
         let mut timer = RequestTimer { metrics: &self.metrics, start: Instant::now(), object_type, class };
         let answer = request.await;
@@ -361,7 +361,7 @@ impl Vaults {
                 CertificateClient::new(url, credential, Some(options)).map(Client::Certificates)
             }
         };
-        client.map_err(|error| VaultError::of(object, Failure::Malformed(error.to_string())))
+        client.map_err(|error| VaultError::of(object, VaultFailure::Malformed(error.to_string())))
     }
 }
 

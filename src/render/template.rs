@@ -4,7 +4,7 @@
 mod filters;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
@@ -13,6 +13,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 use super::generated::{Generated, MOST_GENERATED};
 use crate::code::Code;
 use crate::deliver::VolumeFile;
+use crate::lock::LockUnpoisoned;
 use crate::plan::{ObjectPlan, TemplatePlan, line_and_column};
 use crate::secret::SecretBytes;
 
@@ -71,7 +72,7 @@ impl Object for Objects {
         match self.known.0.get(name) {
             Some(value) => value.clone(),
             None => {
-                let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut unknown = self.unknown.lock_unpoisoned();
                 unknown.get_or_insert_with(|| name.to_owned());
                 None
             }
@@ -113,7 +114,7 @@ pub fn render(
     });
     let contents = limited.finish();
     rendered.map_err(|error| {
-        let unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let unknown = unknown.lock_unpoisoned().take();
         explained(plan, &error, unknown)
     })?;
     Ok(VolumeFile { path: plan.path.clone(), mode: plan.mode, contents })

@@ -3,7 +3,7 @@
 use super::identity::assignee;
 use crate::cli::mount::preparation::Preparation;
 use crate::plan::{ObjectKind, ObjectPlan};
-use crate::vault::{AccessDenial, Failure, VaultError};
+use crate::vault::{AccessDenial, VaultError, VaultFailure};
 
 /// What fixes the failure of an object, or shows more of it.
 pub(super) fn help(error: &VaultError, preparation: &Preparation) -> Vec<String> {
@@ -29,12 +29,12 @@ fn planned<'a>(place: &str, preparation: &'a Preparation) -> Option<&'a ObjectPl
     preparation.plan.objects.iter().find(|object| object.location == place)
 }
 
-fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -> Vec<String> {
+fn commands(failure: &VaultFailure, object: &ObjectPlan, preparation: &Preparation) -> Vec<String> {
     let Names { vault, noun, name } = names(object);
     let who = assignee(preparation);
     let scope = format!("--scope \"$(az keyvault show --name {vault} --query id --output tsv)\"");
     match failure {
-        Failure::Denied(AccessDenial::Role) => {
+        VaultFailure::Denied(AccessDenial::Role) => {
             let role = match object.kind {
                 ObjectKind::Secret => "Key Vault Secrets User",
                 ObjectKind::Key => "Key Vault Crypto User",
@@ -42,54 +42,57 @@ fn commands(failure: &Failure, object: &ObjectPlan, preparation: &Preparation) -
             };
             vec![format!("az role assignment create --role \"{role}\" --assignee {who} {scope}")]
         }
-        Failure::Denied(AccessDenial::AccessPolicy) => {
+        VaultFailure::Denied(AccessDenial::AccessPolicy) => {
             let permissions = if object.history.is_some() { "get list" } else { "get" };
             vec![format!(
                 "az keyvault set-policy --name {vault} --spn {who} --{noun}-permissions {permissions}"
             )]
         }
-        Failure::Denied(AccessDenial::Firewall) => vec![
+        VaultFailure::Denied(AccessDenial::Firewall) => vec![
             format!("az keyvault network-rule list --name {vault}"),
             format!(
                 "with the outbound address of this machine: az keyvault network-rule add --name {vault} --ip-address ADDRESS"
             ),
         ],
-        Failure::Denied(AccessDenial::PrivateLink) => {
+        VaultFailure::Denied(AccessDenial::PrivateLink) => {
             vec![format!(
                 "the vault must have a private address on this machine: nslookup {}",
                 object.vault.host()
             )]
         }
-        Failure::Denied(AccessDenial::Other(_)) => vec![
+        VaultFailure::Denied(AccessDenial::Other(_)) => vec![
             format!("az role assignment list --include-inherited --assignee {who} {scope}"),
             format!(
                 "az keyvault show --name {vault} --query \"{{roles: properties.enableRbacAuthorization, network: properties.networkAcls}}\""
             ),
         ],
-        Failure::NotFound => not_found(object),
-        Failure::Disabled => vec![format!(
+        VaultFailure::NotFound => not_found(object),
+        VaultFailure::Disabled => vec![format!(
             "az keyvault {noun} set-attributes --vault-name {vault} --name {name} --enabled true"
         )],
-        Failure::Invalid(_) => {
+        VaultFailure::Invalid(_) => {
             vec![format!("az keyvault {noun} list --vault-name {vault} --query '[].name'")]
         }
-        Failure::Unauthorized { .. } => {
+        VaultFailure::Unauthorized { .. } => {
             vec![format!(
                 "the tenant of the vault: az keyvault show --name {vault} --query properties.tenantId"
             )]
         }
-        Failure::WrongResource(_) => vec![format!("nslookup {}", object.vault.host())],
-        Failure::Unreachable(_) => {
+        VaultFailure::WrongResource(_) => vec![format!("nslookup {}", object.vault.host())],
+        VaultFailure::Unreachable(_) => {
             vec![
                 format!("nslookup {}", object.vault.host()),
                 format!("curl -v {}healthstatus", object.vault.as_str()),
             ]
         }
-        Failure::Failing(_) | Failure::Intercepted(_) | Failure::TimedOut | Failure::Malformed(_) => {
+        VaultFailure::Failing(_)
+        | VaultFailure::Intercepted(_)
+        | VaultFailure::TimedOut
+        | VaultFailure::Malformed(_) => {
             vec![format!("curl -v {}healthstatus", object.vault.as_str())]
         }
-        Failure::CircuitOpen(failure, _) => commands(failure, object, preparation),
-        Failure::Throttled(_) | Failure::Queued | Failure::TooLarge(_) => Vec::new(),
+        VaultFailure::CircuitOpen(failure, _) => commands(failure, object, preparation),
+        VaultFailure::Throttled(_) | VaultFailure::Queued | VaultFailure::TooLarge(_) => Vec::new(),
     }
 }
 
