@@ -28,7 +28,7 @@ async fn assert_names(world: &World, claim: &Claim, (written, meant): (&str, &st
 async fn a_misspelt_client_id_is_named_when_the_identity_step_fails() {
     let world = world().await;
     let claim = world.claim().without("clientID").set("clientId", crate::harness::APP);
-    assert_names(&world, &claim, ("clientId", "clientID"), "no clientID is given").await;
+    assert_names(&world, &claim, ("clientId", "clientID"), "no clientID is set").await;
 }
 
 #[tokio::test]
