@@ -3,14 +3,15 @@
 pub mod chain;
 mod encoding;
 mod error;
+mod generated;
 mod json_fields;
-mod limited_writer;
 pub mod pem;
 pub mod pfx;
 mod public_key;
 mod template;
 
 pub use error::RenderError;
+pub use generated::{Generated, MOST_GENERATED};
 pub use template::{TemplateError, TemplateObjects, render as render_template};
 
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -77,6 +78,7 @@ pub fn render(
     object: &ObjectPlan,
     fetched: &FetchedObject,
     options: Options,
+    generated: &mut Generated,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Rendered, RenderError> {
     let mut rendered = Rendered::default();
@@ -85,7 +87,7 @@ pub fn render(
             return Err(RenderError::of(object, Problem::Cancelled));
         }
         let path = if object.history.is_some() { object.path.inner(index) } else { object.path.clone() };
-        render_version(object, version, path, options, &mut rendered)
+        render_version(object, version, path, options, generated, &mut rendered)
             .map_err(|problem| RenderError::of(object, problem))?;
     }
     Ok(rendered)
@@ -96,6 +98,7 @@ fn render_version(
     fetched: &FetchedVersion,
     path: RelativePath,
     options: Options,
+    generated: &mut Generated,
     Rendered { files, warnings, value }: &mut Rendered,
 ) -> Result<(), Problem> {
     let mut file = |path, contents: SecretBytes| {
@@ -137,7 +140,8 @@ fn render_version(
             if object.json_fields.is_empty() {
                 file(path, contents);
             } else {
-                json_fields::select(&object.json_fields, &contents, object.optional, (files, warnings))?;
+                let output = (&mut *files, &mut *warnings);
+                json_fields::select(&object.json_fields, &contents, object.optional, generated, output)?;
                 value.get_or_insert(contents);
             }
         }

@@ -179,16 +179,16 @@ pub(super) fn advice(function: &str) -> (String, String) {
             "store the private key as PEM, in a secret or a certificate",
         ),
         "b64enc" => (
-            "the provider can decode base64 but cannot encode it",
-            "store the encoded text in the vault, or encode it in the application",
+            "convert carries over decoding of base64, but not encoding",
+            "use the filter b64encode in the class's parameter templates, or store the encoded text in the vault",
         ),
         "fromJson" | "fromYaml" | "get" | "dig" => (
             "convert does not carry over fields of a value",
             "mount each field with jmesPath, or store it as a separate secret in the vault",
         ),
         _ => (
-            "a class has no templates",
-            "store the rendered text in the vault, or do the same in the application",
+            "convert carries over only templates that select a value",
+            "write it in the class's parameter templates, or store the rendered text in the vault",
         ),
     };
     (format!("it calls the function {function}: {problem}"), help.to_owned())

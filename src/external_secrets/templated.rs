@@ -18,10 +18,13 @@ pub(super) fn items(template: &Node, sources: Vec<KeyItem>, notes: &mut Vec<Note
     let from = template.at(&["templateFrom"]).map(Node::items).unwrap_or_default();
     for (index, from) in from.iter().enumerate() {
         let location = format!("spec.target.template.templateFrom[{index}]");
-        let help = "store the rendered text in the vault, or build it in the application";
+        let help = "write it in the class's parameter templates, or store the rendered text in the vault";
         notes.push(Note::lost(
             location,
-            format!("a class has no templates, and this one is {}", template_source(from)),
+            format!(
+                "the template is {}, and convert carries over only templates that select a value",
+                template_source(from)
+            ),
             help,
         ));
     }
@@ -72,16 +75,22 @@ fn template_item(
         Template::Certificates(name, coding) => (name, Some(coding), Some(CertificatePart::Certificates)),
         Template::PrivateKey(name, coding) => (name, Some(coding), Some(CertificatePart::PrivateKey)),
         Template::Constant => {
-            let problem = "it is a constant, and a class can name only objects of a vault";
+            let problem = "it is a constant, and convert carries over only values of a vault";
             return lost(problem, "put it into a ConfigMap");
         }
         Template::Function(name) => return Err(template::advice(name)),
         Template::Joined => {
-            let problem = "it joins values with text, and a class has no templates";
-            let help = "store the rendered text in the vault, or build it in the application";
+            let problem =
+                "it joins values with text, and convert carries over only templates that select a value";
+            let help = "write it in the class's parameter templates, or store the rendered text in the vault";
             return lost(problem, help);
         }
-        Template::Other => return lost("a class has no templates", "store the rendered text in the vault"),
+        Template::Other => {
+            return lost(
+                "convert carries over only templates that select a value",
+                "store the rendered text in the vault",
+            );
+        }
     };
     let split = match part {
         None => true,
@@ -117,7 +126,7 @@ fn template_item(
         }
         (Some(CertificateEncoding::Pem), Some(_)) => value.object.pfx = false,
         (Some(CertificateEncoding::PemBase64), Some(_)) if !value.object.decoded => {
-            value.object.decoded = true
+            value.object.decoded = true;
         }
         // The value is PKCS#12, decoded exactly once by either the element or the template. The provider
         // converts it to PEM by default.

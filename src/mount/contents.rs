@@ -6,7 +6,7 @@ use super::error::{MountError, ObjectError};
 use crate::deliver::VolumeFile;
 use crate::plan::{ObjectPlan, TemplatePlan};
 use crate::proto::ObjectVersion;
-use crate::render::{self, TemplateObjects};
+use crate::render::{self, Generated, TemplateObjects};
 use crate::retry::Deadline;
 use crate::vault::{FetchedObject, FetchedVersion};
 
@@ -28,6 +28,7 @@ pub(super) fn render_all(
     let mut contents = Contents::default();
     let mut errors = Vec::new();
     let mut values = TemplateObjects::default();
+    let mut generated = Generated::default();
     for (object, fetched) in objects.iter().zip(fetched) {
         let Some(fetched) = fetched else {
             values.add(object, None);
@@ -43,7 +44,7 @@ pub(super) fn render_all(
                 .enumerate()
                 .map(|(index, fetched)| object_version(object, index, fetched)),
         );
-        match render::render(object, fetched, options, &|| !deadline.left().is_zero()) {
+        match render::render(object, fetched, options, &mut generated, &|| !deadline.left().is_zero()) {
             Ok(rendered) => {
                 if !templates.is_empty() {
                     let is_main = |file: &&VolumeFile| file.path == object.path || object.history.is_some();
@@ -59,7 +60,7 @@ pub(super) fn render_all(
     if errors.is_empty() {
         let values = Arc::new(values);
         for template in templates {
-            match render::render_template(template, &values) {
+            match render::render_template(template, &values, &mut generated) {
                 Ok(file) => contents.files.push(file),
                 Err(error) => errors.push(ObjectError::Template(error)),
             }

@@ -1,5 +1,6 @@
 //! Errors of rendering.
 
+use super::generated::MOST_GENERATED;
 use super::pfx::PfxError;
 use super::public_key::PublicKeyError;
 use crate::code::Code;
@@ -19,6 +20,11 @@ impl RenderError {
     pub(super) fn of(object: &ObjectPlan, problem: Problem) -> Self {
         let (location, name) = (object.location.clone(), object.name.to_string());
         Self { location, kind: object.kind.name(), name, problem }
+    }
+
+    /// Where the class names the object: `objects[2]`.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
     }
 
     /// The gRPC code of the mount.
@@ -75,8 +81,10 @@ pub(super) enum Problem {
         "{0} cannot be applied to the value: a function has an argument of the wrong type; correct the expression"
     )]
     JsonType(String),
-    #[error("{0} selects more than {1} bytes; select a smaller part")]
-    JsonFieldTooLarge(String, usize),
+    #[error(
+        "{0} and what was selected before have more than {MOST_GENERATED} bytes; select less, or use several classes and volumes"
+    )]
+    JsonFieldTooLarge(String),
     #[error("mount deadline exceeded before it was converted; kubelet will retry the mount")]
     Cancelled,
     #[error("it is neither an RSA key nor an elliptic-curve key; only these types are supported")]

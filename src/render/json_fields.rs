@@ -3,7 +3,7 @@
 use jmespath::Variable;
 
 use super::error::Problem;
-use super::limited_writer::{LimitedWriter, MAX_FILE_SIZE};
+use super::generated::Generated;
 use crate::deliver::VolumeFile;
 use crate::plan::JsonField;
 use crate::secret::SecretBytes;
@@ -16,6 +16,7 @@ pub(super) fn select(
     fields: &[JsonField],
     secret: &SecretBytes,
     optional: bool,
+    generated: &mut Generated,
     (files, warnings): (&mut Vec<VolumeFile>, &mut Vec<String>),
 ) -> Result<(), Problem> {
     let text =
@@ -35,15 +36,13 @@ pub(super) fn select(
         let contents = match found.as_ref() {
             Variable::Null => return Err(Problem::NoJsonField(location())),
             Variable::Expref(_) => return Err(Problem::JsonType(location())),
-            Variable::String(text) => text.clone().into_bytes(),
+            Variable::String(text) => generated.take(text.as_bytes()),
             value => {
-                let mut limited = LimitedWriter(Vec::new());
-                serde_json::to_writer(&mut limited, value)
-                    .map_err(|_| Problem::JsonFieldTooLarge(location(), MAX_FILE_SIZE))?;
-                limited.0
+                let mut limited = generated.begin();
+                serde_json::to_writer(&mut limited, value).ok().map(|()| limited.finish())
             }
         };
-        let contents = SecretBytes::new(contents);
+        let contents = contents.ok_or_else(|| Problem::JsonFieldTooLarge(location()))?;
         files.push(VolumeFile { path: field.path.clone(), mode: field.mode, contents });
     }
     Ok(())

@@ -4,15 +4,16 @@
 mod filters;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
-use super::limited_writer::{LimitedWriter, MAX_FILE_SIZE};
+use super::generated::{Generated, MOST_GENERATED};
 use crate::code::Code;
 use crate::deliver::VolumeFile;
+use crate::lock::LockUnpoisoned;
 use crate::plan::{ObjectPlan, TemplatePlan, line_and_column};
 use crate::secret::SecretBytes;
 
@@ -20,6 +21,8 @@ use crate::secret::SecretBytes;
 const MAX_INSTRUCTIONS: u64 = 20_000;
 /// Maximum depth of nested calls and loops.
 const MAX_DEPTH: usize = 50;
+/// Maximum size of the result of a filter, in bytes.
+const MAX_FILTERED: usize = MOST_GENERATED;
 
 /// An error of rendering a template. Does not quote values.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +72,7 @@ impl Object for Objects {
         match self.known.0.get(name) {
             Some(value) => value.clone(),
             None => {
-                let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut unknown = self.unknown.lock_unpoisoned();
                 unknown.get_or_insert_with(|| name.to_owned());
                 None
             }
@@ -81,7 +84,11 @@ impl Object for Objects {
 ///
 /// # Errors
 /// [`TemplateError`], with line and column.
-pub fn render(plan: &TemplatePlan, objects: &Arc<TemplateObjects>) -> Result<VolumeFile, TemplateError> {
+pub fn render(
+    plan: &TemplatePlan,
+    objects: &Arc<TemplateObjects>,
+    generated: &mut Generated,
+) -> Result<VolumeFile, TemplateError> {
     let mut environment = Environment::empty();
     environment.set_debug(false);
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
@@ -99,15 +106,15 @@ pub fn render(plan: &TemplatePlan, objects: &Arc<TemplateObjects>) -> Result<Vol
     minijinja_tests(&mut environment);
     let unknown = Arc::default();
     let variable = Objects { known: Arc::clone(objects), unknown: Arc::clone(&unknown) };
-    let mut limited = LimitedWriter(Vec::new());
+    let mut limited = generated.begin();
     let source = plan.source.as_str();
     let rendered = environment.template_from_str(source).and_then(|template| {
         let context = context! { objects => Value::from_object(variable) };
         template.render_captured_to(context, &mut limited).map(|_| ())
     });
-    let contents = SecretBytes::new(limited.0);
+    let contents = limited.finish();
     rendered.map_err(|error| {
-        let unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let unknown = unknown.lock_unpoisoned().take();
         explained(plan, &error, unknown)
     })?;
     Ok(VolumeFile { path: plan.path.clone(), mode: plan.mode, contents })
@@ -132,7 +139,7 @@ fn explained(plan: &TemplatePlan, error: &Error, unknown: Option<String>) -> Tem
                 .to_owned()
         }
         (ErrorKind::OutOfFuel, _) => "the template takes too many steps; use a smaller loop".to_owned(),
-        (ErrorKind::WriteFailure, _) => format!("the file has more than {MAX_FILE_SIZE} bytes; split it into several files"),
+        (ErrorKind::WriteFailure, _) => format!("the generated files of the class have more than {MOST_GENERATED} bytes; use several classes and volumes"),
         // An error of this module's filters, which does not quote a value.
         (ErrorKind::BadEscape, _) => error.detail().unwrap_or_default().to_owned(),
         (ErrorKind::UnknownTest, _) => "only the test `is defined` is supported".to_owned(),

@@ -4,8 +4,8 @@ use data_encoding::BASE64;
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
+use super::MAX_FILTERED;
 use crate::base64;
-use crate::render::limited_writer::MAX_FILE_SIZE;
 
 /// Maximum number of spaces of an indentation.
 const MAX_INDENT: usize = 64;
@@ -58,7 +58,7 @@ fn wrong(problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 }
 
 fn bounded(text: String) -> Result<String, Error> {
-    if text.len() > MAX_FILE_SIZE { Err(wrong("the value is too large")) } else { Ok(text) }
+    if text.len() > MAX_FILTERED { Err(wrong("the value is too large")) } else { Ok(text) }
 }
 
 fn text(value: &Value) -> Result<String, Error> {

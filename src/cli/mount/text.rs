@@ -1,47 +1,44 @@
-//! `--dry-run`: the plan, in words.
-
-use std::io::Write;
-
-use anyhow::Context;
+//! What is mounted, in words: identity, objects and files, and never a value.
 
 use super::caller::Caller;
-use super::target::Target;
-use crate::plan::{Identity, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, TokenExchange};
+use super::preparation::Preparation;
+use crate::plan::{
+    Identity, JsonField, MountPlan, ObjectKind, ObjectPlan, PlannedIdentity, TemplatePlan, TokenExchange,
+};
 use crate::render;
 
-/// Writes what the mount would do to standard output.
-///
-/// # Errors
-/// If nobody reads it.
-pub(super) fn show(
-    plan: &MountPlan,
-    caller: &Caller,
-    target: &Target,
-    options: render::Options,
-) -> anyhow::Result<()> {
-    let text = describe(plan, caller, target, options);
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
-}
-
-fn describe(plan: &MountPlan, caller: &Caller, target: &Target, options: render::Options) -> String {
-    let MountPlan { pod, endpoints, objects, warnings, .. } = plan;
+/// The plan of a mount, or of what `is_mounted` by now.
+pub(super) fn describe(preparation: &Preparation, is_mounted: bool) -> String {
+    let Preparation { plan, caller, target, render_options, .. } = preparation;
+    let MountPlan { pod, endpoints, objects, .. } = plan;
     let mut lines = vec![
         format!("class      {} in namespace {}", pod.class, pod.namespace),
-        format!("asks as    {}", identity(&plan.identity)),
-        format!("by         {caller}"),
-        format!("authority  {}", authority(plan)),
-        format!("directory  {target}"),
+        format!("identity   {}", identity(&plan.identity, caller)),
     ];
-    if let Some(resource) = &endpoints.vault_resource {
-        lines.insert(4, format!("for        {resource}"));
+    let by = caller.to_string();
+    if !by.is_empty() {
+        lines.push(format!("by         {by}"));
     }
-    lines.extend(objects.iter().map(|object| self::object(object, options)));
-    lines.extend(warnings.iter().map(|warning| format!("warning    {warning}")));
-    lines.push("Nothing was asked for, and nothing was written.".to_owned());
+    lines.push(format!("authority  {}", authority(plan)));
+    if let Some(resource) = &endpoints.vault_resource {
+        lines.push(format!("for        {resource}"));
+    }
+    lines.push(match target {
+        Some(target) => format!("directory  {target}"),
+        None => "directory  none is given (--target)".to_owned(),
+    });
+    lines.extend(objects.iter().map(|object| self::object(object, *render_options)));
+    let template = |template: &TemplatePlan| {
+        format!("template   {} -> {}, mode {}", template.location, template.path, template.mode)
+    };
+    lines.extend(plan.templates.iter().map(template));
+    if !is_mounted {
+        lines.push("Nothing was asked for, and nothing was written.".to_owned());
+    }
     lines.join("\n") + "\n"
 }
 
-fn identity(planned: &PlannedIdentity) -> String {
+fn identity(planned: &PlannedIdentity, caller: &Caller) -> String {
     match planned {
         PlannedIdentity::Known(Identity::Workload(workload)) => format!(
             "workload identity {} of tenant {}, through {}",
@@ -59,6 +56,9 @@ fn identity(planned: &PlannedIdentity) -> String {
             Some(client) => format!("managed identity {} of this machine", client.as_str()),
             None => "the system-assigned managed identity of this machine".to_owned(),
         },
+        PlannedIdentity::Annotated(_) if matches!(caller, Caller::Tokenless { account: None, .. }) => {
+            "the workload identity that the annotations of the pod's service account name".to_owned()
+        }
         PlannedIdentity::Annotated(annotated) => format!(
             "the workload identity that the annotations of service account {}/{} name",
             annotated.namespace, annotated.account
@@ -66,7 +66,7 @@ fn identity(planned: &PlannedIdentity) -> String {
     }
 }
 
-fn authority(plan: &MountPlan) -> String {
+pub(super) fn authority(plan: &MountPlan) -> String {
     match &plan.identity {
         PlannedIdentity::Known(Identity::Managed(_)) => "the metadata service of this machine".to_owned(),
         _ => plan.endpoints.authority.to_string(),
@@ -82,6 +82,16 @@ fn object(object: &ObjectPlan, options: render::Options) -> String {
         (None, Some(history)) => format!(", the newest {} versions", history.count()),
     };
     let optional = if object.optional { ", if it is there" } else { "" };
+    if object.hidden {
+        return format!("object     {kind} {name} of {vault}{version}{optional}, for templates only");
+    }
+    if !object.json_fields.is_empty() {
+        let file = |field: &JsonField| {
+            format!("{} (field {}, mode {})", field.path, field.expression.as_str(), field.mode)
+        };
+        let files = object.json_fields.iter().map(file).collect::<Vec<_>>().join(", ");
+        return format!("object     {kind} {name} of {vault}{version}{optional} -> {files}");
+    }
     let files = if object.history.is_some() { format!("{path}/0, {path}/1, …") } else { path.to_string() };
     let more = if options.separate_files && *kind == ObjectKind::Secret {
         ", with .crt and .key beside it if it backs a certificate"
