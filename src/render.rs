@@ -66,6 +66,8 @@ pub struct Rendered {
     pub warnings: Vec<String>,
     /// What a template gets for the object, of the newest version.
     pub value: Option<SecretBytes>,
+    /// The JSON fields of a hidden object, which only templates use.
+    pub hidden_fields: Vec<File>,
 }
 
 /// Makes the files of `object` of what was fetched for it: one, or with a history one of each version.
@@ -96,7 +98,7 @@ fn render_version(
     fetched: &FetchedVersion,
     path: RelativePath,
     options: Options,
-    Rendered { files, warnings, value }: &mut Rendered,
+    Rendered { files, warnings, value, hidden_fields }: &mut Rendered,
 ) -> Result<(), Problem> {
     let mut file = |path, contents: SecretBytes| {
         if object.hidden {
@@ -137,6 +139,7 @@ fn render_version(
             if object.json_fields.is_empty() {
                 file(path, contents);
             } else {
+                let files = if object.hidden { hidden_fields } else { files };
                 json_fields::select(&object.json_fields, &contents, object.optional, (files, warnings))?;
                 value.get_or_insert(contents);
             }

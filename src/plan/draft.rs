@@ -21,7 +21,8 @@ pub struct Draft {
     identity: Option<PlannedIdentity>,
     /// The objects that can be planned.
     pub objects: Vec<WrittenObject>,
-    templates: Vec<TemplatePlan>,
+    /// The templates that are right.
+    pub templates: Vec<TemplatePlan>,
     rotation_max_age: Duration,
     stale_if_error: Duration,
 }

@@ -78,6 +78,15 @@ pub(super) enum Problem {
         "{0} does not fit the value: a function has an argument of the wrong type; correct the expression"
     )]
     JsonType(String),
+    #[error("{0} selects a value that is not a JSON object, and objectAlias has a *; remove the *")]
+    NoJsonObject(String),
+    #[error(
+        "{0} selects an object with a key that cannot be the * in objectAlias: a key may have letters, digits, `-`, \
+         `_` and `.`, and the file must have a valid name; select each field with a path of its own"
+    )]
+    JsonKey(String),
+    #[error("{0} makes more than {1} files; select less")]
+    TooManyJsonFields(String, usize),
     #[error("{0} selects more than {1} bytes; select less")]
     JsonFieldTooLarge(String, usize),
     #[error("there was no time left to convert it; the mount is tried again")]
