@@ -252,7 +252,7 @@ mod tests {
                     {% if objects['x'] is defined %}{{ objects[ 'x' ] }}{% endif %}{{ \"}} objects['no']\" }}";
         let source = parse(text).unwrap();
         let found = source.objects().collect::<Vec<_>>();
-        assert_eq!(found, [("db-user", 1, 14), ("host", 2, 14), ("x", 4, 15), ("x", 4, 47)]);
+        assert_eq!(found, [("db-user", 1, 14), ("host", 2, 14), ("x", 4, 15), ("x", 4, 45)]);
     }
 
     #[test]
