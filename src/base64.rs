@@ -1,4 +1,4 @@
-//! Base64 as Go's `base64.StdEncoding` reads it.
+//! Decodes base64 like Go's `base64.StdEncoding`.
 
 use std::sync::LazyLock;
 
@@ -6,22 +6,22 @@ use data_encoding::{BASE64, Encoding};
 
 use crate::secret::SecretBytes;
 
-/// Bits after the last byte are dropped, whatever they are.
+/// Standard base64 that ignores trailing bits.
 static STANDARD: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = BASE64.specification();
     specification.check_trailing_bits = false;
     specification.encoding().unwrap_or(BASE64)
 });
 
-/// Decodes the standard alphabet with its padding, and passes over line breaks. `None` for anything else, also for text
-/// after the padding.
+/// Decodes the standard alphabet with padding, and ignores line breaks. Returns `None` for any other character, and for
+/// text after the padding.
 pub(crate) fn decode(text: &[u8]) -> Option<SecretBytes> {
-    // Sized before it is filled: a vector that grew would leave copies of a secret behind.
+    // Allocated with its final capacity: a vector that grows would leave unwiped copies of a secret behind.
     let mut characters = Vec::with_capacity(text.len());
     characters.extend(text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')));
     let characters = SecretBytes::new(characters);
     let unpadded = characters.expose().iter().take_while(|&&byte| byte != b'=').count();
-    // `data-encoding` would read several padded texts, end to end.
+    // `data-encoding` would accept several concatenated padded texts.
     if characters.len() - unpadded > 2 {
         return None;
     }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_reads_is_read() {
+    fn text_that_go_accepts_is_decoded() {
         for text in ["aGk=", "aGk=\n", "aG\r\nk=", "aGk\n=", "aGl=", "aGm=", "aGn="] {
             assert_eq!(decoded(text), Some(b"hi".to_vec()), "{text:?}");
         }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused() {
+    fn text_that_go_refuses_is_refused() {
         for text in ["aGk", "aGk=x", "a Gk=", "_-==", "aGk=aGk=", "aGk==", "=", "====", "aA==aA==", "aGk=\n="]
         {
             assert_eq!(decoded(text), None, "{text:?}");
@@ -57,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_reverses_encoding(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(decoded(&BASE64.encode(&bytes)), Some(bytes));
         }
 

@@ -39,6 +39,17 @@ Examples:
     source <(keyvault-csi-provider completion bash)
     keyvault-csi-provider man lint | man -l -";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  Serve the driver, as a DaemonSet of the Go provider does:
+    keyvault-csi-provider serve --endpoint=unix:///provider/azure.sock
+  Serve without ports, and write the files in place of the driver:
+    keyvault-csi-provider serve --healthz-port=0 --prometheus-port=0 --file-writer=provider";
+
+const VERSION_EXAMPLE: &str = "\
+Example:
+  keyvault-csi-provider version";
+
 /// Azure Key Vault provider for the Secrets Store CSI driver.
 ///
 /// Serves the driver on a Unix socket, and gives pods their Key Vault secrets as files. The
@@ -62,10 +73,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the driver; what is done without a subcommand
-    #[command(args_override_self = true)]
+    #[command(args_override_self = true, after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
     Mount(Box<MountArgs>),
-    /// Make classes and volumes of them out of External Secrets Operator manifests
+    /// Convert External Secrets Operator manifests to classes and CSI volumes
     Convert(ConvertArgs),
     /// Find what is wrong in manifests, before a cluster has them
     #[command(visible_aliases = ["validate", "check"])]
@@ -75,6 +86,7 @@ enum Command {
     /// Print a manual page
     Man(ManArgs),
     /// Print the version
+    #[command(after_help = VERSION_EXAMPLE)]
     Version,
 }
 
@@ -95,8 +107,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Man(args)) => return tell(generate::man(&args, Cli::command())),
         Some(Command::Convert(args)) => return convert::run(args),
         Some(Command::Version) => return tell(print_version()),
+        Some(Command::Mount(args)) => return mount::run(&args),
         Some(Command::Serve(args)) => serve(&args, &ignored),
-        Some(Command::Mount(args)) => mount::run(&args),
         None => serve(&cli.serve, &ignored),
     };
     match done {

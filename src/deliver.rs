@@ -1,6 +1,6 @@
-//! Bringing the files into the volume: in the response, for the driver to write, or written here.
+//! Delivers the files to the volume: in the response, for the driver to write, or by writing them into the volume.
 
-mod folder;
+mod directory;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -21,107 +21,107 @@ use crate::plan::{FileMode, RelativePath};
 use crate::proto::{MountResponse, ObjectVersion};
 use crate::secret::SecretBytes;
 
-/// Who writes the files.
+/// The process that writes the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileWriter {
-    /// The driver, from the response.
+    /// The driver writes the files in the response.
     Driver,
-    /// This process, into the volume's tmpfs.
+    /// The provider writes the files into the volume's tmpfs.
     Provider,
 }
 
 /// One file of a volume.
 #[derive(Clone, Debug)]
-pub struct File {
-    /// Where, below the mount.
+pub struct VolumeFile {
+    /// The path, relative to the mount.
     pub path: RelativePath,
-    /// Its permission bits.
+    /// The permission bits.
     pub mode: FileMode,
-    /// Its bytes.
+    /// The contents.
     pub contents: SecretBytes,
 }
 
-/// Why the files could not be delivered.
+/// An error of the delivery.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
-    /// More than the driver accepts.
+    /// The response is larger than the driver accepts.
     #[error(
-        "the response would have {size} bytes, and the driver accepts {limit}: raise its --max-call-recv-msg-size and this provider's --max-response-bytes together, or run this provider with --file-writer=provider"
+        "the response has {size} bytes, and the driver accepts {limit}: raise the driver's --max-call-recv-msg-size together with the provider's --max-response-bytes, or run the provider with --file-writer=provider"
     )]
     TooLarge {
-        /// Bytes of the encoded response.
+        /// Size of the encoded response in bytes.
         size: usize,
         /// `--max-response-bytes`.
         limit: usize,
     },
-    /// The target is not what a driver mounts.
-    #[error("target_path {}: {problem}; the driver must have mounted a tmpfs there", .target.display())]
+    /// The target is not a mounted tmpfs.
+    #[error("target_path {}: {problem}; the driver must mount a tmpfs there", .target.display())]
     Target {
         /// The volume's directory.
         target: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// Something in the volume is in the way, and is not this program's to remove.
-    #[error("{path} in {} is {what}, which no volume writer made; remove it", .target.display())]
-    InTheWay {
+    /// The volume contains a file or directory that no volume writer created.
+    #[error("{path} in {} is {what} that no volume writer created; remove it", .target.display())]
+    ForeignEntry {
         /// The volume's directory.
         target: PathBuf,
-        /// The name that is taken.
+        /// The name of the entry.
         path: String,
-        /// What is there.
+        /// The kind of the entry.
         what: &'static str,
     },
-    /// A write failed; what the volume held before is untouched.
-    #[error("cannot {action} in {}: {error}; the files that were there are untouched", .target.display())]
+    /// A write failed. The volume's existing files are untouched.
+    #[error("cannot {action} in {}: {error}; the existing files are untouched", .target.display())]
     Io {
         /// The volume's directory.
         target: PathBuf,
-        /// What was being done.
+        /// The action that failed.
         action: &'static str,
-        /// The system's word on it.
+        /// The error of the system.
         error: nix::Error,
     },
-    /// Another mount of the same target took all the time that there was.
-    #[error("another mount is still writing into {}; the files that were there are untouched", .0.display())]
+    /// Another mount of the same target was still writing at this mount's deadline.
+    #[error("another mount is still writing into {}; the existing files are untouched", .0.display())]
     Busy(PathBuf),
-    /// What was written into is not there any more.
-    #[error("the volume at {} was unmounted while it was written; it must be mounted again", .0.display())]
-    Gone(PathBuf),
-    /// More memory than the namespace's share.
+    /// The volume was unmounted during the write.
+    #[error("the volume at {} was unmounted while it was being written; mount it again", .0.display())]
+    Unmounted(PathBuf),
+    /// The namespace's share of the volume memory is exceeded.
     #[error(
-        "the files of this volume take {bytes} bytes of memory, and the other volumes of namespace {namespace} on this node hold {held}: that is more than its share of --volume-memory-bytes={limit}, of which {used} are used; use smaller or fewer volumes, or ask the operator to raise --volume-memory-bytes together with the container's memory limit, or to use --file-writer=driver"
+        "volume memory of namespace {namespace} exceeded: this volume takes {bytes} bytes, and the namespace's other volumes on this node hold {held}; all volumes hold {used} of --volume-memory-bytes={limit}. Use smaller or fewer volumes, or ask the operator to raise --volume-memory-bytes together with the container's memory limit, or to use --file-writer=driver"
     )]
     VolumeMemory {
         /// The namespace.
         namespace: String,
-        /// What the volume would hold.
+        /// Bytes of this volume.
         bytes: u64,
-        /// What the namespace holds.
+        /// Bytes of the namespace's other volumes.
         held: u64,
-        /// What all namespaces hold.
+        /// Bytes of all volumes.
         used: u64,
-        /// The limit for all.
+        /// `--volume-memory-bytes`.
         limit: u64,
     },
-    /// More than a volume may hold.
-    #[error("the objects have more than {limit} bytes in all; split them into several classes and volumes")]
+    /// The files are larger than a volume may be.
+    #[error("the objects have more than {limit} bytes in total; split them into several classes and volumes")]
     TooMuch {
         /// The limit.
         limit: usize,
     },
-    /// A file would have to be a folder, too.
+    /// A file's path is also a folder of another file.
     #[error(
-        "{path:?} lies inside {file:?}, which is a file too (--write-cert-and-key-in-separate-files adds .crt and .key); change one objectAlias"
+        "{path:?} is inside {file:?}, which is also a file (--write-cert-and-key-in-separate-files adds .crt and .key); change one objectAlias"
     )]
     InsideFile {
-        /// The path that cannot be.
+        /// The path inside the file.
         path: String,
-        /// The file on its way.
+        /// The file.
         file: String,
     },
-    /// The caller went away, or its time was up, before the new files were in place.
-    #[error("the mount was not done in time; the files that were there are untouched")]
+    /// The caller cancelled the mount, or its deadline was exceeded, before the new files were in place.
+    #[error("mount deadline exceeded or mount cancelled; the existing files are untouched")]
     Cancelled,
     /// A bug in the writer, whose details are in the log.
     #[error("the provider has a bug: see its log for details, and please report it")]
@@ -129,29 +129,30 @@ pub enum DeliverError {
 }
 
 impl DeliverError {
-    /// The mount's code.
+    /// The gRPC code of the mount.
     pub fn code(&self) -> Code {
         match self {
-            Self::Target { .. } | Self::InTheWay { .. } | Self::TooMuch { .. } | Self::InsideFile { .. } => {
-                Code::InvalidArgument
-            }
+            Self::Target { .. }
+            | Self::ForeignEntry { .. }
+            | Self::TooMuch { .. }
+            | Self::InsideFile { .. } => Code::InvalidArgument,
             Self::TooLarge { .. }
             | Self::VolumeMemory { .. }
             | Self::Io { .. }
             | Self::Busy(_)
-            | Self::Gone(_)
+            | Self::Unmounted(_)
             | Self::Cancelled
             | Self::Defect => Code::Internal,
         }
     }
 }
 
-/// The response with which the driver writes the files.
+/// Creates the response from which the driver writes the files.
 ///
 /// # Errors
 /// [`DeliverError::TooLarge`] if the driver would not accept it.
 pub fn respond(
-    files: Vec<File>,
+    files: Vec<VolumeFile>,
     versions: Vec<ObjectVersion>,
     limit: usize,
 ) -> Result<MountResponse, DeliverError> {
@@ -165,12 +166,12 @@ pub fn respond(
     if size > limit { Err(DeliverError::TooLarge { size, limit }) } else { Ok(response) }
 }
 
-/// One file for each path: the last of equal ones, as the driver has it.
+/// Keeps one file for each path: the last one, like the driver.
 ///
 /// # Errors
-/// [`DeliverError::InsideFile`] where a path leads through another's file. The plan has found those
-/// that the class spells out; a certificate's `.crt` and `.key` are known only now.
-pub(crate) fn distinct(files: Vec<File>) -> Result<Vec<File>, DeliverError> {
+/// [`DeliverError::InsideFile`] if a file's path is also a folder of another file. The plan has already checked the paths
+/// in the class; this also checks the `.crt` and `.key` files of certificates, which are known only after fetching.
+pub(crate) fn distinct(files: Vec<VolumeFile>) -> Result<Vec<VolumeFile>, DeliverError> {
     let files = last_wins(files);
     let paths = files.iter().map(|file| file.path.as_str()).collect::<HashSet<_>>();
     for path in &paths {
@@ -184,14 +185,14 @@ pub(crate) fn distinct(files: Vec<File>) -> Result<Vec<File>, DeliverError> {
     Ok(files)
 }
 
-fn last_wins(files: Vec<File>) -> Vec<File> {
-    let mut kept: Vec<File> = Vec::with_capacity(files.len());
-    let mut places = HashMap::with_capacity(files.len());
+fn last_wins(files: Vec<VolumeFile>) -> Vec<VolumeFile> {
+    let mut kept: Vec<VolumeFile> = Vec::with_capacity(files.len());
+    let mut indices = HashMap::with_capacity(files.len());
     for file in files {
-        match places.get(&file.path).and_then(|place: &usize| kept.get_mut(*place)) {
+        match indices.get(&file.path).and_then(|index: &usize| kept.get_mut(*index)) {
             Some(earlier) => *earlier = file,
             None => {
-                places.insert(file.path.clone(), kept.len());
+                indices.insert(file.path.clone(), kept.len());
                 kept.push(file);
             }
         }
@@ -199,7 +200,7 @@ fn last_wins(files: Vec<File>) -> Vec<File> {
     kept
 }
 
-/// The error of an action that failed in `target`.
+/// Converts the error of an action that failed in `target`.
 fn io(target: &Path, action: &'static str) -> impl Fn(nix::Error) -> DeliverError {
     move |error| match error {
         nix::Error::ECANCELED => DeliverError::Cancelled,

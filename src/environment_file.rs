@@ -1,5 +1,5 @@
-//! Reading the file that describes a private cloud. Its name may come from a class, so what is read is bounded: where
-//! it lies, how large it is, and how many threads a file system that hangs can hold.
+//! Reads the environment file of a private cloud. A class may choose its path, so the location and the size of the file
+//! are restricted, and so is the number of threads that a hanging file system can block.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,45 +16,44 @@ use crate::plan::{Endpoints, Fault, quoted};
 use crate::tenant::Tenant;
 use crate::text;
 
-/// A private cloud's file is small; a larger one is another file.
-const LARGEST: u64 = 64 << 10;
-/// How long a mount waits for the file.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Threads that read at the same time. A read that hangs keeps its thread.
-const THREADS: usize = 4;
+/// Maximum size of an environment file in bytes.
+const MAX_SIZE: u64 = 64 << 10;
+/// The time after which a mount stops waiting for the file.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of concurrent reads. A read that hangs blocks its thread.
+const MAX_READS: usize = 4;
 
-/// How to make the file readable.
 const HELP: &str = "mount a small file into the provider's container, for example from /etc/kubernetes";
 
 /// The environment files of this node.
 #[derive(Debug)]
 pub struct EnvironmentFiles {
-    /// The folder that files named by classes must lie in, if the operator says.
+    /// The directory of `--cloud-environment-dir`, which must contain the files that classes name.
     folder: Option<PathBuf>,
     reads: Flights<(PathBuf, PathBuf), Result<Endpoints, Fault>>,
-    threads: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl EnvironmentFiles {
-    /// Files named by classes must lie below `folder`, if there is one.
+    /// Creates a reader. If `folder` is set, files that classes name must be below it.
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, reads: Flights::default(), threads: Arc::new(Semaphore::new(THREADS)) }
+        Self { folder, reads: Flights::default(), permits: Arc::new(Semaphore::new(MAX_READS)) }
     }
 
-    /// Reads the file at `path` for a mount of `target`. `is_operators` says that the operator named it, and not a
-    /// class. All mounts that want a file at the same time share one read of it.
+    /// Reads the file at `path` for a mount of `target`. `is_operators` is true if the operator, not a class, named the
+    /// file. Concurrent mounts share one read of a file.
     ///
     /// # Errors
-    /// Why it cannot be read, or is not what describes a cloud.
+    /// A [`Fault`] if the file cannot be read or is invalid.
     pub async fn read(&self, path: &Path, target: &Path, is_operators: bool) -> Result<Endpoints, Fault> {
         let folder = self.folder.as_ref().filter(|_| !is_operators).cloned();
         let kubelet = kubelet_root(target);
         let key = (path.to_owned(), kubelet.clone().unwrap_or_default());
         let (flight, joined) = self.reads.join_or_start(key, &Tenant::new(""), |_| {
-            let (path, threads) = (path.to_owned(), Arc::clone(&self.threads));
+            let (path, permits) = (path.to_owned(), Arc::clone(&self.permits));
             async move {
-                let Ok(permit) = threads.try_acquire_owned() else {
-                    return Err(unreadable(&path, "cannot be read: other files are read, and do not come"));
+                let Ok(permit) = permits.try_acquire_owned() else {
+                    return Err(unreadable(&path, "cannot be read: too many reads of other files hang"));
                 };
                 let named = path.clone();
                 let read = tokio::task::spawn_blocking(move || {
@@ -65,11 +64,12 @@ impl EnvironmentFiles {
             }
         });
         if !joined {
-            // Lives as long as its thread, so that later mounts wait for that one and take no other.
+            // Keeps the flight alive until its thread ends, so that later mounts wait for it and do not block another
+            // thread.
             tokio::spawn(flight.clone());
         }
-        let late = |_| Err(unreadable(path, "was not read in time; its file system may hang"));
-        timeout(PATIENCE, flight).await.unwrap_or_else(late)
+        let timed_out = |_| Err(unreadable(path, "cannot be read: timeout; its file system may hang"));
+        timeout(READ_TIMEOUT, flight).await.unwrap_or_else(timed_out)
     }
 }
 
@@ -84,43 +84,43 @@ fn read(path: &Path, folder: Option<&Path>, kubelet: Option<&Path>) -> Result<En
     let resolved = fs::canonicalize(path).map_err(failed("opened"))?;
     let own =
         path.parent().map_or_else(|| Ok(PathBuf::from("/")), fs::canonicalize).map_err(failed("opened"))?;
-    // A ConfigMap's files are links too, within their folder.
+    // The files of a ConfigMap's volume are symbolic links to files in the same directory.
     if !resolved.starts_with(&own) {
-        return Err(wrong("is a link that leads out of its folder"));
+        return Err(wrong("is a symbolic link that leads out of its directory"));
     }
     if let Some(folder) = folder {
         let allowed = fs::canonicalize(folder).map_err(failed("opened"))?;
         if !resolved.starts_with(&allowed) {
             let allowed = quoted(&folder.to_string_lossy());
-            return Err(wrong(&format!("does not lie in {allowed}, the folder of --cloud-environment-dir")));
+            return Err(wrong(&format!("is not in {allowed}, the directory of --cloud-environment-dir")));
         }
     }
-    // With --file-writer=provider the volumes of pods are in reach, and their contents are the pods' own.
+    // With --file-writer=provider, this process can read the volumes of pods, and pods control their contents.
     let kubelet = kubelet.and_then(|kubelet| fs::canonicalize(kubelet).ok());
     let is_kubelets = kubelet.is_some_and(|kubelet| resolved.starts_with(kubelet));
     if is_kubelets || resolved.to_string_lossy().contains("/volumes/kubernetes.io~") {
-        return Err(wrong("lies in kubelet's folder, where pods write"));
+        return Err(wrong("is in kubelet's directory, where pods can write"));
     }
     let file = File::options()
         .read(true)
-        // Opening a named pipe must not wait for its writer.
+        // Do not block on a named pipe without a writer.
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits() | nix::fcntl::OFlag::O_NOFOLLOW.bits())
         .open(&resolved)
         .map_err(failed("opened"))?;
     if !file.metadata().map_err(failed("read"))?.is_file() {
         return Err(wrong("is not a file"));
     }
-    // Counted, since a file of /proc says that it is empty.
+    // Count the bytes: the metadata of files in /proc says that they are empty.
     let mut json = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut json).map_err(failed("read"))?;
-    if json.len() as u64 > LARGEST {
-        return Err(wrong("is too large"));
+    file.take(MAX_SIZE + 1).read_to_end(&mut json).map_err(failed("read"))?;
+    if json.len() as u64 > MAX_SIZE {
+        return Err(wrong("is too large: the maximum is 64 KiB"));
     }
     let json = text::decode(json).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
     Endpoints::from_environment_file(json.as_bytes())
 }
 
-/// kubelet's root directory, which a volume's path begins with: `<root>/pods/<uid>/volumes/…`.
+/// kubelet's root directory, from a volume's path `<root>/pods/<uid>/volumes/…`.
 fn kubelet_root(target: &Path) -> Option<PathBuf> {
     let folders = target.ancestors().skip(1);
     folders
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_in_its_own_folder_only() {
+    fn a_link_out_of_the_files_directory_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (own, other) = (folder.path().join("own"), folder.path().join("other"));
         for folder in [&own, &other] {
@@ -155,7 +155,7 @@ mod tests {
         symlink("../other/cloud.json", own.join("outside.json")).unwrap();
         assert!(read(&other.join("cloud.json"), None, None).is_ok());
         assert!(read(&own.join("inside.json"), None, None).is_ok(), "as in a ConfigMap's volume");
-        assert!(problem(read(&own.join("outside.json"), None, None)).contains("leads out of its folder"));
+        assert!(problem(read(&own.join("outside.json"), None, None)).contains("leads out of its directory"));
 
         assert!(read(&own.join("inside.json"), Some(&own), None).is_ok());
         let elsewhere = read(&other.join("cloud.json"), Some(&own), None);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_below_kubelets_root_is_read() {
+    fn files_below_kubelets_root_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("kubelet");
         let volume = root.join("pods/uid/volumes/kubernetes.io~csi/v/mount");
@@ -171,7 +171,7 @@ mod tests {
         for file in [volume.join("cloud.json"), root.join("cloud.json")] {
             fs::write(&file, CLOUD).unwrap();
             assert!(
-                problem(read(&file, None, kubelet_root(&volume).as_deref())).contains("kubelet's folder")
+                problem(read(&file, None, kubelet_root(&volume).as_deref())).contains("kubelet's directory")
             );
         }
         assert_eq!(kubelet_root(&volume), Some(root));
@@ -179,10 +179,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_that_hang_hold_a_bounded_number_of_threads() {
+    async fn hanging_files_block_a_limited_number_of_threads() {
         let files = EnvironmentFiles::new(None);
-        let _hanging = Arc::clone(&files.threads).try_acquire_many_owned(4).unwrap();
-        let late = files.read(Path::new("/etc/hostname"), Path::new("/t"), false).await;
-        assert!(problem(late).contains("other files are read"));
+        let _hanging = Arc::clone(&files.permits).try_acquire_many_owned(4).unwrap();
+        let refused = files.read(Path::new("/etc/hostname"), Path::new("/t"), false).await;
+        assert!(problem(refused).contains("reads of other files hang"));
     }
 }

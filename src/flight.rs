@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
@@ -24,6 +24,7 @@ pub struct Flights<K, T> {
     remember: fn(&T) -> Duration,
 }
 
+/// Each change is a single call under the lock, so a panic elsewhere leaves the state consistent.
 struct FlightState<K, T> {
     flights: FastMap<K, FlightEntry<T>>,
     started: u64,
@@ -85,7 +86,7 @@ where
         tenant: &Tenant,
         work: impl FnOnce(Party) -> F,
     ) -> (Flight<T>, bool) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock_unpoisoned();
         if let Some(flight) = state.join(&key, tenant) {
             return (flight, true);
         }
@@ -109,7 +110,7 @@ where
 
     /// Makes new requests for these keys start new flights. Requests that already wait are not affected.
     pub fn forget(&self, gone: impl Fn(&K) -> bool) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock_unpoisoned();
         state.flights.retain(|key, _| !gone(key));
         state.count_remembered();
     }
@@ -117,12 +118,12 @@ where
     /// Number of running flights and remembered outcomes.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).flights.len()
+        self.state.lock_unpoisoned().flights.len()
     }
 
     /// Whether new requests for `key` still join the flight that started with `party`.
     pub fn is_current(&self, key: &K, party: &Party) -> bool {
-        lock(&self.state).flights.get(key).is_some_and(|entry| entry.party.is(party))
+        self.state.lock_unpoisoned().flights.get(key).is_some_and(|entry| entry.party.is(party))
     }
 }
 
@@ -163,7 +164,7 @@ impl<K: Eq + Hash, T: Clone> FlightGuard<K, T> {
     fn complete(&self, outcome: &T) {
         let remembered = (self.remember)(outcome);
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock_unpoisoned();
         if state.remembered > 0 {
             state.flights.retain(|_, entry| match &entry.progress {
                 Progress::Running(_) => true,
@@ -184,7 +185,7 @@ impl<K: Eq + Hash, T: Clone> FlightGuard<K, T> {
 
 impl<K: Eq + Hash, T> Drop for FlightGuard<K, T> {
     fn drop(&mut self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock_unpoisoned();
         let ended = state.flights.get(&self.key).is_some_and(|entry| {
             entry.number == self.number && matches!(entry.progress, Progress::Running(_))
         });
@@ -192,9 +193,4 @@ impl<K: Eq + Hash, T> Drop for FlightGuard<K, T> {
             state.flights.remove(&self.key);
         }
     }
-}
-
-/// Each change of the state is a single call, so a panic elsewhere leaves it consistent.
-fn lock<K, T>(state: &Mutex<FlightState<K, T>>) -> MutexGuard<'_, FlightState<K, T>> {
-    state.lock_unpoisoned()
 }

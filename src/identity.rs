@@ -47,7 +47,7 @@ pub use tokens::Issuer;
 use crate::clock::Clock;
 use crate::flight::Flight;
 use crate::lanes::ServiceHealth;
-use crate::plan::{Identity, PlannedIdentity, Through};
+use crate::plan::{Identity, PlannedIdentity, TokenExchange};
 use crate::retry::Deadline;
 use crate::secret::SecretText;
 use crate::telemetry::Metrics;
@@ -91,7 +91,7 @@ impl Identities {
             PlannedIdentity::Known(identity) => return Ok(identity.clone()),
             PlannedIdentity::Annotated(annotated) => annotated,
         };
-        match self.keys.verify(&annotated.token, Through::Entra.audience(), self.tokens.now()).await {
+        match self.keys.verify(&annotated.token, TokenExchange::Entra.audience(), self.tokens.now()).await {
             Verification::Proven => self.accounts.complete(annotated).await.map(Identity::Workload),
             Verification::Failed(reason) => Err(IdentityError::Unproven(reason)),
             Verification::NoKeys if self.accounts.has_cluster() => Err(IdentityError::Unreachable {
@@ -147,7 +147,7 @@ impl Identities {
             Identity::Managed(_) => return Trust::Proven,
             Identity::ServicePrincipal(_) => return self.trust_by_entra(identity, key),
         };
-        match self.keys.verify(&workload.token, workload.through.audience(), self.tokens.now()).await {
+        match self.keys.verify(&workload.token, workload.exchange.audience(), self.tokens.now()).await {
             Verification::Proven => Trust::Proven,
             Verification::Failed(reason) => {
                 let claims = workload.token.claims();

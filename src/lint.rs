@@ -13,10 +13,8 @@ mod synced;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parameters::type_fault;
-
 use crate::manifest::{Document, ManifestError, ManifestObject, ManifestSource};
-use crate::plan::{Defaults, Fault, Severity};
+use crate::plan::{Defaults, Fault, ParsedObject, Request, Severity};
 use crate::yaml::Position;
 use class::ClassManifest;
 use duplicates::DuplicateCheck;
@@ -113,6 +111,38 @@ impl Linter {
         }
         Some(linted(object, diagnostics))
     }
+}
+
+/// What is wrong in a class that one request mounts, and where its objects are.
+#[derive(Debug, Default)]
+pub(crate) struct Examined {
+    /// What is wrong or unwise, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The objects that can be planned: `objects[2]`, and where it is.
+    pub objects: Vec<(String, Position)>,
+}
+
+/// Examines a class for one request. `request` has the parameters of the class, and may add to them what a pod or
+/// a command line says.
+pub(crate) fn examine(
+    object: &ManifestObject,
+    provider: &str,
+    request: Request<'_>,
+    defaults: &Defaults,
+) -> Examined {
+    let mut examined = Examined::default();
+    let diagnostics = &mut examined.diagnostics;
+    if let Some(class) = ClassManifest::read(object, provider, diagnostics) {
+        parameters::check_each(&class, diagnostics);
+        let written = parameters::check_request(&class, request, defaults, diagnostics);
+        let located = |object: &ParsedObject| {
+            let inner = object.position("objectName")?;
+            Some((object.plan.location.clone(), parameters::in_objects(&class, inner)))
+        };
+        examined.objects = written.objects.iter().filter_map(located).collect();
+    }
+    diagnostics.sort_by_key(|diagnostic| diagnostic.position);
+    examined
 }
 
 fn mentions_classes(document: &Document<'_>) -> bool {

@@ -47,7 +47,7 @@ use crate::telemetry::{SourceCounts, milliseconds_since};
 use crate::tenant::Tenant;
 use crate::vault::FetchedVersion;
 use audit_trail::AuditTrail;
-use budget::MountBudget;
+use budget::{MountBudget, generated_bytes};
 use contents::{Contents, render_all};
 use fetch::FetchedObjects;
 use fetcher::{Mount, MountKind};
@@ -165,7 +165,7 @@ impl Mounter {
         audit: Option<&AuditTrail<'_>>,
     ) -> Result<Mounted, MountError> {
         let (tenant, largest) = (party.starter().clone(), self.delivery.largest_volume());
-        let budget = &MountBudget::new(&self.memory, party, &plan.objects, largest.bytes);
+        let budget = &MountBudget::new(&self.memory, party, plan, largest.bytes);
         let provenance = &Provenance::default();
         let troubles = Mutex::default();
         let mount = Mount { plan, kind, tenant, deadline, budget, provenance, audit, troubles, largest };
@@ -203,6 +203,8 @@ impl Mounter {
     async fn render(&self, mount: &Mount<'_>, fetched: FetchedObjects) -> Result<Contents, MountError> {
         let FetchedObjects { objects, left_out } = fetched;
         self.warnings.log(&mount.plan.pod, contents::left_out(&left_out).as_slice());
+        // What is generated is accounted for before it is made.
+        mount.budget.add(generated_bytes(mount.plan)).await;
         let (options, started, deadline) = (self.render_options, Instant::now(), mount.deadline);
         let MountPlan { objects: plans, templates, .. } = mount.plan;
         let mut versions = objects.iter().flatten().flat_map(|object| object.versions());

@@ -1,26 +1,25 @@
-//! Who may mount what: the operator's rules, asked before anything leaves the node.
+//! The operator's policy: which pods may mount which objects. It is checked before the provider sends any request.
 //!
-//! Key Vault decides what an *identity* may read. That is enough where each pod asks as itself, and not
-//! where many pods ask as one: the node's managed identity, an application whose federated credentials
-//! many service accounts share, a service principal whose secret is copied into many namespaces. There a
-//! policy says which namespace and which service account may have which objects.
+//! Key Vault decides what an *identity* may read. This is not sufficient if many pods use one identity: the node's managed
+//! identity, an application whose federated credentials many service accounts share, or a service principal whose secret
+//! is copied into many namespaces. For these, a policy defines which namespaces and service accounts may mount which
+//! objects.
 //!
-//! # By what it decides
+//! # Inputs of the decision
 //!
-//! By the **namespace and the service account** that the request's `csi.storage.k8s.io/pod.namespace` and
-//! `csi.storage.k8s.io/serviceAccount.name` name. kubelet writes these two over whatever a pod's
-//! `volumeAttributes` say (`podInfoOnMount: true` in the `CSIDriver` object, as the driver's chart and manifests
-//! have it), and the driver copies kubelet's attributes over the class's parameters. So neither the author
-//! of a pod nor that of a `SecretProviderClass` can forge them. Only root on the node can, who can reach
-//! the socket, and the pods' files as well.
+//! The decision uses the **namespace and the service account** in the request's `csi.storage.k8s.io/pod.namespace` and
+//! `csi.storage.k8s.io/serviceAccount.name`. kubelet overwrites these two in a pod's `volumeAttributes` (`podInfoOnMount:
+//! true` in the `CSIDriver` object, as in the driver's chart and manifests), and the driver copies kubelet's attributes
+//! over the class's parameters. Therefore, the author of a pod or of a `SecretProviderClass` cannot forge them. Only root
+//! on the node can, and root can read the pods' files as well.
 //!
-//! Never by the **class**: its parameters, `objects` and `keyvaultName` among them, can be overwritten by a
-//! pod's `volumeAttributes`, so it is the plan that is judged, with everything that it might ask for.
+//! The decision does not use the **class**: a pod's `volumeAttributes` can overwrite its parameters, including `objects`
+//! and `keyvaultName`. The policy is checked against the plan, with all objects and vaults that the plan may read.
 //!
-//! Never by the **token** alone: where the `CSIDriver` object asks for no tokens, anybody can put one there.
-//! But a token that the identity is to be proven with must be the very service account's that
-//! kubelet names, or the mount is denied: a stolen token brings nobody what its owner may mount. Whether it is
-//! genuine is for the cluster's keys and Entra to say, later.
+//! The decision does not use the **token** alone: if the `CSIDriver` object requests no tokens, the author of a pod or a
+//! class can set one. If the identity authenticates with a token, the token must belong to the service account that kubelet
+//! names; otherwise, the mount is denied. A stolen token therefore gives no access to what its owner may mount. The
+//! cluster's keys and Entra verify the token's signature later.
 
 mod denial;
 mod file;
@@ -30,6 +29,6 @@ mod snippet;
 #[cfg(test)]
 mod tests;
 
-pub use denial::{Denial, Denied};
+pub use denial::{Denial, PolicyDenied};
 pub use file::{PolicyFile, PolicyFileError};
-pub use rules::{Policy, WrongPolicy};
+pub use rules::{InvalidPolicy, Policy};

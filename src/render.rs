@@ -1,8 +1,9 @@
-//! From fetched objects to files: pure, without network, files or clock.
+//! Converts fetched objects to files. Uses no network, no file system and no clock.
 
 pub mod chain;
 mod encoding;
 mod error;
+mod generated;
 mod json_fields;
 pub mod pem;
 pub mod pfx;
@@ -10,44 +11,45 @@ mod public_key;
 mod template;
 
 pub use error::RenderError;
+pub use generated::{Generated, MOST_GENERATED};
 pub use template::{TemplateError, TemplateObjects, render as render_template};
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::base64;
-use crate::deliver::File;
-use crate::plan::{Format, ObjectPlan, RelativePath};
+use crate::deliver::VolumeFile;
+use crate::plan::{ObjectFormat, ObjectPlan, RelativePath};
 use crate::secret::SecretBytes;
 use crate::vault::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 use error::Problem;
 
-/// What an operator decides of certificates.
+/// The operator's settings for certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Put a certificate's chain in order: leaf, intermediates, root (`--construct-pem-chain`).
+    /// Order the certificates of a chain: leaf, intermediates, root (`--construct-pem-chain`).
     pub construct_chain: bool,
-    /// Write certificate and key of a secret also as files of their own
+    /// Also write the certificate and the key of a secret as separate files
     /// (`--write-cert-and-key-in-separate-files`).
     pub separate_files: bool,
 }
 
-/// The content types that Key Vault gives the secrets of certificates.
+/// The content types of certificate-backed secrets in Key Vault.
 const PKCS12: &str = "application/x-pkcs12";
 const PEM: &str = "application/x-pem-file";
 
-/// How Key Vault stores a secret, by its content type.
+/// The format in which Key Vault stores a secret, from its content type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stored {
-    /// A certificate as base64 of PKCS#12.
+    /// A certificate as base64-encoded PKCS#12.
     Pkcs12,
     /// A certificate as PEM.
     Pem,
-    /// Anything else.
+    /// Any other text.
     Text,
 }
 
 impl Stored {
-    /// Of the content type, if the secret backs a certificate.
+    /// The format for a content type, which is `None` if the secret does not back a certificate.
     fn of(content_type: Option<&str>) -> Self {
         match content_type {
             Some(PKCS12) => Self::Pkcs12,
@@ -60,34 +62,34 @@ impl Stored {
 /// The files of one object.
 #[derive(Debug, Default)]
 pub struct Rendered {
-    /// One, or with a history one of each version, and those of `separate_files`.
-    pub files: Vec<File>,
-    /// What is legal, but perhaps not meant.
+    /// One file per version, and the files of [`Options::separate_files`].
+    pub files: Vec<VolumeFile>,
+    /// Messages about problems that do not fail the mount.
     pub warnings: Vec<String>,
-    /// What a template gets for the object, of the newest version.
+    /// The object's value for templates, from the newest version.
     pub value: Option<SecretBytes>,
     /// The JSON fields of a hidden object, which only templates use.
-    pub hidden_fields: Vec<File>,
+    pub hidden_fields: Vec<VolumeFile>,
 }
 
-/// Makes the files of `object` of what was fetched for it: one, or with a history one of each version.
-/// Asks `go_on` before each.
+/// Converts the fetched versions of `object` to files. Calls `go_on` before each version, and stops if it returns false.
 ///
 /// # Errors
-/// [`RenderError`], which names the object and never its content.
+/// [`RenderError`], which names the object but does not contain its value.
 pub fn render(
     object: &ObjectPlan,
     fetched: &FetchedObject,
     options: Options,
+    generated: &mut Generated,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Rendered, RenderError> {
     let mut rendered = Rendered::default();
     for (index, version) in fetched.versions().iter().enumerate() {
         if !go_on() {
-            return Err(RenderError::of(object, Problem::GivenUp));
+            return Err(RenderError::of(object, Problem::Cancelled));
         }
         let path = if object.history.is_some() { object.path.inner(index) } else { object.path.clone() };
-        render_version(object, version, path, options, &mut rendered)
+        render_version(object, version, path, options, generated, &mut rendered)
             .map_err(|problem| RenderError::of(object, problem))?;
     }
     Ok(rendered)
@@ -98,13 +100,14 @@ fn render_version(
     fetched: &FetchedVersion,
     path: RelativePath,
     options: Options,
+    generated: &mut Generated,
     Rendered { files, warnings, value, hidden_fields }: &mut Rendered,
 ) -> Result<(), Problem> {
     let mut file = |path, contents: SecretBytes| {
         if object.hidden {
             value.get_or_insert(contents);
         } else {
-            files.push(File { path, mode: object.mode, contents });
+            files.push(VolumeFile { path, mode: object.mode, contents });
         }
     };
     match &fetched.content {
@@ -119,28 +122,29 @@ fn render_version(
         }
         Content::Secret { text, content_type, backs_certificate } => {
             let stored = Stored::of(content_type.as_deref().filter(|_| *backs_certificate));
-            let converts = stored == Stored::Pkcs12 && object.format == Format::Pem;
+            let converts = stored == Stored::Pkcs12 && object.format == ObjectFormat::Pem;
             let text = if converts { pem_of_pfx(object, text, options, warnings)? } else { text.clone() };
-            // Of PKCS#12 that is not converted both are empty, as with the Go provider.
+            // Both files are empty for PKCS#12 that is not converted, like in the Go provider.
             if options.separate_files
                 && stored != Stored::Text
                 && object.json_fields.is_empty()
                 && !object.hidden
             {
                 let parts = pem::split(text.expose());
-                file(path.with_ending(".crt"), parts.certificates);
-                file(path.with_ending(".key"), parts.keys);
+                file(path.with_suffix(".crt"), parts.certificates);
+                file(path.with_suffix(".key"), parts.keys);
             }
             let contents = encoding::decode(object.encoding, text).map_err(|problem| match problem {
-                Problem::Encoding(wanted) if stored == Stored::Pem => Problem::StoredAsPem(wanted),
-                Problem::Encoding(wanted) if converts => Problem::WrittenAsPem(wanted),
+                Problem::Encoding(expected) if stored == Stored::Pem => Problem::StoredAsPem(expected),
+                Problem::Encoding(expected) if converts => Problem::WrittenAsPem(expected),
                 problem => problem,
             })?;
             if object.json_fields.is_empty() {
                 file(path, contents);
             } else {
-                let files = if object.hidden { hidden_fields } else { files };
-                json_fields::select(&object.json_fields, &contents, object.optional, (files, warnings))?;
+                let files = if object.hidden { hidden_fields } else { &mut *files };
+                let output = (files, &mut *warnings);
+                json_fields::select(&object.json_fields, &contents, object.optional, generated, output)?;
                 value.get_or_insert(contents);
             }
         }
@@ -148,10 +152,10 @@ fn render_version(
     Ok(())
 }
 
-/// More than any chain has.
-const MOST_CERTIFICATES: usize = 64;
+/// Maximum number of certificates in a PKCS#12 file. No chain has that many.
+const MAX_CERTIFICATES: usize = 64;
 
-/// The private key, PKCS#8, then the certificates.
+/// Converts PKCS#12 to PEM: the private key in PKCS#8, then the certificates.
 fn pem_of_pfx(
     object: &ObjectPlan,
     text: &SecretBytes,
@@ -160,7 +164,7 @@ fn pem_of_pfx(
 ) -> Result<SecretBytes, Problem> {
     let bundle = pfx::open(base64::decode(text.expose()).ok_or(Problem::NotBase64)?.expose())?;
     let mut certificates = bundle.certificates;
-    if certificates.len() > MOST_CERTIFICATES {
+    if certificates.len() > MAX_CERTIFICATES {
         return Err(Problem::TooManyCertificates);
     }
     if options.construct_chain {
@@ -168,7 +172,7 @@ fn pem_of_pfx(
         if !chain.complete {
             let (location, name) = (&object.location, object.name.as_str());
             warnings.push(format!(
-                "{location}: the certificates of {name} make no complete chain and keep the vault's order"
+                "{location}: the certificates of {name} do not form a complete chain, and are written in the vault's order"
             ));
         }
         certificates = chain.certificates;

@@ -1,25 +1,25 @@
-//! Bytes that must not be seen: tokens and object values.
+//! Types for secret bytes and text: tokens and object values.
 
 use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Secret bytes: redacted in `Debug`, not serializable, wiped when dropped.
+/// Secret bytes: redacted in `Debug`, not serializable, zeroized on drop.
 #[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SecretBytes(Vec<u8>);
 
 impl SecretBytes {
-    /// Takes the bytes over.
+    /// Takes ownership of the bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// Lends the bytes to whoever must send or write them.
+    /// Borrows the bytes, to send or write them.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// Gives the bytes away, to the one who sends them.
+    /// Returns the bytes without zeroizing them, to send them.
     pub fn into_exposed(mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)
     }
@@ -29,7 +29,7 @@ impl SecretBytes {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -41,17 +41,17 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Secret text, with the promises of [`SecretBytes`].
+/// Secret text with the same guarantees as [`SecretBytes`].
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Takes the text over.
+    /// Takes ownership of the text.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// Lends the text to whoever must send it.
+    /// Borrows the text, to send it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,76 +1,81 @@
-//! What the API server requires of a Secret.
+//! The API server's validation rules for Secrets.
 
-/// A type of Secret that Kubernetes defines. The driver passes any type on (`GetSecretType` in its `secretutil`).
+/// A type of Secret that Kubernetes defines. The driver accepts any type (`GetSecretType` in its `secretutil`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SecretType {
-    /// As `type` has it.
+    /// The value of the field `type`.
     pub name: &'static str,
-    /// The keys without which the API server refuses the Secret.
-    pub required: Required,
+    /// The keys that the API server requires.
+    pub required: RequiredKeys,
 }
 
 /// The keys that a type of Secret must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Required {
-    /// Every one of them.
+pub(crate) enum RequiredKeys {
+    /// All keys.
     All(&'static [&'static str]),
-    /// At least one of them.
+    /// At least one key.
     OneOf(&'static [&'static str]),
 }
 
-/// The type whose files the driver splits into certificates and key.
+/// The type for which the driver splits a file into certificates and key.
 pub(crate) const TLS: &str = "kubernetes.io/tls";
 pub(crate) const CERTIFICATE_KEY: &str = "tls.crt";
 pub(crate) const PRIVATE_KEY_KEY: &str = "tls.key";
-/// The only keys that the driver fills in a Secret of that type.
+/// The only keys that the driver sets in a Secret of type `kubernetes.io/tls`.
 pub(crate) const TLS_KEYS: [&str; 2] = [CERTIFICATE_KEY, PRIVATE_KEY_KEY];
 
-/// The type without requirements.
-pub(crate) const OPAQUE: SecretType = SecretType { name: "Opaque", required: Required::All(&[]) };
+/// The type without required keys.
+pub(crate) const OPAQUE: SecretType = SecretType { name: "Opaque", required: RequiredKeys::All(&[]) };
 
-/// All types that Kubernetes defines.
+/// The types that Kubernetes defines.
 pub(crate) const TYPES: [SecretType; 8] = [
     OPAQUE,
-    SecretType { name: "bootstrap.kubernetes.io/token", required: Required::All(&[]) },
-    SecretType { name: "kubernetes.io/basic-auth", required: Required::OneOf(&["username", "password"]) },
-    SecretType { name: "kubernetes.io/dockercfg", required: Required::All(&[".dockercfg"]) },
-    SecretType { name: "kubernetes.io/dockerconfigjson", required: Required::All(&[".dockerconfigjson"]) },
-    SecretType { name: "kubernetes.io/service-account-token", required: Required::All(&[]) },
-    SecretType { name: "kubernetes.io/ssh-auth", required: Required::All(&["ssh-privatekey"]) },
-    SecretType { name: TLS, required: Required::All(&[CERTIFICATE_KEY, PRIVATE_KEY_KEY]) },
+    SecretType { name: "bootstrap.kubernetes.io/token", required: RequiredKeys::All(&[]) },
+    SecretType { name: "kubernetes.io/basic-auth", required: RequiredKeys::OneOf(&["username", "password"]) },
+    SecretType { name: "kubernetes.io/dockercfg", required: RequiredKeys::All(&[".dockercfg"]) },
+    SecretType {
+        name: "kubernetes.io/dockerconfigjson",
+        required: RequiredKeys::All(&[".dockerconfigjson"]),
+    },
+    SecretType { name: "kubernetes.io/service-account-token", required: RequiredKeys::All(&[]) },
+    SecretType { name: "kubernetes.io/ssh-auth", required: RequiredKeys::All(&["ssh-privatekey"]) },
+    SecretType { name: TLS, required: RequiredKeys::All(&[CERTIFICATE_KEY, PRIVATE_KEY_KEY]) },
 ];
 
 impl SecretType {
-    /// The type of this name, if Kubernetes defines it.
+    /// The type with this name, if Kubernetes defines it.
     pub(crate) fn named(name: &str) -> Option<Self> {
         TYPES.into_iter().find(|kind| kind.name == name)
     }
 
-    /// The required keys that are not among `keys`: all that are missing, or the alternatives if none
-    /// of them is there.
+    /// The required keys that are missing in `keys`. For [`RequiredKeys::OneOf`], all alternatives if none of them is in
+    /// `keys`.
     pub(crate) fn missing(self, keys: &[&str]) -> Vec<&'static str> {
         match self.required {
-            Required::All(required) => required.iter().copied().filter(|key| !keys.contains(key)).collect(),
-            Required::OneOf(required) if required.iter().any(|key| keys.contains(key)) => Vec::new(),
-            Required::OneOf(required) => required.to_vec(),
+            RequiredKeys::All(required) => {
+                required.iter().copied().filter(|key| !keys.contains(key)).collect()
+            }
+            RequiredKeys::OneOf(required) if required.iter().any(|key| keys.contains(key)) => Vec::new(),
+            RequiredKeys::OneOf(required) => required.to_vec(),
         }
     }
 
-    /// The keys that are missing, in words.
+    /// The missing keys as text for a message.
     pub(crate) fn missing_text(self, keys: &[&str]) -> Option<String> {
         let missing = self.missing(keys);
-        let between = if matches!(self.required, Required::OneOf(_)) { " or " } else { " and " };
+        let between = if matches!(self.required, RequiredKeys::OneOf(_)) { " or " } else { " and " };
         (!missing.is_empty()).then(|| missing.join(between))
     }
 }
 
-/// Whether the API server takes it for the key of a Secret.
+/// Whether the API server accepts this key in a Secret.
 pub(crate) fn is_key(key: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=253).contains(&key.len()) && key != "." && !key.starts_with("..") && key.chars().all(allowed)
 }
 
-/// Whether the API server takes it for the name of a Secret: a DNS subdomain.
+/// Whether the API server accepts this name for a Secret: a DNS subdomain.
 pub(crate) fn is_name(name: &str) -> bool {
     let label = |label: &str| {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -79,8 +84,7 @@ pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
-/// Whether the API server takes it for the key of a label or annotation: a name, perhaps below a DNS
-/// subdomain.
+/// Whether the API server accepts this key for a label or annotation: a name with an optional DNS subdomain as prefix.
 pub(crate) fn is_qualified_name(key: &str) -> bool {
     match key.split_once('/') {
         Some((prefix, name)) => is_name(prefix) && !name.is_empty() && is_label_value(name),
@@ -88,7 +92,7 @@ pub(crate) fn is_qualified_name(key: &str) -> bool {
     }
 }
 
-/// Whether the API server takes it for the value of a label.
+/// Whether the API server accepts this value for a label.
 pub(crate) fn is_label_value(value: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_alphanumeric();
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_keys_and_labels_are_those_that_the_api_server_takes() {
+    fn names_keys_and_labels_are_validated_like_in_the_api_server() {
         for name in ["a", "site-tls", "pull.secret", "0", "a.b-c.d"] {
             assert!(is_name(name), "{name}");
         }
@@ -129,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_says_which_keys_it_lacks() {
+    fn missing_required_keys_are_listed() {
         let missing = |kind: &str, keys: &[&str]| SecretType::named(kind).unwrap().missing_text(keys);
         assert_eq!(missing(TLS, &[]).as_deref(), Some("tls.crt and tls.key"));
         assert_eq!(missing(TLS, &["tls.crt"]).as_deref(), Some("tls.key"));

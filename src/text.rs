@@ -1,16 +1,16 @@
-//! Text of files that users name: UTF-8, with or without a byte order mark, and UTF-16 with one, as
-//! Windows PowerShell writes what a program prints.
+//! Decodes text files from users: UTF-8 with or without a byte order mark, and UTF-16 with one, which Windows PowerShell
+//! writes when it redirects a program's output.
 
 use zeroize::Zeroize;
 
-/// Bytes that are no text.
+/// An error for bytes that are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// No byte order mark, and not UTF-8.
-    #[error("it is not UTF-8, nor UTF-16 with a byte order mark; save it as UTF-8")]
+    /// The bytes have no byte order mark and are not UTF-8.
+    #[error("it is neither UTF-8 nor UTF-16 with a byte order mark; save it as UTF-8")]
     NotUtf8,
-    /// A byte order mark of UTF-16, and something else behind it.
-    #[error("its byte order mark says UTF-16, and the rest is something else; save it as UTF-8")]
+    /// The bytes have a byte order mark of UTF-16 and are not UTF-16.
+    #[error("it has a UTF-16 byte order mark, but is not UTF-16; save it as UTF-8")]
     NotUtf16,
 }
 
@@ -18,11 +18,11 @@ const UTF_8: &[u8] = b"\xef\xbb\xbf";
 const UTF_16_LE: &[u8] = b"\xff\xfe";
 const UTF_16_BE: &[u8] = b"\xfe\xff";
 
-/// Decodes the bytes of a file, without the byte order mark. A copy that this makes is the only one left,
-/// since a file may hold a token.
+/// Decodes the bytes of a file, and removes the byte order mark. Zeroizes all copies except the returned one, because
+/// the file may contain a token.
 ///
 /// # Errors
-/// [`TextError`], if the bytes are not what their byte order mark says, or not UTF-8.
+/// [`TextError`] if the bytes do not match their byte order mark, or are not UTF-8.
 pub fn decode(mut bytes: Vec<u8>) -> Result<String, TextError> {
     let unit = if bytes.starts_with(UTF_16_LE) {
         u16::from_le_bytes
@@ -44,7 +44,7 @@ pub fn decode(mut bytes: Vec<u8>) -> Result<String, TextError> {
 
 fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     let (pairs, rest) = bytes.as_chunks::<2>();
-    // Enough for any text, so that no copy is left behind where it grows.
+    // Enough for any text: a string that grows would leave an unwiped copy behind.
     let mut text = String::with_capacity(pairs.len() * 3);
     let mut characters = char::decode_utf16(pairs.iter().map(|pair| unit(*pair)));
     let complete = rest.is_empty() && characters.all(|c| c.map(|c| text.push(c)).is_ok());
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_what_its_mark_says_is_refused() {
+    fn bytes_that_do_not_match_their_byte_order_mark_are_refused() {
         assert_eq!(decode(b"a\xff".to_vec()), Err(TextError::NotUtf8));
         assert_eq!(decode(b"\xef\xbb\xbf\xff".to_vec()), Err(TextError::NotUtf8));
         for bytes in
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_no_part_of_the_text() {
+    fn the_byte_order_mark_is_removed() {
         for bytes in [&b"\xef\xbb\xbfa\n"[..], b"\xff\xfea\0\n\0", b"\xfe\xff\0a\0\n", b"a\n"] {
             assert_eq!(decode(bytes.to_vec()).as_deref(), Ok("a\n"), "{bytes:?}");
         }

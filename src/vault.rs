@@ -12,7 +12,7 @@ mod secrets;
 mod tests;
 mod versions;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azure_core::http::{ClientOptions, RetryOptions, Transport, UserAgentOptions};
@@ -23,7 +23,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lru::LruCache;
 use tokio::time::Instant;
 
-pub use error::{AccessDenial, Failure, VaultError};
+pub use error::{AccessDenial, VaultError, VaultFailure};
 pub use fetched::{Content, FetchedObject, FetchedVersion, KeyMaterial};
 
 use crate::bounded::bounded;
@@ -92,7 +92,7 @@ struct VaultInfo {
     /// The resource that it requests tokens for, if the cloud does not define it.
     resource: Option<String>,
     /// Why it was unavailable last time.
-    outage: Option<Failure>,
+    outage: Option<VaultFailure>,
 }
 
 impl Vaults {
@@ -126,7 +126,8 @@ impl Vaults {
             return Ok(resource.to_owned());
         }
         let authority = object.vault.authority();
-        let known = lock(&self.learned).get(authority).and_then(|learned| learned.resource.clone());
+        let known =
+            self.learned.lock_unpoisoned().get(authority).and_then(|learned| learned.resource.clone());
         if let Some(resource) = known.filter(|known| object.vault.belongs_to(known)) {
             return Ok(resource);
         }
@@ -144,13 +145,13 @@ impl Vaults {
         });
         match deadline.limit(flight).await {
             Some(resource) => resource.map_err(|error| error.for_object(object)),
-            None => Err(VaultError::of(object, Failure::TimedOut)),
+            None => Err(VaultError::of(object, VaultFailure::TimedOut)),
         }
     }
 
     /// Remembers the resource of a vault, as learned by a trusted request.
     pub(crate) fn learn(&self, vault: &VaultUrl, resource: &str) {
-        let mut learned = lock(&self.learned);
+        let mut learned = self.learned.lock_unpoisoned();
         learned.get_or_insert_mut(vault.authority().to_owned(), VaultInfo::default).resource =
             Some(resource.to_owned());
     }
@@ -166,13 +167,13 @@ impl Vaults {
             FetchOptions { token: None, trust, party, patience: deadline.left(), deadline, retries: true };
         let failure = match self.fetch(object, options).await {
             Err(error) => match error.failure {
-                Failure::Unauthorized { resource: Some(resource) } => return Ok(resource),
-                Failure::Unauthorized { resource: None } => Failure::Malformed(
+                VaultFailure::Unauthorized { resource: Some(resource) } => return Ok(resource),
+                VaultFailure::Unauthorized { resource: None } => VaultFailure::Malformed(
                     "it refuses a request without a token, but sends no challenge".to_owned(),
                 ),
                 failure => failure,
             },
-            Ok(_) => Failure::Malformed("it returned a secret to a request without a token".to_owned()),
+            Ok(_) => VaultFailure::Malformed("it returned a secret to a request without a token".to_owned()),
         };
         Err(VaultError::of(object, failure))
     }
@@ -213,7 +214,7 @@ impl Vaults {
         while let Some(fetched) = fetches.try_next().await? {
             all.0.push(fetched);
             if all.weight() > LARGEST_OBJECT {
-                return Err(VaultError::of(object, Failure::TooLarge(LARGEST_OBJECT)));
+                return Err(VaultError::of(object, VaultFailure::TooLarge(LARGEST_OBJECT)));
             }
         }
         Ok(all)
@@ -265,9 +266,9 @@ impl Vaults {
     ) -> Result<T, VaultError> {
         let late = |late| {
             let failure = match late {
-                NoAnswer::TimedOut => Failure::TimedOut,
-                NoAnswer::Queued => Failure::Queued,
-                NoAnswer::Throttled(left) => Failure::Throttled(Some(left)),
+                NoAnswer::TimedOut => VaultFailure::TimedOut,
+                NoAnswer::Queued => VaultFailure::Queued,
+                NoAnswer::Throttled(left) => VaultFailure::Throttled(Some(left)),
                 NoAnswer::CircuitOpen(wait) => self.open_for(&object.vault, wait),
             };
             VaultError::of(object, failure)
@@ -287,7 +288,7 @@ impl Vaults {
                     && is_evidence
                     && error.evidence() == Evidence::Unavailable
                 {
-                    let mut learned = lock(&self.learned);
+                    let mut learned = self.learned.lock_unpoisoned();
                     learned.get_or_insert_mut(authority.clone(), VaultInfo::default).outage =
                         Some(error.failure.clone());
                 }
@@ -299,13 +300,14 @@ impl Vaults {
     }
 
     /// The failure when the vault's circuit breaker is open.
-    pub(crate) fn circuit_open(&self, vault: &VaultUrl) -> Failure {
+    pub(crate) fn circuit_open(&self, vault: &VaultUrl) -> VaultFailure {
         self.open_for(vault, Duration::ZERO)
     }
 
-    fn open_for(&self, vault: &VaultUrl, wait: Duration) -> Failure {
-        let reason = lock(&self.learned).get(vault.authority()).and_then(|learned| learned.outage.clone());
-        Failure::CircuitOpen(Box::new(reason.unwrap_or(Failure::TimedOut)), wait)
+    fn open_for(&self, vault: &VaultUrl, wait: Duration) -> VaultFailure {
+        let reason =
+            self.learned.lock_unpoisoned().get(vault.authority()).and_then(|learned| learned.outage.clone());
+        VaultFailure::CircuitOpen(Box::new(reason.unwrap_or(VaultFailure::TimedOut)), wait)
     }
 
     /// The health of the vaults that were used last.
@@ -324,7 +326,7 @@ impl Vaults {
         object: &ObjectPlan,
         request: impl Future<Output = Result<T, VaultError>>,
     ) -> Result<T, VaultError> {
-        let class = Failure::TimedOut.class();
+        let class = VaultFailure::TimedOut.class();
         let object_type = object.kind.name();
         let mut timer = RequestTimer { metrics: &self.metrics, start: Instant::now(), object_type, class };
         let answer = request.await;
@@ -359,7 +361,7 @@ impl Vaults {
                 CertificateClient::new(url, credential, Some(options)).map(Client::Certificates)
             }
         };
-        client.map_err(|error| VaultError::of(object, Failure::Malformed(error.to_string())))
+        client.map_err(|error| VaultError::of(object, VaultFailure::Malformed(error.to_string())))
     }
 }
 
@@ -380,8 +382,4 @@ impl Drop for RequestTimer<'_> {
     fn drop(&mut self) {
         self.metrics.keyvault_request(self.object_type, self.class, self.start.elapsed());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock_unpoisoned()
 }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::deliver::{DeliverError, File, is_volume};
+use crate::deliver::{DeliverError, VolumeFile, is_volume};
 use crate::fair::{FairQueue, Permit};
 use crate::lock::LockUnpoisoned;
 use crate::tenant::Tenant;
@@ -90,7 +90,7 @@ impl VolumeMemory {
         &'a self,
         tenant: &Tenant,
         target: &'a Path,
-        files: &[File],
+        files: &[VolumeFile],
     ) -> Result<Charge<'a>, DeliverError> {
         let cost = cost(files);
         let mut state = self.state();
@@ -184,7 +184,7 @@ impl VolumeMemory {
 
 impl Charge<'_> {
     /// The volume holds `files` now.
-    pub(crate) fn keep(mut self, files: &[File]) {
+    pub(crate) fn keep(mut self, files: &[VolumeFile]) {
         self.before = cost(files);
     }
 }
@@ -196,7 +196,7 @@ impl Drop for Charge<'_> {
 }
 
 /// Bytes of memory that `files` take in a tmpfs.
-fn cost(files: &[File]) -> u64 {
-    let file = |file: &File| (file.contents.expose().len() as u64).next_multiple_of(PAGE) + INODE;
+fn cost(files: &[VolumeFile]) -> u64 {
+    let file = |file: &VolumeFile| (file.contents.expose().len() as u64).next_multiple_of(PAGE) + INODE;
     files.iter().map(file).sum::<u64>() + INODE
 }

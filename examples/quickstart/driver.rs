@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use keyvault_csi_provider::deliver::{File, Outcome, write};
+use keyvault_csi_provider::deliver::{Outcome, VolumeFile, write};
 use keyvault_csi_provider::plan::{FileMode, RelativePath};
 use keyvault_csi_provider::proto::MountRequest;
 use keyvault_csi_provider::proto::csi_driver_provider_client::CsiDriverProviderClient;
@@ -89,9 +89,9 @@ pub(crate) async fn mount(
     Ok(())
 }
 
-fn file(file: keyvault_csi_provider::proto::File) -> Result<File> {
+fn file(file: keyvault_csi_provider::proto::File) -> Result<VolumeFile> {
     let wrong = |fault: keyvault_csi_provider::plan::Fault| fault.problem;
-    Ok(File {
+    Ok(VolumeFile {
         path: RelativePath::parse(&file.path).map_err(wrong)?,
         mode: FileMode::parse_decimal(&file.mode.to_string()).map_err(wrong)?,
         contents: SecretBytes::new(file.contents),

@@ -24,23 +24,53 @@ Examples:
     kubectl get secretstore,externalsecret,serviceaccount,deployment -n shop -o yaml |
       keyvault-csi-provider convert -";
 
+const FILES_HELP: &str = "Files or directories of manifests that belong together: stores, service accounts, \
+    ExternalSecrets, and the workloads that use their Secrets; - reads standard input";
+
 /// Flags of `convert`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConvertArgs {
-    /// Files or directories of manifests that belong together: stores, service accounts, `ExternalSecret`s, and the
-    /// workloads that use their Secrets; - reads standard input
-    #[arg(required = true, value_name = "FILE|DIR|-")]
+    /// The manifests.
+    #[arg(required_unless_present = "filename", value_name = "FILE|DIR|-", help = FILES_HELP)]
     pub files: Vec<PathBuf>,
+    /// The same, as a flag, which kubectl has; may be repeated
+    #[arg(short = 'f', long, value_name = "FILE|DIR|-")]
+    pub filename: Vec<PathBuf>,
+    /// The format of the manifests: yaml is the only one
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "yaml", value_parser = output)]
+    pub output: Output,
     /// Fail and write no output if something is not carried over
     #[arg(long)]
     pub strict: bool,
 }
 
+/// The format of the converted manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// YAML documents, on standard output.
+    Yaml,
+}
+
+/// A format as kubectl names it. A file's name is a likely guess as well.
+fn output(text: &str) -> Result<Output, String> {
+    match text {
+        "yaml" => Ok(Output::Yaml),
+        "json" => Err("the converted manifests are YAML; for JSON, leave --output out and append: \
+             | kubectl create --dry-run=client -o json -f -"
+            .to_owned()),
+        _ => Err(
+            "the only format is yaml, on standard output; for a file, leave --output out and append: > FILE"
+                .to_owned(),
+        ),
+    }
+}
+
 /// Writes the converted manifests to standard output, and notes and errors to standard error.
 pub fn run(args: ConvertArgs) -> ExitCode {
     let (mut sources, mut unread) = (Vec::new(), 0);
-    for source in ManifestSources::new(args.files) {
+    let Output::Yaml = args.output;
+    for source in ManifestSources::new([args.files, args.filename].concat()) {
         match source {
             Ok(source) => sources.push(source),
             Err(error) => {

@@ -6,8 +6,23 @@ use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  In this shell only:
+    source <(keyvault-csi-provider completion bash)
+  In each new shell:
+    keyvault-csi-provider completion zsh > \"${fpath[1]}/_keyvault-csi-provider\"";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  Read about a command:
+    keyvault-csi-provider man lint | man -l -
+  Install the page of the program:
+    keyvault-csi-provider man > /usr/local/share/man/man1/keyvault-csi-provider.1";
+
 /// Flags of `completion`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = COMPLETION_EXAMPLES)]
 pub struct CompletionArgs {
     /// Shell to generate the script for
     shell: Shell,
@@ -15,6 +30,7 @@ pub struct CompletionArgs {
 
 /// Flags of `man`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = MAN_EXAMPLES)]
 pub struct ManArgs {
     /// Command to document [default: the whole program]
     command: Option<String>,

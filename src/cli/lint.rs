@@ -23,8 +23,8 @@ Examples:
     keyvault-csi-provider lint deploy/
   What a chart renders:
     helm template my-release ./chart | keyvault-csi-provider lint -
-  What a cluster has:
-    kubectl get secretproviderclass -A -o json | keyvault-csi-provider lint -
+  What a cluster has, and the findings as JSON:
+    kubectl get secretproviderclass -A -o json | keyvault-csi-provider lint -f - -o json
   Annotations on a pull request, in a workflow of GitHub Actions:
     keyvault-csi-provider lint --format=github --strict deploy/";
 
@@ -33,10 +33,13 @@ Examples:
 #[command(after_help = AFTER_HELP)]
 pub struct LintArgs {
     /// Manifests: files, folders (every .yaml, .yml and .json below them), and - for standard input
-    #[arg(required = true, value_name = "FILE|DIR|-")]
+    #[arg(required_unless_present = "filename", value_name = "FILE|DIR|-")]
     files: Vec<PathBuf>,
+    /// The same, as a flag, which kubectl has; may be repeated
+    #[arg(short = 'f', long, value_name = "FILE|DIR|-")]
+    filename: Vec<PathBuf>,
     /// How findings are printed
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short = 'o', long, visible_alias = "output", value_enum, default_value = "text")]
     format: Format,
     /// Let warnings fail, too
     #[arg(long)]
@@ -78,9 +81,10 @@ pub fn run(args: LintArgs) -> ExitCode {
             ..Defaults::default()
         },
     };
-    let fragments = Fragments::of(&args.files);
+    let files = [args.files, args.filename].concat();
+    let fragments = Fragments::of(&files);
     let mut report = Report::new(args.format);
-    for source in ManifestSources::new(args.files) {
+    for source in ManifestSources::new(files) {
         match source {
             Ok(source) if fragments.contains(&source.name) => {
                 report.file(&source.name, linter.fragment(&source));

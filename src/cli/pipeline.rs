@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::ArgAction;
 use url::Url;
@@ -29,7 +28,7 @@ pub(super) const LOGS: &str = "Logs";
 /// Flags of the pipeline.
 #[derive(Args, Clone, Debug)]
 pub struct PipelineArgs {
-    /// Cloud for classes without cloudName [default: AzurePublicCloud]
+    /// Cloud for classes without cloudName [default: the public cloud]
     #[arg(long, help_heading = IDENTITIES)]
     pub cloud_name: Option<String>,
     /// Tenant for classes and service accounts that name none
@@ -95,21 +94,16 @@ impl PipelineArgs {
     /// # Errors
     /// A message that names the flag.
     pub fn check(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Pipeline> {
-        let cloud = self.cloud_name.as_deref().map_or(Ok(Cloud::Public), Cloud::parse);
-        let cloud = cloud.map_err(|fault| flag("--cloud-name", &fault))?;
-        let suffixes = self.allowed_vault_suffix.iter().map(|text| VaultSuffix::parse(text));
-        let allowed_vault_suffixes =
-            suffixes.collect::<Result<_, _>>().map_err(|fault| flag("--allowed-vault-suffix", &fault))?;
-        let default_tenant = self.default_tenant_id.as_deref().map(TenantId::parse).transpose();
-        let default_tenant = default_tenant.map_err(|fault| flag("--default-tenant-id", &fault))?;
+        let default_tenant = default_tenant(self)?;
+        let suffixes = self.allowed_vault_suffix.iter().map(|text| vault_suffix(text));
         Ok(Pipeline {
             defaults: Defaults {
-                cloud,
+                cloud: cloud(self)?,
                 environment_file: environment(ENVIRONMENT_FILE)
                     .filter(|file| !file.is_empty())
                     .map(PathBuf::from),
                 tenant: default_tenant.clone(),
-                allowed_vault_suffixes,
+                allowed_vault_suffixes: suffixes.collect::<Result<_, _>>()?,
                 failover_vaults: failover_vaults(&self.failover_vault)?,
                 ..Defaults::default()
             },
@@ -125,48 +119,96 @@ impl PipelineArgs {
             volume_memory: None,
             max_response_bytes: usize::MAX,
             application_id: self.custom_user_agent.clone().filter(|agent| !agent.is_empty()),
-            imds: Url::parse(&self.imds_endpoint)
-                .with_context(|| format!("--imds-endpoint={:?} is not a URL", self.imds_endpoint))?,
+            imds: imds(self)?,
             token_proxy: token_proxy(self)?,
             keys: KeySource::None,
             cluster: cluster(self, environment),
             default_tenant,
         })
     }
+
+    /// Every flag that cannot be used, where [`Self::check`] stops at the first.
+    pub fn mistakes(&self) -> Vec<FlagError> {
+        let mut mistakes = Vec::new();
+        mistakes.extend(cloud(self).err());
+        mistakes.extend(default_tenant(self).err());
+        mistakes.extend(self.allowed_vault_suffix.iter().filter_map(|text| vault_suffix(text).err()));
+        mistakes.extend(failover_vaults(&self.failover_vault).err());
+        mistakes.extend(imds(self).err());
+        mistakes.extend(token_proxy(self).err());
+        mistakes
+    }
 }
 
 /// Parses all `--failover-vault main=replica`.
-fn failover_vaults(texts: &[String]) -> anyhow::Result<BTreeMap<VaultName, VaultName>> {
+fn failover_vaults(texts: &[String]) -> Result<BTreeMap<VaultName, VaultName>, FlagError> {
     let mut vaults = BTreeMap::new();
     for text in texts {
-        let (vault, replica) = text
-            .split_once('=')
-            .with_context(|| format!("--failover-vault={text:?} is not VAULT=REPLICA"))?;
-        let name = |name| VaultName::parse(name).map_err(|fault| flag("--failover-vault", &fault));
+        let wrong = |problem, help| FlagError::new(format!("--failover-vault={text:?} {problem}"), help);
+        let (vault, replica) = text.split_once('=').ok_or_else(|| {
+            wrong("is not VAULT=REPLICA", "write the names of two vaults, with = between them")
+        })?;
+        let name = |name| VaultName::parse(name).map_err(|fault| FlagError::of("--failover-vault", fault));
         let (vault, replica) = (name(vault)?, name(replica)?);
         if vault == replica {
-            bail!("--failover-vault={text:?} names one vault twice");
+            return Err(wrong("names one vault twice", "name the vault that replaces it after the ="));
         }
         if vaults.insert(vault, replica).is_some() {
-            bail!("--failover-vault={text:?} gives its vault a second replica; only one is allowed");
+            return Err(wrong("gives its vault a second replica", "keep one replica for each vault"));
         }
     }
     Ok(vaults)
 }
 
-fn token_proxy(args: &PipelineArgs) -> anyhow::Result<TokenProxy> {
+fn cloud(args: &PipelineArgs) -> Result<Cloud, FlagError> {
+    let cloud = args.cloud_name.as_deref().map_or(Ok(Cloud::Public), Cloud::parse);
+    cloud.map_err(|fault| FlagError::of("--cloud-name", fault))
+}
+
+fn default_tenant(args: &PipelineArgs) -> Result<Option<TenantId>, FlagError> {
+    let tenant = args.default_tenant_id.as_deref().map(TenantId::parse).transpose();
+    tenant.map_err(|fault| FlagError::of("--default-tenant-id", fault))
+}
+
+fn vault_suffix(text: &str) -> Result<VaultSuffix, FlagError> {
+    VaultSuffix::parse(text).map_err(|fault| FlagError::of("--allowed-vault-suffix", fault))
+}
+
+fn imds(args: &PipelineArgs) -> Result<Url, FlagError> {
+    let problem = || format!("--imds-endpoint={:?} is not a URL", args.imds_endpoint);
+    Url::parse(&args.imds_endpoint)
+        .map_err(|_| FlagError::new(problem(), "leave it out for Azure's own metadata service"))
+}
+
+fn token_proxy(args: &PipelineArgs) -> Result<TokenProxy, FlagError> {
     let given = Some(args.token_proxy_url.as_str()).filter(|url| !url.is_empty());
     let url = Url::parse(given.unwrap_or(TokenProxy::URL))
         .ok()
         .filter(|url| url.scheme() == "https" && url.host_str().is_some());
-    let url =
-        url.with_context(|| format!("--token-proxy-url={:?} is not an https URL", args.token_proxy_url))?;
+    let problem = || format!("--token-proxy-url={:?} is not an https URL", args.token_proxy_url);
+    let url = url.ok_or_else(|| FlagError::new(problem(), "leave it out for the token proxy of AKS"))?;
     let server_name = args.sni_name.clone().filter(|name| !name.is_empty());
     Ok(TokenProxy::new(url, server_name, args.service_account_dir.join("ca.crt")))
 }
 
-fn flag(name: &str, fault: &Fault) -> anyhow::Error {
-    anyhow::anyhow!("{name}: {}; {}", fault.problem, fault.help)
+/// A flag that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; {help}")]
+pub struct FlagError {
+    /// The flag, and what is wrong with its value.
+    pub problem: String,
+    /// How to fix it.
+    pub help: String,
+}
+
+impl FlagError {
+    fn new(problem: String, help: &str) -> Self {
+        Self { problem, help: help.to_owned() }
+    }
+
+    fn of(flag: &str, fault: Fault) -> Self {
+        Self { problem: format!("{flag}: {}", fault.problem), help: fault.help }
+    }
 }
 
 /// The API server, from the environment of the pod.

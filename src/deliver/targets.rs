@@ -1,4 +1,4 @@
-//! One writer per target at a time.
+//! Locks that allow one writer per target.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use nix::errno::Errno;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::folder::Folder;
+use super::directory::Directory;
 use super::{DeliverError, io};
 use crate::lock::LockUnpoisoned;
 
-/// How soon another process's lock is tried again; it writes for some milliseconds.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// The delay between attempts to take a lock that another process holds. A write takes some milliseconds.
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(5);
 
-/// Locks by target: kubelet may ask again while an earlier call, given up, is still ending.
+/// Locks by target. kubelet may repeat a call while an earlier, cancelled call still writes.
 #[derive(Debug, Default)]
 pub struct Targets(Mutex<HashMap<PathBuf, Weak<AsyncMutex<()>>>>);
 
 impl Targets {
-    /// Waits until nobody else writes into `target`, and holds it until the guard is dropped.
+    /// Waits until no other mount in this process writes into `target`, and locks it until the guard is dropped.
     pub async fn lock(&self, target: &Path) -> OwnedMutexGuard<()> {
         let lock = {
             let mut targets = self.0.lock_unpoisoned();
@@ -39,34 +39,34 @@ impl Targets {
     }
 }
 
-/// Opens the tmpfs at `target`, and keeps other processes from writing there until it is closed: one that
-/// drains may still write when its successor is asked for the same volume.
-pub(super) fn open(target: &Path, cancelled: &dyn Fn() -> bool) -> Result<Folder, DeliverError> {
+/// Opens the tmpfs at `target` and locks it against other processes until it is closed. A process that drains may still
+/// write when its successor mounts the same volume.
+pub(super) fn open(target: &Path, cancelled: &dyn Fn() -> bool) -> Result<Directory, DeliverError> {
     let root = open_tmpfs(target)?;
-    while !root.lock().map_err(io(target, "lock the folder"))? {
-        // Never a wait without an end: a pod can hold this lock, too, and must harm only itself.
+    while !root.lock().map_err(io(target, "lock the directory"))? {
+        // The wait is limited because a pod can hold this lock as well, and must harm only itself.
         if cancelled() {
             return Err(DeliverError::Busy(target.to_owned()));
         }
-        std::thread::sleep(LOCK_PAUSE);
+        std::thread::sleep(LOCK_RETRY_DELAY);
     }
     Ok(root)
 }
 
-/// Whether a tmpfs is mounted at `target`. Holds nothing open there: that would make an unmount fail.
+/// Whether a tmpfs is mounted at `target`. Keeps no descriptor open there because that would make an unmount fail.
 pub(crate) fn is_volume(target: &Path) -> bool {
     statfs(target).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC)
 }
 
-fn open_tmpfs(target: &Path) -> Result<Folder, DeliverError> {
+fn open_tmpfs(target: &Path) -> Result<Directory, DeliverError> {
     let wrong = |problem: String| DeliverError::Target { target: target.to_owned(), problem };
-    let root = Folder::open(target).map_err(|error| match error {
-        Errno::ENOTDIR | Errno::ELOOP => wrong("it is not a directory, or a symbolic link".to_owned()),
+    let root = Directory::open(target).map_err(|error| match error {
+        Errno::ENOTDIR | Errno::ELOOP => wrong("it is not a directory".to_owned()),
         error => wrong(error.desc().to_owned()),
     })?;
     match root.is_tmpfs() {
         Ok(true) => Ok(root),
-        Ok(false) => Err(wrong("it is not a tmpfs, and secrets must not reach a disk".to_owned())),
+        Ok(false) => Err(wrong("it is not a tmpfs, and secrets must not be written to a disk".to_owned())),
         Err(error) => Err(wrong(error.desc().to_owned())),
     }
 }

@@ -1,9 +1,9 @@
 //! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: the keys of the Secret and their objects in the vault.
 
+use super::gjson;
 use super::note::Note;
 use super::schema;
 use super::template_text::TemplateText;
-use super::gjson;
 use crate::plan::{ObjectKind, ObjectName, ObjectVersion, quoted};
 use crate::secret_rules::is_key;
 use crate::yaml::Node;
@@ -220,7 +220,8 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<Obj
         }
         Some((_, Ok(path))) => Some(path),
         Some((property, Err(what))) => {
-            let problem = format!("{} has {what}, which convert cannot express as JMESPath", quoted(property));
+            let problem =
+                format!("{} has {what}, which convert cannot express as JMESPath", quoted(property));
             let help = "write a path of names and indexes, or add the object with a jmesPath of your own";
             notes.push(Note::lost(field("property"), problem, help));
             return None;
@@ -302,7 +303,9 @@ pub(super) fn data_from_item(location: &str, element: &Node) -> KeyItem {
         generated(&format!("{location}.sourceRef"))
     } else if let Some(find) = element.at(&["find"]) {
         let by = if find.entry("tags").is_some() { "tags" } else { "name" };
-        let problem = format!("a class cannot find objects by {by}, which needs a listing of the vault: it must name each one");
+        let problem = format!(
+            "a class cannot find objects by {by}, which needs a listing of the vault: it must name each one"
+        );
         Note::lost(
             format!("{location}.find"),
             problem,

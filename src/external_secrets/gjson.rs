@@ -28,9 +28,10 @@ pub(super) fn jmes_path(property: &str) -> Result<String, String> {
             let dot = if path.is_empty() { "" } else { dot };
             format!("{path}{dot}{step}")
         };
-        let indexed = component.index.into_iter().flat_map(|index| {
-            paths.iter().map(move |path| with(path, format!("[{index}]"), ""))
-        });
+        let indexed = component
+            .index
+            .into_iter()
+            .flat_map(|index| paths.iter().map(move |path| with(path, format!("[{index}]"), "")));
         let named = paths.iter().map(|path| with(path, key(&component.name), "."));
         paths = indexed.chain(named).collect();
     }

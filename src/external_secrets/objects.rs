@@ -100,7 +100,8 @@ pub(super) fn write(
         made.extend(builder.item(item, notes));
     }
     for key in missing {
-        let problem = format!("the volume mounts the key {}, which the ExternalSecret does not have", quoted(key));
+        let problem =
+            format!("the volume mounts the key {}, which the ExternalSecret does not have", quoted(key));
         let note = Note::lost("objects", problem, "add the object for this key");
         builder.entries.push(Entry { comments: vec![note.comment()], object: None });
         notes.push(note);
@@ -225,7 +226,12 @@ impl ObjectsBuilder<'_, '_> {
     }
 
     /// Adds the files of a value; fields of one secret to one element.
-    fn add(&mut self, value: Option<&VaultValue>, files: Vec<(String, Option<FileMode>)>, comments: Vec<String>) {
+    fn add(
+        &mut self,
+        value: Option<&VaultValue>,
+        files: Vec<(String, Option<FileMode>)>,
+        comments: Vec<String>,
+    ) {
         let start = self.entries.len();
         self.entries.push(Entry { comments, object: None });
         let Some(value) = value else { return };
@@ -264,19 +270,20 @@ impl ObjectsBuilder<'_, '_> {
         let last = |entry: &&mut Entry| entry.object.as_ref().is_some_and(EntryObject::has_every_key);
         let is_all = value.key.contains('*');
         let mut is_past = false;
-        entries.take_while(|entry| {
-            let stops = is_past;
-            is_past |= last(entry);
-            !stops
-        })
-        .find(|entry| {
-            entry.object.as_ref().is_some_and(|object| {
-                object.hidden == hidden
-                    && !is_all
-                    && !object.fields.is_empty()
-                    && is_same(&object.object, &value.object)
+        entries
+            .take_while(|entry| {
+                let stops = is_past;
+                is_past |= last(entry);
+                !stops
             })
-        })
+            .find(|entry| {
+                entry.object.as_ref().is_some_and(|object| {
+                    object.hidden == hidden
+                        && !is_all
+                        && !object.fields.is_empty()
+                        && is_same(&object.object, &value.object)
+                })
+            })
     }
 
     fn add_field(&mut self, value: &VaultValue, field: EntryField, hidden: bool) {
@@ -312,7 +319,9 @@ impl ObjectsBuilder<'_, '_> {
             let is_free = |name: &String| self.count(name) == 0;
             let alias = std::iter::once(value.key.clone()).chain(names).find(is_free).unwrap_or_default();
             match &value.field {
-                Some(path) => self.add_field(value, EntryField { path: path.clone(), alias, mode: None }, true),
+                Some(path) => {
+                    self.add_field(value, EntryField { path: path.clone(), alias, mode: None }, true)
+                }
                 None => self.add_object(EntryObject {
                     object: value.object.clone(),
                     hidden: true,

@@ -286,7 +286,7 @@ fn kind(kind: &str, items: &[KeyItem], notes: &mut Vec<Note>) -> String {
 /// The default of the operator.
 const DEFAULT_INTERVAL: &str = "1h";
 /// The default of the provider's `--rotation-max-age-limit`.
-const LONGEST: (&str, Duration) = ("24h", Duration::from_secs(24 * 3600));
+const DEFAULT_LIMIT: (&str, Duration) = ("24h", Duration::from_hours(24));
 
 fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
     let policy = text(spec, &["refreshPolicy"]).unwrap_or("Periodic");
@@ -295,7 +295,7 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
         let problem = "a class cannot keep a value forever: if the driver's rotation is on, the value is read once a day";
         let help = "pin the object's version, or turn off the driver's rotation";
         notes.push(Note::lost(location, problem, help));
-        LONGEST.0.to_owned()
+        DEFAULT_LIMIT.0.to_owned()
     };
     if policy != "Periodic" {
         return never("spec.refreshPolicy", notes);
@@ -304,13 +304,13 @@ fn max_age(spec: &Node, notes: &mut Vec<Note>) -> String {
     let read = if interval == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(interval) };
     match read {
         Ok(Duration::ZERO) => never(location, notes),
-        Ok(read) if read <= LONGEST.1 => interval.to_owned(),
+        Ok(read) if read <= DEFAULT_LIMIT.1 => interval.to_owned(),
         Ok(_) => {
             let problem =
-                format!("{} exceeds the provider's default limit of {}", quoted(interval), LONGEST.0);
+                format!("{} exceeds the provider's default limit of {}", quoted(interval), DEFAULT_LIMIT.0);
             let help = "raise --rotation-max-age-limit and then rotationMaxAge, or keep one day";
             notes.push(Note::lost(location, problem, help));
-            LONGEST.0.to_owned()
+            DEFAULT_LIMIT.0.to_owned()
         }
         Err(_) => {
             let problem = format!("{} is not a duration that the provider accepts", quoted(interval));

@@ -171,10 +171,7 @@ impl<'a> TargetSecret<'a> {
                 shown.iter().filter_map(|shown| data::find(items, &shown.key)).any(|item| needs(&item))
             }
         };
-        !parts
-            && shows
-            && workload.is_inline_item(volume.node)
-            && volume.entry.is_written_in(volume.node)
+        !parts && shows && workload.is_inline_item(volume.node) && volume.entry.is_written_in(volume.node)
     }
 
     /// Finds the objects that use the Secret, and derives the classes from them.

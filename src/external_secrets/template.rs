@@ -216,7 +216,9 @@ mod tests {
 
     #[test]
     fn any_other_template_is_a_text_or_is_not_converted() {
-        for text in ["admin", "{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n", "{{ .key | b64dec | b64dec }}"] {
+        for text in
+            ["admin", "{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n", "{{ .key | b64dec | b64dec }}"]
+        {
             assert!(matches!(Template::parse(text), Template::Text(_)), "{text}");
         }
         for text in ["{{ .a.b }}", "{{ index . \"a\" \"b\" }}", "{{ .db-password }}", "{{", "{{ \"a }}"] {

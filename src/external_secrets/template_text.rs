@@ -308,7 +308,9 @@ fn call(function: &str, arguments: &[Argument]) -> Result<Expression, Unsupporte
     let unsupported = || Unsupported::Function(function.to_owned());
     match (function, arguments) {
         ("toString", [Argument::Value(value)]) => printable(value.clone()),
-        ("index", [Argument::Dot, Argument::Value(Expression::Text(key))]) => Ok(Expression::Key(key.clone())),
+        ("index", [Argument::Dot, Argument::Value(Expression::Text(key))]) => {
+            Ok(Expression::Key(key.clone()))
+        }
         ("index", [Argument::Value(object), Argument::Value(Expression::Text(key))]) if object.is_json() => {
             Ok(Expression::Field(Box::new(object.clone()), key.clone()))
         }

@@ -39,11 +39,14 @@ pub(super) fn items(template: &Node, sources: Vec<KeyItem>, notes: &mut Vec<Note
         let text = entry.value.text().unwrap_or_default();
         let tls = kind(Some(template)) == TLS;
         let made = match template_item(&entry.key, text, &sources, tls) {
-            _ if !is_key(&entry.key) => Err(("it is not a valid key of a Secret".to_owned(), KEY_HELP.to_owned())),
-            Ok(MadeItem::Item(item)) => Ok(item),
-            Ok(MadeItem::Text(_)) if is_old => {
-                Err(("convert carries over texts of engine v2 only".to_owned(), "rewrite it for v2".to_owned()))
+            _ if !is_key(&entry.key) => {
+                Err(("it is not a valid key of a Secret".to_owned(), KEY_HELP.to_owned()))
             }
+            Ok(MadeItem::Item(item)) => Ok(item),
+            Ok(MadeItem::Text(_)) if is_old => Err((
+                "convert carries over texts of engine v2 only".to_owned(),
+                "rewrite it for v2".to_owned(),
+            )),
             Ok(MadeItem::Text(text)) => text_item(&location, text, &sources, keeps),
             Err(why) => Err(why),
         };
@@ -170,7 +173,7 @@ fn template_item(
         }
         (Some(CertificateEncoding::Pem), Some(_)) => value.object.pfx = false,
         (Some(CertificateEncoding::PemBase64), Some(_)) if !value.object.decoded => {
-            value.object.decoded = true
+            value.object.decoded = true;
         }
         // The value is PKCS#12, decoded exactly once by either the element or the template. The provider
         // converts it to PEM by default.

@@ -14,11 +14,11 @@ pub(super) fn remove(cluster: &Cluster<'_>, targets: &[TargetSecret<'_>], output
     let used = targets.iter().flat_map(TargetSecret::stores).copied().collect::<BTreeSet<_>>();
     for (index, object) in cluster.stores().filter(|(index, _)| used.contains(index)) {
         let name = object.name.as_deref().unwrap_or_default();
-        let uses = |other: &ManifestObject| {
+        let refers_to_store = |other: &ManifestObject| {
             let is_store = other.kind.ends_with("SecretStore");
             other.api_version.contains(GROUP) && !is_store && mentions(&other.root, name)
         };
-        if output.unchanged_objects().any(uses) {
+        if output.unchanged_objects().any(refers_to_store) {
             continue;
         }
         let problem =

@@ -154,7 +154,7 @@ enum QueueStep {
     Join(usize, u8),
     /// Work ends.
     End(usize),
-    /// PendingWork work is cancelled.
+    /// Waiting work is cancelled.
     GiveUp(usize),
 }
 

@@ -12,7 +12,7 @@ use super::error::IdentityError;
 use crate::bounded::bounded;
 use crate::flight::Flights;
 use crate::lock::LockUnpoisoned;
-use crate::plan::{AnnotatedIdentity, ClientId, TenantId, Through, WorkloadIdentity};
+use crate::plan::{AnnotatedIdentity, ClientId, TenantId, TokenExchange, WorkloadIdentity};
 use crate::tenant::Tenant;
 
 /// The annotations of Azure Workload Identity.
@@ -116,7 +116,7 @@ impl ServiceAccounts {
                 "annotate the service account, or set tenantID",
             );
         };
-        Ok(WorkloadIdentity { through: Through::Entra, tenant, client, token: token.clone() })
+        Ok(WorkloadIdentity { exchange: TokenExchange::Entra, tenant, client, token: token.clone() })
     }
 
     /// Sends one request for all mounts of the same account, and caches the outcome.

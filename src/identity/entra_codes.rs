@@ -199,7 +199,7 @@ const TABLE: &[EntraCode] = &[
         about: "no federated credential has this issuer",
         meaning: Identity,
         fix: Each {
-            federated: "the federated credential's issuer must be exactly \"{issuer}\", including a trailing slash, if any",
+            federated: "the federated credential's issuer must be \"{issuer}\", exactly, including any trailing slash",
             secret: NO_CODE,
             certificate: NO_CODE,
         },

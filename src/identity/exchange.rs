@@ -24,7 +24,7 @@ use super::policies::{ADFS_PATH, AdfsPath, NodeEndpoint, Refusals};
 use super::token_proxy::TokenProxy;
 use crate::clock::Clock;
 use crate::fair::{FairQueue, Party};
-use crate::plan::{ClientCredential, Identity, ServicePrincipal, TenantId, Through};
+use crate::plan::{ClientCredential, Identity, ServicePrincipal, TenantId, TokenExchange};
 use crate::secret::SecretText;
 use crate::telemetry::milliseconds_since;
 use crate::transport;
@@ -136,7 +136,7 @@ impl TokenSource for Exchange {
     ) -> Result<AccessToken, IdentityError> {
         let endpoint = match identity {
             Identity::Managed(_) => TokenEndpoint::new("the node's metadata service", &self.imds),
-            Identity::Workload(workload) if workload.through == Through::TokenProxy => {
+            Identity::Workload(workload) if workload.exchange == TokenExchange::TokenProxy => {
                 TokenEndpoint::new("the token proxy", self.token_proxy.url())
             }
             Identity::Workload(_) | Identity::ServicePrincipal(_) => TokenEndpoint::new("Entra", authority),
@@ -170,7 +170,7 @@ impl Exchange {
         match identity {
             Identity::Workload(workload) => {
                 let mut client_options = self.entra_options(&workload.tenant, authority);
-                if workload.through == Through::TokenProxy {
+                if workload.exchange == TokenExchange::TokenProxy {
                     let route = self.token_proxy.route().await;
                     let (client, rewrite) = route.map_err(|reason| endpoint.unreachable(reason))?;
                     client_options.transport = Some(transport::azure(&client));

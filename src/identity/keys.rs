@@ -61,7 +61,7 @@ struct KeySet {
 }
 
 /// The cluster's keys: loaded for the first token, and again when they are an hour old or a token names an unknown
-/// key. LoadOutcome keys are kept through an outage of their source.
+/// key. Loaded keys are kept through an outage of their source.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountKeys(Arc<Shared>);
 

@@ -76,7 +76,7 @@ pub(super) fn fix(identity: &Identity, code: &str) -> String {
             let claims = workload.token.claims();
             fix.replace("{subject}", &claims.subject)
                 .replace("{issuer}", &claims.issuer)
-                .replace("{audience}", workload.through.audience())
+                .replace("{audience}", workload.exchange.audience())
         }
         Identity::ServicePrincipal(_) | Identity::Managed(_) => fix,
     }

@@ -69,10 +69,10 @@ impl IdentityFixture {
     async fn login(&self, account: &str, pod: &str) -> Login {
         let token = self.emulator.token("default", account).pod(pod, pod).expires_in(24 * 3600).build();
         let identity = Identity::Workload(WorkloadIdentity {
-            through: Through::Entra,
+            exchange: TokenExchange::Entra,
             tenant: TenantId::parse(TENANT).unwrap(),
             client: ClientId::parse(APP).unwrap(),
-            token: ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap(),
+            token: ServiceAccountToken::parse(token, TokenExchange::Entra.audience()).unwrap(),
         });
         let authority = Url::parse("https://login.microsoftonline.com/").unwrap();
         self.identities.login(&identity, &authority, &Tenant::new("default")).await.unwrap()
@@ -223,7 +223,7 @@ async fn entras_description_may_contain_any_character() {
     let token = fixture.emulator.token("default", "sa").subject("quote \" backslash \\ é").build();
     let mut login = fixture.login("sa", "one").await;
     let Identity::Workload(workload) = &mut login.identity else { panic!("a workload identity") };
-    workload.token = ServiceAccountToken::parse(token, Through::Entra.audience()).unwrap();
+    workload.token = ServiceAccountToken::parse(token, TokenExchange::Entra.audience()).unwrap();
     let Err(IdentityError::Refused(refusal)) = fixture.access(&login).await else { panic!("it is refused") };
     assert_eq!(refusal.code, "700213");
 }

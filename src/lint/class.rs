@@ -72,7 +72,7 @@ impl<'a> ClassManifest<'a> {
     }
 }
 
-/// Warns of fields of `spec` that are unknown.
+/// Warns about fields of `spec` that are unknown.
 pub(super) fn check_fields(spec: &Entry, diagnostics: &mut Vec<Diagnostic>) {
     let known = |entry: &&Entry| SPEC_FIELDS.contains(&entry.key.as_str()) || entry.key.starts_with('$');
     for entry in spec.value.entries().iter().filter(|entry| !known(entry)) {

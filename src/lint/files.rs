@@ -3,7 +3,7 @@
 use super::Diagnostic;
 use super::class::ClassManifest;
 use super::parameters::{self, PlannedObjects};
-use crate::plan::{Fault, Format, ObjectKind, ObjectPlan};
+use crate::plan::{Fault, ObjectFormat, ObjectKind, ObjectPlan};
 
 const OTHERS_WRITE: u16 = 0o002;
 const OTHERS_READ: u16 = 0o004;
@@ -32,5 +32,5 @@ pub(super) fn check(class: &ClassManifest<'_>, written: &PlannedObjects, diagnos
 fn holds_private_key(object: &ObjectPlan) -> bool {
     let path = object.path.as_str();
     let named = [".key", ".pfx", ".p12"].iter().any(|ending| path.ends_with(ending));
-    object.kind == ObjectKind::Secret && (named || object.format == Format::Pfx)
+    object.kind == ObjectKind::Secret && (named || object.format == ObjectFormat::Pfx)
 }

@@ -3,7 +3,7 @@
 use super::class::ClassManifest;
 use super::{Diagnostic, pod};
 use crate::plan::{
-    Attributes, Defaults, Draft, Endpoints, Fault, Finding, Request, Severity, TemplatePlan, WrittenObject,
+    Attributes, Defaults, Draft, Endpoints, Fault, Finding, ParsedObject, Request, Severity, TemplatePlan,
     parameter_fault,
 };
 use crate::yaml::{Entry, Position, Value};
@@ -11,8 +11,8 @@ use crate::yaml::{Entry, Position, Value};
 /// The objects that the parameters select.
 pub(super) struct PlannedObjects {
     /// The objects without errors.
-    pub objects: Vec<WrittenObject>,
-    /// The templates without errors.
+    pub objects: Vec<ParsedObject>,
+    /// The valid templates.
     pub templates: Vec<TemplatePlan>,
     /// Whether all objects are without errors.
     pub complete: bool,
@@ -24,14 +24,7 @@ pub(super) fn check(
     defaults: &Defaults,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> PlannedObjects {
-    for entry in class.parameters {
-        check_one(entry, diagnostics);
-    }
-    // The provider accepts both spellings.
-    if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
-        let fault = Fault::new("tenantID is set too, and takes precedence", "remove tenantId");
-        diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
-    }
+    check_each(class, diagnostics);
     let texts = class.parameters.iter().filter_map(|entry| Some((entry, entry.value.text()?)));
     let attributes = pod::attributes(texts.map(|(entry, text)| (entry.key.clone(), text.to_owned())));
     let is_private = attributes.is_private_cloud(defaults.cloud);
@@ -49,6 +42,28 @@ pub(super) fn check(
         let fault = Fault::new(problem, help);
         diagnostics.push(Diagnostic::warning(class.parameters_position, "cloudEnvFileName", fault));
     }
+    check_request(class, request, defaults, diagnostics)
+}
+
+/// What is wrong with each parameter, and whether two of them mean the same.
+pub(super) fn check_each(class: &ClassManifest<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    for entry in class.parameters {
+        check_one(entry, diagnostics);
+    }
+    // The provider accepts both spellings.
+    if let (Some(old), Some(_)) = (class.parameter("tenantId"), class.parameter("tenantID")) {
+        let fault = Fault::new("tenantID is set too, and takes precedence", "remove tenantId");
+        diagnostics.push(Diagnostic::warning(old.position, "tenantId", fault));
+    }
+}
+
+/// What is wrong with a request that has the parameters of the class.
+pub(super) fn check_request(
+    class: &ClassManifest<'_>,
+    request: Request<'_>,
+    defaults: &Defaults,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> PlannedObjects {
     let (draft, findings) = Draft::examine(request, defaults);
     let complete = findings.iter().all(|finding| finding.severity != Severity::Error);
     diagnostics.extend(findings.into_iter().filter_map(|finding| located(class, finding)));
@@ -65,7 +80,7 @@ pub(super) fn check_one(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// The fault of a parameter that is not a string, which the API server rejects.
-pub(crate) fn type_fault(entry: &Entry) -> Option<Fault> {
+pub(super) fn type_fault(entry: &Entry) -> Option<Fault> {
     let (what, help) = match &entry.value.value {
         Value::Scalar(scalar) => match scalar.other_type()? {
             "null" => ("null", "give it a value, or remove it"),

@@ -7,7 +7,8 @@ use tokio::sync::OnceCell;
 
 use crate::fair::{FairQueue, Party, Permit};
 use crate::lock::LockUnpoisoned;
-use crate::plan::ObjectPlan;
+use crate::plan::MountPlan;
+use crate::render::MOST_GENERATED;
 
 /// Bytes that every mount may hold without a permit.
 const FREE: u64 = 64 << 10;
@@ -64,12 +65,21 @@ pub(super) struct MountBudget {
     shared_permit: Mutex<Option<Arc<Permit>>>,
 }
 
+/// Bytes that JSON fields and templates of a mount may have.
+pub(super) fn generated_bytes(plan: &MountPlan) -> usize {
+    let generates =
+        !plan.templates.is_empty() || plan.objects.iter().any(|object| !object.json_fields.is_empty());
+    if generates { MOST_GENERATED } else { 0 }
+}
+
 impl MountBudget {
-    /// The budget of a mount of `objects`, whose files may have `largest` bytes in total.
-    pub(super) fn new(memory: &Memory, party: Party, objects: &[ObjectPlan], largest: usize) -> Self {
+    /// The budget of a mount of `plan`, whose files may have `largest` bytes in total.
+    pub(super) fn new(memory: &Memory, party: Party, plan: &MountPlan, largest: usize) -> Self {
+        let objects = &plan.objects;
         let versions =
             objects.iter().map(|object| object.history.map_or(1, |history| history.count() as u64));
-        let expected = versions.fold(0_u64, u64::saturating_add).saturating_mul(LARGEST_VERSION);
+        let fetched = versions.fold(0_u64, u64::saturating_add).saturating_mul(LARGEST_VERSION);
+        let expected = fetched.saturating_add(generated_bytes(plan) as u64);
         let cost = expected.min(largest as u64).saturating_mul(COPIES);
         let (permit, shared_permit) = (OnceCell::new(), Mutex::default());
         Self { memory: memory.clone(), party, cost, bytes: AtomicU64::new(0), permit, shared_permit }

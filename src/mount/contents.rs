@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::error::{MountError, ObjectError};
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
 use crate::plan::{ObjectPlan, TemplatePlan};
 use crate::proto::ObjectVersion;
-use crate::render::{self, TemplateObjects};
+use crate::render::{self, Generated, TemplateObjects};
 use crate::retry::Deadline;
 use crate::vault::{FetchedObject, FetchedVersion};
 
 /// The files and versions of a volume.
 #[derive(Default)]
 pub(super) struct Contents {
-    pub(super) files: Vec<File>,
+    pub(super) files: Vec<VolumeFile>,
     pub(super) versions: Vec<ObjectVersion>,
     pub(super) warnings: Vec<String>,
 }
@@ -28,6 +28,7 @@ pub(super) fn render_all(
     let mut contents = Contents::default();
     let mut errors = Vec::new();
     let mut values = TemplateObjects::default();
+    let mut generated = Generated::default();
     for (object, fetched) in objects.iter().zip(fetched) {
         let Some(fetched) = fetched else {
             values.add(object, None);
@@ -43,10 +44,10 @@ pub(super) fn render_all(
                 .enumerate()
                 .map(|(index, fetched)| object_version(object, index, fetched)),
         );
-        match render::render(object, fetched, options, &|| !deadline.left().is_zero()) {
+        match render::render(object, fetched, options, &mut generated, &|| !deadline.left().is_zero()) {
             Ok(rendered) => {
                 if !templates.is_empty() {
-                    let is_main = |file: &&File| file.path == object.path || object.history.is_some();
+                    let is_main = |file: &&VolumeFile| file.path == object.path || object.history.is_some();
                     let file = rendered.files.iter().find(is_main).map(|file| &file.contents);
                     values.add(object, rendered.value.as_ref().or(file));
                     if !object.json_fields.is_empty() {
@@ -62,7 +63,7 @@ pub(super) fn render_all(
     if errors.is_empty() {
         let values = Arc::new(values);
         for template in templates {
-            match render::render_template(template, &values) {
+            match render::render_template(template, &values, &mut generated) {
                 Ok(file) => contents.files.push(file),
                 Err(error) => errors.push(ObjectError::Template(error)),
             }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 use super::fetcher::VolumeLimit;
-use crate::deliver::{self, DeliverError, File, FileWriter, Outcome, Targets};
+use crate::deliver::{self, DeliverError, FileWriter, Outcome, Targets, VolumeFile};
 use crate::plan::MountPlan;
 use crate::proto::{MountResponse, ObjectVersion};
 use crate::retry::Deadline;
@@ -36,7 +36,7 @@ impl Delivery {
     pub(super) async fn deliver(
         &self,
         plan: &MountPlan,
-        files: Vec<File>,
+        files: Vec<VolumeFile>,
         versions: Vec<ObjectVersion>,
         deadline: Deadline,
     ) -> Result<MountResponse, DeliverError> {
@@ -70,7 +70,7 @@ impl Delivery {
     async fn write(
         &self,
         plan: &MountPlan,
-        files: Vec<File>,
+        files: Vec<VolumeFile>,
         deadline: Deadline,
     ) -> Result<(), DeliverError> {
         let target = plan.target.as_path();

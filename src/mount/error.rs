@@ -6,7 +6,7 @@ use crate::code::Code;
 use crate::deliver::DeliverError;
 use crate::identity::IdentityError;
 use crate::plan::{Finding, PlanError};
-use crate::policy::Denied;
+use crate::policy::PolicyDenied;
 use crate::render::{RenderError, TemplateError};
 use crate::vault::VaultError;
 
@@ -18,7 +18,7 @@ pub enum MountError {
     Plan(#[from] PlanError),
     /// The operator's policy denies it. No vault was called, and nothing is evicted.
     #[error(transparent)]
-    Denied(#[from] Denied),
+    Denied(#[from] PolicyDenied),
     /// There is no access token.
     #[error(transparent)]
     Identity(#[from] IdentityError),

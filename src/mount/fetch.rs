@@ -14,7 +14,7 @@ use super::objects::GroupAccess;
 use super::obtained::{ObjectResult, Obtained};
 use crate::identity::{Access, AccessToken, IdentityError};
 use crate::plan::{MountPlan, ObjectPlan};
-use crate::vault::{Failure, FetchedObject, VaultError};
+use crate::vault::{FetchedObject, VaultError, VaultFailure};
 
 /// Objects that can be fetched with the same access token, by their index in the plan.
 type Group<'a> = Vec<(usize, &'a ObjectPlan)>;
@@ -247,7 +247,7 @@ impl<'a> FetchContext<'a> {
 fn take_rejected(answers: &mut Vec<(usize, ObjectResult)>) -> Vec<(usize, Option<String>)> {
     let mut rejected = Vec::new();
     answers.retain(|(index, answer)| {
-        if let Err(VaultError { failure: Failure::Unauthorized { resource }, .. }) = answer {
+        if let Err(VaultError { failure: VaultFailure::Unauthorized { resource }, .. }) = answer {
             rejected.push((*index, resource.clone()));
             return false;
         }
@@ -257,7 +257,7 @@ fn take_rejected(answers: &mut Vec<(usize, ObjectResult)>) -> Vec<(usize, Option
 }
 
 fn is_unauthorized(answer: &ObjectResult) -> bool {
-    matches!(answer, Err(VaultError { failure: Failure::Unauthorized { .. }, .. }))
+    matches!(answer, Err(VaultError { failure: VaultFailure::Unauthorized { .. }, .. }))
 }
 
 fn scope(resource: &str) -> String {

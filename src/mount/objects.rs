@@ -18,7 +18,7 @@ use crate::plan::{ObjectPlan, VaultUrl};
 use crate::retry::{Deadline, Transient};
 use crate::telemetry::Source;
 use crate::trust::Trust;
-use crate::vault::{Failure, FetchOptions, VaultError};
+use crate::vault::{FetchOptions, VaultError, VaultFailure};
 
 /// An object and its cache key.
 type KeyedObject<'a> = (&'a ObjectPlan, &'a ObjectKey);
@@ -171,10 +171,10 @@ impl FetchContext<'_> {
                     vaults.fetch(&owned_object, options).await
                 });
             let fetched = deadline.limit(flight).await;
-            match fetched.unwrap_or_else(|| Err(VaultError::of(object, Failure::TimedOut))) {
+            match fetched.unwrap_or_else(|| Err(VaultError::of(object, VaultFailure::TimedOut))) {
                 // It may have ended at the deadline of its starter, or in the queue of its tenant.
                 Err(error) if joined && !joined_before && error.is_specific_to_mount() => {
-                    joined_before = true
+                    joined_before = true;
                 }
                 fetched => {
                     let source = if joined { Source::Shared } else { Source::Vault };
@@ -190,7 +190,7 @@ impl FetchContext<'_> {
     pub(super) fn evict_refused(self, answers: &[(usize, ObjectResult)]) {
         for (index, answer) in answers {
             if let (Err(error), Some(object)) = (answer, self.mount.plan.objects.get(*index))
-                && (error.is_final() || matches!(error.failure, Failure::Unauthorized { .. }))
+                && (error.is_final() || matches!(error.failure, VaultFailure::Unauthorized { .. }))
             {
                 let refused = self.key(object);
                 self.fetcher.cache.evict(|key| *key == refused);

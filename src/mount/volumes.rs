@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use lru::LruCache;
 
 use crate::bounded::{bounded, make_room};
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
 use crate::lock::LockUnpoisoned;
 use crate::plan::Pod;
 use crate::proto::ObjectVersion;
@@ -74,9 +74,9 @@ impl Volumes {
 }
 
 /// A hash of files and versions. A version never changes, so the contents of the files are not hashed.
-pub(super) fn mark(files: &[File], versions: &[ObjectVersion]) -> u64 {
+pub(super) fn mark(files: &[VolumeFile], versions: &[ObjectVersion]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for File { path, mode, .. } in files {
+    for VolumeFile { path, mode, .. } in files {
         (path.as_str(), mode.bits()).hash(&mut hasher);
     }
     for ObjectVersion { id, version } in versions {

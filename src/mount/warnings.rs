@@ -35,8 +35,18 @@ impl WarningDedup {
         for warning in warnings.iter().take(PER_MOUNT) {
             self.log_once(pod, &warning.to_string());
         }
-        if let Some(more) = warnings.len().checked_sub(PER_MOUNT).filter(|more| *more > 0) {
-            self.log_once(pod, &format!("{more} more warnings; run `lint` on the class to see all"));
+        if let Some(more) = not_shown(warnings.len()) {
+            self.log_once(pod, &more);
+        }
+    }
+
+    /// Logs none of these warnings: the caller has shown them itself.
+    pub fn mark_logged(&self, pod: &Pod, warnings: &[impl Display]) {
+        for warning in warnings.iter().take(PER_MOUNT) {
+            self.is_new(pod, &warning.to_string());
+        }
+        if let Some(more) = not_shown(warnings.len()) {
+            self.is_new(pod, &more);
         }
     }
 
@@ -58,6 +68,12 @@ impl WarningDedup {
         logged.put(key, tenant);
         true
     }
+}
+
+/// Says how many of so many warnings are not shown, if any.
+fn not_shown(warnings: usize) -> Option<String> {
+    let more = warnings.checked_sub(PER_MOUNT).filter(|more| *more > 0)?;
+    Some(format!("{more} more warnings; run `lint` on the class to see all"))
 }
 
 #[cfg(test)]

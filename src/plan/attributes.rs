@@ -1,4 +1,4 @@
-//! The request's JSON maps, read into text that knows its keys.
+//! The JSON maps of a mount request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,22 +12,19 @@ use super::cloud::{Cloud, json_problem};
 use super::finding::{Fault, Findings, PlanError, quoted, unknown};
 use super::known_names::PARAMETERS;
 
-/// The key of the pod's name.
 pub(crate) const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
-/// The key of the pod's namespace.
 pub(crate) const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
-/// The key of the pod's service account.
 pub(crate) const POD_ACCOUNT: &str = "csi.storage.k8s.io/serviceAccount.name";
-/// The key, among the attributes or the secrets, of the pod's service account tokens.
+/// The key of the pod's service account tokens, in the attributes or in the secrets.
 pub(crate) const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
-/// The most bytes of one of the request's maps: `objects` may have 128 KiB, and the rest is small. It is checked before
-/// anything is copied.
-const LARGEST: usize = 192 << 10;
-/// The most keys of one of the request's maps.
-const MOST: usize = 512;
+/// Maximum size of one map in bytes: `objects` may have 128 KiB, and the rest is small. Checked before anything is
+/// copied.
+const MAX_BYTES: usize = 192 << 10;
+/// Maximum number of keys of one map.
+const MAX_KEYS: usize = 512;
 
-/// What a mount's span shows of the attributes.
+/// The fields of a mount's span, and the attributes that fill them.
 const SPAN_FIELDS: [(&str, &str); 6] = [
     ("pod", POD_NAME),
     ("namespace", POD_NAMESPACE),
@@ -37,7 +34,7 @@ const SPAN_FIELDS: [(&str, &str); 6] = [
     ("vault", "vaultURL"),
 ];
 
-/// A JSON object of strings from the request. `Debug` shows its keys only: values may be tokens.
+/// A JSON object of strings from the request. `Debug` shows only its keys because values may be tokens.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Attributes(BTreeMap<String, String>);
 
@@ -54,7 +51,7 @@ impl fmt::Debug for Attributes {
 }
 
 impl Attributes {
-    /// Reads the request field called `location`; `null` and nothing are an empty map.
+    /// Parses the request field `location`. An empty text and `null` are an empty map.
     pub fn parse(location: &str, json: &str) -> Result<Self, PlanError> {
         if json.trim().is_empty() {
             return Ok(Self::default());
@@ -62,9 +59,9 @@ impl Attributes {
         let wrong = |problem: String| {
             PlanError::one(location, Fault::new(problem, "the driver must send a JSON object of strings"))
         };
-        if json.len() > LARGEST {
-            let problem = format!("{} bytes are more than the {LARGEST} that a request may have", json.len());
-            let help = "split the class into several, and remove parameters and keys that nothing reads";
+        if json.len() > MAX_BYTES {
+            let problem = format!("it has {} bytes; the maximum is {MAX_BYTES}", json.len());
+            let help = "split the class into several, and remove unknown parameters";
             return Err(PlanError::one(location, Fault::new(problem, help)));
         }
         let value: Value = serde_json::from_str(json).map_err(|error| {
@@ -73,11 +70,11 @@ impl Attributes {
         let entries = match value {
             Value::Null => return Ok(Self::default()),
             Value::Object(entries) => entries,
-            _ => return Err(wrong("JSON, but not an object".to_owned())),
+            _ => return Err(wrong("it is JSON, but not an object".to_owned())),
         };
-        if entries.len() > MOST {
-            let problem = format!("{} keys are more than the {MOST} that a request may have", entries.len());
-            let help = "remove parameters and keys that nothing reads";
+        if entries.len() > MAX_KEYS {
+            let problem = format!("it has {} keys; the maximum is {MAX_KEYS}", entries.len());
+            let help = "remove unknown parameters";
             return Err(PlanError::one(location, Fault::new(problem, help)));
         }
         let mut findings = Findings::default();
@@ -97,62 +94,62 @@ impl Attributes {
         Ok(Self(map))
     }
 
-    /// The pod's namespace, which kubelet and the driver write; empty if the request does not say.
+    /// The pod's namespace, set by kubelet and the driver; empty if the request has none.
     pub fn namespace(&self) -> &str {
         self.text(POD_NAMESPACE).unwrap_or_default()
     }
 
-    /// A value without the white space around it; `None` if it is missing or blank.
+    /// The value of a key without surrounding white space; `None` if it is missing or blank.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// As [`Self::text`], whatever the case of the key. Of several spellings the first that is not blank counts.
+    /// Like [`Self::text`], but ignores the case of the key. Of several spellings, the first value that is not blank is
+    /// used.
     pub(super) fn text_without_case(&self, key: &str) -> Option<&str> {
         let named = self.0.iter().filter(|(candidate, _)| candidate.eq_ignore_ascii_case(key));
         named.map(|(_, value)| value.trim()).find(|value| !value.is_empty())
     }
 
-    /// Whether the key is there, in any case and with any value.
+    /// Whether the key exists, in any case and with any value.
     pub(super) fn has_without_case(&self, key: &str) -> bool {
         self.0.keys().any(|candidate| candidate.eq_ignore_ascii_case(key))
     }
 
-    /// The keys, in order.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// A boolean; missing is false.
+    /// The boolean value of a key; false if it is missing.
     pub(super) fn flag(&self, key: &str) -> Result<bool, Fault> {
         boolean(self.text(key).unwrap_or_default())
     }
 
-    /// Whether the request is for a private cloud, which only an environment file describes.
+    /// Whether the request uses a private cloud, whose endpoints are in an environment file.
     pub fn is_private_cloud(&self, default: Cloud) -> bool {
         self.text("cloudName").map_or(Ok(default), Cloud::parse) == Ok(Cloud::Stack)
     }
 
-    /// The file that describes the request's private cloud, if the request or the operator names one. The caller
-    /// reads it before it plans: planning itself touches no file.
+    /// The environment file of the request's private cloud, if the request or the operator names one. The caller
+    /// reads it before planning, which does not read files.
     pub fn cloud_environment_file(&self, defaults: &Defaults) -> Option<PathBuf> {
         let named = || self.text("cloudEnvFileName").map(PathBuf::from);
         let is_private = self.is_private_cloud(defaults.cloud);
         is_private.then(|| named().or_else(|| defaults.environment_file.clone())).flatten()
     }
 
-    /// Fills the fields of a mount's span, so that a line about a wrong request names its pod too.
+    /// Fills the fields of a mount's span, so that log lines about an invalid request also name its pod.
     pub fn record(&self, span: &tracing::Span) {
         for (field, key) in SPAN_FIELDS {
             if let Some(value) = self.text(key) {
-                // Whoever wrote the pod chose these; a line stays a line.
+                // The pod's author may choose these values: they must not start a new log line.
                 span.record(field, value.chars().filter(|c| !c.is_control()).take(253).collect::<String>());
             }
         }
     }
 
-    /// Names the parameters that mean nothing.
-    pub(super) fn warn_of_unknown(&self, findings: &mut Findings) {
+    /// Warns about unknown parameters.
+    pub(super) fn warn_about_unknown(&self, findings: &mut Findings) {
         for key in self.0.keys().filter(|key| !is_context(key) && !PARAMETERS.contains(&key.as_str())) {
             findings.unknown("parameters", key, PARAMETERS);
         }
@@ -165,20 +162,20 @@ impl FromIterator<(String, String)> for Attributes {
     }
 }
 
-/// What is to be said of a parameter's name alone, as a class has it.
+/// The fault of a parameter's name in a class: the driver sets it, or it is unknown.
 pub fn parameter_fault(key: &str) -> Option<Fault> {
     if is_context(key) {
-        return Some(Fault::new(format!("{} is the driver's to say", quoted(key)), "remove it"));
+        return Some(Fault::new(format!("{} is set by the driver", quoted(key)), "remove it"));
     }
     (!PARAMETERS.contains(&key)).then(|| unknown(key, PARAMETERS))
 }
 
-/// Whether kubelet and the driver say this of the pod.
+/// Whether kubelet or the driver sets this key.
 fn is_context(key: &str) -> bool {
     key.contains('/') || key == "secretProviderClass"
 }
 
-/// A boolean as Go's `strconv.ParseBool` reads it; nothing is false.
+/// Parses a boolean like Go's `strconv.ParseBool`; an empty text is false.
 pub(crate) fn boolean(text: &str) -> Result<bool, Fault> {
     match text {
         "" | "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
@@ -207,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn booleans_are_those_of_go() {
+    fn booleans_are_parsed_like_in_go() {
         let flag = |text: &str| Attributes(BTreeMap::from([("x".to_owned(), text.to_owned())])).flag("x");
         for yes in ["1", "t", "T", "TRUE", "true", "True", " true "] {
             assert_eq!(flag(yes), Ok(true), "{yes}");
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_json_is_named_without_its_values() {
+    fn an_error_about_invalid_json_shows_no_values() {
         for bad in [
             "{",
             "[]",
@@ -242,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_too_many_keys_or_bytes_is_refused_with_the_limit() {
+    fn a_map_with_too_many_keys_or_bytes_is_refused_with_the_limit() {
         let map = |keys: usize, bytes: usize| {
             let keys = (0..keys).map(|key| (key.to_string(), Value::String("v".repeat(bytes))));
             Value::Object(keys.collect()).to_string()
         };
-        assert!(Attributes::parse("attributes", &map(MOST, 1)).is_ok());
+        assert!(Attributes::parse("attributes", &map(MAX_KEYS, 1)).is_ok());
         for (json, limit) in
-            [(map(MOST + 1, 1), "512"), (map(1, LARGEST), "196608"), (map(100_000, 1), "196608")]
+            [(map(MAX_KEYS + 1, 1), "512"), (map(1, MAX_BYTES), "196608"), (map(100_000, 1), "196608")]
         {
             let message = Attributes::parse("attributes", &json).unwrap_err().to_string();
             assert!(message.contains(limit) && message.len() < 300, "{message}");

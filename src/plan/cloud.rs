@@ -1,4 +1,4 @@
-//! Clouds, their endpoints, and the URLs of vaults.
+//! Azure clouds, their endpoints, and vault URLs.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::names::VaultName;
 /// An Azure cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cloud {
-    /// Azure, the public cloud.
+    /// The public cloud.
     Public,
     /// Azure US Government.
     UsGovernment,
@@ -19,12 +19,12 @@ pub enum Cloud {
     China,
     /// Azure Germany, closed in 2021.
     Germany,
-    /// Azure Stack or another private cloud, described by an environment file.
+    /// Azure Stack or another private cloud whose endpoints are in an environment file.
     Stack,
 }
 
 impl Cloud {
-    /// Reads a cloud's name or alias, whatever its case.
+    /// Parses a cloud's name or alias in any case.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         match text.to_ascii_lowercase().as_str() {
             "azurepubliccloud" | "azurecloud" => Ok(Self::Public),
@@ -39,7 +39,7 @@ impl Cloud {
         }
     }
 
-    /// The cloud whose Entra is at this URL, as `AZURE_AUTHORITY_HOST` has it.
+    /// The cloud with this Entra URL, which is the value of `AZURE_AUTHORITY_HOST`.
     pub fn of_authority(url: &str) -> Option<Self> {
         let host = Url::parse(url).ok().filter(|url| url.scheme() == "https")?.host_str()?.to_owned();
         [Self::Public, Self::UsGovernment, Self::China, Self::Germany].into_iter().find(|cloud| {
@@ -47,7 +47,7 @@ impl Cloud {
         })
     }
 
-    /// The cloud's endpoints; `None` for Azure Stack, whose environment file says them.
+    /// The cloud's endpoints; `None` for Azure Stack, whose endpoints are in its environment file.
     pub fn endpoints(self) -> Option<Endpoints> {
         let (authority, suffix) = match self {
             Self::Public => ("https://login.microsoftonline.com/", "vault.azure.net"),
@@ -64,27 +64,26 @@ impl Cloud {
     }
 }
 
-/// Where a cloud's Entra and vaults are.
+/// The endpoints of a cloud's Entra and vaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// Base URL of the token endpoints.
     pub authority: Url,
-    /// What the host names of vaults end with.
+    /// The suffix of the vaults' host names.
     pub vault_suffix: VaultSuffix,
-    /// The resource that access tokens for vaults are asked for; `None` where only the vault's
-    /// challenge can tell.
+    /// The resource of access tokens for vaults; `None` if only the vault's challenge names it.
     pub vault_resource: Option<String>,
 }
 
 impl Endpoints {
-    /// Reads the environment file of a private cloud: JSON with `activeDirectoryEndpoint` and
-    /// `keyVaultDNSSuffix`, or `keyVaultEndpoint` instead of the suffix. As Go's decoder does, it takes the keys in
-    /// any case, the last of those that are there more than once, and `null` for nothing.
+    /// Parses the environment file of a private cloud: JSON with `activeDirectoryEndpoint` and `keyVaultDNSSuffix`, or
+    /// `keyVaultEndpoint` instead of the suffix. Like Go's decoder, it accepts keys in any case, uses the last of
+    /// repeated keys, and ignores `null`.
     pub fn from_environment_file(json: &[u8]) -> Result<Self, Fault> {
         let file: EnvironmentFile = serde_json::from_slice(json).map_err(|error| {
             let problem =
                 format!("not an environment file: {} in line {}", json_problem(&error), error.line());
-            Fault::new(problem, "give a JSON object of strings")
+            Fault::new(problem, "the file must contain a JSON object of strings")
         })?;
         let missing =
             |field: &str| Fault::new(format!("`{field}` is missing"), "add it to the environment file");
@@ -110,11 +109,11 @@ fn https(field: &str, text: &str) -> Result<Url, Fault> {
         Ok(url) if url.scheme() == "https" && url.host_str().is_some() && url.username().is_empty() => {
             Ok(url)
         }
-        _ => Err(Fault::new(format!("`{field}` is not an https URL"), "give one")),
+        _ => Err(Fault::new(format!("`{field}` is not an https URL"), "set it to a URL like https://host/")),
     }
 }
 
-/// What a JSON parser may be quoted with: its category, never the text it met.
+/// The category of a JSON error. The parser's own message is not used because it may quote the text.
 pub(super) fn json_problem(error: &serde_json::Error) -> &'static str {
     match error.classify() {
         serde_json::error::Category::Io => "unreadable",
@@ -124,7 +123,7 @@ pub(super) fn json_problem(error: &serde_json::Error) -> &'static str {
     }
 }
 
-/// What the host names of a cloud's vaults end with; may carry a port.
+/// The suffix of the host names of a cloud's vaults, optionally with a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VaultSuffix {
     host: String,
@@ -132,7 +131,7 @@ pub struct VaultSuffix {
 }
 
 impl VaultSuffix {
-    /// Reads a suffix such as `vault.azure.net` or `vault.local.azurestack.external:8443`.
+    /// Parses a suffix such as `vault.azure.net` or `vault.local.azurestack.external:8443`.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let text = text.trim().trim_start_matches('.');
         let wrong =
@@ -160,11 +159,11 @@ impl fmt::Display for VaultSuffix {
     }
 }
 
-/// The URL of a vault: https, a host below an allowed suffix, and nothing else.
+/// The URL of a vault: scheme `https`, a host below an allowed suffix, and no user, path or query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VaultUrl {
     url: Url,
-    /// The suffix that admits the host.
+    /// The allowed suffix that the host ends with.
     suffix: String,
 }
 
@@ -174,11 +173,14 @@ impl VaultUrl {
         Url::parse(&format!("https://{}.{suffix}/", name.as_str()))
             .map(|url| Self { url, suffix: suffix.host.clone() })
             .map_err(|_| {
-                Fault::new(format!("{} makes no URL", quoted(name.as_str())), "check the vault's name")
+                Fault::new(
+                    format!("{} does not form a valid URL", quoted(name.as_str())),
+                    "check the vault's name",
+                )
             })
     }
 
-    /// Reads a URL whose host must end, at a dot, with one of `suffixes`.
+    /// Parses a URL whose host must be a subdomain of one of `suffixes`.
     pub fn parse(text: &str, suffixes: &[&VaultSuffix]) -> Result<Self, Fault> {
         let wrong = || {
             Fault::new(
@@ -196,7 +198,7 @@ impl VaultUrl {
         if url.scheme() != "https" || !bare || !has_dns_labels(host) {
             return Err(wrong());
         }
-        let admits = |suffix: &&&VaultSuffix| url.port() == suffix.port && lies_below(host, &suffix.host);
+        let admits = |suffix: &&&VaultSuffix| url.port() == suffix.port && is_subdomain(host, &suffix.host);
         if let Some(suffix) = suffixes.iter().find(admits) {
             let suffix = suffix.host.clone();
             return Ok(Self { url, suffix });
@@ -204,22 +206,22 @@ impl VaultUrl {
         let listed = suffixes.iter().map(|suffix| format!(".{suffix}")).collect::<Vec<_>>().join(" or ");
         Err(Fault::new(
             format!("the host of {} does not end with {listed}", quoted(text)),
-            "check the cloud, or have the operator allow the suffix with --allowed-vault-suffix",
+            "check cloudName, or ask the operator to allow the suffix with --allowed-vault-suffix",
         ))
     }
 
-    /// The URL of the vault `name` beside this one: below the same suffix.
-    pub fn beside(&self, name: &VaultName) -> Result<Self, Fault> {
+    /// The URL of the vault `name` with the same suffix.
+    pub fn with_name(&self, name: &VaultName) -> Result<Self, Fault> {
         let suffix = VaultSuffix { host: self.suffix.clone(), port: self.url.port() };
         Self::of(name, &suffix)
     }
 
-    /// What stands before the suffix that admits the host: the vault's name, or more.
+    /// The host without the allowed suffix: the vault's name, or several labels.
     pub fn prefix(&self) -> &str {
         self.host().strip_suffix(&self.suffix).unwrap_or_default().trim_end_matches('.')
     }
 
-    /// The vault's name, where the suffix follows it at once.
+    /// The vault's name, if the prefix is a valid one.
     pub fn name(&self) -> Option<VaultName> {
         VaultName::parse(self.prefix()).ok()
     }
@@ -234,20 +236,21 @@ impl VaultUrl {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// Host, and port if the URL carries one: what a cache may key on.
+    /// The host, and the port if the URL has one. Suitable as a cache key.
     pub fn authority(&self) -> &str {
         self.url.authority()
     }
 
-    /// Whether this vault belongs to the resource (audience) of an access token: its host must lie,
-    /// at a dot, below the resource's host, as the Key Vault SDKs check too, and that must not lie
-    /// above the suffix that admits the vault. So nobody can be lured into getting a token for
-    /// something else, or into sending one elsewhere.
+    /// Whether this vault belongs to the resource (audience) of an access token.
+    ///
+    /// The vault's host must be a subdomain of the resource's host, which the Key Vault SDKs check as well. The
+    /// resource's host must not be above the vault's allowed suffix. A malicious server can therefore neither obtain a
+    /// token for another resource nor redirect a token to another host.
     pub fn belongs_to(&self, resource: &str) -> bool {
         let Ok(resource) = Url::parse(resource) else { return false };
         resource.scheme() == "https"
             && resource.host_str().is_some_and(|host| {
-                lies_below(self.host(), host) && (host == self.suffix || lies_below(host, &self.suffix))
+                is_subdomain(self.host(), host) && (host == self.suffix || is_subdomain(host, &self.suffix))
             })
     }
 }
@@ -258,12 +261,12 @@ impl fmt::Display for VaultUrl {
     }
 }
 
-/// Whether a host is made of DNS labels (RFC 1035, 2.3.4). Resolvers differ in what they make of an empty one.
+/// Whether a host consists of DNS labels (RFC 1035, 2.3.4). Resolvers treat empty labels differently.
 fn has_dns_labels(host: &str) -> bool {
     host.len() <= 253 && host.split('.').all(|label| (1..=63).contains(&label.len()))
 }
 
-fn lies_below(host: &str, suffix: &str) -> bool {
+fn is_subdomain(host: &str, suffix: &str) -> bool {
     host.strip_suffix(suffix).and_then(|prefix| prefix.strip_suffix('.')).is_some_and(|name| !name.is_empty())
 }
 
@@ -274,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_aliases_are_read_whatever_their_case() {
+    fn names_and_aliases_are_parsed_in_any_case() {
         for (text, cloud) in [
             ("AzurePublicCloud", Cloud::Public),
             ("azurecloud", Cloud::Public),
@@ -290,13 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cloud_is_known_by_its_entra() {
+    fn a_cloud_is_found_by_its_authority() {
         let of = Cloud::of_authority;
         assert_eq!(of("https://login.microsoftonline.com/"), Some(Cloud::Public));
         assert_eq!(of("https://login.microsoftonline.us"), Some(Cloud::UsGovernment));
         assert_eq!(of("https://login.chinacloudapi.cn/"), Some(Cloud::China));
-        for stranger in ["http://login.microsoftonline.com/", "https://login.evil.test/", "login", ""] {
-            assert_eq!(of(stranger), None, "{stranger}");
+        for unknown in ["http://login.microsoftonline.com/", "https://login.evil.test/", "login", ""] {
+            assert_eq!(of(unknown), None, "{unknown}");
         }
     }
 
@@ -372,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn environment_files_are_read_and_their_mistakes_named() {
+    fn environment_files_are_parsed_and_mistakes_are_reported() {
         let read = |json: &str| Endpoints::from_environment_file(json.as_bytes());
         let good = read(
             r#"{"name":"x","activeDirectoryEndpoint":"https://login.stack.test/adfs","keyVaultDNSSuffix":"vault.stack.test:8443"}"#,

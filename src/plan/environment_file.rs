@@ -1,11 +1,10 @@
-//! The environment file of a private cloud, as Go's JSON decoder reads it: keys in any case, the last of those that are
-//! there more than once, and `null` for nothing.
+//! The environment file of a private cloud, parsed like Go's JSON decoder: keys in any case, the last of repeated keys,
+//! and `null` ignored.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// The keys that matter here.
 pub(super) const DIRECTORY: &str = "activeDirectoryEndpoint";
 pub(super) const DNS_SUFFIX: &str = "keyVaultDNSSuffix";
 pub(super) const VAULT_ENDPOINT: &str = "keyVaultEndpoint";
@@ -18,7 +17,7 @@ pub(super) struct EnvironmentFile {
 }
 
 impl EnvironmentFile {
-    /// The field of a key, if it matters here.
+    /// The field for a key, if the key is known.
     fn field(&mut self, key: &str) -> Option<&mut Option<String>> {
         let is = |name: &str| key.eq_ignore_ascii_case(name);
         match () {

@@ -1,40 +1,40 @@
-//! What is wrong with a request: place, problem and mend.
+//! Findings about a request: location, problem and help.
 
 use std::fmt;
 
-use super::known_names::{elsewhere, synonym};
+use super::known_names::{known_elsewhere, synonym};
 pub(crate) use crate::quoted::quoted;
 use crate::yaml::Position;
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The mount fails.
     Error,
-    /// The mount goes on; the finding is logged.
+    /// The mount continues, and the finding is logged.
     Warning,
 }
 
-/// One thing that is wrong, where, and what to do.
+/// A problem, its location and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Error or warning.
     pub severity: Severity,
-    /// Where, for example `objects[2].filePermission`.
+    /// The parameter or field, for example `objects[2].filePermission`.
     pub location: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do.
+    /// How to fix it.
     pub help: String,
-    /// Where in the parameter, if that is a text of many lines.
+    /// The position in the parameter, if the parameter is a text of several lines.
     pub position: Option<Position>,
-    /// Whether only the position says where in the place it is.
+    /// Whether messages must show the position because the location alone does not identify the problem.
     by_position: bool,
     is_misspelling: bool,
 }
 
 impl Finding {
-    /// Whether it says which name was probably meant.
+    /// Whether the help suggests the correct name.
     pub fn is_misspelling(&self) -> bool {
         self.is_misspelling
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a finding is about: its name, and where it is in a parameter of many lines.
+/// The location of a finding: its name, and its position in a parameter of several lines.
 #[derive(Clone, Debug)]
 pub(super) struct Location {
     pub name: String,
@@ -63,33 +63,33 @@ impl<T: Into<String>> From<T> for Location {
     }
 }
 
-/// A problem and its mend, whose place the caller knows.
+/// A problem and its fix. The caller knows the location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do.
+    /// How to fix it.
     pub help: String,
-    /// Where in the value, if that is a text of many lines.
+    /// The position in the value, if the value is a text of several lines.
     pub position: Option<Position>,
-    /// Whether it is a name, and what to do is to write another.
+    /// Whether the problem is an unknown name, and the help suggests another one.
     is_misspelling: bool,
 }
 
 impl Fault {
-    /// A fault from its two sentences.
+    /// Creates a fault without a position.
     pub fn new(problem: impl Into<String>, help: impl Into<String>) -> Self {
         Self { problem: problem.into(), help: help.into(), position: None, is_misspelling: false }
     }
 
-    /// The fault, in a text of many lines.
+    /// Adds a position in a text of several lines.
     #[must_use]
     pub fn at(self, position: Position) -> Self {
         Self { position: Some(position), ..self }
     }
 }
 
-/// Collects findings while a request is read, so that all are known at once.
+/// Collects the findings of a request, so that one answer reports all of them.
 #[derive(Debug)]
 pub(super) struct Findings {
     errors: Vec<Finding>,
@@ -98,17 +98,17 @@ pub(super) struct Findings {
     unlisted: usize,
 }
 
-/// More than anybody reads in a log; what is beyond is only counted.
-const LISTED: usize = 20;
+/// Maximum number of findings in a message. Further ones are only counted.
+const MAX_LISTED: usize = 20;
 
 impl Default for Findings {
     fn default() -> Self {
-        Self { errors: Vec::new(), warnings: Vec::new(), listed: LISTED, unlisted: 0 }
+        Self { errors: Vec::new(), warnings: Vec::new(), listed: MAX_LISTED, unlisted: 0 }
     }
 }
 
 impl Findings {
-    /// Lists whatever there is.
+    /// Lists all findings, without a limit.
     pub(super) fn unbounded() -> Self {
         Self { listed: usize::MAX, ..Self::default() }
     }
@@ -127,14 +127,14 @@ impl Findings {
         }
     }
 
-    /// Warns of a name that nobody knows; what would not be listed is not even looked at.
+    /// Warns about an unknown name. Does not search for a similar name if the warning would not be listed.
     pub(super) fn unknown(&mut self, location: impl Into<Location>, name: &str, known: &[&str]) {
         if self.warnings.len() < self.listed {
             self.warning(location, unknown(name, known));
         }
     }
 
-    /// Keeps a parsed value, or its fault.
+    /// Returns a parsed value, or records its fault.
     pub(super) fn take<T>(&mut self, location: impl Into<Location>, parsed: Result<T, Fault>) -> Option<T> {
         parsed.map_err(|fault| self.error(location, fault)).ok()
     }
@@ -145,8 +145,8 @@ impl Findings {
         self.errors
     }
 
-    /// The warnings, or the error that lists every mistake. A misspelt name is often the reason of a
-    /// mistake elsewhere, so those warnings come along.
+    /// Returns the warnings, or an error that lists all mistakes. The error includes warnings about misspelt names because
+    /// these often cause the mistakes.
     pub(super) fn finish(mut self) -> Result<Vec<Finding>, PlanError> {
         if self.errors.is_empty() {
             return Ok(self.warnings);
@@ -164,7 +164,7 @@ fn finding(severity: Severity, location: Location, fault: Fault) -> Finding {
     Finding { severity, location: location.name, problem, help, position, by_position, is_misspelling }
 }
 
-/// Every mistake of a request.
+/// All mistakes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanError {
     findings: Vec<Finding>,
@@ -172,7 +172,7 @@ pub struct PlanError {
 }
 
 impl PlanError {
-    /// The error of a single mistake.
+    /// An error with one mistake.
     pub fn one(location: impl Into<String>, fault: Fault) -> Self {
         let findings = vec![finding(Severity::Error, Location::from(location), fault)];
         Self { findings, unlisted: 0 }
@@ -203,12 +203,12 @@ impl fmt::Display for PlanError {
 
 impl std::error::Error for PlanError {}
 
-/// Names longer than this are nobody's misspelling, and are not compared.
-const LONGEST_NAME: usize = 64;
+/// Longer names are not compared with known ones.
+const MAX_COMPARED_NAME: usize = 64;
 
-/// The known name that was probably meant, if one is near.
+/// The most similar known name, if one is similar enough.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    if name.len() > LONGEST_NAME {
+    if name.len() > MAX_COMPARED_NAME {
         return None;
     }
     let lower = name.to_lowercase();
@@ -220,14 +220,14 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// The fault of a name that nobody knows.
+/// The fault of an unknown name.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> Fault {
-    let meant = synonym(name, known)
+    let suggestion = synonym(name, known)
         .map(|meant| format!("`{meant}`?"))
-        .or_else(|| elsewhere(name, known).map(str::to_owned))
+        .or_else(|| known_elsewhere(name, known).map(str::to_owned))
         .or_else(|| nearest(name, known).map(|meant| format!("`{meant}`?")));
-    let help = meant.as_ref().map(|meant| format!("did you mean {meant}"));
+    let help = suggestion.as_ref().map(|suggestion| format!("did you mean {suggestion}"));
     let help = help.unwrap_or_else(|| "it is ignored; remove it".to_owned());
     let fault = Fault::new(format!("{} is unknown", quoted(name)), help);
-    Fault { is_misspelling: meant.is_some(), ..fault }
+    Fault { is_misspelling: suggestion.is_some(), ..fault }
 }

@@ -1,4 +1,4 @@
-//! Who asks: the parameters and secrets that say by which identity.
+//! The identity of a mount, from its parameters and secrets.
 
 use super::attributes::{Attributes, POD_ACCOUNT, POD_NAMESPACE, TOKENS};
 use super::finding::{Fault, Findings, quoted};
@@ -6,23 +6,23 @@ use super::names::{ClientId, TenantId};
 use super::principal::{self, ServicePrincipal};
 use super::token::{IDENTITY_BINDING_AUDIENCE, ServiceAccountToken, TOKEN_EXCHANGE_AUDIENCE};
 
-/// The identity of a mount, as far as its request tells.
+/// The identity of a mount, as far as the request defines it.
 #[derive(Clone, Debug)]
 pub enum PlannedIdentity {
-    /// All of it.
+    /// The request defines the identity completely.
     Known(Identity),
-    /// The pod's own, of an application that its service account's annotations name.
+    /// A workload identity whose application is in the annotations of the pod's service account.
     Annotated(AnnotatedIdentity),
 }
 
-/// Who asks Key Vault.
+/// The identity that reads Key Vault.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// The pod's own, by its service account token.
+    /// An application that trusts the pod's service account.
     Workload(WorkloadIdentity),
-    /// An application's, by a secret that the pod's namespace holds.
+    /// An application whose credential is in a Secret of the pod's namespace.
     ServicePrincipal(ServicePrincipal),
-    /// The node's, for whatever pod runs on it.
+    /// A managed identity of the node. All pods on the node can use it.
     Managed(ManagedIdentity),
 }
 
@@ -37,17 +37,17 @@ impl Identity {
     }
 }
 
-/// Who exchanges a service account token.
+/// The service that exchanges a service account token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Through {
+pub enum TokenExchange {
     /// Entra, by a federated credential (workload identity).
     Entra,
-    /// The token proxy of AKS, which asks Entra (identity binding).
+    /// The token proxy of AKS, which calls Entra (identity binding).
     TokenProxy,
 }
 
-impl Through {
-    /// The audience that the token must have.
+impl TokenExchange {
+    /// The required audience of the service account token.
     pub fn audience(self) -> &'static str {
         match self {
             Self::Entra => TOKEN_EXCHANGE_AUDIENCE,
@@ -56,11 +56,11 @@ impl Through {
     }
 }
 
-/// A workload identity: an application, and the service account token that stands for it.
+/// A workload identity: an application, and a service account token to exchange.
 #[derive(Clone, Debug)]
 pub struct WorkloadIdentity {
-    /// Who exchanges the token.
-    pub through: Through,
+    /// The service that exchanges the token.
+    pub exchange: TokenExchange,
     /// The Entra tenant.
     pub tenant: TenantId,
     /// The application or managed identity.
@@ -69,23 +69,23 @@ pub struct WorkloadIdentity {
     pub token: ServiceAccountToken,
 }
 
-/// A workload identity whose application only the cluster can tell.
+/// A workload identity whose client id is in the annotations of the pod's service account.
 #[derive(Clone, Debug)]
 pub struct AnnotatedIdentity {
     /// The Entra tenant, if the class names it.
     pub tenant: Option<TenantId>,
     /// The pod's token.
     pub token: ServiceAccountToken,
-    /// Its namespace, as the token's subject has it.
+    /// The namespace in the token's subject.
     pub namespace: String,
-    /// Its service account, as the token's subject has it.
+    /// The service account in the token's subject.
     pub account: String,
 }
 
 /// A managed identity of the node.
 #[derive(Clone, Debug)]
 pub struct ManagedIdentity {
-    /// The user-assigned one; `None` for the system-assigned.
+    /// The user-assigned identity; `None` for the system-assigned one.
     pub client: Option<ClientId>,
 }
 
@@ -100,19 +100,18 @@ pub(super) fn parse(
     default: Option<&TenantId>,
     findings: &mut Findings,
 ) -> Option<PlannedIdentity> {
-    let mut wanted = Vec::new();
+    let mut enabled = Vec::new();
     for mode in [POD_IDENTITY, MANAGED_IDENTITY, TOKEN_PROXY] {
         if findings.take(mode, attributes.flag(mode))? {
-            wanted.push(mode);
+            enabled.push(mode);
         }
     }
-    let managed = wanted == [MANAGED_IDENTITY];
+    let managed = enabled == [MANAGED_IDENTITY];
     if !managed && attributes.text(USER_ASSIGNED).is_some() {
         let problem = "it has no effect without useVMManagedIdentity: \"true\"";
         findings.warning(USER_ASSIGNED, Fault::new(problem, "remove it"));
     }
-    let cannot = "this identity mode cannot be used";
-    match wanted.as_slice() {
+    match enabled.as_slice() {
         [] => parse_application(attributes, secrets, default, findings),
         [MANAGED_IDENTITY] => {
             let client = attributes.text(USER_ASSIGNED).map(ClientId::parse).transpose();
@@ -120,15 +119,16 @@ pub(super) fn parse(
             Some(PlannedIdentity::Known(Identity::Managed(ManagedIdentity { client })))
         }
         [POD_IDENTITY] => {
-            let help = "AAD Pod Identity was archived in 2023; use workload identity: set clientID and remove usePodIdentity";
-            findings.error(POD_IDENTITY, Fault::new(cannot, help));
+            let problem = "this identity mode is not supported: AAD Pod Identity was archived in 2023";
+            let help = "use workload identity: set clientID and remove usePodIdentity";
+            findings.error(POD_IDENTITY, Fault::new(problem, help));
             None
         }
         [TOKEN_PROXY] => {
             let tenant = parse_tenant(attributes, default, findings);
             match attributes.text("clientID") {
                 Some(client) => {
-                    parse_workload(Through::TokenProxy, tenant, client, attributes, secrets, findings)
+                    parse_workload(TokenExchange::TokenProxy, tenant, client, attributes, secrets, findings)
                 }
                 None => {
                     let help = "set it to the client id of the identity that is bound to the cluster";
@@ -140,7 +140,7 @@ pub(super) fn parse(
         several => {
             findings.error(
                 several.join(", "),
-                Fault::new("only one identity mode may be true", "keep one of them"),
+                Fault::new("only one identity mode may be enabled", "keep one of them"),
             );
             None
         }
@@ -153,7 +153,7 @@ fn parse_tenant(
     findings: &mut Findings,
 ) -> Option<TenantId> {
     if given_tenant(attributes).is_none() && default.is_none() {
-        findings.error("tenantID", Fault::new("it is missing", "set it to the Entra tenant's id"));
+        findings.error("tenantID", Fault::new("it is missing", "set it to the id of the Entra tenant"));
     }
     let given = findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose())?;
     given.or_else(|| default.cloned())
@@ -164,7 +164,7 @@ fn given_tenant(attributes: &Attributes) -> Option<&str> {
 }
 
 fn parse_workload(
-    through: Through,
+    exchange: TokenExchange,
     tenant: Option<TenantId>,
     client: &str,
     attributes: &Attributes,
@@ -172,12 +172,13 @@ fn parse_workload(
     findings: &mut Findings,
 ) -> Option<PlannedIdentity> {
     let client = findings.take("clientID", ClientId::parse(client));
-    let token = findings.take(TOKENS, ServiceAccountToken::find(through.audience(), secrets, attributes));
-    let identity = WorkloadIdentity { through, tenant: tenant?, client: client?, token: token? };
+    let token = findings.take(TOKENS, ServiceAccountToken::find(exchange.audience(), secrets, attributes));
+    let identity = WorkloadIdentity { exchange, tenant: tenant?, client: client?, token: token? };
     Some(PlannedIdentity::Known(Identity::Workload(identity)))
 }
 
-/// Workload identity where `clientID` is set, else a service principal from the secrets.
+/// Workload identity if `clientID` is set; otherwise a service principal from the secrets, or workload identity by
+/// annotations.
 fn parse_application(
     attributes: &Attributes,
     secrets: &Attributes,
@@ -186,13 +187,12 @@ fn parse_application(
 ) -> Option<PlannedIdentity> {
     if let Some(client) = attributes.text("clientID") {
         if principal::is_complete(secrets) {
-            let problem = "the Secret of nodePublishSecretRef is not used, since the class has clientID";
-            let help =
-                "remove clientID for the service principal, or nodePublishSecretRef for workload identity";
+            let problem = "the Secret of nodePublishSecretRef is not used because the class sets clientID";
+            let help = "to use the service principal, remove clientID; to use workload identity, remove nodePublishSecretRef";
             findings.warning("secrets", Fault::new(problem, help));
         }
         let tenant = parse_tenant(attributes, default, findings);
-        return parse_workload(Through::Entra, tenant, client, attributes, secrets, findings);
+        return parse_workload(TokenExchange::Entra, tenant, client, attributes, secrets, findings);
     }
     if principal::is_given(secrets) {
         let tenant = parse_tenant(attributes, default, findings);
@@ -202,7 +202,7 @@ fn parse_application(
     parse_annotated(attributes, secrets, findings)
 }
 
-/// Neither an application nor a secret is named: the annotations of the pod's service account may.
+/// Workload identity whose client id is in the annotations of the pod's service account.
 fn parse_annotated(
     attributes: &Attributes,
     secrets: &Attributes,
@@ -211,7 +211,7 @@ fn parse_annotated(
     let tenant = findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose());
     let token = ServiceAccountToken::find(TOKEN_EXCHANGE_AUDIENCE, secrets, attributes).map_err(|fault| {
         let help = format!(
-            "set it to the client id of the identity whose federated credential names the pod's service account, or name a Secret with clientid and clientsecret by nodePublishSecretRef; to have it from the service account's annotations, {}",
+            "set it to the client id of the identity whose federated credential names the pod's service account, or set nodePublishSecretRef to a Secret with clientid and clientsecret; to use the annotations of the service account instead, {}",
             fault.help
         );
         findings.error("clientID", Fault::new(format!("it is missing, and {}", fault.problem), help));
@@ -219,15 +219,21 @@ fn parse_annotated(
     let token = token.ok()?;
     let subject = token.claims().subject.strip_prefix("system:serviceaccount:");
     let Some((namespace, account)) = subject.and_then(|subject| subject.split_once(':')) else {
-        let problem = "the token's subject is no service account";
+        let problem = "the token's subject is not a service account";
         findings.error(TOKENS, Fault::new(problem, "set clientID"));
         return None;
     };
     let (namespace, account) = (namespace.to_owned(), account.to_owned());
     for (key, claimed) in [(POD_NAMESPACE, &namespace), (POD_ACCOUNT, &account)] {
-        if attributes.text(key).is_some_and(|said| said != claimed) {
-            let problem = format!("it is not the token's, {}", quoted(claimed));
-            findings.error(key, Fault::new(problem, "leave the pod's token to kubelet"));
+        if attributes.text(key).is_some_and(|text| text != claimed) {
+            let problem = format!("it does not match the pod's token, which is for {}", quoted(claimed));
+            findings.error(
+                key,
+                Fault::new(
+                    problem,
+                    format!("remove {TOKENS} from volumeAttributes and parameters; kubelet sets it"),
+                ),
+            );
         }
     }
     Some(PlannedIdentity::Annotated(AnnotatedIdentity { tenant: tenant?, token, namespace, account }))

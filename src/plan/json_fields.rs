@@ -1,4 +1,6 @@
-//! `jmesPath`: fields of a JSON secret as files.
+//! `jmesPath`: selects fields of a JSON secret to write as files.
+
+use std::fmt;
 
 use jmespath::ast::Ast;
 
@@ -6,21 +8,22 @@ use super::finding::{Fault, quoted};
 use super::names::{FileMode, RelativePath};
 use crate::secret_rules::is_key;
 
-/// Bytes of an expression.
-const LONGEST: usize = 1024;
-/// Levels of an expression.
-const DEEPEST: usize = 64;
-/// Calls of functions in an expression. `to_string` can double what it gets.
-const MOST_FUNCTIONS: usize = 4;
-/// The sizes of all multi-selects of an expression, multiplied: piped into each other, each copies what it gets.
-const MOST_COPIES: usize = 64;
+/// Maximum size of an expression in bytes.
+const MAX_BYTES: usize = 1024;
+/// Maximum nesting depth of an expression.
+const MAX_DEPTH: usize = 64;
+/// Maximum number of function calls in an expression. `to_string` can double the size of its argument.
+const MAX_FUNCTIONS: usize = 4;
+/// Maximum product of the sizes of all multi-selects in an expression. When they are piped into each other, each copies its
+/// input.
+const MAX_COPIES: usize = 64;
 
 /// One field of a JSON secret, and its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonField {
-    /// Where the request names it: `objects[2].jmesPath[0]`.
+    /// The location in the request, for example `objects[2].jmesPath[0]`.
     pub location: String,
-    /// Which value.
+    /// The expression that selects the value.
     pub expression: JmesPath,
     /// The file or files.
     pub file: FieldFile,
@@ -35,6 +38,16 @@ pub enum FieldFile {
     One(RelativePath),
     /// A file of each key of the JSON object that is selected.
     EachKey(KeyPattern),
+}
+
+/// The path, with a `*` for the keys that only the secret has.
+impl fmt::Display for FieldFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(path) => f.write_str(path.as_str()),
+            Self::EachKey(KeyPattern { before, after }) => write!(f, "{before}*{after}"),
+        }
+    }
 }
 
 impl FieldFile {
@@ -100,10 +113,10 @@ pub struct JmesPath(String);
 impl JmesPath {
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         if text.is_empty() {
-            return Err(Fault::new("it is missing", "give a JMESPath expression such as password"));
+            return Err(Fault::new("it is missing", "set it to a JMESPath expression such as password"));
         }
-        if text.len() > LONGEST {
-            let problem = format!("the expression has {} bytes, more than {LONGEST}", text.len());
+        if text.len() > MAX_BYTES {
+            let problem = format!("the expression has {} bytes; the maximum is {MAX_BYTES}", text.len());
             return Err(Fault::new(problem, "use a shorter expression"));
         }
         let ast = jmespath::parse(text).map_err(|error| {
@@ -112,9 +125,9 @@ impl JmesPath {
                 quoted(text),
                 error.column + 1
             );
-            Fault::new(problem, "a key with other characters than letters, digits and _ needs double quotes")
+            Fault::new(problem, "put keys with other characters than letters, digits and _ in double quotes")
         })?;
-        let mut cost = Cost::default();
+        let mut cost = ExpressionCost::default();
         cost.add(&ast, 0)?;
         Ok(Self(text.to_owned()))
     }
@@ -125,22 +138,22 @@ impl JmesPath {
     }
 }
 
-/// What bounds the size of an expression's result.
-struct Cost {
+/// Counts the operations that increase the size of an expression's result.
+struct ExpressionCost {
     functions: usize,
     copies: usize,
 }
 
-impl Default for Cost {
+impl Default for ExpressionCost {
     fn default() -> Self {
         Self { functions: 0, copies: 1 }
     }
 }
 
-impl Cost {
+impl ExpressionCost {
     fn add(&mut self, ast: &Ast, depth: usize) -> Result<(), Fault> {
-        if depth > DEEPEST {
-            return Err(too_complex(format!("it has more than {DEEPEST} levels")));
+        if depth > MAX_DEPTH {
+            return Err(too_complex(format!("it has more than {MAX_DEPTH} levels")));
         }
         let children: Vec<&Ast> = match ast {
             Ast::Identity { .. }
@@ -167,10 +180,10 @@ impl Cost {
             Ast::Function { name, args, .. } => {
                 self.functions += 1;
                 if name == "join" {
-                    return Err(too_complex("its function join can make a value of any size".to_owned()));
+                    return Err(too_complex("its function join can create a value of any size".to_owned()));
                 }
-                if self.functions > MOST_FUNCTIONS {
-                    return Err(too_complex(format!("it calls more than {MOST_FUNCTIONS} functions")));
+                if self.functions > MAX_FUNCTIONS {
+                    return Err(too_complex(format!("it calls more than {MAX_FUNCTIONS} functions")));
                 }
                 args.iter().collect()
             }
@@ -180,17 +193,15 @@ impl Cost {
 
     fn copy(&mut self, times: usize) -> Result<(), Fault> {
         self.copies = self.copies.saturating_mul(times.max(1));
-        if self.copies > MOST_COPIES {
-            return Err(too_complex(format!(
-                "its lists and maps copy a value more than {MOST_COPIES} times"
-            )));
+        if self.copies > MAX_COPIES {
+            return Err(too_complex(format!("its lists and maps copy a value more than {MAX_COPIES} times")));
         }
         Ok(())
     }
 }
 
 fn too_complex(problem: String) -> Fault {
-    Fault::new(problem, "select each field with an expression of its own")
+    Fault::new(problem, "select each field with a separate expression")
 }
 
 #[cfg(test)]
@@ -214,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_expression_is_an_error_with_its_column() {
+    fn an_invalid_expression_is_an_error_with_its_column() {
         let fault = JmesPath::parse("user..name").unwrap_err();
         assert!(
             fault.problem.contains("is not a JMESPath expression: error at column 6"),
@@ -225,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_whose_result_grows_is_refused() {
+    fn an_expression_whose_result_may_grow_is_refused() {
         for text in [
             "[@,@] | ".repeat(6) + "[@,@]",
             format!("[{}]", ["@"; 65].join(",")),
@@ -258,7 +269,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_an_expression_or_a_fault(text in "\\PC{0,40}|[a-z@\\[\\]{}().,|&'`\"*?!<>= 0-9-]{0,200}") {
+        fn any_text_is_parsed_or_refused(text in "\\PC{0,40}|[a-z@\\[\\]{}().,|&'`\"*?!<>= 0-9-]{0,200}") {
             let _ = JmesPath::parse(&text);
         }
     }

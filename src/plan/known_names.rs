@@ -1,6 +1,6 @@
-//! The names of parameters and fields, and what an author meant by a name that is unknown.
+//! The names of parameters and fields, and suggestions for unknown names.
 
-/// Every parameter of a `SecretProviderClass` that means something.
+/// The parameters of a `SecretProviderClass`.
 pub(super) const PARAMETERS: &[&str] = &[
     "clientID",
     "cloudEnvFileName",
@@ -42,7 +42,7 @@ pub(super) const TEMPLATE_FIELDS: &[&str] = &["filePermission", "path", "templat
 /// The fields of an element of `jmesPath`.
 pub(super) const JSON_FIELDS: &[&str] = &["filePermission", "objectAlias", "path"];
 
-/// Names that people write, and what they mean by them.
+/// Wrong names that users often write, and the correct ones.
 const SYNONYMS: [(&str, &str); 27] = [
     ("alias", "objectAlias"),
     ("cloud", "cloudName"),
@@ -73,14 +73,14 @@ const SYNONYMS: [(&str, &str); 27] = [
     ("versionHistory", "objectVersionHistory"),
 ];
 
-/// The known name that people call so.
+/// The known name for which `name` is often written.
 pub(super) fn synonym<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let (_, meant) = SYNONYMS.iter().find(|(synonym, _)| synonym.eq_ignore_ascii_case(name))?;
     known.iter().copied().find(|candidate| candidate == meant)
 }
 
-/// Where a name belongs that is none of `known`, in words that complete "did you mean".
-pub(super) fn elsewhere(name: &str, known: &[&str]) -> Option<&'static str> {
+/// The correct location of a name that is not in `known`, as the end of a "did you mean" sentence.
+pub(super) fn known_elsewhere(name: &str, known: &[&str]) -> Option<&'static str> {
     if known.contains(&name) {
         return None;
     }

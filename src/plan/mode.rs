@@ -1,13 +1,13 @@
-//! The ways to ask Key Vault, by the names that the field has for them.
+//! Identity modes.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-use super::identity::{Identity, PlannedIdentity, Through};
+use super::identity::{Identity, PlannedIdentity, TokenExchange};
 use super::token::ServiceAccountToken;
 
-/// How an identity proves itself to Entra.
+/// How an identity authenticates to Entra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IdentityMode {
@@ -15,14 +15,14 @@ pub enum IdentityMode {
     WorkloadIdentity,
     /// The token proxy of AKS trusts the pod's service account.
     IdentityBinding,
-    /// It has a client secret or certificate.
+    /// The identity has a client secret or certificate.
     ServicePrincipal,
-    /// It is assigned to the node.
+    /// The identity is assigned to the node.
     ManagedIdentity,
 }
 
 impl IdentityMode {
-    /// The name in a policy.
+    /// The mode's name in a policy.
     pub fn name(self) -> &'static str {
         match self {
             Self::WorkloadIdentity => "workload-identity",
@@ -40,12 +40,12 @@ impl fmt::Display for IdentityMode {
 }
 
 impl Identity {
-    /// How it proves itself.
+    /// How the identity authenticates.
     pub fn mode(&self) -> IdentityMode {
         match self {
-            Self::Workload(workload) => match workload.through {
-                Through::Entra => IdentityMode::WorkloadIdentity,
-                Through::TokenProxy => IdentityMode::IdentityBinding,
+            Self::Workload(workload) => match workload.exchange {
+                TokenExchange::Entra => IdentityMode::WorkloadIdentity,
+                TokenExchange::TokenProxy => IdentityMode::IdentityBinding,
             },
             Self::ServicePrincipal(_) => IdentityMode::ServicePrincipal,
             Self::Managed(_) => IdentityMode::ManagedIdentity,
@@ -54,7 +54,7 @@ impl Identity {
 }
 
 impl PlannedIdentity {
-    /// How it proves itself.
+    /// How the identity authenticates.
     pub fn mode(&self) -> IdentityMode {
         match self {
             Self::Known(identity) => identity.mode(),
@@ -62,7 +62,7 @@ impl PlannedIdentity {
         }
     }
 
-    /// The service account token that it proves itself with, if it does so with one.
+    /// The service account token that the identity authenticates with, if any.
     pub fn token(&self) -> Option<&ServiceAccountToken> {
         match self {
             Self::Known(Identity::Workload(workload)) => Some(&workload.token),

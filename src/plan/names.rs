@@ -1,22 +1,22 @@
-//! Names and numbers that cannot hold a wrong value.
+//! Validated names and numbers.
 
 use std::fmt;
 
 use super::finding::{Fault, quoted};
 
-/// The name of a vault: 3 to 24 letters, digits and hyphens. Its case does not matter, and is lower.
+/// The name of a vault: 3 to 24 letters, digits and hyphens, stored in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VaultName(String);
 
 impl VaultName {
-    /// Reads a vault name. Anything else could change the host of the vault's URL.
+    /// Parses a vault name. Other characters could change the host of the vault's URL.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if (3..=24).contains(&text.len()) && text.bytes().all(is_name_byte) {
             return Ok(Self(text.to_ascii_lowercase()));
         }
         Err(Fault::new(
             format!("{} is not a vault name", quoted(text)),
-            "give 3 to 24 letters, digits or hyphens, without the host's suffix",
+            "use 3 to 24 letters, digits and hyphens, without the host's suffix",
         ))
     }
 
@@ -31,14 +31,14 @@ impl VaultName {
 pub struct ObjectName(String);
 
 impl ObjectName {
-    /// Reads an object name. Anything else could change the path of the request.
+    /// Parses an object name. Other characters could change the path of the request.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if (1..=127).contains(&text.len()) && text.bytes().all(is_name_byte) {
             return Ok(Self(text.to_owned()));
         }
         Err(Fault::new(
             format!("{} is not an object name", quoted(text)),
-            "Key Vault's names have 1 to 127 letters, digits or hyphens",
+            "use 1 to 127 letters, digits and hyphens, as Key Vault requires",
         ))
     }
 
@@ -54,17 +54,17 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Which version of an object.
+/// The requested version of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectVersion {
-    /// Whatever is newest.
+    /// The newest version.
     Latest,
-    /// This one.
+    /// One specific version.
     Exact(String),
 }
 
 impl ObjectVersion {
-    /// Reads a version; empty or `latest` means the newest.
+    /// Parses a version; an empty text and `latest` mean the newest.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if text.is_empty() || text == "latest" {
             return Ok(Self::Latest);
@@ -74,11 +74,11 @@ impl ObjectVersion {
         }
         Err(Fault::new(
             format!("{} is not a version", quoted(text)),
-            "give the 32 hexadecimal digits that Key Vault shows, or leave it out for the newest",
+            "use the 32 hexadecimal digits that Key Vault shows, or remove it to get the newest version",
         ))
     }
 
-    /// The version to ask for; `None` for the newest.
+    /// The specific version; `None` for the newest.
     pub fn exact(&self) -> Option<&str> {
         match self {
             Self::Latest => None,
@@ -87,32 +87,35 @@ impl ObjectVersion {
     }
 }
 
-/// A file's path below the mount: relative, clean, and acceptable to kubelet's atomic writer. A folder's path may also be
-/// `.`, the mount itself.
+/// A file's path below the mount: relative, clean, and valid for kubelet's atomic writer. The path of a folder may also
+/// be `.`, which is the mount itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelativePath(String);
 
 impl RelativePath {
-    /// Reads a path with `/` between its elements.
+    /// Parses a path whose elements are separated by `/`.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let wrong = |why: &str, help: &str| Err(Fault::new(format!("{} {why}", quoted(text)), help));
         if text.is_empty() {
             return wrong("is an empty path", "name a file");
         }
         if text.len() > 4096 || text.split('/').any(|element| element.len() > 255) {
-            return wrong("is too long", "use at most 255 bytes an element and 4096 in all");
+            return wrong("is too long", "use at most 255 bytes per element and 4096 in total");
         }
         if text.bytes().any(|byte| byte.is_ascii_control()) {
-            return wrong("holds a control character", "use printable characters");
+            return wrong("contains a control character", "use printable characters");
         }
         if text.starts_with('/') {
-            return wrong("is absolute", "give a path relative to the mount");
+            return wrong("is absolute", "use a path relative to the mount");
         }
         if text.split('/').any(|element| element == "..") {
-            return wrong("climbs out of the mount", "remove the `..`");
+            return wrong("leads out of the mount", "remove the `..`");
         }
         if text.starts_with("..") {
-            return wrong("starts with `..`", "such names are the volume writer's own; choose another");
+            return wrong(
+                "starts with `..`",
+                "choose another name; the volume writer reserves names with this prefix",
+            );
         }
         if text.split('/').any(|element| element.is_empty() || element == ".") {
             return wrong("is not a clean path", "remove empty and `.` elements");
@@ -120,8 +123,8 @@ impl RelativePath {
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads the path of a folder for files with numbers as their names, in any spelling that stays below the mount: Go's
-    /// `filepath.Join`, by which the Go provider appends the number, cleans it.
+    /// Parses the path of a folder whose files have numbers as names. Accepts unclean paths that stay below the mount and
+    /// cleans them, like Go's `filepath.Join`, which the Go provider uses to append the number.
     pub fn parse_folder(text: &str) -> Result<Self, Fault> {
         if text.is_empty() || text.starts_with('/') {
             return Self::parse(text);
@@ -130,7 +133,7 @@ impl RelativePath {
         for element in text.split('/') {
             match element {
                 "" | "." => {}
-                // What climbs out of the mount keeps its `..`, and is refused below.
+                // A `..` that leads out of the mount stays, and `Self::parse` refuses it.
                 ".." if elements.last().is_some_and(|last| *last != "..") => _ = elements.pop(),
                 element => elements.push(element),
             }
@@ -143,40 +146,40 @@ impl RelativePath {
         &self.0
     }
 
-    /// The elements, from the mount down; never empty.
+    /// The path's elements; never empty.
     pub fn elements(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// The first element: the name that a listing of the mount shows.
+    /// The first element, which is the name in the mount's directory.
     pub fn top(&self) -> &str {
         self.0.split('/').next().unwrap_or_default()
     }
 
-    /// The file `index` in this folder.
+    /// The file named `index` in this folder.
     #[must_use]
     pub fn inner(&self, index: usize) -> Self {
         if self.0 == "." { Self(index.to_string()) } else { Self(format!("{}/{index}", self.0)) }
     }
 
-    /// What of `path` is below this folder; `None` if it is not inside.
-    pub(super) fn rest_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+    /// The part of `path` below this folder; `None` if `path` is not inside.
+    pub(super) fn strip_from<'a>(&self, path: &'a str) -> Option<&'a str> {
         if self.0 == "." { Some(path) } else { path.strip_prefix(&self.0)?.strip_prefix('/') }
     }
 
     /// The number `index` for which `path` is `inner(index)`.
     pub(super) fn index_in(&self, path: &str) -> Option<usize> {
-        let rest = self.rest_of(path)?;
+        let rest = self.strip_from(path)?;
         rest.parse().ok().filter(|index: &usize| index.to_string() == rest)
     }
 
-    /// The file beside this one whose name has `ending` at its end.
+    /// This path with `suffix` appended.
     #[must_use]
-    pub fn with_ending(&self, ending: &str) -> Self {
-        Self(format!("{}{ending}", self.0))
+    pub fn with_suffix(&self, suffix: &str) -> Self {
+        Self(format!("{}{suffix}", self.0))
     }
 
-    /// Whether `other` lies inside this path, taken as a folder.
+    /// Whether `other` is inside this path, if this path is a folder.
     pub fn is_folder_of(&self, other: &Self) -> bool {
         other.0.strip_prefix(&self.0).is_some_and(|rest| rest.starts_with('/'))
     }
@@ -193,18 +196,18 @@ impl fmt::Display for RelativePath {
 pub struct FileMode(u16);
 
 impl FileMode {
-    /// Reads octal text such as `0644`; a plus sign may precede it, as in Go.
+    /// Parses octal text such as `0644`; accepts a leading plus sign, like Go.
     pub fn parse_octal(text: &str) -> Result<Self, Fault> {
         match u16::from_str_radix(text, 8) {
             Ok(bits) if bits <= 0o777 && !text.starts_with('-') => Ok(Self(bits)),
             _ => Err(Fault::new(
                 format!("{} is not an octal file mode", quoted(text)),
-                "write one from \"0000\" to \"0777\"",
+                "use a value from \"0000\" to \"0777\"",
             )),
         }
     }
 
-    /// Reads the decimal number that the driver sends, `420` for `0644`.
+    /// Parses the decimal number that the driver sends, for example `420` for `0644`.
     pub fn parse_decimal(text: &str) -> Result<Self, Fault> {
         match text.trim().parse::<u16>() {
             Ok(bits) if bits <= 0o777 => Ok(Self(bits)),
@@ -232,7 +235,7 @@ impl fmt::Display for FileMode {
 pub struct TenantId(String);
 
 impl TenantId {
-    /// Reads a tenant. Anything else could change the path of the token request.
+    /// Parses a tenant. Other characters could change the path of the token request.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
         let dots_only = text.bytes().all(|byte| byte == b'.');
@@ -241,11 +244,11 @@ impl TenantId {
         }
         Err(Fault::new(
             format!("{} is not a tenant", quoted(text)),
-            "give the tenant's id, as `az account show --query tenantId` prints it",
+            "set it to the tenant's id, as printed by `az account show --query tenantId`",
         ))
     }
 
-    /// Whether this is the one tenant of an AD FS.
+    /// Whether this is `adfs`, the only tenant of an AD FS.
     pub fn is_adfs(&self) -> bool {
         self.0.eq_ignore_ascii_case("adfs")
     }
@@ -267,28 +270,28 @@ impl fmt::Debug for ClientId {
 }
 
 impl ClientId {
-    /// Reads a client id.
+    /// Parses a client id.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if (1..=128).contains(&text.len()) && text.bytes().all(is_name_byte) {
             return Ok(Self(text.to_owned()));
         }
         Err(Fault::new(
             format!("{} is not a client id", quoted(text)),
-            "give the identity's client id, a UUID",
+            "set it to the identity's client id, a UUID",
         ))
     }
 
-    /// Reads a client id of Entra's own form, a UUID.
+    /// Parses a client id of Entra, which is a UUID.
     pub(crate) fn parse_uuid(text: &str) -> Option<Self> {
         let groups = text.split('-').map(str::len).collect::<Vec<_>>();
         let digits = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
         (groups == [8, 4, 4, 4, 12] && digits).then(|| Self(text.to_owned()))
     }
 
-    /// Reads a client id that an administrator of an AD FS chose: printable text without spaces.
-    pub(crate) fn parse_chosen(text: &str) -> Option<Self> {
-        let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned()))
+    /// Parses a client id of AD FS, which the administrator chooses: printable text without spaces.
+    pub(crate) fn parse_adfs(text: &str) -> Option<Self> {
+        let valid = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        valid.then(|| Self(text.to_owned()))
     }
 
     /// The client id.
@@ -296,8 +299,8 @@ impl ClientId {
         &self.0
     }
 
-    /// The client id, for messages and logs. One that was chosen is left out: a client secret that stands in its
-    /// place would look like it.
+    /// The client id for messages and logs. An id that is not a UUID is not shown because it may be a client secret in
+    /// the wrong field.
     pub fn shown(&self) -> &str {
         if Self::parse_uuid(&self.0).is_some() { &self.0 } else { "(not a UUID, not shown)" }
     }
@@ -321,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_climb_or_are_unclean_are_refused() {
+    fn unclean_paths_and_paths_out_of_the_mount_are_refused() {
         for bad in [
             "",
             "/etc/passwd",
@@ -347,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_means_a_whole_element() {
+    fn a_folder_is_compared_by_whole_elements() {
         let path = |text| RelativePath::parse(text).unwrap();
         assert!(path("a").is_folder_of(&path("a/b")));
         assert!(!path("a").is_folder_of(&path("ab/c")));

@@ -9,12 +9,12 @@ use super::json_fields::JsonField;
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath};
 use crate::yaml;
 
-/// What an object is to Key Vault.
+/// The kind of an object in Key Vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectKind {
     /// A secret, which may back a certificate.
     Secret,
-    /// A key; its public part is what can be had.
+    /// A key, of which only the public part can be fetched.
     Key,
     /// A certificate without its private key.
     Certificate,
@@ -26,14 +26,14 @@ impl ObjectKind {
             "secret" => Ok(Self::Secret),
             "key" => Ok(Self::Key),
             "cert" => Ok(Self::Certificate),
-            "" => Err(Fault::new("it is missing", "write secret, key or cert")),
+            "" => Err(Fault::new("it is missing", "use secret, key or cert")),
             other => {
                 Err(Fault::new(format!("{} is not an object type", quoted(other)), "use secret, key or cert"))
             }
         }
     }
 
-    /// The type as a `SecretProviderClass`, the driver's object versions and metrics have it.
+    /// The name in a `SecretProviderClass`, in the driver's object versions and in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Secret => "secret",
@@ -49,18 +49,18 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// How the stored text of a secret becomes bytes.
+/// The encoding of a secret's text in the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// As it is.
+pub enum ObjectEncoding {
+    /// Plain text, written unchanged.
     Utf8,
-    /// Standard base64, decoded.
+    /// Standard base64, written decoded.
     Base64,
-    /// Hexadecimal digits, decoded.
+    /// Hexadecimal digits, written decoded.
     Hex,
 }
 
-impl Encoding {
+impl ObjectEncoding {
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         match text.to_ascii_lowercase().as_str() {
             "" | "utf-8" => Ok(Self::Utf8),
@@ -71,16 +71,16 @@ impl Encoding {
     }
 }
 
-/// In which form a secret that backs a certificate is written.
+/// The file format of a certificate-backed secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// PEM, whatever the vault holds.
+pub enum ObjectFormat {
+    /// PEM, converted if the vault holds PKCS#12.
     Pem,
-    /// The PKCS#12 text of the vault, untouched.
+    /// The PKCS#12 text of the vault, unchanged.
     Pfx,
 }
 
-impl Format {
+impl ObjectFormat {
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         match text.to_ascii_lowercase().as_str() {
             "" | "pem" => Ok(Self::Pem),
@@ -90,12 +90,12 @@ impl Format {
     }
 }
 
-/// How many of the newest versions of an object are wanted, each as a file of its own; at least two. There may be fewer.
+/// The maximum number of versions of an object to write, newest first, each as a separate file; at least two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct History(NonZeroU32);
 
 impl History {
-    /// Reads a YAML integer, as the Go provider does; empty, 1 and less mean no history.
+    /// Parses a YAML integer like the Go provider; an empty text and numbers below 2 mean no history.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, Fault> {
         if text.is_empty() {
             return Ok(None);
@@ -105,58 +105,58 @@ impl History {
             Some(Ok(_)) => Ok(None),
             Some(Err(_)) | None => Err(Fault::new(
                 format!("{} is not a number of versions", quoted(text)),
-                format!("give a number up to {}", i32::MAX),
+                format!("use a number up to {}", i32::MAX),
             )),
         }
     }
 
-    /// The number.
+    /// The number of versions.
     pub fn count(self) -> usize {
         usize::try_from(self.0.get()).unwrap_or(usize::MAX)
     }
 }
 
-/// One object of the plan, and the file or files it becomes.
+/// One object of the plan, and its file or files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPlan {
-    /// Where the request names it: `objects[2]`.
+    /// The location in the request, for example `objects[2]`.
     pub location: String,
-    /// The vault that holds it.
+    /// The object's vault.
     pub vault: VaultUrl,
-    /// The vault that is asked on a first mount when that one is unavailable.
+    /// The vault to use for first mounts while the object's vault is unavailable.
     pub failover: Option<VaultUrl>,
-    /// Whether the volume may do without it.
+    /// Whether the mount succeeds without the object.
     pub optional: bool,
-    /// What it is there.
+    /// The object's kind.
     pub kind: ObjectKind,
-    /// Its name there.
+    /// The object's name in the vault.
     pub name: ObjectName,
-    /// The version wanted; with a history, the newest one that is.
+    /// The requested version; with a history, the newest requested version.
     pub version: ObjectVersion,
-    /// How many versions are wanted, if more than one.
+    /// The number of versions, if more than one is requested.
     pub history: Option<History>,
     /// The file, relative to the mount; with a history, the folder of the files `0`, `1`, ….
     pub path: RelativePath,
     /// The files' mode.
     pub mode: FileMode,
-    /// How a secret's text becomes bytes.
-    pub encoding: Encoding,
-    /// In which form a certificate's secret is written.
-    pub format: Format,
-    /// Whether only templates use it: it has no file of its own.
+    /// The encoding of a secret's text.
+    pub encoding: ObjectEncoding,
+    /// The file format of a certificate-backed secret.
+    pub format: ObjectFormat,
+    /// Whether only templates use the object, and no file is written for it.
     pub hidden: bool,
-    /// The fields of a JSON secret that become files, instead of the whole secret. Empty for the whole secret.
+    /// The fields of a JSON secret to write as files, instead of the whole secret. Empty to write the whole secret.
     pub json_fields: Vec<JsonField>,
 }
 
 impl ObjectPlan {
-    /// Whether a template calls it, or one of its JSON fields, so.
+    /// Whether templates refer to the object, or to one of its JSON fields, by this name.
     pub(super) fn is_called(&self, name: &str) -> bool {
         let is_field = |field: &JsonField| field.file.matches(name);
         self.path.as_str() == name || self.name.as_str() == name || self.json_fields.iter().any(is_field)
     }
 
-    /// Whether one of its files may have this path.
+    /// Whether one of the object's files may have this path.
     pub(crate) fn may_write(&self, path: &str) -> bool {
         if self.hidden {
             return false;
@@ -170,7 +170,7 @@ impl ObjectPlan {
         }
     }
 
-    /// The path of its file; of a history, those of the newest two versions; of JSON fields, those that are known.
+    /// The path of the object's file; with a history, the paths of the two newest versions; the known paths of JSON fields.
     pub(crate) fn first_paths(&self) -> Vec<RelativePath> {
         if self.hidden {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! The `objects` parameter: which objects, into which files.
+//! The `objects` parameter: the objects to fetch, and their files.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -9,30 +9,30 @@ use super::finding::{Fault, Findings, Location, Severity, nearest, quoted};
 use super::json_fields::{FieldFile, JmesPath, JsonField};
 use super::known_names::{FIELDS, JSON_FIELDS};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
-use super::object::{Encoding, Format, History, ObjectKind, ObjectPlan};
+use super::object::{History, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan};
 use super::paths::{self, PathClaim, PathConflict};
 use super::templates::TemplatePlan;
 use crate::yaml::{self, Budget, Entry, Node, Position, ScalarStyle, Value, YamlError};
 
-/// What objects inherit from the request.
+/// Values that objects inherit from the request.
 pub(super) struct Inherited<'a> {
     pub vault: Option<&'a VaultUrl>,
-    /// Set when an object has no vault of its own.
+    /// Set when an object names no vault.
     pub vault_needed: Cell<bool>,
     /// The class's failover vault.
     pub failover: Option<&'a VaultUrl>,
-    /// The operator's.
+    /// The operator's failover vaults.
     pub failover_vaults: &'a BTreeMap<VaultName, VaultName>,
     pub suffix: Option<&'a VaultSuffix>,
     pub mode: Option<FileMode>,
 }
 
-/// Reads the parameter; mistakes go to `findings`.
+/// Parses the parameter, and adds mistakes to `findings`.
 pub(super) fn parse(
     text: Option<&str>,
     inherited: &Inherited<'_>,
     findings: &mut Findings,
-) -> Vec<WrittenObject> {
+) -> Vec<ParsedObject> {
     let mut budget = Budget::default();
     let Some(items) = findings.take("objects", list(text, &mut budget)) else { return Vec::new() };
     let mut objects = Vec::with_capacity(items.len());
@@ -45,21 +45,21 @@ pub(super) fn parse(
             continue;
         }
         let Some(entries) = findings.take(location, fields(item, &mut budget)) else { continue };
-        let fields = Fields { location: name, start, entries };
+        let fields = ObjectFields { location: name, start, entries };
         if let Some(plan) = fields.object(inherited, findings) {
-            objects.push(WrittenObject { plan, fields });
+            objects.push(ParsedObject { plan, fields });
         }
     }
     objects
 }
 
-/// Checks the paths of all files that objects and templates make.
-pub(super) fn check_paths(objects: &[WrittenObject], templates: &[TemplatePlan], findings: &mut Findings) {
+/// Checks the paths of all files of objects and templates.
+pub(super) fn check_paths(objects: &[ParsedObject], templates: &[TemplatePlan], findings: &mut Findings) {
     let of_templates = templates.iter().map(|template| {
         let claim = PathClaim { path: &template.path, history: None, location: &template.location };
-        (claim, template.place())
+        (claim, template.path_location())
     });
-    let claims = objects.iter().flat_map(WrittenObject::claims).chain(of_templates).collect::<Vec<_>>();
+    let claims = objects.iter().flat_map(ParsedObject::claims).chain(of_templates).collect::<Vec<_>>();
     for PathConflict { index, severity, fault } in paths::conflicts(claims.iter().map(|(claim, _)| *claim)) {
         let Some((_, location)) = claims.get(index) else { continue };
         match severity {
@@ -67,22 +67,22 @@ pub(super) fn check_paths(objects: &[WrittenObject], templates: &[TemplatePlan],
             Severity::Warning => findings.warning(location.clone(), fault),
         }
     }
-    if claims.len() > MOST_OBJECTS {
-        let problem = format!("they make {} files, and {MOST_OBJECTS} are allowed", claims.len());
+    if claims.len() > MAX_OBJECTS {
+        let problem = format!("they define {} files; the maximum is {MAX_OBJECTS}", claims.len());
         findings.error("objects", Fault::new(problem, "split them into several classes and volumes"));
     }
 }
 
-/// Whether an item of the list is YAML's null, as `-`, `- ~` and `- null` are. An empty text in quotes is not.
+/// Whether a list item is a YAML null (`-`, `- ~`, `- null`). An empty text in quotes is not a null.
 fn is_null(item: &Node) -> bool {
     matches!(&item.value, Value::Scalar(scalar) if scalar.style == ScalarStyle::Plain && scalar.text().is_empty())
 }
 
-/// Far more than anybody mounts. It bounds what one class can make this process hold and do.
-const MOST_OBJECTS: usize = 1000;
+/// Maximum number of objects in one class. Bounds the memory and time that a class can use.
+const MAX_OBJECTS: usize = 1000;
 
-/// Bytes of the parameter. A parser holds many times what it reads.
-const LONGEST: usize = 128 << 10;
+/// Maximum size of the parameter in bytes. The parser's memory is a multiple of it.
+const MAX_BYTES: usize = 128 << 10;
 
 const SHAPE: &str = "write a YAML list of objects, or `array:` with one";
 
@@ -90,12 +90,12 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
     let Some(text) = text else {
         return Err(Fault::new("the parameter is missing", SHAPE));
     };
-    if text.len() > LONGEST {
-        let problem = format!("it is too large, {} bytes of at most {LONGEST}", text.len());
+    if text.len() > MAX_BYTES {
+        let problem = format!("it is too large, {} bytes; the maximum is {MAX_BYTES}", text.len());
         return Err(Fault::new(problem, "split it into several classes and volumes"));
     }
     if text.contains('\0') {
-        return Err(Fault::new("it holds a NUL byte", "remove it"));
+        return Err(Fault::new("it contains a NUL byte", "remove it"));
     }
     let items = match yaml::parse(text, budget).map_err(fault)?.map(|node| node.value) {
         Some(Value::Sequence(items)) => items,
@@ -104,7 +104,7 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
             let hint = nearest("array", &known).filter(|key| *key != "array").map(str::to_owned);
             match entries.into_iter().find(|entry| entry.key == "array").map(|entry| entry.value) {
                 Some(Node { value: Value::Sequence(items), .. }) => items,
-                // All that a template's loop over nothing, or a list of comments, leaves.
+                // The output of a template's loop over an empty list, or a list with only comments.
                 Some(other) if other.text() == Some("") => Vec::new(),
                 Some(other) => {
                     return Err(Fault::new(format!("`array` is {}, not a list", other.kind()), SHAPE));
@@ -124,14 +124,14 @@ fn list(text: Option<&str>, budget: &mut Budget) -> Result<Vec<Node>, Fault> {
     if items.iter().all(is_null) {
         return Err(Fault::new("the list is empty", "name at least one object"));
     }
-    if items.len() > MOST_OBJECTS {
-        let problem = format!("the list has {} objects, and {MOST_OBJECTS} are allowed", items.len());
+    if items.len() > MAX_OBJECTS {
+        let problem = format!("the list has {} objects; the maximum is {MAX_OBJECTS}", items.len());
         return Err(Fault::new(problem, "split it into several classes and volumes"));
     }
     Ok(items)
 }
 
-/// The fields of one element: a mapping, or text that is one.
+/// The fields of one element, which is a mapping or the YAML text of a mapping.
 fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
     let Node { position: start, end, value } = item;
     let (node, text) = match value {
@@ -155,16 +155,13 @@ fn fields(item: Node, budget: &mut Budget) -> Result<Vec<Field>, Fault> {
                 }
             }
             Value::Sequence(list) if key == JMES_PATH => items = sub_items(list, &outer)?,
-            // An unknown field may be of any shape; it is warned of, not read.
+            // The value of an unknown field is not used, so it may have any type.
             Value::Sequence(_) | Value::Mapping(_) if !FIELDS.contains(&key.as_str()) => {}
             Value::Sequence(_) | Value::Mapping(_) if key == JMES_PATH => {
                 return Err(Fault::new(format!("{key} is {}, not a list", value.kind()), JMES_PATH_SHAPE));
             }
             Value::Sequence(_) | Value::Mapping(_) => {
-                return Err(Fault::new(
-                    format!("{key} is {}, not text", value.kind()),
-                    "give a single value",
-                ));
+                return Err(Fault::new(format!("{key} is {}, not text", value.kind()), "use a single value"));
             }
         }
         Ok(Field { key, key_position: outer(position), text, position: outer(value.position), items })
@@ -176,7 +173,7 @@ const JMES_PATH: &str = "jmesPath";
 const JMES_PATH_SHAPE: &str = "write a list of `path` and `objectAlias`";
 
 /// The elements of a field that is a list of mappings.
-fn sub_items(list: &[Node], outer: &dyn Fn(Position) -> Position) -> Result<Vec<Fields>, Fault> {
+fn sub_items(list: &[Node], outer: &dyn Fn(Position) -> Position) -> Result<Vec<ObjectFields>, Fault> {
     let item = |(index, node): (usize, &Node)| {
         let Value::Mapping(entries) = &node.value else {
             let problem = format!("{JMES_PATH}[{index}] is {}, not a mapping", node.kind());
@@ -190,7 +187,7 @@ fn sub_items(list: &[Node], outer: &dyn Fn(Position) -> Position) -> Result<Vec<
             items: Vec::new(),
         };
         let entries = entries.iter().map(field).collect();
-        Ok(Fields { location: format!("{JMES_PATH}[{index}]"), start: outer(node.position), entries })
+        Ok(ObjectFields { location: format!("{JMES_PATH}[{index}]"), start: outer(node.position), entries })
     };
     list.iter().enumerate().map(item).collect()
 }
@@ -199,21 +196,21 @@ fn fault(error: YamlError) -> Fault {
     Fault::new(error.problem, error.help).at(error.position)
 }
 
-/// An object, and where the parameter says so.
+/// An object of the plan, with the positions of its fields in the parameter.
 #[derive(Debug)]
-pub struct WrittenObject {
-    /// What is planned.
+pub struct ParsedObject {
+    /// The planned object.
     pub plan: ObjectPlan,
-    fields: Fields,
+    fields: ObjectFields,
 }
 
-impl WrittenObject {
-    /// Where the value of a field is in the parameter, if the field is there and not empty.
+impl ParsedObject {
+    /// The position of a field's value in the parameter; `None` if the field is missing or empty.
     pub fn position(&self, field: &str) -> Option<Position> {
         self.fields.field(field).filter(|field| !field.text.is_empty()).map(|field| field.position)
     }
 
-    /// The files that it makes, each with the location of its name.
+    /// The object's files, each with the location of its name.
     fn claims(&self) -> Vec<(PathClaim<'_>, Location)> {
         let ObjectPlan { path, history, location, json_fields, hidden, .. } = &self.plan;
         if *hidden {
@@ -235,7 +232,7 @@ impl WrittenObject {
 }
 
 #[derive(Debug)]
-struct Fields {
+struct ObjectFields {
     location: String,
     start: Position,
     entries: Vec<Field>,
@@ -248,10 +245,10 @@ struct Field {
     text: String,
     position: Position,
     /// The elements of a list.
-    items: Vec<Fields>,
+    items: Vec<ObjectFields>,
 }
 
-impl Fields {
+impl ObjectFields {
     fn field(&self, key: &str) -> Option<&Field> {
         self.entries.iter().find(|field| field.key == key)
     }
@@ -265,7 +262,7 @@ impl Fields {
         Location { name: format!("{}.{key}", self.location), position: Some(position) }
     }
 
-    /// Parses a field, or reports its fault at its place.
+    /// Parses a field, or reports its fault at its location.
     fn take<T>(
         &self,
         field: &str,
@@ -291,8 +288,8 @@ impl Fields {
             self.take("objectAlias", findings, RelativePath::parse)
         };
         let version = self.take("objectVersion", findings, ObjectVersion::parse);
-        let encoding = self.take("objectEncoding", findings, Encoding::parse);
-        let format = self.take("objectFormat", findings, Format::parse);
+        let encoding = self.take("objectEncoding", findings, ObjectEncoding::parse);
+        let format = self.take("objectFormat", findings, ObjectFormat::parse);
         if let Some(kind) = kind {
             self.check_secret_only(kind, encoding, format, findings);
         }
@@ -324,7 +321,7 @@ impl Fields {
         })
     }
 
-    /// The fields of a JSON secret that become files. `mode` is that of fields that name none.
+    /// The fields of a JSON secret to write as files. `mode` is the default mode of the files.
     fn json_fields(&self, mode: Option<FileMode>, findings: &mut Findings) -> Option<Vec<JsonField>> {
         let Some(field) = self.field(JMES_PATH) else { return Some(Vec::new()) };
         if field.items.is_empty() {
@@ -334,11 +331,12 @@ impl Fields {
         let kind = self.text("objectType");
         if matches!(kind, "key" | "cert") {
             let problem = format!("a {kind} has no JSON fields");
-            findings.error(self.location(JMES_PATH), Fault::new(problem, "only secrets have; remove it"));
+            findings
+                .error(self.location(JMES_PATH), Fault::new(problem, "remove it; only secrets have them"));
         }
         for other in ["objectAlias", "objectFormat", "objectVersionHistory"] {
             if !self.text(other).is_empty() {
-                let problem = "it cannot be combined with jmesPath, which makes the files";
+                let problem = "it cannot be combined with jmesPath, which defines the files";
                 findings
                     .error(self.location(other), Fault::new(problem, "remove it, or list the object twice"));
             }
@@ -349,25 +347,25 @@ impl Fields {
 
     fn json_field(&self, object: &str, mode: Option<FileMode>, findings: &mut Findings) -> Option<JsonField> {
         let location = format!("{object}.{}", self.location);
-        let place = |key: &str| {
+        let location_of = |key: &str| {
             let position = self.field(key).map_or(self.start, |field| field.position);
             Location { name: format!("{location}.{key}"), position: Some(position) }
         };
         for field in self.entries.iter().filter(|field| !JSON_FIELDS.contains(&field.key.as_str())) {
-            let place = Location { name: location.clone(), position: Some(field.key_position) };
-            findings.unknown(place, &field.key, JSON_FIELDS);
+            let unknown = Location { name: location.clone(), position: Some(field.key_position) };
+            findings.unknown(unknown, &field.key, JSON_FIELDS);
         }
-        let expression = findings.take(place("path"), JmesPath::parse(self.text("path")));
+        let expression = findings.take(location_of("path"), JmesPath::parse(self.text("path")));
         let alias = self.text("objectAlias");
         let file = if alias.is_empty() {
             Err(Fault::new("it is missing", "name the file of this field"))
         } else {
             FieldFile::parse(alias)
         };
-        let file = findings.take(place("objectAlias"), file);
+        let file = findings.take(location_of("objectAlias"), file);
         let mode = match self.text("filePermission") {
             "" => mode,
-            text => findings.take(place("filePermission"), FileMode::parse_octal(text)),
+            text => findings.take(location_of("filePermission"), FileMode::parse_octal(text)),
         };
         Some(JsonField { location, expression: expression?, file: file?, mode: mode? })
     }
@@ -383,32 +381,34 @@ impl Fields {
         self.take("objectName", findings, ObjectName::parse)
     }
 
-    /// What only a secret's text can be asked for.
+    /// Reports fields that only secrets may have.
     fn check_secret_only(
         &self,
         kind: ObjectKind,
-        encoding: Option<Encoding>,
-        format: Option<Format>,
+        encoding: Option<ObjectEncoding>,
+        format: Option<ObjectFormat>,
         findings: &mut Findings,
     ) {
         let only =
-            |field: &str| Fault::new(format!("a {kind} has no {field}"), "only secrets have; remove it");
+            |field: &str| Fault::new(format!("a {kind} has no {field}"), "remove it; only secrets have one");
         if kind != ObjectKind::Secret {
-            if matches!(encoding, Some(Encoding::Base64 | Encoding::Hex)) {
+            if matches!(encoding, Some(ObjectEncoding::Base64 | ObjectEncoding::Hex)) {
                 findings.error(self.location("objectEncoding"), only("encoding"));
             }
-            // The Go provider refuses this spelling only, and ignores `PFX`, which its documentation has.
+            // The Go provider refuses only this spelling. It ignores `PFX`, the spelling in its documentation.
             if self.text("objectFormat") == "pfx" {
                 findings.error(self.location("objectFormat"), only("PFX format"));
-            } else if format == Some(Format::Pfx) {
+            } else if format == Some(ObjectFormat::Pfx) {
                 let problem = format!("it has no effect: a {kind} is always written as PEM");
-                let fault = Fault::new(problem, "remove it, or set objectType: secret for the PKCS#12 file");
+                let fault =
+                    Fault::new(problem, "remove it, or set objectType: secret to get the PKCS#12 file");
                 findings.warning(self.location("objectFormat"), fault);
             }
         }
     }
 
-    /// The class's failover vault for the class's vault, or the one that the operator has for `vault`.
+    /// The class's failover vault if the object uses the class's vault; otherwise the operator's failover vault for
+    /// `vault`.
     fn failover(
         &self,
         vault: Option<&VaultUrl>,
@@ -421,7 +421,7 @@ impl Fields {
         }
         let vault = vault?;
         let replica = inherited.failover_vaults.get(&vault.name()?)?;
-        findings.take(self.location("keyvaultName"), vault.beside(replica))
+        findings.take(self.location("keyvaultName"), vault.with_name(replica))
     }
 
     fn vault(&self, inherited: &Inherited<'_>, findings: &mut Findings) -> Option<VaultUrl> {
@@ -430,7 +430,7 @@ impl Fields {
             return inherited.vault.cloned();
         }
         let name = self.take("keyvaultName", findings, VaultName::parse)?;
-        // Without a suffix the cloud is wrong, and that has been reported.
+        // Without a suffix, the cloud is invalid, and that has been reported.
         findings.take(self.location("keyvaultName"), VaultUrl::of(&name, inherited.suffix?))
     }
 }

@@ -5,7 +5,7 @@ use super::finding::{Fault, Findings, quoted};
 use super::names::{ClientId, TenantId};
 use crate::secret::SecretText;
 
-/// What an application proves itself with.
+/// The credential of an application.
 #[derive(Clone, Debug)]
 pub enum ClientCredential {
     /// A client secret.
@@ -15,7 +15,7 @@ pub enum ClientCredential {
 }
 
 impl ClientCredential {
-    /// The text, whatever it is.
+    /// The credential's text.
     pub fn text(&self) -> &SecretText {
         match self {
             Self::Secret(text) | Self::Certificate(text) => text,
@@ -23,7 +23,7 @@ impl ClientCredential {
     }
 }
 
-/// A service principal: an application, and its credential.
+/// A service principal: an application and its credential.
 #[derive(Clone, Debug)]
 pub struct ServicePrincipal {
     /// The Entra tenant.
@@ -38,22 +38,21 @@ const CLIENT: &str = "clientid";
 const SECRET: &str = "clientsecret";
 const CERTIFICATE: &str = "clientcertificate";
 
-/// Keys beyond these are only counted.
-const LISTED: usize = 10;
+/// Maximum number of keys in a message. Further ones are only counted.
+const MAX_LISTED_KEYS: usize = 10;
 
-/// Whether the driver sent a Secret's keys, besides the tokens that newer drivers send there.
+/// Whether the driver sent a Secret. Tokens, which newer drivers send in the same map, do not count.
 pub(super) fn is_given(secrets: &Attributes) -> bool {
     own_keys(secrets).next().is_some()
 }
 
-/// Whether the Secret has a service principal.
+/// Whether the Secret has a client id and a credential.
 pub(super) fn is_complete(secrets: &Attributes) -> bool {
     let has = |key: &str| secrets.text_without_case(key).is_some();
     has(CLIENT) && (has(SECRET) || has(CERTIFICATE))
 }
 
-/// Reads the service principal of `tenant`, as the Go provider does: keys in any case, and what else the Secret
-/// holds does not matter.
+/// Parses the service principal of `tenant` like the Go provider: keys in any case, and other keys are ignored.
 pub(super) fn parse(
     secrets: &Attributes,
     tenant: Option<TenantId>,
@@ -63,7 +62,7 @@ pub(super) fn parse(
     let credential = match (text(SECRET), text(CERTIFICATE)) {
         (Some(secret), certificate) => {
             if certificate.is_some() {
-                let problem = "the Secret of nodePublishSecretRef has clientsecret, too, which is used";
+                let problem = "it is not used: the Secret of nodePublishSecretRef also has clientsecret";
                 findings.warning("secrets.clientcertificate", Fault::new(problem, "remove one of the two"));
             }
             Some(ClientCredential::Secret(secret))
@@ -91,23 +90,23 @@ pub(super) fn parse(
     Some(ServicePrincipal { tenant: tenant?, client: client?, credential })
 }
 
-const HELP: &str = "the Secret, in the pod's namespace, must have clientid and clientsecret (or clientcertificate); or set clientID for workload identity, to the client id of the identity whose federated credential names the pod's service account";
+const HELP: &str = "the Secret, in the pod's namespace, must have clientid and clientsecret (or clientcertificate); or, for workload identity, set clientID to the client id of the identity whose federated credential names the pod's service account";
 
-/// A UUID, but for an AD FS, whose administrators choose the ids of their clients. It is not quoted: where the two
-/// were exchanged, it is the secret.
+/// Parses a client id: a UUID or, for AD FS, an id that the administrator chose. Errors do not quote it because a client
+/// secret may be in the wrong field.
 fn client_id(
     text: &str,
     credential: &ClientCredential,
     tenant: Option<&TenantId>,
 ) -> Result<ClientId, Fault> {
     let is_adfs = tenant.is_some_and(TenantId::is_adfs);
-    let exchanged = ClientId::parse_uuid(credential.text().expose()).is_some();
-    let chosen = || ClientId::parse_chosen(text).filter(|_| is_adfs && !exchanged);
-    ClientId::parse_uuid(text).or_else(chosen).ok_or_else(|| {
+    let swapped = ClientId::parse_uuid(credential.text().expose()).is_some();
+    let adfs_id = || ClientId::parse_adfs(text).filter(|_| is_adfs && !swapped);
+    ClientId::parse_uuid(text).or_else(adfs_id).ok_or_else(|| {
         let help = if is_adfs {
-            "give the client id that the AD FS has"
+            "set it to the client id that is registered in AD FS"
         } else {
-            "give the application's client id, a UUID"
+            "set it to the application's client id, a UUID"
         };
         Fault::new("it is not a client id", help)
     })
@@ -130,11 +129,11 @@ fn missing(secrets: &Attributes, key: &str) -> Fault {
     Fault::new(problem, HELP)
 }
 
-/// The names of the keys, and never their values.
+/// The names of the keys, without their values.
 fn listed(secrets: &Attributes) -> String {
     let keys = own_keys(secrets).map(quoted).collect::<Vec<_>>();
-    let shown = keys.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match keys.len().saturating_sub(LISTED) {
+    let shown = keys.iter().take(MAX_LISTED_KEYS).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match keys.len().saturating_sub(MAX_LISTED_KEYS) {
         0 if keys.len() == 1 => format!("the key {shown}"),
         0 => format!("the keys {shown}"),
         more => format!("the keys {shown} and {more} more"),

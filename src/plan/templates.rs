@@ -1,4 +1,4 @@
-//! The `templates` parameter: files made of several objects.
+//! The `templates` parameter: files that are rendered from several objects.
 
 mod source;
 
@@ -11,36 +11,36 @@ use super::names::{FileMode, RelativePath};
 use super::object::ObjectPlan;
 use crate::yaml::{self, Budget, Node, Position, Value};
 
-/// Files that one class makes of templates.
-const MOST_TEMPLATES: usize = 100;
-/// Bytes of the parameter.
-const LONGEST: usize = 128 << 10;
+/// Maximum number of templates in one class.
+const MAX_TEMPLATES: usize = 100;
+/// Maximum size of the parameter in bytes.
+const MAX_BYTES: usize = 128 << 10;
 
 const PARAMETER: &str = "templates";
 const SHAPE: &str = "write a YAML list of `path` and `template`";
 
-/// A file that is made of several objects.
+/// A file that is rendered from several objects.
 #[derive(Clone, Debug)]
 pub struct TemplatePlan {
-    /// Where the request names it: `templates[0]`.
+    /// The location in the request, for example `templates[0]`.
     pub location: String,
     /// The file, relative to the mount.
     pub path: RelativePath,
     /// The file's mode.
     pub mode: FileMode,
-    /// Its text.
+    /// The template's text.
     pub source: TemplateSource,
     position: Position,
 }
 
 impl TemplatePlan {
-    /// Where its path is.
-    pub(super) fn place(&self) -> Location {
+    /// The location of the template's path.
+    pub(super) fn path_location(&self) -> Location {
         Location { name: format!("{}.path", self.location), position: Some(self.position) }
     }
 }
 
-/// Reads the parameter; mistakes go to `findings`. `mode` is that of files that name none.
+/// Parses the parameter, and adds mistakes to `findings`. `mode` is the default mode of the files.
 pub(super) fn parse(
     text: Option<&str>,
     mode: Option<FileMode>,
@@ -57,8 +57,8 @@ pub(super) fn parse(
 }
 
 fn list(text: &str) -> Result<Vec<Node>, Fault> {
-    if text.len() > LONGEST {
-        let problem = format!("it has {} bytes, and {LONGEST} are allowed", text.len());
+    if text.len() > MAX_BYTES {
+        let problem = format!("it has {} bytes; the maximum is {MAX_BYTES}", text.len());
         return Err(Fault::new(problem, "split it into several classes and volumes"));
     }
     let node = yaml::parse(text, &mut Budget::default());
@@ -69,8 +69,8 @@ fn list(text: &str) -> Result<Vec<Node>, Fault> {
     if items.is_empty() {
         return Err(Fault::new("the list is empty", SHAPE));
     }
-    if items.len() > MOST_TEMPLATES {
-        let problem = format!("the list has {} templates, and {MOST_TEMPLATES} are allowed", items.len());
+    if items.len() > MAX_TEMPLATES {
+        let problem = format!("the list has {} templates; the maximum is {MAX_TEMPLATES}", items.len());
         return Err(Fault::new(problem, "split it into several classes and volumes"));
     }
     Ok(items)
@@ -85,52 +85,52 @@ fn template(
 ) -> Option<TemplatePlan> {
     let location = format!("{PARAMETER}[{index}]");
     let Value::Mapping(entries) = &item.value else {
-        let place = Location { name: location, position: Some(item.position) };
-        findings.error(place, Fault::new(format!("it is {}, not a mapping", item.kind()), SHAPE));
+        let field_location = Location { name: location, position: Some(item.position) };
+        findings.error(field_location, Fault::new(format!("it is {}, not a mapping", item.kind()), SHAPE));
         return None;
     };
     for entry in entries.iter().filter(|entry| !TEMPLATE_FIELDS.contains(&entry.key.as_str())) {
-        let place = Location { name: location.clone(), position: Some(entry.position) };
-        findings.unknown(place, &entry.key, TEMPLATE_FIELDS);
+        let field_location = Location { name: location.clone(), position: Some(entry.position) };
+        findings.unknown(field_location, &entry.key, TEMPLATE_FIELDS);
     }
     let field = |key: &str| {
         let entry = entries.iter().find(|entry| entry.key == key);
         let position = entry.map_or(item.position, |entry| entry.value.position);
-        let place = Location { name: format!("{location}.{key}"), position: Some(position) };
-        (place, entry.map(|entry| &entry.value))
+        let field_location = Location { name: format!("{location}.{key}"), position: Some(position) };
+        (field_location, entry.map(|entry| &entry.value))
     };
     let text = |key: &str, help: &str| {
-        let (place, value) = field(key);
+        let (field_location, value) = field(key);
         let text = match value.map(|value| (value.text(), value.kind())) {
             Some((Some(text), _)) if !text.is_empty() => Ok(text.to_owned()),
             Some((None, kind)) => Err(Fault::new(format!("it is {kind}, not text"), help)),
             Some(_) | None => Err(Fault::new("it is missing", help)),
         };
-        (place, text)
+        (field_location, text)
     };
-    let (place, path) = text("path", "name the file");
-    let position = place.position.unwrap_or(item.position);
-    let path = findings.take(place, path.and_then(|path| RelativePath::parse(&path)));
-    let (place, mode_text) = field("filePermission");
+    let (field_location, path) = text("path", "name the file");
+    let position = field_location.position.unwrap_or(item.position);
+    let path = findings.take(field_location, path.and_then(|path| RelativePath::parse(&path)));
+    let (field_location, mode_text) = field("filePermission");
     let mode = match mode_text.and_then(Node::text).unwrap_or_default() {
         "" => mode,
-        text => findings.take(place, FileMode::parse_octal(text)),
+        text => findings.take(field_location, FileMode::parse_octal(text)),
     };
-    let (place, template) = text("template", "write the text of the file");
-    let source = findings.take(place.clone(), template.and_then(TemplateSource::parse));
+    let (field_location, template) = text("template", "write the text of the file");
+    let source = findings.take(field_location.clone(), template.and_then(TemplateSource::parse));
     if let Some(source) = &source {
         for (name, line, column) in source.objects() {
-            check_object(name, (line, column), &place, objects, findings);
+            check_object(name, (line, column), &field_location, objects, findings);
         }
     }
     Some(TemplatePlan { location, path: path?, mode: mode?, source: source?, position })
 }
 
-/// A template may use the objects of the class, by the name in the vault or by alias.
+/// Checks that exactly one object of the class has this alias or name in the vault.
 fn check_object(
     name: &str,
     (line, column): (usize, usize),
-    place: &Location,
+    field_location: &Location,
     objects: &[&ObjectPlan],
     findings: &mut Findings,
 ) {
@@ -140,16 +140,16 @@ fn check_object(
         (Some(_), None) => return,
         (Some(one), Some(other)) => Fault::new(
             format!("{at}: {} and {} are both called \"{name}\"", one.location, other.location),
-            "give each its own objectAlias, and use it in the template",
+            "give each a different objectAlias, and use it in the template",
         ),
         (None, _) => {
             let known = objects.iter().flat_map(|object| [object.path.as_str(), object.name.as_str()]);
             let help = match nearest(name, &known.collect::<Vec<_>>()) {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => "add it to objects, with hidden: true if it needs no file of its own".to_owned(),
+                None => "add it to objects, with hidden: true if it needs no separate file".to_owned(),
             };
             Fault::new(format!("{at}: no object is called {}", super::quoted(name)), help)
         }
     };
-    findings.error(place.clone(), fault);
+    findings.error(field_location.clone(), fault);
 }

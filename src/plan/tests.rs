@@ -17,7 +17,7 @@ fn token() -> String {
     )
 }
 
-/// Good attributes, with some of them replaced.
+/// Valid attributes, with some of them replaced.
 fn attributes(changes: &[(&str, &str)]) -> Attributes {
     let tokens = json!({ TOKEN_EXCHANGE_AUDIENCE: { "token": token() } }).to_string();
     let mut map = json!({
@@ -35,7 +35,7 @@ fn attributes(changes: &[(&str, &str)]) -> Attributes {
     Attributes::parse("attributes", &map.to_string()).unwrap()
 }
 
-/// A request with these attributes, good otherwise.
+/// A request with these attributes; everything else is valid.
 fn request<'a>(attributes: &'a Attributes, secrets: &'a Attributes) -> Request<'a> {
     Request { attributes, secrets, target_path: "/target/", permission: "420", environment: None }
 }
@@ -45,7 +45,7 @@ fn plan(changes: &[(&str, &str)]) -> Result<MountPlan, PlanError> {
 }
 
 #[test]
-fn a_class_of_the_go_provider_means_what_it_meant() {
+fn a_class_of_the_go_provider_keeps_its_meaning() {
     let objects = "array:\n  - |\n    objectName: one\n    objectType: secret\n    objectAlias: folder/file\n    objectVersion: \"\"\n    filePermission: 0755\n    objectEncoding: hex\n    objectFormat: PFX\n";
     let plan = plan(&[
         ("objects", objects),
@@ -58,13 +58,13 @@ fn a_class_of_the_go_provider_means_what_it_meant() {
     assert_eq!(object.vault.as_str(), "https://vault.vault.azure.net/");
     assert_eq!((object.name.as_str(), object.path.as_str()), ("one", "folder/file"));
     assert_eq!((object.mode.bits(), &object.version), (0o755, &ObjectVersion::Latest));
-    assert_eq!((object.encoding, object.format), (Encoding::Hex, Format::Pfx));
+    assert_eq!((object.encoding, object.format), (ObjectEncoding::Hex, ObjectFormat::Pfx));
     assert_eq!(plan.target, PathBuf::from("/target"));
     assert_eq!(plan.warnings, []);
 }
 
-/// Places, lines and columns of what there is to say of these objects.
-fn places(objects: &str) -> Vec<(String, Option<(usize, usize)>)> {
+/// The locations, lines and columns of the findings about these objects.
+fn locations(objects: &str) -> Vec<(String, Option<(usize, usize)>)> {
     let attributes = attributes(&[("objects", objects)]);
     let (_, findings) = Draft::examine(request(&attributes, &Attributes::default()), &Defaults::default());
     let position = |position: Option<Position>| position.map(|position| (position.line, position.column));
@@ -72,10 +72,10 @@ fn places(objects: &str) -> Vec<(String, Option<(usize, usize)>)> {
 }
 
 #[test]
-fn a_finding_knows_its_line_in_the_objects_and_in_texts_among_them() {
+fn a_finding_has_its_position_also_in_an_object_that_is_text() {
     let objects = "array:\n  - |\n    objectName: a\n    objectType: secrets\n    objectAlais: b\n  - objectType: secret\n    objectName: [c]\n  - 'objectName: d: e'\n  - |\n    objectName: d: e\n";
     assert_eq!(
-        places(objects),
+        locations(objects),
         [
             ("objects[0].objectType".to_owned(), Some((4, 17))),
             ("objects[1]".to_owned(), Some((6, 5))),
@@ -90,13 +90,13 @@ fn a_finding_knows_its_line_in_the_objects_and_in_texts_among_them() {
 }
 
 #[test]
-fn whoever_mends_a_class_hears_of_every_finding() {
+fn examine_returns_all_findings() {
     let objects = "- {objectName: a/b, objectType: secret, hue: red}\n".repeat(30);
-    assert_eq!(places(&objects).len(), 60);
+    assert_eq!(locations(&objects).len(), 60);
 }
 
 #[test]
-fn a_history_conflicts_with_a_file_in_the_place_of_its_folder_and_with_files_below_its_own() {
+fn a_history_conflicts_with_a_file_at_its_folder_and_with_paths_below_its_files() {
     let history = |alias: &str| {
         format!("- {{objectName: h, objectType: secret, objectVersionHistory: 3, objectAlias: '{alias}'}}\n")
     };
@@ -107,7 +107,7 @@ fn a_history_conflicts_with_a_file_in_the_place_of_its_folder_and_with_files_bel
             assert!(refused.contains("change one objectAlias"), "{objects}{refused}");
         }
     }
-    // The last one wins, or the two do not meet.
+    // The last one is written, or there is no conflict.
     for (folder, alias) in
         [("h", "h/2"), ("h", "h/3/x"), ("h", "h/02/x"), ("h", "hh"), (".", "3/x"), (".", "x")]
     {
@@ -118,7 +118,7 @@ fn a_history_conflicts_with_a_file_in_the_place_of_its_folder_and_with_files_bel
 }
 
 #[test]
-fn what_has_no_effect_is_warned_of() {
+fn parameters_without_effect_cause_warnings() {
     let plan =
         plan(&[("cloudEnvFileName", "/x"), ("userAssignedIdentityID", "x"), ("keyvaultname", "x")]).unwrap();
     let warned = plan.warnings.iter().map(|warning| warning.location.as_str()).collect::<Vec<_>>();
@@ -126,7 +126,7 @@ fn what_has_no_effect_is_warned_of() {
 }
 
 #[test]
-fn the_older_name_of_the_tenant_is_understood() {
+fn the_older_spelling_of_the_tenant_is_accepted() {
     let plan = plan(&[("tenantID", ""), ("tenantId", "contoso.com")]).unwrap();
     let PlannedIdentity::Known(Identity::Workload(workload)) = &plan.identity else {
         panic!("a workload identity")
@@ -135,13 +135,13 @@ fn the_older_name_of_the_tenant_is_understood() {
 }
 
 #[test]
-fn a_class_chooses_its_rotation_up_to_the_operators_limit() {
+fn a_class_sets_its_rotation_up_to_the_operators_limit() {
     let age = |text: &str| plan(&[("rotationMaxAge", text)]).map(|plan| plan.rotation_max_age.as_secs());
     for (text, seconds) in [("", 60), ("0", 0), ("0s", 0), ("90s", 90), ("1h30m", 5400), ("24h", 86_400)] {
         assert_eq!(age(text).unwrap(), seconds, "{text}");
     }
     for (text, words) in [
-        ("25h", "\"25h\" is more than 1day, the operator's limit"),
+        ("25h", "\"25h\" exceeds the operator's limit of 1day"),
         ("60", "\"60\" is not a duration"),
         ("-1s", "is not a duration"),
         ("soon", "such as 90s, 10m"),
@@ -169,9 +169,9 @@ proptest! {
         }
     }
 
-    /// Against the plain way to say it: every pair is compared.
+    /// Compares the result with a simple check of all pairs.
     #[test]
-    fn a_file_in_another_files_place_is_always_found(paths in prop::collection::vec("[ab.-]{1,2}(/[ab.-]{1,2}){0,2}", 1..8)) {
+    fn a_file_that_is_also_a_folder_is_always_found(paths in prop::collection::vec("[ab.-]{1,2}(/[ab.-]{1,2}){0,2}", 1..8)) {
         let good = paths.iter().filter_map(|path| RelativePath::parse(path).ok()).collect::<Vec<_>>();
         prop_assume!(good.len() == paths.len());
         let objects = paths.iter().map(|path| json!({ "objectName": "a", "objectType": "secret", "objectAlias": path }));

@@ -1,4 +1,4 @@
-//! The pod's service account token: what it claims, not yet what is true.
+//! The pod's service account token and its unverified claims.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,26 +15,26 @@ pub const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
 /// The audience that the token proxy of AKS expects.
 pub const IDENTITY_BINDING_AUDIENCE: &str = "api://AKSIdentityBinding";
 
-/// A service account token as the request carries it. Anybody can put one there: what it says is a
-/// claim until its signature is checked, here with the cluster's keys or by Entra.
+/// A service account token from the request. Its claims are not verified: a pod or a class may have set it. The cluster's
+/// keys or Entra verify its signature later.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountToken {
     raw: SecretText,
     claims: Claims,
 }
 
-/// What a token says of itself (RFC 7519).
+/// The claims of a token (RFC 7519).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// `iss`: the cluster's issuer URL.
     pub issuer: String,
     /// `sub`: `system:serviceaccount:<namespace>:<name>`.
     pub subject: String,
-    /// `aud`: whom it is for.
+    /// `aud`: the audiences.
     pub audiences: Vec<String>,
-    /// `exp`: the end of its life.
+    /// `exp`: the time of expiry.
     pub expires: Option<SystemTime>,
-    /// `nbf`: the start of its life.
+    /// `nbf`: the time from which the token is valid.
     pub not_before: Option<SystemTime>,
 }
 
@@ -54,20 +54,20 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// Wiped, also if it is a token of another audience.
+/// The token of one audience. Zeroized on drop, also if the mount does not use it.
 #[derive(Deserialize, ZeroizeOnDrop)]
 struct TokenEntry {
     token: String,
 }
 
 impl ServiceAccountToken {
-    /// Reads a JSON Web Token, got for `audience`, without checking its signature.
+    /// Parses a JSON Web Token for `audience` without verifying its signature.
     pub fn parse(raw: String, audience: &str) -> Result<Self, Fault> {
         let raw = SecretText::new(raw);
         let wrong = |why: &str| {
             Fault::new(
-                format!("the token of audience {audience} {why}"),
-                "it must be what kubelet asked of the API server; remove it from volumeAttributes or parameters if it is there",
+                format!("the token for audience {audience} {why}"),
+                format!("remove {TOKENS} from volumeAttributes and parameters; kubelet sets it"),
             )
         };
         let claims: RawClaims = jsonwebtoken::dangerous::insecure_decode_claims(raw.expose())
@@ -80,10 +80,10 @@ impl ServiceAccountToken {
             Some(OneOrMany::One(audience)) => vec![audience],
             Some(OneOrMany::Many(audiences)) => audiences,
         };
-        // These are said in errors and logs, and no issuer makes them like that.
-        let strange = |text: &String| text.len() > 1024 || text.chars().any(char::is_control);
-        if audiences.len() > 16 || strange(&issuer) || strange(&subject) || audiences.iter().any(strange) {
-            return Err(wrong("has claims that no cluster issues"));
+        // Errors and logs show these claims.
+        let invalid = |text: &String| text.len() > 1024 || text.chars().any(char::is_control);
+        if audiences.len() > 16 || invalid(&issuer) || invalid(&subject) || audiences.iter().any(invalid) {
+            return Err(wrong("has claims that are too long or contain control characters"));
         }
         let claims = Claims {
             issuer,
@@ -95,7 +95,7 @@ impl ServiceAccountToken {
         Ok(Self { raw, claims })
     }
 
-    /// Finds the token of an audience: in the secrets first, then in the attributes.
+    /// Finds the token for an audience, first in the secrets, then in the attributes.
     pub(super) fn find(audience: &str, secrets: &Attributes, attributes: &Attributes) -> Result<Self, Fault> {
         let help = || {
             format!(
@@ -103,23 +103,26 @@ impl ServiceAccountToken {
             )
         };
         let Some(json) = secrets.text(TOKENS).or_else(|| attributes.text(TOKENS)) else {
-            return Err(Fault::new("the request carries no service account token", help()));
+            return Err(Fault::new("the request has no service account token", help()));
         };
         let mut tokens: BTreeMap<String, TokenEntry> = serde_json::from_str(json).map_err(|_| {
-            Fault::new("not a JSON object of tokens by audience", "leave this key to kubelet")
+            Fault::new(
+                "it is not a JSON object of tokens by audience",
+                "remove it from volumeAttributes and parameters; kubelet sets it",
+            )
         })?;
         match tokens.remove(audience) {
             Some(mut entry) => Self::parse(std::mem::take(&mut entry.token), audience),
-            None => Err(Fault::new(format!("there is no token of audience {audience}"), help())),
+            None => Err(Fault::new(format!("there is no token for audience {audience}"), help())),
         }
     }
 
-    /// The token itself, for the one who sends or checks it.
+    /// The token's text, to send it or to verify it.
     pub fn expose(&self) -> &str {
         self.raw.expose()
     }
 
-    /// What it claims.
+    /// The unverified claims.
     pub fn claims(&self) -> &Claims {
         &self.claims
     }
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_read() {
+    fn claims_are_parsed() {
         let token =
             jwt(r#"{"iss":"https://i/","sub":"system:serviceaccount:a:b","aud":["x"],"exp":7,"nbf":5.5}"#);
         let token = ServiceAccountToken::parse(token, TOKEN_EXCHANGE_AUDIENCE).unwrap();
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_token_is_refused_without_being_shown() {
+    fn an_invalid_token_is_refused_and_not_shown() {
         let lines = jwt(r#"{"iss":"i\nforged line","sub":"s"}"#);
         let long = jwt(&format!(r#"{{"iss":"i","sub":"{}"}}"#, "s".repeat(2000)));
         let twice = jwt(r#"{"iss":"i","sub":"one","sub":"two"}"#);
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_come_before_the_attributes() {
+    fn a_token_in_the_secrets_takes_precedence() {
         let entry = |subject: &str| {
             let token = jwt(&format!(r#"{{"iss":"i","sub":"{subject}"}}"#));
             let tokens = serde_json::json!({ TOKEN_EXCHANGE_AUDIENCE: { "token": token } }).to_string();

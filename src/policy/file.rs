@@ -1,7 +1,7 @@
-//! The policy's file, read again when it has changed.
+//! The policy's file, which is reloaded when it changes.
 //!
-//! Every mount looks at the file, which costs one system call; nothing wakes while nothing is mounted. A
-//! volume of a `ConfigMap` swaps a symbolic link above the file: then it is another file that is found.
+//! Every mount checks whether the file has changed, which costs one system call. There is no timer. When a `ConfigMap`
+//! changes, kubelet swaps a symbolic link above the file, so the path leads to a different file.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -12,44 +12,44 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 use tokio::sync::Mutex;
 
-use super::denial::Denied;
-use super::rules::{Policy, WrongPolicy};
+use super::denial::PolicyDenied;
+use super::rules::{InvalidPolicy, Policy};
 use crate::plan::MountPlan;
 use crate::telemetry::Metrics;
 
-/// As much as a `ConfigMap` can hold.
-const LARGEST: u64 = 1 << 20;
+/// Maximum size of the file in bytes: the maximum size of a `ConfigMap`.
+const MAX_SIZE: u64 = 1 << 20;
 
-/// The policy of a file.
+/// A policy that is loaded from a file, and reloaded when the file changes.
 #[derive(Debug)]
 pub struct PolicyFile {
     path: PathBuf,
     metrics: Arc<Metrics>,
-    kept: Mutex<Kept>,
+    loaded: Mutex<LoadedPolicy>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    /// What is in force.
+struct LoadedPolicy {
+    /// The policy in force.
     policy: Arc<Policy>,
-    /// The file that was read last, whether it was good or not.
-    seen: Seen,
+    /// The state of the file when it was last read, whether it was valid or not.
+    file_state: FileState,
 }
 
-/// A file in the state that was found, or why none was.
-type Seen = Result<Stamp, io::ErrorKind>;
+/// The stamp of a file, or the reason why there is none.
+type FileState = Result<FileStamp, io::ErrorKind>;
 
-/// What changes when a file does. The time of the last status change comes with every change of the
-/// contents and, unlike the time of modification, cannot be set back.
+/// Metadata that changes whenever the file changes. Every change of the contents updates the ctime, which, unlike the
+/// mtime, cannot be set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -60,99 +60,100 @@ impl Stamp {
     }
 }
 
-/// Why a file is no policy.
+/// An error for a file that cannot be loaded as a policy.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyFileError {
-    /// It cannot be read.
-    #[error("the policy {} cannot be read: {error}; give a file of YAML that the provider can read", .path.display())]
+    /// The file cannot be read.
+    #[error("cannot read the policy {}: {error}; --policy-file must name a YAML file that the provider can read", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// It can be read, and is no policy.
-    #[error("the policy {}, {error}", .path.display())]
-    Wrong {
+    /// The file is not a valid policy.
+    #[error("the policy {} is invalid: {error}", .path.display())]
+    Invalid {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        error: WrongPolicy,
+        /// The first mistake.
+        error: InvalidPolicy,
     },
 }
 
 impl PolicyFile {
-    /// Reads the policy in `path`.
+    /// Loads the policy from `path`.
     ///
     /// # Errors
-    /// If there is none, or it is wrong.
+    /// If the file cannot be read or is invalid.
     pub fn open(path: PathBuf, metrics: Arc<Metrics>) -> Result<Self, PolicyFileError> {
         let (opened, read) = read(&path);
-        let kept = Kept { policy: Arc::new(read?), seen: opened.ok_or(io::ErrorKind::NotFound) };
+        let policy = Arc::new(read?);
+        let loaded = LoadedPolicy { policy, file_state: opened.ok_or(io::ErrorKind::NotFound) };
         metrics.policy_read(true);
-        Ok(Self { path, metrics, kept: Mutex::new(kept) })
+        Ok(Self { path, metrics, loaded: Mutex::new(loaded) })
     }
 
-    /// Whether the pod may mount everything that its plan might ask for.
+    /// Checks whether the pod may mount all objects that its plan may read.
     ///
     /// # Errors
-    /// All that it may not.
-    pub async fn check(&self, plan: &MountPlan) -> Result<(), Denied> {
-        let policy = self.in_force().await;
-        policy.check(plan).map_err(|denial| Denied { file: self.path.clone(), denial })
+    /// [`PolicyDenied`] lists all objects that are not allowed.
+    pub async fn check(&self, plan: &MountPlan) -> Result<(), PolicyDenied> {
+        let policy = self.current().await;
+        policy.check(plan).map_err(|denial| PolicyDenied { file: self.path.clone(), denial })
     }
 
-    /// The policy as the file has it now or, if that is wrong, as it last had it.
-    async fn in_force(&self) -> Arc<Policy> {
+    /// The policy in the file or, if the file is invalid, the last valid policy.
+    async fn current(&self) -> Arc<Policy> {
         let found = tokio::fs::metadata(&self.path).await;
-        let found = found.map(|metadata| Stamp::of(&metadata)).map_err(|error| error.kind());
-        let mut kept = self.kept.lock().await;
-        if kept.seen != found {
-            self.read_again(&mut kept, found).await;
+        let found = found.map(|metadata| FileStamp::of(&metadata)).map_err(|error| error.kind());
+        let mut loaded = self.loaded.lock().await;
+        if loaded.file_state != found {
+            self.reload(&mut loaded, found).await;
         }
-        Arc::clone(&kept.policy)
+        Arc::clone(&loaded.policy)
     }
 
-    /// Each state of the file is read once, and told once.
-    async fn read_again(&self, kept: &mut Kept, found: Seen) {
+    /// Reloads the file. Each state of the file is read and logged once.
+    async fn reload(&self, loaded: &mut LoadedPolicy, found: FileState) {
         let path = self.path.clone();
-        // Without an answer the process ends, or the reading has a defect: the next mount tries again.
+        // On an error, the process is shutting down or the task has panicked; the next mount tries again.
         let Ok((opened, read)) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
-        kept.seen = opened.map_or(found, Ok);
+        loaded.file_state = opened.map_or(found, Ok);
         self.metrics.policy_read(read.is_ok());
         match read {
             Ok(policy) => {
-                tracing::info!(file = %self.path.display(), "the policy has changed, and is in force");
-                kept.policy = Arc::new(policy);
+                tracing::info!(file = %self.path.display(), "policy reloaded");
+                loaded.policy = Arc::new(policy);
             }
-            Err(error) => tracing::error!("{error}; the policy of before stays in force"),
+            Err(error) => tracing::error!("{error}; the previous policy stays in force"),
         }
     }
 }
 
-/// The file's state, if it could be opened, and its policy.
-fn read(path: &Path) -> (Option<Stamp>, Result<Policy, PolicyFileError>) {
+/// The file's stamp, if it could be opened, and its policy.
+fn read(path: &Path) -> (Option<FileStamp>, Result<Policy, PolicyFileError>) {
     let unreadable = |error| PolicyFileError::Unreadable { path: path.to_owned(), error };
-    // A named pipe must not hold a thread.
+    // Do not block on a named pipe without a writer.
     let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
     let (file, metadata) = match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
         Ok(opened) => opened,
         Err(error) => return (None, Err(unreadable(error))),
     };
     let policy = text(file, &metadata).map_err(unreadable).and_then(|yaml| {
-        Policy::parse(&yaml).map_err(|error| PolicyFileError::Wrong { path: path.to_owned(), error })
+        Policy::parse(&yaml).map_err(|error| PolicyFileError::Invalid { path: path.to_owned(), error })
     });
-    (Some(Stamp::of(&metadata)), policy)
+    (Some(FileStamp::of(&metadata)), policy)
 }
 
 fn text(file: File, metadata: &Metadata) -> io::Result<String> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    if metadata.size() > LARGEST {
+    if metadata.size() > MAX_SIZE {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
     let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes)?;
+    file.take(MAX_SIZE).read_to_end(&mut bytes)?;
     crate::text::decode(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

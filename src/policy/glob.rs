@@ -1,20 +1,20 @@
-//! Globs over names: `*` is any text, `?` any one character. What no name can hold is refused.
+//! Globs for names: `*` matches any text, `?` matches one character. Characters that no name can contain are refused.
 
 use serde::Deserialize;
 use wildmatch::WildMatch;
 
 use crate::plan::{ObjectKind, ObjectName, VaultUrl, quoted};
 
-/// The longest name of a host or a service account.
-const LONGEST: usize = 253;
+/// Maximum length of the name of a host or a service account.
+const MAX_LENGTH: usize = 253;
 
-/// Reads a glob over names that are made of `letters` besides the wildcards.
-fn glob(text: &str, letters: fn(u8) -> bool, what: &str) -> Result<WildMatch, String> {
-    let known = |byte| letters(byte) || matches!(byte, b'*' | b'?');
-    if (1..=LONGEST).contains(&text.len()) && text.bytes().all(known) {
+/// Parses a glob for names whose characters are `allowed`. `what` is the kind of name and its allowed characters.
+fn glob(text: &str, allowed: fn(u8) -> bool, what: &str) -> Result<WildMatch, String> {
+    let valid = |byte| allowed(byte) || matches!(byte, b'*' | b'?');
+    if (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(valid) {
         return Ok(WildMatch::new(text));
     }
-    Err(format!("{} matches no {what}, with * and ? as wildcards", quoted(text)))
+    Err(format!("{} matches no {what}, and * and ? as wildcards", quoted(text)))
 }
 
 fn is_lower(byte: u8) -> bool {
@@ -25,7 +25,7 @@ fn is_any_case(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
-/// Over namespaces, whose names have lower case only.
+/// A glob for namespaces, whose names are in lower case.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct NamespaceGlob(WildMatch);
@@ -40,11 +40,11 @@ impl TryFrom<String> for NamespaceGlob {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        glob(&text, is_lower, "namespace; write lower-case letters, digits and hyphens").map(Self)
+        glob(&text, is_lower, "namespace; use lower-case letters, digits and hyphens").map(Self)
     }
 }
 
-/// Over the names of service accounts, without their namespaces.
+/// A glob for service accounts, without their namespace.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct ServiceAccountGlob(WildMatch);
@@ -61,13 +61,13 @@ impl TryFrom<String> for ServiceAccountGlob {
     fn try_from(text: String) -> Result<Self, String> {
         let letters = |byte| is_lower(byte) || byte == b'.';
         let what =
-            "service account; write lower-case letters, digits, hyphens and dots, without the namespace";
+            "service account; use its name without the namespace: lower-case letters, digits, hyphens, dots";
         glob(&text, letters, what).map(Self)
     }
 }
 
-/// Over vaults, whatever their case: with a dot over their hosts, without one over what stands before the
-/// suffix of their cloud. Of a host without its dots `*a*` would match the `vault.azure.net`.
+/// A case-insensitive glob for vaults. With a dot, it is matched against the host; without a dot, against the host
+/// without the cloud's suffix, so that `*a*` does not match `vault.azure.net`.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) enum VaultGlob {
@@ -89,14 +89,14 @@ impl TryFrom<String> for VaultGlob {
 
     fn try_from(text: String) -> Result<Self, String> {
         let letters = |byte| is_any_case(byte) || byte == b'.';
-        let what = "vault; write its name, or its host without scheme, port and path";
-        // The hosts of URLs have lower case.
+        let what = "vault; use its name, or its host without scheme, port and path";
+        // The hosts of URLs are in lower case.
         let glob = glob(&text.to_ascii_lowercase(), letters, what)?;
         Ok(if text.contains('.') { Self::Host(glob) } else { Self::Name(glob) })
     }
 }
 
-/// Over objects, whatever their case: all kinds of them, or one.
+/// A case-insensitive glob for objects of all kinds or of one kind.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct ObjectGlob {
@@ -123,7 +123,7 @@ impl TryFrom<String> for ObjectGlob {
                 return Err(format!("{} is not an object type; use secret, key or cert", quoted(kind)));
             }
         };
-        let what = "object; write letters, digits and hyphens, or secret/…, key/… or cert/…";
+        let what = "object; use letters, digits, hyphens, an optional prefix secret/, key/ or cert/";
         Ok(Self { kind, name: glob(&name.to_ascii_lowercase(), is_any_case, what)? })
     }
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vault_is_matched_by_its_name_or_its_host_whatever_the_case() {
+    fn a_vault_is_matched_by_name_or_host_in_any_case() {
         for glob in
             ["shared-1", "Shared-*", "shared-?", "*", "SHARED-1.vault.azure.net", "*.azure.net", "*.*"]
         {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_matched_by_its_name_whatever_the_case_and_by_its_kind() {
+    fn an_object_is_matched_by_name_in_any_case_and_by_kind() {
         let matches = |glob: &str, kind, name| {
             ObjectGlob::try_from(glob.to_owned()).unwrap().matches(kind, &ObjectName::parse(name).unwrap())
         };
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_and_accounts_are_matched_as_they_are() {
+    fn namespaces_and_accounts_are_matched_with_their_case() {
         let namespace = |glob: &str| NamespaceGlob::try_from(glob.to_owned()).unwrap();
         assert!(namespace("team-*").matches("team-a") && namespace("*").matches("x"));
         assert!(!namespace("team-*").matches("Team-a") && !namespace("team-*").matches("a-team-a"));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_name_can_hold_is_refused() {
+    fn characters_that_no_name_can_contain_are_refused() {
         let long = "a".repeat(254);
         for bad in ["", "a b", "a/b", "ä", "[ab]", "{a,b}", "!a", "a\n", "a.b", "Team", &long] {
             assert!(NamespaceGlob::try_from(bad.to_owned()).is_err(), "{bad}");

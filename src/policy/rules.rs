@@ -1,68 +1,68 @@
-//! The rules of a policy, and what they say of a plan.
+//! The rules of a policy, and their application to a plan.
 
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 
-use super::denial::{Asker, Denial, NearMiss, Wanted};
+use super::denial::{Denial, DeniedObject, NearMiss, Requester};
 use super::glob::{NamespaceGlob, ObjectGlob, ServiceAccountGlob, VaultGlob};
 use crate::plan::{IdentityMode, MountPlan, ObjectKind, ObjectName, Pod, VaultUrl};
 
-/// What pods may mount. Whatever no rule allows is denied.
+/// A policy. Mounts that no rule allows are denied.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    rules: OneOf<Rule>,
+    rules: AllowList<Rule>,
 }
 
-/// What some pods may mount.
+/// A rule, which allows some pods to mount some objects.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Rule {
     name: Option<RuleName>,
-    namespaces: OneOf<NamespaceGlob>,
+    namespaces: AllowList<NamespaceGlob>,
     #[serde(default)]
-    service_accounts: OneOf<ServiceAccountGlob>,
-    vaults: OneOf<VaultGlob>,
+    service_accounts: AllowList<ServiceAccountGlob>,
+    vaults: AllowList<VaultGlob>,
     #[serde(default)]
-    objects: OneOf<ObjectGlob>,
-    #[serde(default = "of_the_pod")]
-    identities: OneOf<IdentityMode>,
+    objects: AllowList<ObjectGlob>,
+    #[serde(default = "identities_of_pods")]
+    identities: AllowList<IdentityMode>,
 }
 
-/// The modes for which a pod must have something of its own, a token or a secret. The node's identity is
-/// there for whoever asks, so a rule must name it.
-fn of_the_pod() -> OneOf<IdentityMode> {
-    OneOf(Some(vec![
+/// The identity modes for which a pod needs its own token or secret. All pods on a node can use the node's identity, so a
+/// rule must name it explicitly.
+fn identities_of_pods() -> AllowList<IdentityMode> {
+    AllowList(Some(vec![
         IdentityMode::WorkloadIdentity,
         IdentityMode::IdentityBinding,
         IdentityMode::ServicePrincipal,
     ]))
 }
 
-/// A list that something must be in, never empty; anything is, where the field is left out.
+/// A list of allowed values, never empty. A missing field allows all values.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Vec<T>")]
-struct OneOf<T>(Option<Vec<T>>);
+struct AllowList<T>(Option<Vec<T>>);
 
-impl<T> Default for OneOf<T> {
+impl<T> Default for AllowList<T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<T> TryFrom<Vec<T>> for OneOf<T> {
+impl<T> TryFrom<Vec<T>> for AllowList<T> {
     type Error = &'static str;
 
     fn try_from(list: Vec<T>) -> Result<Self, Self::Error> {
         if list.is_empty() {
-            return Err("the list is empty, which would allow nothing; write what is allowed");
+            return Err("the list is empty and would allow nothing; add at least one entry");
         }
         Ok(Self(Some(list)))
     }
 }
 
-impl<T> OneOf<T> {
-    fn has(&self, matches: impl Fn(&T) -> bool) -> bool {
+impl<T> AllowList<T> {
+    fn allows(&self, matches: impl Fn(&T) -> bool) -> bool {
         self.0.as_ref().is_none_or(|list| list.iter().any(matches))
     }
 
@@ -71,7 +71,7 @@ impl<T> OneOf<T> {
     }
 }
 
-/// What messages call a rule.
+/// The name of a rule in messages.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 struct RuleName(String);
@@ -83,88 +83,89 @@ impl TryFrom<String> for RuleName {
         if (1..=100).contains(&text.chars().count()) && !text.contains(char::is_control) {
             return Ok(Self(text));
         }
-        Err("a rule's name has 1 to 100 characters in one line; shorten it, or leave it out")
+        Err("a rule's name must have 1 to 100 characters without control characters; shorten or remove it")
     }
 }
 
-/// What is wrong with a policy, and where.
+/// A mistake in a policy, with its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {problem}; {help}")]
-pub struct WrongPolicy {
+pub struct InvalidPolicy {
     /// The line, from 1.
     pub line: u64,
     /// The column, from 1.
     pub column: u64,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do.
+    /// How to fix it.
     pub help: &'static str,
 }
 
 impl Policy {
-    /// Reads a policy, YAML or JSON.
+    /// Parses a policy in YAML or JSON.
     ///
     /// # Errors
     /// The first mistake.
-    pub fn parse(yaml: &str) -> Result<Self, WrongPolicy> {
-        // As the JSON schema has it: what other readers of YAML take for a number or a boolean is no text.
+    pub fn parse(yaml: &str) -> Result<Self, InvalidPolicy> {
+        // Like the JSON schema: a text that other YAML parsers read as a number or a boolean must be quoted.
         let options = serde_saphyr::options! { no_schema: true, with_snippet: false };
-        serde_saphyr::from_str_with_options(yaml, options).map_err(|error| wrong(yaml, &error))
+        serde_saphyr::from_str_with_options(yaml, options).map_err(|error| invalid(yaml, &error))
     }
 
-    /// Whether the pod may mount everything that its plan might ask for.
+    /// Checks whether the pod may mount all objects that its plan may read.
     ///
     /// # Errors
-    /// All that it may not.
+    /// [`Denial`] lists all objects that are not allowed.
     pub fn check(&self, plan: &MountPlan) -> Result<(), Box<Denial>> {
         let Pod { namespace, service_account, .. } = &plan.pod;
-        let asker = Asker { namespace, account: service_account, mode: plan.identity.mode() };
+        let requester = Requester { namespace, account: service_account, mode: plan.identity.mode() };
         if let Some(token) = plan.identity.token() {
             let subject = &token.claims().subject;
             if *subject != format!("system:serviceaccount:{namespace}:{service_account}") {
-                return Err(Box::new(Denial::of_another(asker, subject)));
+                return Err(Box::new(Denial::foreign_token(requester, subject)));
             }
         }
-        let own = self.rules.iter().filter(|rule| rule.admits(asker)).collect::<Vec<_>>();
-        let denied = demands(plan).filter(|demand| !own.iter().any(|rule| rule.covers(*demand)));
+        let matching = self.rules.iter().filter(|rule| rule.matches(requester)).collect::<Vec<_>>();
+        let denied = reads(plan).filter(|read| !matching.iter().any(|rule| rule.allows(*read)));
         let denied = denied.collect::<Vec<_>>();
         let Some(first) = denied.first() else { return Ok(()) };
-        let near = self.rules.iter().enumerate().find_map(|(index, rule)| rule.misses(index, asker, *first));
-        let wanted = denied.iter().map(|demand| Wanted::new(demand.vault, demand.failover, demand.object));
-        Err(Box::new(Denial::by_no_rule(asker, wanted.collect(), near)))
+        let mut rules = self.rules.iter().enumerate();
+        let near_miss = rules.find_map(|(index, rule)| rule.near_miss(index, requester, *first));
+        let objects = denied.iter().map(|read| DeniedObject::new(read.vault, read.failover, read.object));
+        Err(Box::new(Denial::no_rule(requester, objects.collect(), near_miss)))
     }
 }
 
-/// What one vault might be asked for.
+/// A read that the plan may make.
 #[derive(Clone, Copy)]
-struct Demand<'a> {
+struct PlannedRead<'a> {
     vault: &'a VaultUrl,
-    /// Whether it is asked only while another is unavailable.
+    /// Whether the vault is used only while another one is unavailable.
     failover: bool,
     object: (ObjectKind, &'a ObjectName),
 }
 
-fn demands(plan: &MountPlan) -> impl Iterator<Item = Demand<'_>> {
+fn reads(plan: &MountPlan) -> impl Iterator<Item = PlannedRead<'_>> {
     plan.objects.iter().flat_map(|object| {
         let named = (object.kind, &object.name);
         let replica = object.failover.as_ref();
-        let replica = replica.map(|vault| Demand { vault, failover: true, object: named });
-        std::iter::once(Demand { vault: &object.vault, failover: false, object: named }).chain(replica)
+        let replica = replica.map(|vault| PlannedRead { vault, failover: true, object: named });
+        std::iter::once(PlannedRead { vault: &object.vault, failover: false, object: named }).chain(replica)
     })
 }
 
 impl Rule {
-    fn admits(&self, asker: Asker<'_>) -> bool {
-        self.of_asker(asker).iter().all(|(_, matches)| *matches)
+    fn matches(&self, requester: Requester<'_>) -> bool {
+        self.match_requester(requester).iter().all(|(_, matches)| *matches)
     }
 
-    fn covers(&self, demand: Demand<'_>) -> bool {
-        self.of_demand(demand).iter().all(|(_, matches)| *matches)
+    fn allows(&self, read: PlannedRead<'_>) -> bool {
+        self.match_read(read).iter().all(|(_, matches)| *matches)
     }
 
-    /// The one field for which the rule does not allow this, if it is only one.
-    fn misses(&self, index: usize, asker: Asker<'_>, demand: Demand<'_>) -> Option<NearMiss> {
-        let fields = self.of_asker(asker).into_iter().chain(self.of_demand(demand));
+    /// The rule and its only field that does not match; `None` if several fields do not match.
+    fn near_miss(&self, index: usize, requester: Requester<'_>, read: PlannedRead<'_>) -> Option<NearMiss> {
+        let fields = self.match_requester(requester).into_iter().chain(self.match_read(read));
         let mut missed = fields.filter(|(_, matches)| !matches).map(|(field, _)| field);
         let (Some(field), None) = (missed.next(), missed.next()) else { return None };
         let rule = match &self.name {
@@ -174,32 +175,37 @@ impl Rule {
         Some(NearMiss { rule, field })
     }
 
-    fn of_asker(&self, asker: Asker<'_>) -> [(&'static str, bool); 3] {
+    /// The fields about the requester, and whether they match.
+    fn match_requester(&self, requester: Requester<'_>) -> [(&'static str, bool); 3] {
         [
-            ("namespaces", self.namespaces.has(|glob| glob.matches(asker.namespace))),
-            ("serviceAccounts", self.service_accounts.has(|glob| glob.matches(asker.account))),
-            ("identities", self.identities.has(|mode| *mode == asker.mode)),
+            ("namespaces", self.namespaces.allows(|glob| glob.matches(requester.namespace))),
+            ("serviceAccounts", self.service_accounts.allows(|glob| glob.matches(requester.account))),
+            ("identities", self.identities.allows(|mode| *mode == requester.mode)),
         ]
     }
 
-    fn of_demand(&self, Demand { vault, object: (kind, name), .. }: Demand<'_>) -> [(&'static str, bool); 2] {
+    /// The fields about the object and its vault, and whether they match.
+    fn match_read(&self, read: PlannedRead<'_>) -> [(&'static str, bool); 2] {
+        let PlannedRead { vault, object: (kind, name), .. } = read;
         [
-            ("vaults", self.vaults.has(|glob| glob.matches(vault))),
-            ("objects", self.objects.has(|glob| glob.matches(kind, name))),
+            ("vaults", self.vaults.allows(|glob| glob.matches(vault))),
+            ("objects", self.objects.allows(|glob| glob.matches(kind, name))),
         ]
     }
 }
 
-fn wrong(yaml: &str, error: &serde_saphyr::Error) -> WrongPolicy {
+fn invalid(yaml: &str, error: &serde_saphyr::Error) -> InvalidPolicy {
     let (line, column) = error.location().map_or((1, 1), |location| (location.line(), location.column()));
-    let told = error.render_with_formatter(&UserMessageFormatter);
+    let message = error.render_with_formatter(&UserMessageFormatter);
     let location = format!(" at line {line}, column {column}");
-    let problem = told.strip_suffix(&location).unwrap_or(&told).to_owned();
+    let problem = message.strip_suffix(&location).unwrap_or(&message).to_owned();
     let at = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
     let there = yaml.lines().nth(at(line)).and_then(|text| text.chars().nth(at(column)));
     let help = match there {
-        Some('*') => "in YAML a value that begins with * must stand in quotes",
-        _ => "docs/policy.md and docs/policy.schema.json of the provider say what a policy may hold",
+        Some('*') => {
+            "put the value in quotes, because YAML requires quotes around a value that begins with *"
+        }
+        _ => "see docs/policy.md and docs/policy.schema.json of the provider for the fields of a policy",
     };
-    WrongPolicy { line, column, problem, help }
+    InvalidPolicy { line, column, problem, help }
 }

@@ -1,4 +1,4 @@
-//! Policies, held against plans of whole requests.
+//! Checks of policies against plans of whole requests.
 
 mod schema;
 
@@ -22,7 +22,7 @@ fn token(subject: &str) -> String {
     format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(&claims), part("signature"))
 }
 
-/// What the pod `team-a/web` asks for, with some of it replaced; an empty value is none.
+/// The plan of the pod `team-a/web`, with some parameters replaced; an empty value removes the parameter.
 fn plan(changes: &[(&str, &str)], secrets: &str) -> MountPlan {
     let defaults = Defaults {
         failover_vaults: [(VaultName::parse("main").unwrap(), VaultName::parse("replica").unwrap())].into(),
@@ -62,13 +62,13 @@ fn allows(rule: &str, changes: &[(&str, &str)]) -> bool {
     policy(&[rule]).check(&plan(changes, "null")).is_ok()
 }
 
-/// What is said of a mount that must be denied.
+/// The message of a mount that must be denied.
 fn denial(rules: &[&str], changes: &[(&str, &str)]) -> String {
     policy(rules).check(&plan(changes, "null")).unwrap_err().to_string()
 }
 
 #[test]
-fn a_rule_allows_what_all_its_fields_match_and_nothing_else() {
+fn a_rule_allows_only_mounts_that_match_all_its_fields() {
     assert!(allows(RULE, &[]));
     for rule in [
         "{namespaces: [team-b], vaults: [shared], objects: [secret/db-password]}",
@@ -90,7 +90,7 @@ fn a_rule_allows_what_all_its_fields_match_and_nothing_else() {
 }
 
 #[test]
-fn each_object_may_be_allowed_by_another_rule_and_each_must_be() {
+fn different_rules_may_allow_the_objects_and_every_object_needs_one() {
     let objects = "- {objectName: a, objectType: secret}\n- {objectName: b, objectType: key, optional: true}\n- {objectName: c, objectType: cert, keyvaultName: other}";
     let changes = [("objects", objects)];
     let rules = [
@@ -99,53 +99,57 @@ fn each_object_may_be_allowed_by_another_rule_and_each_must_be() {
         "{namespaces: [team-a], vaults: [other]}",
     ];
     assert_eq!(policy(&rules).check(&plan(&changes, "null")), Ok(()));
-    let said = denial(&rules[..1], &changes);
-    assert!(said.contains("mount cert/c of other, and key/b of shared, by workload-identity"), "{said}");
-    assert!(!said.contains("secret/a"), "{said}");
+    let message = denial(&rules[..1], &changes);
+    let words = "to mount cert/c from vault other, and key/b from vault shared using workload-identity";
+    assert!(message.contains(words), "{message}");
+    assert!(!message.contains("secret/a"), "{message}");
 }
 
 #[test]
-fn what_would_allow_it_is_said_in_one_line() {
-    let said = denial(&["{namespaces: [kube-system], vaults: ['*']}"], &[]);
+fn a_denial_shows_the_rule_that_would_allow_the_mount() {
+    let message = denial(&["{namespaces: [kube-system], vaults: ['*']}"], &[]);
     assert_eq!(
-        said,
-        "no rule lets namespace \"team-a\" (service account \"web\") mount secret/db-password of shared, by \
-         workload-identity; allow it with {namespaces: [team-a], vaults: [shared], \
-         objects: [secret/db-password], identities: [workload-identity]}; rules[0] allows it but for \
+        message,
+        "no rule allows namespace \"team-a\" (service account \"web\") to mount secret/db-password from vault \
+         shared using workload-identity; allow it with {namespaces: [team-a], vaults: [shared], \
+         objects: [secret/db-password], identities: [workload-identity]}; rules[0] matches except for \
          its namespaces"
     );
     let named = "{name: of the nodes, namespaces: ['*'], vaults: ['*'], identities: [managed-identity]}";
-    let said = denial(&[named], &[]);
-    assert!(said.ends_with("; rule \"of the nodes\" allows it but for its identities"), "{said}");
-    let said = denial(&["{namespaces: [team-b], vaults: [other]}"], &[]);
-    assert!(!said.contains("but for"), "two fields are no near miss: {said}");
+    let message = denial(&[named], &[]);
+    assert!(message.ends_with("; rule \"of the nodes\" matches except for its identities"), "{message}");
+    let message = denial(&["{namespaces: [team-b], vaults: [other]}"], &[]);
+    assert!(!message.contains("except for"), "with two wrong fields, there is no near miss: {message}");
 }
 
 #[test]
-fn a_failover_vault_must_be_allowed_as_the_vault_itself() {
+fn a_failover_vault_must_be_allowed_like_the_vault_itself() {
     let of_main = "{namespaces: [team-a], vaults: [main]}";
     for changes in [
         vec![("keyvaultName", "main")],
         vec![("keyvaultName", "main"), ("failoverKeyvaultName", "backup")],
         vec![("objects", "- {objectName: a, objectType: secret, keyvaultName: main}")],
     ] {
-        let said = denial(&[of_main], &changes);
-        assert!(said.contains(", the failover vault, by workload-identity"), "{changes:?}: {said}");
+        let message = denial(&[of_main], &changes);
+        assert!(message.contains(" from failover vault "), "{changes:?}: {message}");
         assert!(allows("{namespaces: [team-a], vaults: [main, replica, backup]}", &changes), "{changes:?}");
     }
-    let said = denial(&["{namespaces: [team-b], vaults: [main]}"], &[("keyvaultName", "main")]);
-    assert!(said.contains("{namespaces: [team-a], vaults: [main, replica], objects: [secret/"), "{said}");
+    let message = denial(&["{namespaces: [team-b], vaults: [main]}"], &[("keyvaultName", "main")]);
+    assert!(
+        message.contains("{namespaces: [team-a], vaults: [main, replica], objects: [secret/"),
+        "{message}"
+    );
 }
 
 #[test]
-fn the_nodes_identity_must_be_named() {
+fn a_rule_must_name_the_nodes_identity() {
     let managed = [("useVMManagedIdentity", "true"), ("clientID", "")];
     assert!(!allows("{namespaces: ['*'], vaults: ['*']}", &managed));
     assert!(allows("{namespaces: ['*'], vaults: ['*'], identities: [managed-identity]}", &managed));
 }
 
 #[test]
-fn every_mode_is_told_from_the_others() {
+fn a_rule_for_one_identity_mode_does_not_allow_another() {
     let principal = r#"{"clientid":"11111111-1111-4111-8111-111111111111","clientsecret":"hunter2"}"#;
     let modes = [
         ("workload-identity", ("keyvaultName", "shared"), "null"),
@@ -158,9 +162,9 @@ fn every_mode_is_told_from_the_others() {
         let changes = &[change];
         for (other, ..) in modes {
             let policy = policy(&[&format!("{{namespaces: ['*'], vaults: ['*'], identities: [{other}]}}")]);
-            let said = policy.check(&plan(changes, secrets));
-            assert_eq!(said.is_ok(), mode == other, "{mode} by {other}");
-            assert!(!format!("{said:?}").contains("hunter2"));
+            let message = policy.check(&plan(changes, secrets));
+            assert_eq!(message.is_ok(), mode == other, "{mode} by {other}");
+            assert!(!format!("{message:?}").contains("hunter2"));
         }
         let own = policy(&["{namespaces: ['*'], vaults: ['*']}"]).check(&plan(changes, secrets));
         assert_eq!(own.is_ok(), mode != "managed-identity", "{mode}");
@@ -168,7 +172,7 @@ fn every_mode_is_told_from_the_others() {
 }
 
 #[test]
-fn a_token_of_another_service_account_brings_nobody_what_its_owner_may_mount() {
+fn a_token_of_another_service_account_is_denied() {
     let everything = "{namespaces: ['*'], vaults: ['*']}";
     for (key, value) in [
         ("csi.storage.k8s.io/pod.namespace", "team-b"),
@@ -176,22 +180,22 @@ fn a_token_of_another_service_account_brings_nobody_what_its_owner_may_mount() {
         ("csi.storage.k8s.io/serviceAccount.name", ""),
     ] {
         for audience in ["false", "true"] {
-            let said = denial(&[everything], &[(key, value), ("useAzureTokenProxy", audience)]);
-            assert!(said.contains("token is that of \"system:serviceaccount:team-a:web\""), "{said}");
+            let message = denial(&[everything], &[(key, value), ("useAzureTokenProxy", audience)]);
+            assert!(message.contains("token belongs to \"system:serviceaccount:team-a:web\""), "{message}");
         }
-        // Where no token is sent, none is looked at.
+        // A mode without a token does not check the token.
         let managed = everything.replace('}', ", identities: [managed-identity]}");
         assert!(allows(&managed, &[(key, value), ("useVMManagedIdentity", "true")]), "{key}");
     }
 }
 
 #[test]
-fn a_mistake_is_named_with_its_line_and_its_mend() {
+fn a_mistake_is_reported_with_its_position_and_its_fix() {
     for (yaml, location, words) in [
         ("rules:\n- namespaces: [a]\n  vault: [b]\n", "line 3, column 3: ", "unknown field `vault`"),
         ("rules:\n- namespaces: [a]\n", "line 2, column 3: ", "missing field `vaults`"),
-        ("rules:\n- namespaces: [*]\n  vaults: [b]\n", "line 2, column 16: ", "must stand in quotes"),
-        ("rules:\n- namespaces: [*-a]\n  vaults: [b]\n", "line 2, column 16: ", "must stand in quotes"),
+        ("rules:\n- namespaces: [*]\n  vaults: [b]\n", "line 2, column 16: ", "put the value in quotes"),
+        ("rules:\n- namespaces: [*-a]\n  vaults: [b]\n", "line 2, column 16: ", "put the value in quotes"),
         ("rules:\n- namespaces: [a]\n  vaults: []\n", "line 3, column 11: ", "the list is empty"),
         ("rules: []\n", "line 1, column 8: ", "the list is empty"),
         (
@@ -206,13 +210,13 @@ fn a_mistake_is_named_with_its_line_and_its_mend() {
         ("", "line 1, column 1: ", "end of file"),
         ("---\nrules: &a [*a]\n", "line 2, ", ""),
     ] {
-        let said = Policy::parse(yaml).unwrap_err().to_string();
-        assert!(said.starts_with(location) && said.contains(words), "{yaml}: {said}");
+        let message = Policy::parse(yaml).unwrap_err().to_string();
+        assert!(message.starts_with(location) && message.contains(words), "{yaml}: {message}");
     }
 }
 
 #[test]
-fn aliases_serve_and_bombs_do_not() {
+fn aliases_are_accepted_and_yaml_bombs_are_refused() {
     let good = "rules:\n- {namespaces: &teams [a, b], vaults: [v]}\n- {namespaces: *teams, vaults: [w]}\n";
     assert!(Policy::parse(good).is_ok());
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
@@ -225,9 +229,9 @@ fn aliases_serve_and_bombs_do_not() {
 }
 
 #[test]
-fn every_policy_of_the_manual_is_one() {
-    let manual = include_str!("../../docs/policy.md");
-    let blocks = manual.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+fn every_policy_in_the_documentation_is_valid() {
+    let page = include_str!("../../docs/policy.md");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let policies = blocks.map(|yaml| Policy::parse(yaml).unwrap()).collect::<Vec<_>>();
     assert_eq!(policies.len(), 4);
     let shared = [(
@@ -237,18 +241,18 @@ fn every_policy_of_the_manual_is_one() {
     assert_eq!(policies[0].check(&plan(&shared, "null")), Ok(()));
     let others =
         policies[0].check(&plan(&[("objects", "- {objectName: team-b-db, objectType: secret}")], "null"));
-    assert!(others.unwrap_err().to_string().contains("mount secret/team-b-db of shared"));
+    assert!(others.unwrap_err().to_string().contains("mount secret/team-b-db from vault shared"));
 }
 
-/// The rules that a denial names, as a policy.
-fn rules_of(said: &str) -> String {
-    let rules = said.split_once("allow it with ").unwrap().1;
+/// A policy of the rules in a denial's message.
+fn rules_of(message: &str) -> String {
+    let rules = message.split_once("allow it with ").unwrap().1;
     format!("rules: [{}]", &rules[..rules.rfind("]}").unwrap() + 2])
 }
 
 proptest! {
     #[test]
-    fn the_rule_that_a_denial_names_allows_the_mount(
+    fn the_rule_in_a_denial_allows_the_mount(
         namespace in "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?|true|null|no|0x1f|1e3",
         vaults in proptest::collection::vec("[a-z0-9-]{3,8}|true|null|007", 1..4),
         names in proptest::collection::vec("[A-Za-z0-9-]{1,8}", 1..5),
@@ -264,16 +268,16 @@ proptest! {
             ("failoverKeyvaultName", "backup"),
             ("objects", &objects.collect::<String>()),
         ], "null");
-        let said = policy(&["{namespaces: [nobody], vaults: [nothing]}"]).check(&plan).unwrap_err().to_string();
-        let rules = rules_of(&said);
+        let message = policy(&["{namespaces: [other], vaults: [none]}"]).check(&plan).unwrap_err().to_string();
+        let rules = rules_of(&message);
         let policy = Policy::parse(&rules).unwrap();
         prop_assert_eq!(policy.check(&plan), Ok(()), "{}", rules);
     }
 
     #[test]
-    fn any_text_is_a_policy_or_a_mistake(text in "\\PC{0,200}|[-\\[\\]{}:,&*|> a\n\"'#!%@~\t\u{0}]{0,200}") {
-        if let Err(wrong) = Policy::parse(&text) {
-            prop_assert!(!wrong.problem.is_empty());
+    fn any_text_is_parsed_or_refused(text in "\\PC{0,200}|[-\\[\\]{}:,&*|> a\n\"'#!%@~\t\u{0}]{0,200}") {
+        if let Err(error) = Policy::parse(&text) {
+            prop_assert!(!error.problem.is_empty());
         }
     }
 }

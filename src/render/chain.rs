@@ -1,10 +1,9 @@
-//! A certificate's chain in order: leaf, intermediates, root.
+//! Orders the certificates of a chain: leaf, intermediates, root.
 //!
-//! Who issued whom is told by names first, as in RFC 5280, 6.1, and then by the signature, which
-//! tells certificates of one name apart: cross-signed ones, and an authority before and after its
-//! key changed. Key identifiers decide only where a signature cannot be checked, so certificates
-//! without them order as well. This puts certificates in order and trusts none of them: validity,
-//! constraints and revocation are the business of whoever uses the chain.
+//! A certificate's issuer is found by its name, as in RFC 5280, 6.1, and then by the signature. The signature distinguishes
+//! certificates with the same name: cross-signed ones, and an authority before and after a change of its key. Key
+//! identifiers are used only if the signature cannot be checked, so certificates without them can be ordered as well. This
+//! module does not establish trust: the user of the chain checks validity, constraints and revocation.
 
 mod signature;
 
@@ -14,38 +13,36 @@ use x509_parser::prelude::FromDer;
 
 use self::signature::Signature;
 
-/// The most certificates that are put in order. A chain of the web has four.
+/// Maximum number of certificates that are ordered. A typical chain has up to four.
 const MAX_CERTIFICATES: usize = 64;
-/// The most signatures that are checked: one of RSA 8192 costs a third of a millisecond.
+/// Maximum number of signature checks. One check with RSA 8192 takes a third of a millisecond.
 const MAX_CHECKS: usize = 256;
-/// The most steps of the search for a line through all certificates.
+/// Maximum number of steps of the search for a path through all certificates.
 const MAX_STEPS: usize = 4096;
 
-/// Certificates, in order if an order was found.
+/// The certificates of a chain, ordered if possible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// All certificates: if complete, from the leaf up and each one once; else as they were.
+    /// All certificates. If the chain is complete, from the leaf up and without duplicates; otherwise in the given order.
     pub certificates: Vec<Vec<u8>>,
-    /// Whether each certificate issued the one before it. A root may be missing: most servers leave
-    /// it out.
+    /// Whether each certificate issued the previous one. The root may be missing, as most servers omit it.
     pub complete: bool,
 }
 
-/// Puts certificates (DER) in order: first the one that issued none of the others, then each one's
-/// issuer.
+/// Orders DER certificates: first the one that issued none of the others, then the issuer of each.
 ///
-/// Where they make no single line with every certificate in it, they stay as they are and none is
-/// dropped. The order depends on the certificates only, not on the order in which they come.
+/// If there is no single path through all certificates, they keep their order, and none is dropped. The result does not
+/// depend on the given order.
 pub fn order(certificates: Vec<Vec<u8>>) -> Chain {
-    match line(&certificates) {
+    match find_path(&certificates) {
         Some(certificates) => Chain { certificates, complete: true },
         None => Chain { certificates, complete: false },
     }
 }
 
-fn line(certificates: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
-    // Sorted, so that where two lines are possible (a root beside its cross-signed twin) the same one
-    // is found whatever the vault's order.
+fn find_path(certificates: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+    // Sorted, so that the result does not depend on the vault's order if several paths are possible, for example with a
+    // root and its cross-signed twin.
     let mut distinct = certificates.iter().collect::<Vec<_>>();
     distinct.sort_unstable();
     distinct.dedup();
@@ -56,14 +53,14 @@ fn line(certificates: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
         return None;
     }
     let parsed = distinct.iter().map(|der| Certificate::parse(der)).collect::<Option<Vec<_>>>()?;
-    let mut search = Search { issuers: issuers(&parsed)?, line: Vec::new(), steps: MAX_STEPS };
-    search.line.push(search.leaf()?);
+    let mut search = Search { issuers: issuers(&parsed)?, path: Vec::new(), steps: MAX_STEPS };
+    search.path.push(search.leaf()?);
     search
         .complete()
-        .then(|| search.line.iter().filter_map(|&at| distinct.get(at).copied().cloned()).collect())
+        .then(|| search.path.iter().filter_map(|&at| distinct.get(at).copied().cloned()).collect())
 }
 
-/// For each certificate, the others that issued it.
+/// The possible issuers of each certificate.
 fn issuers(certificates: &[Certificate<'_>]) -> Option<Vec<Vec<usize>>> {
     let mut checks = MAX_CHECKS;
     let mut all = Vec::with_capacity(certificates.len());
@@ -83,7 +80,7 @@ fn issuers(certificates: &[Certificate<'_>]) -> Option<Vec<Vec<usize>>> {
     Some(all)
 }
 
-/// A certificate, and what of it tells who issued it.
+/// A certificate, with the fields that identify its issuer.
 struct Certificate<'a> {
     x509: X509Certificate<'a>,
     key_id: Option<&'a [u8]>,
@@ -106,7 +103,7 @@ impl<'a> Certificate<'a> {
         rest.is_empty().then_some(Self { x509, key_id, authority_key_id })
     }
 
-    /// Whether the issuer that it names has the name of `issuer`.
+    /// Whether this certificate's issuer name is the subject name of `issuer`.
     fn names(&self, issuer: &Certificate<'_>) -> bool {
         self.x509.issuer().as_raw() == issuer.x509.subject().as_raw()
     }
@@ -123,15 +120,15 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// The search for a line from the leaf through all certificates.
+/// The search for a path from the leaf through all certificates.
 struct Search {
     issuers: Vec<Vec<usize>>,
-    line: Vec<usize>,
+    path: Vec<usize>,
     steps: usize,
 }
 
 impl Search {
-    /// The only certificate that issued none of the others: a line can begin nowhere else.
+    /// The only certificate that issued none of the others. A path can only start there.
     fn leaf(&self) -> Option<usize> {
         let issued = |at: &usize| self.issuers.iter().any(|issuers| issuers.contains(at));
         let mut leaves = (0..self.issuers.len()).filter(|at| !issued(at));
@@ -139,23 +136,23 @@ impl Search {
         leaves.next().is_none().then_some(leaf)
     }
 
-    /// Lengthens the line by issuers until every certificate is in it; else leaves it as it was.
+    /// Extends the path by issuers until it contains all certificates. If that is not possible, the path is unchanged.
     fn complete(&mut self) -> bool {
-        if self.line.len() == self.issuers.len() {
+        if self.path.len() == self.issuers.len() {
             return true;
         }
-        let last = self.line.last().and_then(|&last| self.issuers.get(last));
+        let last = self.path.last().and_then(|&last| self.issuers.get(last));
         for next in last.cloned().unwrap_or_default() {
             let Some(left) = self.steps.checked_sub(1) else { return false };
             self.steps = left;
-            if self.line.contains(&next) {
+            if self.path.contains(&next) {
                 continue;
             }
-            self.line.push(next);
+            self.path.push(next);
             if self.complete() {
                 return true;
             }
-            self.line.pop();
+            self.path.pop();
         }
         false
     }

@@ -1,17 +1,17 @@
-//! `objectEncoding`: stored text to bytes.
+//! `objectEncoding`: decodes the stored text.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::error::Problem;
 use crate::base64;
-use crate::plan::Encoding;
+use crate::plan::ObjectEncoding;
 use crate::secret::SecretBytes;
 
-pub(super) fn decode(encoding: Encoding, value: SecretBytes) -> Result<SecretBytes, Problem> {
+pub(super) fn decode(encoding: ObjectEncoding, value: SecretBytes) -> Result<SecretBytes, Problem> {
     match encoding {
-        Encoding::Utf8 => Ok(value),
-        Encoding::Base64 => base64::decode(value.expose()).ok_or(Problem::Encoding("base64")),
-        Encoding::Hex => HEXLOWER_PERMISSIVE
+        ObjectEncoding::Utf8 => Ok(value),
+        ObjectEncoding::Base64 => base64::decode(value.expose()).ok_or(Problem::Encoding("base64")),
+        ObjectEncoding::Hex => HEXLOWER_PERMISSIVE
             .decode(value.expose())
             .map(SecretBytes::new)
             .map_err(|_| Problem::Encoding("an even number of hexadecimal digits")),
@@ -25,28 +25,28 @@ mod tests {
 
     use super::*;
 
-    fn decoded(encoding: Encoding, text: &str) -> Result<Vec<u8>, ()> {
+    fn decoded(encoding: ObjectEncoding, text: &str) -> Result<Vec<u8>, ()> {
         decode(encoding, SecretBytes::new(text.into())).map(SecretBytes::into_exposed).map_err(|_| ())
     }
 
     #[test]
-    fn text_is_decoded_as_go_decodes_it() {
-        assert_eq!(decoded(Encoding::Utf8, "aGk=\n"), Ok(b"aGk=\n".to_vec()));
-        assert_eq!(decoded(Encoding::Base64, "aGk=\n"), Ok(b"hi".to_vec()));
-        assert_eq!(decoded(Encoding::Hex, "00fFa1"), Ok(vec![0, 255, 0xa1]));
+    fn text_is_decoded_like_in_go() {
+        assert_eq!(decoded(ObjectEncoding::Utf8, "aGk=\n"), Ok(b"aGk=\n".to_vec()));
+        assert_eq!(decoded(ObjectEncoding::Base64, "aGk=\n"), Ok(b"hi".to_vec()));
+        assert_eq!(decoded(ObjectEncoding::Hex, "00fFa1"), Ok(vec![0, 255, 0xa1]));
         for bad in ["aGk", "aGk=aGk="] {
-            assert!(decoded(Encoding::Base64, bad).is_err(), "{bad}");
+            assert!(decoded(ObjectEncoding::Base64, bad).is_err(), "{bad}");
         }
         for bad in ["0", "0x00", "zz", "00\n"] {
-            assert!(decoded(Encoding::Hex, bad).is_err(), "{bad}");
+            assert!(decoded(ObjectEncoding::Hex, bad).is_err(), "{bad}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_encoded_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert_eq!(decoded(Encoding::Base64, &BASE64.encode(&bytes)), Ok(bytes.clone()));
-            prop_assert_eq!(decoded(Encoding::Hex, &HEXLOWER_PERMISSIVE.encode(&bytes)), Ok(bytes));
+        fn decoding_reverses_encoding(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(decoded(ObjectEncoding::Base64, &BASE64.encode(&bytes)), Ok(bytes.clone()));
+            prop_assert_eq!(decoded(ObjectEncoding::Hex, &HEXLOWER_PERMISSIVE.encode(&bytes)), Ok(bytes));
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Why a fetched object cannot become the files that were asked for.
+//! Errors of rendering.
 
+use super::generated::MOST_GENERATED;
 use super::pfx::PfxError;
 use super::public_key::PublicKeyError;
 use crate::code::Code;
 use crate::plan::ObjectPlan;
 
-/// Why an object cannot become files. Names the object, and never its content.
+/// A fetched object that cannot be converted to files. Names the object but does not contain its value.
 #[derive(Debug, thiserror::Error)]
 #[error("{location}, {kind} {name}: {problem}")]
 pub struct RenderError {
@@ -21,16 +22,21 @@ impl RenderError {
         Self { location, kind: object.kind.name(), name, problem }
     }
 
-    /// The mount's code.
+    /// Where the class names the object: `objects[2]`.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The gRPC code of the mount.
     pub fn code(&self) -> Code {
         match self.problem {
-            Problem::GivenUp => Code::Internal,
+            Problem::Cancelled => Code::Internal,
             _ => Code::InvalidArgument,
         }
     }
 }
 
-/// What is wrong, and its mend.
+/// The problem and its fix.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error("its value is not {0}; correct objectEncoding, or the value in the vault")]
@@ -38,60 +44,59 @@ pub(super) enum Problem {
     #[error("it backs a certificate, but its value is not base64; import the certificate again")]
     NotBase64,
     #[error(
-        "its PKCS#12 cannot be read: {0}; import the certificate again, or set objectFormat: PFX for the file as it is"
+        "its PKCS#12 cannot be read: {0}; import the certificate again, or set objectFormat: PFX to write the file unchanged"
     )]
     Pfx(PfxError),
-    /// The text is not what `objectEncoding` says.
+    /// A certificate stored as PEM does not have the encoding in `objectEncoding`.
     #[error(
-        "the certificate is stored as PEM (content type application/x-pem-file), which is not {0}: remove \
-         objectEncoding for the PEM text; for a PKCS#12 file, import the certificate as PKCS#12 and set \
-         objectFormat: PFX"
+        "the certificate is stored as PEM (content type application/x-pem-file), which is not {0}; to get PEM, remove \
+         objectEncoding; to get a PKCS#12 file, import the certificate as PKCS#12 and set objectFormat: PFX"
     )]
     StoredAsPem(&'static str),
     #[error(
-        "it backs a certificate and is written as PEM, which is not {0}: set objectFormat: PFX for the PKCS#12 \
-         file, or remove objectEncoding"
+        "it backs a certificate and is written as PEM, which is not {0}; remove objectEncoding, or set objectFormat: \
+         PFX to get the PKCS#12 file"
     )]
     WrittenAsPem(&'static str),
-    /// What Key Vault exports then was seen in the recorded live tests of Microsoft's .NET SDK,
-    /// `DownloadNonExportableCertificate`: PKCS#12 or PEM with the certificate alone.
+    /// Key Vault then exports PKCS#12 or PEM with only the certificate, as recorded in the live test
+    /// `DownloadNonExportableCertificate` of Microsoft's .NET SDK.
     #[error(
-        "it holds no private key: Key Vault leaves it out where the certificate's policy says that the key is not \
-         exportable; set objectType: cert for the certificate alone, or make a new version with an exportable key"
+        "it has no private key: Key Vault omits a key that the certificate's policy marks as not exportable; set \
+         objectType: cert to get only the certificate, or create a new version with an exportable key"
     )]
     NoKey,
     #[error("its public key cannot be written: {0}")]
     PublicKey(#[from] PublicKeyError),
-    #[error(
-        "its PKCS#12 holds more certificates than any chain has; set objectFormat: PFX for the file as it is"
-    )]
+    #[error("its PKCS#12 has more than 64 certificates; set objectFormat: PFX to write the file unchanged")]
     TooManyCertificates,
-    #[error("what Key Vault gave is no X.509 certificate; import the certificate again")]
+    #[error("Key Vault returned data that is not an X.509 certificate; import the certificate again")]
     Certificate,
     #[error(
-        "its value is not JSON ({0}), which jmesPath selects from; correct the value in the vault, or remove jmesPath"
+        "jmesPath requires JSON, but the value is not JSON ({0}); correct the value in the vault, or remove jmesPath"
     )]
     NotJson(String),
-    #[error("{0} finds nothing, or null; correct the expression or the value, or set optional: true")]
+    #[error("{0} selects nothing or null; correct the expression or the value, or set optional: true")]
     NoJsonField(String),
     #[error(
-        "{0} does not fit the value: a function has an argument of the wrong type; correct the expression"
+        "{0} cannot be applied to the value: a function has an argument of the wrong type; correct the expression"
     )]
     JsonType(String),
     #[error("{0} selects a value that is not a JSON object, and objectAlias has a *; remove the *")]
     NoJsonObject(String),
     #[error(
         "{0} selects an object with a key that cannot be the * in objectAlias: a key may have letters, digits, `-`, \
-         `_` and `.`, and the file must have a valid name; select each field with a path of its own"
+         `_` and `.`, and the file must have a valid name; select each field with its own path"
     )]
     JsonKey(String),
     #[error("{0} makes more than {1} files; select less")]
     TooManyJsonFields(String, usize),
-    #[error("{0} selects more than {1} bytes; select less")]
-    JsonFieldTooLarge(String, usize),
-    #[error("there was no time left to convert it; the mount is tried again")]
-    GivenUp,
-    #[error("Key Vault gave neither an RSA key nor one of an elliptic curve; only those can be written")]
+    #[error(
+        "{0} and what was selected before have more than {MOST_GENERATED} bytes; select less, or use several classes and volumes"
+    )]
+    JsonFieldTooLarge(String),
+    #[error("mount deadline exceeded before it was converted; kubelet will retry the mount")]
+    Cancelled,
+    #[error("it is neither an RSA key nor an elliptic-curve key; only these types are supported")]
     KeyMaterial,
 }
 

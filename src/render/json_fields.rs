@@ -1,30 +1,29 @@
-//! `jmesPath`: fields of a JSON secret as files.
+//! `jmesPath`: writes fields of a JSON secret as files.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::rc::Rc;
 
 use jmespath::Variable;
 
 use super::error::Problem;
-use crate::deliver::File;
+use super::generated::Generated;
+use crate::deliver::VolumeFile;
 use crate::plan::{FieldFile, JsonField, KeyPattern};
 use crate::secret::SecretBytes;
 
-/// Bytes of one field, as it is written. Key Vault's largest secret has 25 kB.
-const LARGEST: usize = 1 << 20;
-/// Files of one object.
-const MOST_FILES: usize = 1000;
+/// Maximum number of files of one object.
+const MAX_FILES: usize = 1000;
 
-/// The files of `fields`, and a warning for each field that is missing where that is allowed.
+/// Adds the files of `fields`, and a warning for each missing field of an optional object.
 ///
 /// # Errors
-/// [`Problem`], which never quotes the secret.
+/// [`Problem`], which does not quote the secret.
 pub(super) fn select(
     fields: &[JsonField],
     secret: &SecretBytes,
     optional: bool,
-    (files, warnings): (&mut Vec<File>, &mut Vec<String>),
+    generated: &mut Generated,
+    (files, warnings): (&mut Vec<VolumeFile>, &mut Vec<String>),
 ) -> Result<(), Problem> {
     let text =
         std::str::from_utf8(secret.expose()).map_err(|_| Problem::NotJson("it is not UTF-8".to_owned()))?;
@@ -34,61 +33,61 @@ pub(super) fn select(
         let location = || format!("{} ({})", field.location, field.expression.as_str());
         let expression = jmespath::compile(field.expression.as_str());
         let found = expression.and_then(|expression| expression.search(&document));
-        // The message of an error may quote a value.
+        // The message of the error is not used because it may quote a value.
         let found = found.map_err(|_| Problem::JsonType(location()))?;
         if found.is_null() && optional {
-            warnings.push(format!("{}: the secret has no such value; its file is left out", location()));
+            warnings.push(format!("{}: the secret has no such value; its file is omitted", location()));
             continue;
         }
         match (&field.file, found.as_ref()) {
             (_, Variable::Null) => return Err(Problem::NoJsonField(location())),
             (_, Variable::Expref(_)) => return Err(Problem::JsonType(location())),
             (FieldFile::One(path), value) => {
-                let contents = contents(value).ok_or_else(|| Problem::JsonFieldTooLarge(location(), LARGEST))?;
-                files.push(File { path: path.clone(), mode: field.mode, contents });
+                let contents =
+                    contents(value, generated).ok_or_else(|| Problem::JsonFieldTooLarge(location()))?;
+                files.push(VolumeFile { path: path.clone(), mode: field.mode, contents });
             }
             (FieldFile::EachKey(pattern), Variable::Object(object)) => {
-                select_each(field, pattern, object, &location, files)?;
+                select_each(field, pattern, object, generated, (&location, files))?;
             }
             (FieldFile::EachKey(_), _) => return Err(Problem::NoJsonObject(location())),
         }
-        if files.len() > MOST_FILES {
-            return Err(Problem::TooManyJsonFields(location(), MOST_FILES));
+        if files.len() > MAX_FILES {
+            return Err(Problem::TooManyJsonFields(location(), MAX_FILES));
         }
     }
     Ok(())
 }
 
-/// A file of each key of `object`. A null is an empty file, as with the External Secrets Operator.
+/// Adds a file for each key of `object`. A null is an empty file, like in the External Secrets Operator.
 fn select_each(
     field: &JsonField,
     pattern: &KeyPattern,
     object: &BTreeMap<String, Rc<Variable>>,
-    location: &dyn Fn() -> String,
-    files: &mut Vec<File>,
+    generated: &mut Generated,
+    (location, files): (&dyn Fn() -> String, &mut Vec<VolumeFile>),
 ) -> Result<(), Problem> {
-    if object.len() > MOST_FILES {
-        return Err(Problem::TooManyJsonFields(location(), MOST_FILES));
+    if object.len() > MAX_FILES {
+        return Err(Problem::TooManyJsonFields(location(), MAX_FILES));
     }
     for (key, value) in object {
         let path = pattern.path(key).ok_or_else(|| Problem::JsonKey(location()))?;
         let contents = match value.as_ref() {
             Variable::Null => SecretBytes::default(),
-            value => contents(value).ok_or_else(|| Problem::JsonFieldTooLarge(location(), LARGEST))?,
+            value => contents(value, generated).ok_or_else(|| Problem::JsonFieldTooLarge(location()))?,
         };
-        files.push(File { path, mode: field.mode, contents });
+        files.push(VolumeFile { path, mode: field.mode, contents });
     }
     Ok(())
 }
 
-/// A string without quotes, all else as JSON. `None` if it is too large.
-fn contents(value: &Variable) -> Option<SecretBytes> {
+/// A string without quotes, any other value as JSON. `None` if it is too large.
+fn contents(value: &Variable, generated: &mut Generated) -> Option<SecretBytes> {
     if let Variable::String(text) = value {
-        return Some(SecretBytes::new(text.clone().into_bytes()));
+        return generated.take(text.as_bytes());
     }
-    let mut limited = Limited(Vec::new());
-    serde_json::to_writer(&mut limited, value).ok()?;
-    Some(SecretBytes::new(limited.0))
+    let mut limited = generated.begin();
+    serde_json::to_writer(&mut limited, value).ok().map(|()| limited.finish())
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
@@ -99,21 +98,4 @@ fn not_json(error: &serde_json::Error) -> Problem {
         | serde_json::error::Category::Data => "syntax error",
     };
     Problem::NotJson(format!("{what} at line {}, column {}", error.line(), error.column()))
-}
-
-/// Fails beyond [`LARGEST`] bytes.
-struct Limited(Vec<u8>);
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,6 +1,6 @@
-//! PEM (RFC 7468), read and written as Go's `encoding/pem` does it.
+//! Parses and writes PEM (RFC 7468) like Go's `encoding/pem`.
 //!
-//! The PEM crates leave what they decode in memory; base64 is `data-encoding`'s.
+//! The existing PEM crates do not zeroize decoded data. Base64 is done by `data-encoding`.
 
 use data_encoding::BASE64;
 
@@ -15,15 +15,15 @@ pub const PRIVATE_KEY: &str = "PRIVATE KEY";
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
-/// What a line of 64 characters encodes.
+/// The number of bytes that a line of 64 characters encodes.
 const LINE_BYTES: usize = 48;
 
-/// A certificate's PEM, taken apart.
+/// The certificates and the keys of a PEM text.
 #[derive(Debug)]
 pub struct Parts {
-    /// All blocks of certificates, in the text's order.
+    /// All certificate blocks, in the text's order.
     pub certificates: SecretBytes,
-    /// All other blocks, in the text's order: private keys, and what belongs to them.
+    /// All other blocks, in the text's order: private keys and their parameters.
     pub keys: SecretBytes,
 }
 
@@ -31,18 +31,18 @@ pub struct Parts {
 struct Block<'a> {
     label: &'a str,
     content: PemContent<'a>,
-    /// Bytes of the text from `-----BEGIN` to the end of the end line.
+    /// The length in bytes, from `-----BEGIN` to the end of the last line.
     length: usize,
 }
 
 enum PemContent<'a> {
-    /// What a block without headers encodes.
+    /// The decoded contents of a block without headers.
     Der(SecretBytes),
-    /// A block with headers (`Proc-Type: …`), as it stands in the text.
+    /// The unchanged text of a block with headers (`Proc-Type: …`).
     WithHeaders(&'a [u8]),
 }
 
-/// Appends a block: lines of 64 characters, each ended by `\n`.
+/// Appends a block with lines of 64 characters.
 pub fn encode(label: &str, der: &[u8], out: &mut SecretBytes) {
     let base64 = BASE64.encode_len(der.len());
     let frame = BEGIN.len() + END.len() + 2 * (label.len() + DASHES.len() + 1);
@@ -66,17 +66,17 @@ pub fn encode(label: &str, der: &[u8], out: &mut SecretBytes) {
     *out = SecretBytes::new(text);
 }
 
-/// A copy of `bytes` with room for `more`: a vector that grew by itself would leave the old copy
-/// behind, unwiped.
+/// A copy of `bytes` with capacity for `more`. A vector that grows by itself would leave the old copy in memory without
+/// zeroizing it.
 fn grown(bytes: &SecretBytes, more: usize) -> Vec<u8> {
     let mut grown = Vec::with_capacity(bytes.len() + more);
     grown.extend_from_slice(bytes.expose());
     grown
 }
 
-/// Splits the PEM text of a certificate into its certificates and everything else. Either part may be empty. As with Go's
-/// `pem.Decode` and `pem.Encode`, a malformed block and text around the blocks go to neither, and each block is written
-/// anew, with lines of 64 characters; a block with headers stays as it is.
+/// Splits a PEM text into its certificates and its other blocks. Either part may be empty. Like Go's `pem.Decode` and
+/// `pem.Encode`, it drops malformed blocks and text around the blocks, and writes each block again with lines of 64
+/// characters. A block with headers is copied unchanged.
 pub fn split(text: &[u8]) -> Parts {
     let blocks = blocks(text);
     let of = |wanted: fn(&str) -> bool| {
@@ -87,7 +87,7 @@ pub fn split(text: &[u8]) -> Parts {
                 PemContent::WithHeaders(lines) => {
                     let mut bytes = grown(&part, lines.len() + 1);
                     bytes.extend_from_slice(lines);
-                    // A last line without its end must not run into the next block.
+                    // The last line may have no line break; add one before the next block.
                     if !lines.ends_with(b"\n") {
                         bytes.push(b'\n');
                     }
@@ -115,7 +115,7 @@ fn blocks(text: &[u8]) -> Vec<Block<'_>> {
     blocks
 }
 
-/// The block that begins `text` with the line before `body`; `None` if it is malformed.
+/// The block at the start of `text`, whose contents start at `body`; `None` if it is malformed.
 fn block<'a>(wanted: &'a [u8], text: &'a [u8], body: &'a [u8]) -> Option<Block<'a>> {
     let mut rest = body;
     loop {
@@ -133,7 +133,7 @@ fn block<'a>(wanted: &'a [u8], text: &'a [u8], body: &'a [u8]) -> Option<Block<'
     }
 }
 
-/// The first line, without white space at its end, and what follows it.
+/// The first line without trailing white space, and the rest of the text.
 fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     if text.is_empty() {
         return None;
@@ -147,7 +147,7 @@ fn label<'a>(line: &'a [u8], kind: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(kind)?.strip_suffix(DASHES)
 }
 
-/// What a block's body encodes, and whether there are headers before it. `None` if it is not base64, or empty.
+/// The decoded contents of a block, and whether it has headers. `None` if the contents are not base64, or are empty.
 fn decoded(body: &[u8]) -> Option<(SecretBytes, bool)> {
     let mut rest = body;
     let mut text = Vec::with_capacity(body.len());

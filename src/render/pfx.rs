@@ -1,10 +1,10 @@
-//! PKCS#12 (RFC 7292) to its private key and its certificates.
+//! Reads the private key and the certificates of a PKCS#12 file (RFC 7292).
 //!
-//! The crates of `RustCrypto` do the ASN.1, the key derivation and the ciphers; what is walked here is
-//! the handful of structures around them. `p12-keystore` does the same on the same crates, but inside
-//! an encrypted safe, where its caller cannot look before, it runs whatever derivation the file asks
-//! for (scrypt over a gigabyte, or at a cost of zero, which panics in `pkcs5` 0.8.1), and it leaves
-//! copies of the key in memory. Here every derivation is paid for from one allowance before it starts.
+//! The `RustCrypto` crates implement ASN.1, key derivation and ciphers. This module parses the structures around them.
+//! `p12-keystore` does the same with the same crates, but inside an encrypted safe, which its caller cannot inspect first,
+//! it runs any key derivation that the file requests (scrypt with a gigabyte of memory, or with a cost of zero, which panics
+//! in `pkcs5` 0.8.1), and it leaves copies of the key in memory. This module limits the total cost of all key derivations,
+//! and checks the limit before each one.
 
 mod cipher;
 mod key;
@@ -17,71 +17,70 @@ use der::{Decode, Encode};
 use self::structure::{Bag, CertificateBag, EncryptedData, Pfx, Safe, ShroudedKey};
 use crate::secret::SecretBytes;
 
-/// The longest file that is looked at, in bytes. A secret of Key Vault holds 25 kB at most.
+/// Maximum size of a file in bytes. A secret in Key Vault has at most 25 kB.
 const MAX_SIZE: usize = 1 << 20;
 
-/// What a PKCS#12 file holds.
+/// The contents of a PKCS#12 file.
 #[derive(Debug)]
 pub struct Bundle {
-    /// The private key: PKCS#8 `PrivateKeyInfo`, DER, version 0 and without attributes, as Go's
-    /// `x509.MarshalPKCS8PrivateKey` and `openssl pkcs12` write it.
+    /// The private key: DER of PKCS#8 `PrivateKeyInfo`, version 0, without attributes, like the output of Go's
+    /// `x509.MarshalPKCS8PrivateKey` and of `openssl pkcs12`.
     pub key: SecretBytes,
-    /// The certificates, DER, in the file's order.
+    /// The DER certificates, in the file's order.
     pub certificates: Vec<Vec<u8>>,
 }
 
-/// Why a PKCS#12 file cannot be read. No part of the file is in it but object identifiers.
+/// An error about a PKCS#12 file. Contains no data of the file except object identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PfxError {
-    /// Larger than any secret of Key Vault.
-    #[error("it is larger than a PKCS#12 file can be in Key Vault")]
+    /// The file is larger than any secret in Key Vault.
+    #[error("it is larger than 1 MiB")]
     TooLarge,
-    /// Not PKCS#12, or damaged.
-    #[error("it is not a whole PKCS#12 file")]
+    /// The file is not PKCS#12, or is damaged.
+    #[error("it is not a valid PKCS#12 file")]
     Malformed,
     /// The integrity check or the padding is wrong.
-    #[error("it does not open with the empty password, or it is damaged")]
+    #[error("it has a password, or it is damaged")]
     WrongPassword,
-    /// A cipher, or a parameter of one, that is not read.
-    #[error("it is encrypted in a way that is not supported (object identifier {0})")]
+    /// A cipher or one of its parameters is not supported.
+    #[error("its encryption algorithm is not supported (object identifier {0})")]
     Cipher(ObjectIdentifier),
-    /// A message authentication code that is not read.
-    #[error("its integrity check is of a kind that is not supported (object identifier {0})")]
+    /// The message authentication code is not supported.
+    #[error("its integrity check is not supported (object identifier {0})")]
     Mac(ObjectIdentifier),
-    /// A structure that is not read.
-    #[error("it holds something that is not supported (object identifier {0})")]
+    /// A structure is not supported.
+    #[error("it contains a structure that is not supported (object identifier {0})")]
     Content(ObjectIdentifier),
-    /// Its key derivation would take seconds.
-    #[error("its key derivation asks for more iterations than are allowed")]
+    /// The key derivation would take seconds.
+    #[error("its key derivation has more iterations than the limit of 1,000,000 in total")]
     Iterations,
-    /// The private key inside is not PKCS#8.
+    /// The private key is not PKCS#8.
     #[error("its private key is not PKCS#8")]
     Key,
     /// There is no private key.
-    #[error("it holds no private key")]
+    #[error("it has no private key")]
     NoKey,
-    /// There are two different private keys.
-    #[error("it holds several private keys")]
+    /// There are several different private keys.
+    #[error("it has several private keys")]
     SeveralKeys,
     /// There is no certificate.
-    #[error("it holds no certificate")]
+    #[error("it has no certificate")]
     NoCertificate,
 }
 
-/// What a structure that does not parse means.
 impl From<der::Error> for PfxError {
     fn from(_: der::Error) -> Self {
         Self::Malformed
     }
 }
 
-/// Opens a PKCS#12 file that has the empty password.
+/// Opens a PKCS#12 file with the empty password.
 ///
-/// Work is bounded: [`PfxError::TooLarge`] above 1 MiB, and all its key derivations together may
-/// take 1,000,000 hash rounds (a part of a second; OpenSSL's and Windows' defaults ask for some 20,000).
+/// The work is limited: a file above 1 MiB is [`PfxError::TooLarge`], and all key derivations together may take 1,000,000
+/// hash rounds (less than a second; the defaults of OpenSSL and Windows take about 20,000).
 ///
 /// # Errors
-/// [`PfxError`], which names neither the object nor anything inside.
+/// [`PfxError`], which does not name the object.
 pub fn open(pkcs12: &[u8]) -> Result<Bundle, PfxError> {
     if pkcs12.len() > MAX_SIZE {
         return Err(PfxError::TooLarge);
@@ -103,7 +102,7 @@ pub fn open(pkcs12: &[u8]) -> Result<Bundle, PfxError> {
     Ok(Bundle { key, certificates: contents.certificates })
 }
 
-/// What was found so far.
+/// The keys and certificates found so far.
 struct PfxContents {
     password: cipher::Password,
     key: Option<SecretBytes>,
@@ -137,7 +136,7 @@ impl PfxContents {
                     }
                     self.certificates.push(bag.value.as_bytes().to_vec());
                 }
-                // Neither belongs to a certificate, and `openssl pkcs12` passes over them as well.
+                // These do not belong to a certificate, and `openssl pkcs12` ignores them as well.
                 structure::REVOCATION_LIST | structure::SECRET => {}
                 other => return Err(PfxError::Content(other)),
             }
@@ -145,7 +144,7 @@ impl PfxContents {
         Ok(())
     }
 
-    /// A file may hold the same key twice; which of two different ones is meant cannot be told.
+    /// Adds a key. A file may contain the same key twice, but not two different keys.
     fn add_key(&mut self, der: &[u8]) -> Result<(), PfxError> {
         let key = key::canonical(der)?;
         match &self.key {
@@ -162,7 +161,7 @@ fn content<'a>(safe: &Safe<'a>) -> Result<AnyRef<'a>, PfxError> {
     safe.content.ok_or(PfxError::Malformed)
 }
 
-/// The bytes of a safe that is not encrypted.
+/// The contents of a safe that is not encrypted.
 fn data<'a>(safe: &Safe<'a>) -> Result<&'a [u8], PfxError> {
     if safe.kind != structure::DATA {
         return Err(PfxError::Content(safe.kind));

@@ -1,6 +1,6 @@
-//! Public keys as PEM `SubjectPublicKeyInfo`, as Go's `x509.MarshalPKIXPublicKey` makes it.
+//! Writes public keys as PEM `SubjectPublicKeyInfo`, like Go's `x509.MarshalPKIXPublicKey`.
 //!
-//! The DER is written by aws-lc, which checks on the way that a point lies on its curve.
+//! aws-lc writes the DER, and checks that the point is on the curve.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{
@@ -11,21 +11,21 @@ use aws_lc_rs::signature::{
 use super::pem;
 use crate::secret::SecretBytes;
 
-/// The longest modulus, in bytes: four times what Key Vault makes.
+/// Maximum length of the modulus in bytes: four times the maximum in Key Vault.
 const MAX_MODULUS: usize = 2048;
 
-/// Why a key of Key Vault cannot be written.
+/// An error about a key from Key Vault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PublicKeyError {
     #[error("its curve {0:?} is not supported; P-256, P-384, P-521 and P-256K are")]
     Curve(String),
-    #[error("its modulus and exponent are not an RSA key")]
+    #[error("its modulus and exponent are not a valid RSA key")]
     Rsa,
-    #[error("its point does not lie on its curve")]
+    #[error("its point is not on its curve")]
     Point,
 }
 
-/// The elliptic curves of Key Vault.
+/// The elliptic curves that Key Vault supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Curve {
     P256,
@@ -36,15 +36,15 @@ pub(super) enum Curve {
 }
 
 impl Curve {
-    /// Reads Key Vault's name of a curve (`crv`).
+    /// Parses Key Vault's name of a curve (`crv`).
     pub(super) fn parse(name: &str) -> Result<Self, PublicKeyError> {
         match name {
             "P-256" => Ok(Self::P256),
             "P-384" => Ok(Self::P384),
             "P-521" => Ok(Self::P521),
-            // The second name is that of the first version of Key Vault's API, and of some HSMs.
+            // The first version of Key Vault's API and some HSMs use the second name.
             "P-256K" | "SECP256K1" => Ok(Self::P256K),
-            // The name comes from the vault: cut, so that it cannot flood an error.
+            // The name comes from the vault; truncate it so that the error stays short.
             other => Err(PublicKeyError::Curve(other.chars().take(32).collect())),
         }
     }
@@ -68,10 +68,10 @@ impl Curve {
     }
 }
 
-/// The RSA key of modulus `n` and exponent `e`, both big-endian.
+/// The RSA key with modulus `n` and exponent `e`, both big-endian.
 pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<String, PublicKeyError> {
     let (n, e) = (number(n), number(e));
-    // Even numbers and an exponent of one are no RSA key, and Go's exponent has 31 bits.
+    // An RSA key has no even number and no exponent of one. Go's exponent has 31 bits.
     let odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte % 2 == 1);
     let exponent = e.iter().fold(0_u64, |value, &byte| value.wrapping_shl(8) | u64::from(byte));
     let exponent_fits = e.len() <= 4 && (3..1 << 31).contains(&exponent);
@@ -82,11 +82,11 @@ pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<String, PublicKeyError> {
     Ok(pem(der.as_ref()))
 }
 
-/// The key at the point `x`, `y` of `curve`, both big-endian.
+/// The key with the point (`x`, `y`) on `curve`, both big-endian.
 pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<String, PublicKeyError> {
     let size = curve.size();
     let mut point = vec![0; 1 + 2 * size];
-    // An uncompressed point: 4, then both coordinates in the field's full length (SEC 1, 2.3.3).
+    // An uncompressed point: the byte 4, then both coordinates in the full length of the field (SEC 1, 2.3.3).
     let (form, coordinates) = point.split_first_mut().ok_or(PublicKeyError::Point)?;
     *form = 4;
     for (location, number) in coordinates.chunks_mut(size).zip([number(x), number(y)]) {

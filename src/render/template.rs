@@ -1,29 +1,30 @@
-//! Files made of several objects, by a sandboxed template engine: no files, no network; steps, depth and sizes are
-//! bounded.
+//! Renders files from several objects with a sandboxed template engine. Templates have no access to files or the network.
+//! The number of steps, the depth and the sizes are limited.
 
 mod filters;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
+use super::generated::{Generated, MOST_GENERATED};
 use crate::code::Code;
-use crate::deliver::File;
+use crate::deliver::VolumeFile;
+use crate::lock::LockUnpoisoned;
 use crate::plan::{ObjectPlan, TemplatePlan, line_and_column};
 use crate::secret::SecretBytes;
 
-/// Instructions of the engine for one file.
-const FUEL: u64 = 20_000;
-/// Nested calls and loops.
-const DEEPEST: usize = 50;
-/// Bytes of one file, and of the result of a filter.
-const LARGEST: usize = 1 << 20;
+/// Maximum number of the engine's instructions for one file.
+const MAX_INSTRUCTIONS: u64 = 20_000;
+/// Maximum depth of nested calls and loops.
+const MAX_DEPTH: usize = 50;
+/// Maximum size of the result of a filter, in bytes.
+const MAX_FILTERED: usize = MOST_GENERATED;
 
-/// Why a template cannot become a file. Never quotes a value.
+/// An error of rendering a template. Does not quote values.
 #[derive(Debug, thiserror::Error)]
 #[error("{location}: line {line}, column {column} of the template: {problem}")]
 pub struct TemplateError {
@@ -34,13 +35,13 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
-    /// The mount's code.
+    /// The gRPC code of the mount.
     pub fn code(&self) -> Code {
         Code::InvalidArgument
     }
 }
 
-/// The objects of a class, by alias and by name. One that is optional and was left out has no value.
+/// The objects of a class, by alias and by name. A missing optional object has no value.
 #[derive(Debug, Default)]
 pub struct TemplateObjects(BTreeMap<String, Option<Value>>);
 
@@ -56,7 +57,7 @@ impl TemplateObjects {
     }
 
     /// Adds JSON fields of an object, by the paths of their files.
-    pub fn add_fields<'a>(&mut self, files: impl Iterator<Item = &'a File>) {
+    pub fn add_fields<'a>(&mut self, files: impl Iterator<Item = &'a VolumeFile>) {
         self.0.extend(files.map(|file| (file.path.as_str().to_owned(), Some(value_of(&file.contents)))));
     }
 }
@@ -72,7 +73,7 @@ fn value_of(bytes: &SecretBytes) -> Value {
 #[derive(Debug)]
 struct Objects {
     known: Arc<TemplateObjects>,
-    /// A name that is no object's.
+    /// The first name that the template used and that no object has.
     unknown: Arc<Mutex<Option<String>>>,
 }
 
@@ -82,7 +83,7 @@ impl Object for Objects {
         match self.known.0.get(name) {
             Some(value) => value.clone(),
             None => {
-                let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut unknown = self.unknown.lock_unpoisoned();
                 unknown.get_or_insert_with(|| name.to_owned());
                 None
             }
@@ -90,19 +91,23 @@ impl Object for Objects {
     }
 }
 
-/// Makes the file of a template.
+/// Renders the file of a template.
 ///
 /// # Errors
 /// [`TemplateError`], with line and column.
-pub fn render(plan: &TemplatePlan, objects: &Arc<TemplateObjects>) -> Result<File, TemplateError> {
+pub fn render(
+    plan: &TemplatePlan,
+    objects: &Arc<TemplateObjects>,
+    generated: &mut Generated,
+) -> Result<VolumeFile, TemplateError> {
     let mut environment = Environment::empty();
     environment.set_debug(false);
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(DEEPEST);
+    environment.set_fuel(Some(MAX_INSTRUCTIONS));
+    environment.set_recursion_limit(MAX_DEPTH);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(|out, state, value| match value.as_bytes() {
         Some(_) if value.as_str().is_none() => Err(Error::new(ErrorKind::BadEscape, NOT_TEXT)),
@@ -112,23 +117,23 @@ pub fn render(plan: &TemplatePlan, objects: &Arc<TemplateObjects>) -> Result<Fil
     minijinja_tests(&mut environment);
     let unknown = Arc::default();
     let variable = Objects { known: Arc::clone(objects), unknown: Arc::clone(&unknown) };
-    let mut limited = Limited(Vec::new());
+    let mut limited = generated.begin();
     let source = plan.source.as_str();
     let rendered = environment.template_from_str(source).and_then(|template| {
         let context = context! { objects => Value::from_object(variable) };
         template.render_captured_to(context, &mut limited).map(|_| ())
     });
-    let contents = SecretBytes::new(limited.0);
+    let contents = limited.finish();
     rendered.map_err(|error| {
-        let unknown = unknown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let unknown = unknown.lock_unpoisoned().take();
         explained(plan, &error, unknown)
     })?;
-    Ok(File { path: plan.path.clone(), mode: plan.mode, contents })
+    Ok(VolumeFile { path: plan.path.clone(), mode: plan.mode, contents })
 }
 
 const NOT_TEXT: &str = "the object is not text in UTF-8; use the filter b64encode";
 
-/// What an `if` may ask.
+/// Adds the tests that an `if` may use.
 fn minijinja_tests(environment: &mut Environment<'_>) {
     environment.add_test("defined", |value: &Value| !value.is_undefined());
 }
@@ -140,34 +145,17 @@ fn explained(plan: &TemplatePlan, error: &Error, unknown: Option<String>) -> Tem
     let problem = match (error.kind(), unknown) {
         (ErrorKind::UndefinedError, Some(name)) => format!("no object is called {name:?}; add it to objects"),
         (ErrorKind::UndefinedError, None) => {
-            "the value is undefined: an optional object was left out, or the JSON value has no such field; test it \
+            "the value is undefined: an optional object is missing, or the JSON value has no such field; test it \
              with `is defined`, or use the filter default"
                 .to_owned()
         }
         (ErrorKind::OutOfFuel, _) => "the template takes too many steps; use a smaller loop".to_owned(),
-        (ErrorKind::WriteFailure, _) => format!("the file has more than {LARGEST} bytes; make several files"),
-        // Made by the filters here, without a value.
+        (ErrorKind::WriteFailure, _) => format!("the generated files of the class have more than {MOST_GENERATED} bytes; use several classes and volumes"),
+        // An error of this module's filters, which does not quote a value.
         (ErrorKind::BadEscape, _) => error.detail().unwrap_or_default().to_owned(),
         (ErrorKind::UnknownTest, _) => "only the test `is defined` is supported".to_owned(),
-        // Details of the engine may quote a value.
+        // The engine's details are not used because they may quote a value.
         (kind, _) => format!("{kind}; check the types of the values"),
     };
     TemplateError { location: format!("{}.template", plan.location), line, column, problem }
-}
-
-/// Fails beyond [`LARGEST`] bytes.
-struct Limited(Vec<u8>);
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -151,7 +151,7 @@ impl Drop for MountLogGuard<'_> {
         if !self.done {
             let milliseconds = self.sample("Canceled");
             self.span.in_scope(|| {
-                tracing::warn!(milliseconds, "the driver cancelled the mount before it was done")
+                tracing::warn!(milliseconds, "the driver cancelled the mount before it was done");
             });
         }
     }

@@ -13,11 +13,7 @@ use tracing_subscriber::{Layer, Registry, fmt};
 /// It applies to this crate only, because the HTTP and SDK crates could log secrets at
 /// higher levels.
 pub fn start(json: bool, verbosity: i32) {
-    let level = match verbosity {
-        ..=1 => LevelFilter::INFO,
-        2..=7 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
+    let level = level(verbosity);
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
@@ -25,6 +21,15 @@ pub fn start(json: bool, verbosity: i32) {
         lines.with_ansi(io::stderr().is_terminal()).boxed()
     };
     start_with(lines, level);
+}
+
+/// The level of a verbosity of klog.
+pub fn level(verbosity: i32) -> LevelFilter {
+    match verbosity {
+        ..=1 => LevelFilter::INFO,
+        2..=7 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    }
 }
 
 /// Starts logging with `layer`, which receives this crate's events up to `level`, and warnings of other crates.

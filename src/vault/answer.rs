@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::bearer::{CHALLENGE, RequestToken};
 use super::challenge;
-use super::error::{AccessDenial, Failure, ForeignAnswer, VaultError};
+use super::error::{AccessDenial, ForeignAnswer, VaultError, VaultFailure};
 use crate::plan::ObjectPlan;
 use crate::secret::SecretText;
 use crate::transport;
@@ -24,7 +24,8 @@ pub(super) fn context(token: Option<&SecretText>) -> Context<'static> {
 
 /// The error of a malformed answer.
 pub(super) fn malformed(object: &ObjectPlan, headers: &Headers, what: &str) -> VaultError {
-    VaultError::of(object, Failure::Malformed(what.to_owned())).with_request_id(text(headers, &REQUEST_ID))
+    VaultError::of(object, VaultFailure::Malformed(what.to_owned()))
+        .with_request_id(text(headers, &REQUEST_ID))
 }
 
 /// Rejects a disabled object, even if the vault returns it, as Key Vault does for the public parts of keys and
@@ -37,7 +38,7 @@ pub(super) fn check_enabled(
     if enabled.unwrap_or(true) {
         return Ok(());
     }
-    Err(VaultError::of(object, Failure::Disabled).with_request_id(text(headers, &REQUEST_ID)))
+    Err(VaultError::of(object, VaultFailure::Disabled).with_request_id(text(headers, &REQUEST_ID)))
 }
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
@@ -58,9 +59,9 @@ pub(super) fn failed(object: &ObjectPlan, error: &azure_core::Error) -> VaultErr
             VaultError::of(object, refused(object, *status, response)).with_request_id(request_id)
         }
         ErrorKind::DataConversion => {
-            VaultError::of(object, Failure::Malformed("it is not in Key Vault's format".to_owned()))
+            VaultError::of(object, VaultFailure::Malformed("it is not in Key Vault's format".to_owned()))
         }
-        _ => VaultError::of(object, Failure::Unreachable(transport::root_cause(error))),
+        _ => VaultError::of(object, VaultFailure::Unreachable(transport::root_cause(error))),
     }
 }
 
@@ -83,7 +84,7 @@ struct InnerError {
     code: String,
 }
 
-fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawResponse>) -> Failure {
+fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawResponse>) -> VaultFailure {
     let body: ErrorBody = response.and_then(|response| response.body().json().ok()).unwrap_or_default();
     let retry_after = response.and_then(|response| transport::retry_after(response.headers()));
     if body.error.code.is_empty() && !is_challenge(status, response) {
@@ -92,14 +93,14 @@ fn refused(object: &ObjectPlan, status: StatusCode, response: Option<&RawRespons
     let inner = body.error.innererror.map(|inner| inner.code).unwrap_or_default();
     match status {
         StatusCode::Unauthorized => unauthorized(object, response),
-        StatusCode::Forbidden if DISABLED.contains(&inner.as_str()) => Failure::Disabled,
-        StatusCode::Forbidden => Failure::Denied(AccessDenial::from_inner_code(&inner)),
-        StatusCode::NotFound => Failure::NotFound,
-        StatusCode::TooManyRequests => Failure::Throttled(retry_after),
-        status if status.is_client_error() => {
-            Failure::Invalid(body.error.code.chars().filter(char::is_ascii_alphanumeric).take(64).collect())
-        }
-        status => Failure::Failing(u16::from(status)),
+        StatusCode::Forbidden if DISABLED.contains(&inner.as_str()) => VaultFailure::Disabled,
+        StatusCode::Forbidden => VaultFailure::Denied(AccessDenial::from_inner_code(&inner)),
+        StatusCode::NotFound => VaultFailure::NotFound,
+        StatusCode::TooManyRequests => VaultFailure::Throttled(retry_after),
+        status if status.is_client_error() => VaultFailure::Invalid(
+            body.error.code.chars().filter(char::is_ascii_alphanumeric).take(64).collect(),
+        ),
+        status => VaultFailure::Failing(u16::from(status)),
     }
 }
 
@@ -109,15 +110,15 @@ fn without_code(
     status: StatusCode,
     response: Option<&RawResponse>,
     retry_after: Option<Duration>,
-) -> Failure {
+) -> VaultFailure {
     let is_empty = response.is_none_or(|response| response.body().as_ref().trim_ascii().is_empty());
     match status {
-        StatusCode::TooManyRequests if is_empty => return Failure::Throttled(retry_after),
-        status if is_empty && status.is_server_error() => return Failure::Failing(u16::from(status)),
+        StatusCode::TooManyRequests if is_empty => return VaultFailure::Throttled(retry_after),
+        status if is_empty && status.is_server_error() => return VaultFailure::Failing(u16::from(status)),
         _ => {}
     }
     let form = transport::describe_form(status, response);
-    Failure::Intercepted(Box::new(ForeignAnswer { status: u16::from(status), form, retry_after }))
+    VaultFailure::Intercepted(Box::new(ForeignAnswer { status: u16::from(status), form, retry_after }))
 }
 
 /// Whether this is a 401 with a challenge for a token.
@@ -129,15 +130,15 @@ fn is_challenge(status: StatusCode, response: Option<&RawResponse>) -> bool {
 /// Inner codes of a 403 for a disabled object.
 const DISABLED: [&str; 3] = ["SecretDisabled", "KeyDisabled", "CertificateDisabled"];
 
-fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> Failure {
+fn unauthorized(object: &ObjectPlan, response: Option<&RawResponse>) -> VaultFailure {
     let challenge = response.and_then(|response| response.headers().get_optional_str(&CHALLENGE));
     match challenge.and_then(challenge::resource) {
         Some(resource) if object.vault.belongs_to(resource) => {
-            Failure::Unauthorized { resource: Some(resource.to_owned()) }
+            VaultFailure::Unauthorized { resource: Some(resource.to_owned()) }
         }
         Some(foreign) => {
-            Failure::WrongResource(foreign.chars().filter(char::is_ascii_graphic).take(128).collect())
+            VaultFailure::WrongResource(foreign.chars().filter(char::is_ascii_graphic).take(128).collect())
         }
-        None => Failure::Unauthorized { resource: None },
+        None => VaultFailure::Unauthorized { resource: None },
     }
 }

@@ -17,14 +17,14 @@ pub struct VaultError {
     name: Box<str>,
     vault: Box<str>,
     /// What happened.
-    pub failure: Failure,
+    pub failure: VaultFailure,
     request_id: Option<Box<str>>,
     failover: Option<Box<str>>,
 }
 
 /// Why a vault did not return an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum VaultFailure {
     /// 401 with a challenge for a token of this resource.
     Unauthorized {
         /// The resource, if there was a challenge.
@@ -53,7 +53,7 @@ pub enum Failure {
     /// The request was still queued at the mount's deadline.
     Queued,
     /// The circuit breaker is open for this reason; the next request is sent after this time.
-    CircuitOpen(Box<Failure>, Duration),
+    CircuitOpen(Box<VaultFailure>, Duration),
     /// A malformed answer.
     Malformed(String),
     /// The object has more bytes than the limit.
@@ -71,7 +71,7 @@ pub struct ForeignAnswer {
     pub retry_after: Option<Duration>,
 }
 
-/// Why access is fmt_denial (Key Vault's inner error codes).
+/// Why access is denied (Key Vault's inner error codes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessDenial {
     /// `ForbiddenByRbac`: no role.
@@ -99,7 +99,7 @@ impl AccessDenial {
 }
 
 impl VaultError {
-    pub(crate) fn of(object: &ObjectPlan, failure: Failure) -> Self {
+    pub(crate) fn of(object: &ObjectPlan, failure: VaultFailure) -> Self {
         Self {
             location: object.location.as_str().into(),
             kind: object.kind,
@@ -111,6 +111,11 @@ impl VaultError {
         }
     }
 
+    /// Where the class names the object: `objects[2]`.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
     /// The same failure, for another object of the vault.
     pub(crate) fn for_object(&self, object: &ObjectPlan) -> Self {
         Self::of(object, self.failure.clone())
@@ -118,26 +123,28 @@ impl VaultError {
 
     /// Whether the vault is unavailable, so that its replica or a stale value may be used.
     pub(crate) fn is_unavailable(&self) -> bool {
-        let failing =
-            matches!(self.failure, Failure::Failing(_) | Failure::Malformed(_) | Failure::Intercepted(_));
-        let not_asked = matches!(self.failure, Failure::CircuitOpen(..) | Failure::Queued);
+        let failing = matches!(
+            self.failure,
+            VaultFailure::Failing(_) | VaultFailure::Malformed(_) | VaultFailure::Intercepted(_)
+        );
+        let not_asked = matches!(self.failure, VaultFailure::CircuitOpen(..) | VaultFailure::Queued);
         failing || not_asked || self.is_throttled() || self.evidence() == Evidence::Unavailable
     }
 
     /// Whether the error is specific to the mount that sent the request (its deadline, its place in a queue), and must
     /// not be returned to others.
     pub(crate) fn is_specific_to_mount(&self) -> bool {
-        matches!(self.failure, Failure::TimedOut | Failure::Queued | Failure::CircuitOpen(..))
+        matches!(self.failure, VaultFailure::TimedOut | VaultFailure::Queued | VaultFailure::CircuitOpen(..))
     }
 
     /// Whether no request was sent because the circuit breaker is open.
     pub(crate) fn is_circuit_open(&self) -> bool {
-        matches!(self.failure, Failure::CircuitOpen(..))
+        matches!(self.failure, VaultFailure::CircuitOpen(..))
     }
 
     /// Whether the object is missing or disabled.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self.failure, Failure::NotFound | Failure::Disabled)
+        matches!(self.failure, VaultFailure::NotFound | VaultFailure::Disabled)
     }
 
     /// The same error, with the error of the failover vault.
@@ -157,28 +164,28 @@ impl VaultError {
     /// The gRPC code of the mount.
     pub fn code(&self) -> Code {
         match self.failure {
-            Failure::Unauthorized { .. } | Failure::Denied(_) => Code::PermissionDenied,
-            Failure::NotFound | Failure::Disabled => Code::NotFound,
-            Failure::Invalid(_) | Failure::TooLarge(_) => Code::InvalidArgument,
-            Failure::WrongResource(_)
-            | Failure::Throttled(_)
-            | Failure::Failing(_)
-            | Failure::Intercepted(_)
-            | Failure::Unreachable(_)
-            | Failure::TimedOut
-            | Failure::Queued
-            | Failure::CircuitOpen(..)
-            | Failure::Malformed(_) => Code::Internal,
+            VaultFailure::Unauthorized { .. } | VaultFailure::Denied(_) => Code::PermissionDenied,
+            VaultFailure::NotFound | VaultFailure::Disabled => Code::NotFound,
+            VaultFailure::Invalid(_) | VaultFailure::TooLarge(_) => Code::InvalidArgument,
+            VaultFailure::WrongResource(_)
+            | VaultFailure::Throttled(_)
+            | VaultFailure::Failing(_)
+            | VaultFailure::Intercepted(_)
+            | VaultFailure::Unreachable(_)
+            | VaultFailure::TimedOut
+            | VaultFailure::Queued
+            | VaultFailure::CircuitOpen(..)
+            | VaultFailure::Malformed(_) => Code::Internal,
         }
     }
 }
 
-impl Failure {
+impl VaultFailure {
     /// The value of a metric label.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Unauthorized { .. } | Self::WrongResource(_) => "unauthorized",
-            Self::Denied(_) => "fmt_denial",
+            Self::Denied(_) => "denied",
             Self::NotFound => "not_found",
             Self::Disabled => "disabled",
             Self::Invalid(_) => "invalid",
@@ -197,60 +204,64 @@ impl Failure {
 impl Finality for VaultError {
     /// Whether the vault decided that this identity may not have the object.
     fn is_final(&self) -> bool {
-        matches!(self.failure, Failure::Denied(_) | Failure::NotFound | Failure::Disabled)
+        matches!(self.failure, VaultFailure::Denied(_) | VaultFailure::NotFound | VaultFailure::Disabled)
     }
 }
 
 impl Transient for VaultError {
     fn is_transient(&self) -> bool {
         match &self.failure {
-            Failure::Failing(status) => *status >= 500 || *status == 408,
-            Failure::Intercepted(foreign) => foreign.status >= 500 || matches!(foreign.status, 408 | 429),
-            Failure::Throttled(_)
-            | Failure::Unreachable(_)
-            | Failure::Malformed(_)
-            | Failure::CircuitOpen(..) => true,
-            Failure::Unauthorized { .. }
-            | Failure::WrongResource(_)
-            | Failure::Denied(_)
-            | Failure::NotFound
-            | Failure::Disabled
-            | Failure::Invalid(_)
-            | Failure::TooLarge(_)
-            | Failure::Queued
-            | Failure::TimedOut => false,
+            VaultFailure::Failing(status) => *status >= 500 || *status == 408,
+            VaultFailure::Intercepted(foreign) => {
+                foreign.status >= 500 || matches!(foreign.status, 408 | 429)
+            }
+            VaultFailure::Throttled(_)
+            | VaultFailure::Unreachable(_)
+            | VaultFailure::Malformed(_)
+            | VaultFailure::CircuitOpen(..) => true,
+            VaultFailure::Unauthorized { .. }
+            | VaultFailure::WrongResource(_)
+            | VaultFailure::Denied(_)
+            | VaultFailure::NotFound
+            | VaultFailure::Disabled
+            | VaultFailure::Invalid(_)
+            | VaultFailure::TooLarge(_)
+            | VaultFailure::Queued
+            | VaultFailure::TimedOut => false,
         }
     }
 
     fn is_throttled(&self) -> bool {
-        matches!(self.failure, Failure::Throttled(_))
+        matches!(self.failure, VaultFailure::Throttled(_))
     }
 
     fn evidence(&self) -> Evidence {
         match &self.failure {
-            Failure::Unreachable(_) | Failure::TimedOut | Failure::Failing(503) => Evidence::Unavailable,
-            Failure::Unauthorized { .. }
-            | Failure::Denied(_)
-            | Failure::NotFound
-            | Failure::Disabled
-            | Failure::Invalid(_)
-            | Failure::Throttled(_) => Evidence::Answered,
+            VaultFailure::Unreachable(_) | VaultFailure::TimedOut | VaultFailure::Failing(503) => {
+                Evidence::Unavailable
+            }
+            VaultFailure::Unauthorized { .. }
+            | VaultFailure::Denied(_)
+            | VaultFailure::NotFound
+            | VaultFailure::Disabled
+            | VaultFailure::Invalid(_)
+            | VaultFailure::Throttled(_) => Evidence::Answered,
             // The cause may be one object or a gateway's rule for it, or no request was sent.
-            Failure::Failing(_)
-            | Failure::Intercepted(_)
-            | Failure::Malformed(_)
-            | Failure::TooLarge(_)
-            | Failure::WrongResource(_)
-            | Failure::Queued
-            | Failure::CircuitOpen(..) => Evidence::Nothing,
+            VaultFailure::Failing(_)
+            | VaultFailure::Intercepted(_)
+            | VaultFailure::Malformed(_)
+            | VaultFailure::TooLarge(_)
+            | VaultFailure::WrongResource(_)
+            | VaultFailure::Queued
+            | VaultFailure::CircuitOpen(..) => Evidence::Nothing,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match &self.failure {
-            Failure::Throttled(wait) => *wait,
-            Failure::Intercepted(foreign) => foreign.retry_after,
-            Failure::CircuitOpen(_, wait) => Some(*wait),
+            VaultFailure::Throttled(wait) => *wait,
+            VaultFailure::Intercepted(foreign) => foreign.retry_after,
+            VaultFailure::CircuitOpen(_, wait) => Some(*wait),
             _ => None,
         }
     }
@@ -274,28 +285,28 @@ impl fmt::Display for VaultError {
 }
 
 impl VaultError {
-    fn fmt_failure(&self, f: &mut fmt::Formatter<'_>, failure: &Failure) -> fmt::Result {
+    fn fmt_failure(&self, f: &mut fmt::Formatter<'_>, failure: &VaultFailure) -> fmt::Result {
         let Self { name, kind, vault, .. } = self;
         let noun = terms(*kind).noun;
         match failure {
-            Failure::Unauthorized { .. } => f.write_str("Key Vault rejects a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
-            Failure::WrongResource(resource) => write!(f, "the server requests a token for {resource:?}, which is not this vault's resource; no token was sent; check the vault's URL and DNS"),
-            Failure::Denied(denial) => self.fmt_denial(f, denial),
-            Failure::NotFound => write!(f, "{noun} or version not found; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)"),
-            Failure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})"),
-            Failure::Invalid(code) => write!(f, "Key Vault rejects the request as invalid ({code}); check objectName and objectVersion"),
-            Failure::Throttled(_) => f.write_str("Key Vault throttles requests (429) beyond the mount's deadline; mount less often, or spread objects over several vaults"),
-            Failure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; kubelet will retry the mount"),
-            Failure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or firewall may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; kubelet will retry the mount", foreign.form),
-            Failure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
-            Failure::CircuitOpen(reason, _) => {
+            VaultFailure::Unauthorized { .. } => f.write_str("Key Vault rejects a fresh access token (401); check that the vault belongs to the tenant of tenantID and to the cloud of cloudName"),
+            VaultFailure::WrongResource(resource) => write!(f, "the server requests a token for {resource:?}, which is not this vault's resource; no token was sent; check the vault's URL and DNS"),
+            VaultFailure::Denied(denial) => self.fmt_denial(f, denial),
+            VaultFailure::NotFound => write!(f, "{noun} or version not found; check objectName and objectVersion, and whether it was deleted (az keyvault {noun} list-deleted)"),
+            VaultFailure::Disabled => write!(f, "the {noun} is disabled; enable it (az keyvault {noun} set-attributes --enabled true --name {name})"),
+            VaultFailure::Invalid(code) => write!(f, "Key Vault rejects the request as invalid ({code}); check objectName and objectVersion"),
+            VaultFailure::Throttled(_) => f.write_str("Key Vault throttles requests (429) beyond the mount's deadline; mount less often, or spread objects over several vaults"),
+            VaultFailure::Failing(status) => write!(f, "Key Vault fails with HTTP status {status}; kubelet will retry the mount"),
+            VaultFailure::Intercepted(foreign) => write!(f, "the answer did not come from Key Vault: {}; a proxy or firewall may have answered: let the node reach {vault}, or correct the provider's HTTPS_PROXY and NO_PROXY; kubelet will retry the mount", foreign.form),
+            VaultFailure::Unreachable(reason) => write!(f, "Key Vault cannot be reached: {reason}; check the vault's name, and the node's DNS, network, proxy and trusted CAs"),
+            VaultFailure::CircuitOpen(reason, _) => {
                 self.fmt_failure(f, reason)?;
                 f.write_str("; the circuit breaker is open, and Key Vault is retried within half a minute")
             }
-            Failure::TimedOut => f.write_str("Key Vault did not answer in time; kubelet will retry the mount"),
-            Failure::Queued => f.write_str("the mount's deadline passed while the request waited for its turn among the node's requests; kubelet will retry the mount"),
-            Failure::TooLarge(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
-            Failure::Malformed(what) => write!(f, "Key Vault's answer is malformed: {what}; check for a proxy or firewall in between"),
+            VaultFailure::TimedOut => f.write_str("Key Vault did not answer in time; kubelet will retry the mount"),
+            VaultFailure::Queued => f.write_str("the mount's deadline passed while the request waited for its turn among the node's requests; kubelet will retry the mount"),
+            VaultFailure::TooLarge(limit) => write!(f, "its versions have more than {limit} bytes in all; lower objectVersionHistory"),
+            VaultFailure::Malformed(what) => write!(f, "Key Vault's answer is malformed: {what}; check for a proxy or firewall in between"),
         }
     }
 

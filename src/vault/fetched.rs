@@ -1,4 +1,4 @@
-//! FetchedVersion objects.
+//! Fetched objects.
 
 use crate::cache::Weigh;
 use crate::secret::SecretBytes;

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::versions::{Version, choose};
 use super::*;
-use crate::plan::{Encoding, FileMode, Format, ObjectName, ObjectVersion, RelativePath, VaultSuffix};
+use crate::plan::{
+    FileMode, ObjectEncoding, ObjectFormat, ObjectName, ObjectVersion, RelativePath, VaultSuffix,
+};
 
 fn object(version: &str) -> ObjectPlan {
     let suffix = VaultSuffix::parse("vault.azure.net").unwrap();
@@ -19,8 +21,8 @@ fn object(version: &str) -> ObjectPlan {
         history: None,
         path: RelativePath::parse("a").unwrap(),
         mode: FileMode::parse_octal("0644").unwrap(),
-        encoding: Encoding::Utf8,
-        format: Format::Pem,
+        encoding: ObjectEncoding::Utf8,
+        format: ObjectFormat::Pem,
         hidden: false,
         json_fields: Vec::new(),
     }

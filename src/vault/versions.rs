@@ -4,7 +4,7 @@ use azure_core::time::OffsetDateTime;
 use futures_util::{TryStream, TryStreamExt};
 
 use super::answer::failed;
-use super::error::{Failure, VaultError};
+use super::error::{VaultError, VaultFailure};
 use crate::plan::{History, ObjectPlan};
 
 /// A version in a vault's listing.
@@ -26,7 +26,7 @@ pub(super) async fn collect<P>(
     pager: azure_core::Result<impl TryStream<Ok = P, Error = azure_core::Error> + Unpin>,
     read: impl Fn(P) -> (Option<String>, Option<bool>, Option<OffsetDateTime>),
 ) -> Result<Vec<Version>, VaultError> {
-    let malformed = |what: &str| VaultError::of(object, Failure::Malformed(what.to_owned()));
+    let malformed = |what: &str| VaultError::of(object, VaultFailure::Malformed(what.to_owned()));
     let mut pager = pager.map_err(|error| failed(object, &error))?;
     let mut versions = Vec::new();
     while let Some(listed) = pager.try_next().await.map_err(|error| failed(object, &error))? {
@@ -55,9 +55,9 @@ pub(super) fn choose(
     };
     let wanted = first.map_or_else(Vec::new, |first| versions.split_off(first));
     if wanted.is_empty() {
-        return Err(VaultError::of(object, Failure::NotFound));
+        return Err(VaultError::of(object, VaultFailure::NotFound));
     }
     let enabled = wanted.into_iter().filter(|version| version.enabled).map(|version| version.id);
     let chosen = enabled.take(history.count()).collect::<Vec<_>>();
-    if chosen.is_empty() { Err(VaultError::of(object, Failure::Disabled)) } else { Ok(chosen) }
+    if chosen.is_empty() { Err(VaultError::of(object, VaultFailure::Disabled)) } else { Ok(chosen) }
 }

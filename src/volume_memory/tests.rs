@@ -15,8 +15,8 @@ fn volume() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap()
 }
 
-fn files(bytes: u64) -> Vec<File> {
-    vec![File {
+fn files(bytes: u64) -> Vec<VolumeFile> {
+    vec![VolumeFile {
         path: RelativePath::parse("file").unwrap(),
         mode: FileMode::parse_octal("0600").unwrap(),
         contents: SecretBytes::new(vec![0; usize::try_from(bytes).unwrap()]),

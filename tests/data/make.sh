@@ -113,9 +113,9 @@ export_pfx ec-no-mac ec "${aes_256[@]}" -nomac
 export_pfx ec-plain ec -keypbe NONE -certpbe NONE -macalg sha256
 export_pfx ec-plain-certificates ec -keypbe AES-256-CBC -certpbe NONE -macalg sha1
 
-# A stranger among them: no chain can be made.
+# With an unrelated certificate, so that there is no complete chain.
 cat chain/rsa-root.pem chain/ec-intermediate.pem > "$work/others.pem"
-export_pfx ec-stranger ec "${aes_256[@]}"
+export_pfx ec-unrelated ec "${aes_256[@]}"
 
 # As Windows: a friendly name, a provider's name, and a key usage inside the PKCS#8 key.
 cat chain/rsa-root.pem chain/rsa-intermediate.pem > "$work/others.pem"

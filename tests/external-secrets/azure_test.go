@@ -22,7 +22,7 @@ const (
 	// patience bounds every wait for a program: debug builds need a fraction of it.
 	patience = 30 * time.Second
 	audience = "api://AzureADTokenExchange"
-	// apiServer is the emulator's API server, behind its proxy.
+	// apiServer is the URL of the emulator's API server, which its proxy serves.
 	apiServer = "https://oidc.emulator.test"
 )
 
@@ -32,7 +32,7 @@ type azure struct {
 	command *exec.Cmd
 	output  lockedBuffer
 	ended   chan struct{}
-	// environment leads a client to the emulator.
+	// environment has the variables that direct a client to the emulator.
 	environment map[string]string
 	client      *http.Client
 }
@@ -123,8 +123,8 @@ func (a *azure) stop() error {
 	}
 }
 
-// adopt leads the clients in this process to the emulator: Go reads proxies and trusted certificates once, so
-// it must come before the first request.
+// adopt directs the clients in this process to the emulator. Go reads proxies and trusted certificates once, so
+// adopt must run before the first request.
 func (a *azure) adopt() error {
 	kubernetes, err := a.serveTokens()
 	if err != nil {
@@ -158,11 +158,11 @@ func (a *azure) adopt() error {
 	}
 	for name, value := range map[string]string{
 		"HTTPS_PROXY": a.environment["HTTPS_PROXY"],
-		// The metadata service is behind the proxy, too.
+		// The proxy also serves the metadata service.
 		"HTTP_PROXY":    a.environment["HTTPS_PROXY"],
 		"SSL_CERT_FILE": a.environment["SSL_CERT_FILE"],
 		"KUBECONFIG":    kubeconfig,
-		// As the webhook of workload identity sets them in the operator's own pod.
+		// The workload identity webhook sets these in the operator's pod.
 		"AZURE_CLIENT_ID": operatorClient, "AZURE_TENANT_ID": tenant, "AZURE_FEDERATED_TOKEN_FILE": tokenFile,
 	} {
 		if err := os.Setenv(name, value); err != nil {
@@ -172,7 +172,7 @@ func (a *azure) adopt() error {
 	return nil
 }
 
-// serviceAccountToken asks the API server for a token, as kubelet does for a pod.
+// serviceAccountToken requests a token from the API server, as kubelet does for a pod.
 func (a *azure) serviceAccountToken(namespace, account string) (string, error) {
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
@@ -181,13 +181,13 @@ func (a *azure) serviceAccountToken(namespace, account string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var answer struct{ Status struct{ Token string } }
+	var response struct{ Status struct{ Token string } }
 	address := fmt.Sprintf("%s/api/v1/namespaces/%s/serviceaccounts/%s/token", apiServer, namespace, account)
-	err = a.send(http.MethodPost, address, "application/json", string(body), "", &answer)
-	return answer.Status.Token, err
+	err = a.send(http.MethodPost, address, "application/json", string(body), "", &response)
+	return response.Status.Token, err
 }
 
-// setSecrets writes a new version of each of these secrets, by "vault/name", as the operator's own identity.
+// setSecrets writes a new version of each of these secrets, by "vault/name", with the operator's identity.
 func (a *azure) setSecrets(values map[string]string) error {
 	assertion, err := a.serviceAccountToken(operatorNamespace, operatorAccount)
 	if err != nil {
@@ -222,7 +222,7 @@ func (a *azure) setSecrets(values map[string]string) error {
 	return nil
 }
 
-// send makes a request that must succeed, and reads the JSON of its answer.
+// send sends a request that must succeed, and parses the JSON of the response.
 func (a *azure) send(method, address, contentType, body, bearer string, into any) error {
 	request, err := http.NewRequest(method, address, strings.NewReader(body))
 	if err != nil {
@@ -232,32 +232,32 @@ func (a *azure) send(method, address, contentType, body, bearer string, into any
 	if bearer != "" {
 		request.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	answer, err := a.client.Do(request)
+	response, err := a.client.Do(request)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer response.Body.Close()
 	var text bytes.Buffer
-	if _, err := text.ReadFrom(answer.Body); err != nil {
+	if _, err := text.ReadFrom(response.Body); err != nil {
 		return err
 	}
-	if answer.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s\n%s", method, address, answer.Status, text.String())
+	if response.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s\n%s", method, address, response.Status, text.String())
 	}
 	return json.Unmarshal(text.Bytes(), into)
 }
 
-// binary is the path that the environment variable holds.
+// binary is the path in the environment variable.
 func binary(variable string) (string, error) {
 	path := os.Getenv(variable)
 	if path == "" {
-		return "", fmt.Errorf("%s is not set: it must name the program to test, for example target/debug/%s",
+		return "", fmt.Errorf("%s is not set: set it to the program to test, for example target/debug/%s",
 			variable, strings.ReplaceAll(strings.ToLower(variable), "_", "-"))
 	}
 	return filepath.Abs(path)
 }
 
-// lockedBuffer collects what a program writes while others read it.
+// lockedBuffer collects the output of a program, and can be read at the same time.
 type lockedBuffer struct {
 	mutex sync.Mutex
 	bytes bytes.Buffer

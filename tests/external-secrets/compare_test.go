@@ -8,20 +8,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// use is a Secret that a class stands for, as a Secret or as a volume.
+// use is a Secret that a class replaces, as a Secret or as a volume.
 type use struct {
 	secret       string
 	secretObject object
 	volume       object
 }
 
-// usesOf finds what a class stands for.
-func usesOf(c *testCase, made *converted, class object) []use {
+// usesOf finds the Secrets and volumes that a class replaces.
+func usesOf(c *testCase, output *converted, class object) []use {
 	var uses []use
 	for _, secretObject := range class.list("spec", "secretObjects") {
 		uses = append(uses, use{secret: text(secretObject, "secretName"), secretObject: secretObject})
 	}
-	for _, after := range made.objects {
+	for _, after := range output.objects {
 		before, ok := c.find(after.kind(), after.namespace(), after.name())
 		if !ok || after.namespace() != class.namespace() {
 			continue
@@ -53,22 +53,22 @@ func (u use) compare(t *testing.T, target *target, class object, mounted string,
 		t.Fatal(err)
 	}
 	if got.Type != target.secret.Type && !target.typeIsLost {
-		t.Errorf("Secret %s: type is %s, and the operator's %s", u.secret, got.Type, target.secret.Type)
+		t.Errorf("Secret %s: type is %s, want the operator's %s", u.secret, got.Type, target.secret.Type)
 	}
 	for key := range target.lost {
 		delete(got.Data, key)
 	}
 	if got.Type == corev1.SecretTypeTLS && sameKey(got.Data, target.secret.Data) {
 		got.Data[corev1.TLSPrivateKeyKey] = target.secret.Data[corev1.TLSPrivateKeyKey]
-		found.differences[target.name+": "+corev1.TLSPrivateKeyKey] = "the same private key, which the driver encodes anew"
+		found.differences[target.name+": "+corev1.TLSPrivateKeyKey] = "the same private key, which the driver encodes again"
 	}
 	differ(t, "Secret "+u.secret, got.Data, target.secret.Data)
 }
 
-// compareFiles compares a volume with what kubelet makes of a Secret.
+// compareFiles compares the files with those that kubelet writes for a volume of the Secret.
 func (u use) compareFiles(t *testing.T, target *target, got map[string]file) {
 	t.Helper()
-	wanted, contents := map[string]os.FileMode{}, map[string][]byte{}
+	wantModes, wantContents := map[string]os.FileMode{}, map[string][]byte{}
 	mode := func(o object, field string, other os.FileMode) os.FileMode {
 		if number, ok := o[field].(int64); ok {
 			return os.FileMode(number)
@@ -90,17 +90,17 @@ func (u use) compareFiles(t *testing.T, target *target, got map[string]file) {
 		if target.lost[key] {
 			delete(got, path)
 		} else if value, ok := target.secret.Data[key]; ok {
-			wanted[path], contents[path] = mode(item, "mode", usual), value
+			wantModes[path], wantContents[path] = mode(item, "mode", usual), value
 		}
 	}
 	found := map[string][]byte{}
 	for path, file := range got {
 		found[path] = []byte(file.content)
-		if mode, ok := wanted[path]; ok && mode != file.mode {
-			t.Errorf("volume of Secret %s: %s has mode %o, and kubelet's %o", u.secret, path, file.mode, mode)
+		if mode, ok := wantModes[path]; ok && mode != file.mode {
+			t.Errorf("volume of Secret %s: %s has mode %o, want kubelet's %o", u.secret, path, file.mode, mode)
 		}
 	}
-	differ(t, "volume of Secret "+u.secret, found, contents)
+	differ(t, "volume of Secret "+u.secret, found, wantContents)
 }
 
 func differ(t *testing.T, what string, got, want map[string][]byte) {
@@ -109,17 +109,17 @@ func differ(t *testing.T, what string, got, want map[string][]byte) {
 		if _, ok := got[key]; !ok {
 			t.Errorf("%s: %s is missing", what, key)
 		} else if !bytes.Equal(got[key], want[key]) {
-			t.Errorf("%s: %s is\n%q\nand the operator's is\n%q", what, key, got[key], want[key])
+			t.Errorf("%s: %s is\n%q\nwant the operator's\n%q", what, key, got[key], want[key])
 		}
 	}
 	for key := range got {
 		if _, ok := want[key]; !ok {
-			t.Errorf("%s: %s is there, and the operator has none", what, key)
+			t.Errorf("%s: %s is unexpected: the operator has no such key", what, key)
 		}
 	}
 }
 
-// sameKey is whether tls.key is the same private key, in other bytes.
+// sameKey reports whether tls.key is the same private key in another encoding.
 func sameKey(got, want map[string][]byte) bool {
 	ours, theirs := got[corev1.TLSPrivateKeyKey], want[corev1.TLSPrivateKeyKey]
 	if bytes.Equal(ours, theirs) {

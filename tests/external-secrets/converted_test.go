@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// converted is what `convert` makes of a case.
+// converted is the output of `convert` for a case.
 type converted struct {
 	objects []object
-	// lost are the places that it reports as not carried over, with the reason, by ExternalSecret.
+	// lost are the locations that it reports as not carried over, with the reason, by ExternalSecret.
 	lost map[string][]loss
 }
 
 // loss is one note of convert.
-type loss struct{ place, reason string }
+type loss struct{ location, reason string }
 
 var note = regexp.MustCompile(`(?m)^[^\n]*?:\d+: (ExternalSecret \S+): not carried over: (.*?): (.*)$`)
 
-// convert runs the program on the case's text, in a folder of its own.
+// convert runs the program on the text of a case, in an empty directory.
 func convert(c *testCase, folder string) (*converted, error) {
 	program, err := binary("KEYVAULT_CSI_PROVIDER")
 	if err != nil {
@@ -32,24 +32,24 @@ func convert(c *testCase, folder string) (*converted, error) {
 	if err := os.WriteFile(filepath.Join(folder, c.file), []byte(c.text), 0o600); err != nil {
 		return nil, err
 	}
-	var out, said bytes.Buffer
+	var stdout, stderr bytes.Buffer
 	command := exec.Command(program, "convert", c.file)
-	command.Dir, command.Stdout, command.Stderr = folder, &out, &said
+	command.Dir, command.Stdout, command.Stderr = folder, &stdout, &stderr
 	if err := command.Run(); err != nil {
-		return nil, fmt.Errorf("convert %s: %w\n%s", c.file, err, said.String())
+		return nil, fmt.Errorf("convert %s: %w\n%s", c.file, err, stderr.String())
 	}
-	made := &converted{lost: map[string][]loss{}}
-	if made.objects, err = parse(reachable(out.String())); err != nil {
-		return nil, fmt.Errorf("what convert made of %s: %w", c.file, err)
+	output := &converted{lost: map[string][]loss{}}
+	if output.objects, err = parse(reachable(stdout.String())); err != nil {
+		return nil, fmt.Errorf("output of convert for %s: %w", c.file, err)
 	}
-	for _, match := range note.FindAllStringSubmatch(said.String(), -1) {
-		made.lost[match[1]] = append(made.lost[match[1]], loss{match[2], match[3]})
+	for _, match := range note.FindAllStringSubmatch(stderr.String(), -1) {
+		output.lost[match[1]] = append(output.lost[match[1]], loss{match[2], match[3]})
 	}
-	return made, nil
+	return output, nil
 }
 
-// stays is whether the ExternalSecret is still there after the conversion.
-func (c *converted) stays(es object) bool {
+// keeps reports whether the output still has the ExternalSecret.
+func (c *converted) keeps(es object) bool {
 	for _, o := range c.objects {
 		if o.kind() == "ExternalSecret" && o.id() == es.id() {
 			return true
@@ -60,43 +60,43 @@ func (c *converted) stays(es object) bool {
 
 // classes are the SecretProviderClasses that the input did not have.
 func (c *converted) classes(of *testCase) []object {
-	var made []object
+	var classes []object
 	for _, o := range c.objects {
 		if o.kind() != "SecretProviderClass" {
 			continue
 		}
 		if _, was := of.find(o.kind(), o.namespace(), o.name()); !was {
-			made = append(made, o)
+			classes = append(classes, o)
 		}
 	}
-	return made
+	return classes
 }
 
-// without removes from an ExternalSecret what is not carried over. It returns the keys of the Secret that this
-// concerns: of them there is nothing to say.
+// without removes the elements that are not carried over from an ExternalSecret. It also returns the keys of the
+// Secret that they create: these are not compared.
 func without(es object, lost []loss) (object, map[string]bool) {
 	rest := object(deepCopy(es))
 	keys := map[string]bool{}
-	gone := map[string]map[int]bool{"data": {}, "dataFrom": {}}
+	removed := map[string]map[int]bool{"data": {}, "dataFrom": {}}
 	for _, loss := range lost {
-		if match := element.FindStringSubmatch(loss.place); match != nil {
+		if match := element.FindStringSubmatch(loss.location); match != nil {
 			index, _ := strconv.Atoi(match[2])
-			gone[match[1]][index] = true
+			removed[match[1]][index] = true
 		}
 		template := rest.at("spec", "target", "template")
-		if key, ok := strings.CutPrefix(loss.place, "spec.target.template.data."); ok {
-			// Removing it could remove the last one, which means another thing.
+		if key, ok := strings.CutPrefix(loss.location, "spec.target.template.data."); ok {
+			// A template without keys would have another meaning.
 			template.at("data")[key] = ""
 			keys[key] = true
 		}
-		if strings.HasPrefix(loss.place, "spec.target.template.templateFrom") {
+		if strings.HasPrefix(loss.location, "spec.target.template.templateFrom") {
 			delete(template, "templateFrom")
 		}
-		if loss.place == "spec.target.template.type" {
+		if loss.location == "spec.target.template.type" {
 			delete(template, "type")
 		}
 	}
-	for field, indices := range gone {
+	for field, indices := range removed {
 		var kept []any
 		for index, item := range rest.list("spec", field) {
 			if !indices[index] {
@@ -115,7 +115,7 @@ func without(es object, lost []loss) (object, map[string]bool) {
 
 var element = regexp.MustCompile(`^spec\.(data|dataFrom)\[(\d+)\]`)
 
-// volumes are the volumes of an object's pods, by their path in it and their name.
+// volumes are the volumes of an object's pods, by their path and name.
 func volumes(o object) map[string]object {
 	found := map[string]object{}
 	var walk func(path string, at any)

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/secretutil"
 )
 
-// mount runs `mount` on a class, with a login of the kind that the store has. It returns where the files are.
+// mount runs `mount` on a class, with the authentication type of the store. It returns the directory of the files.
 func mount(class object, login esv1.AzureAuthType, credentials *credentials, folder string) (string, error) {
 	program, err := binary("KEYVAULT_CSI_PROVIDER")
 	if err != nil {
@@ -41,16 +41,16 @@ func mount(class object, login esv1.AzureAuthType, credentials *credentials, fol
 	case esv1.AzureServicePrincipal:
 		environment = append(environment, "AZURE_CLIENT_ID="+principalClient, "AZURE_CLIENT_SECRET="+principalSecret)
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	command := exec.Command(program, arguments...)
-	command.Env, command.Stdout, command.Stderr = environment, &said, &said
+	command.Env, command.Stdout, command.Stderr = environment, &output, &output
 	if err := command.Run(); err != nil {
-		return "", fmt.Errorf("mount of class %s: %w\n%s", class.name(), err, said.String())
+		return "", fmt.Errorf("mount of class %s: %w\n%s", class.name(), err, output.String())
 	}
 	return target, nil
 }
 
-// credentials are what a mount logs in with.
+// credentials are the credentials of a mount.
 type credentials struct {
 	environment     []string
 	tokenFile       string
@@ -84,30 +84,30 @@ func files(target string) (map[string]file, error) {
 	return found, nil
 }
 
-// synced is the Secret that the driver makes of the files of a class, by its own code.
+// synced is the Secret that the driver's code creates from the files of a class.
 func synced(class, secretObject object, target string) (*corev1.Secret, error) {
 	text, err := json.Marshal(secretObject)
 	if err != nil {
 		return nil, err
 	}
-	var wanted secretsstorev1.SecretObject
-	if err := json.Unmarshal(text, &wanted); err != nil {
+	var parsed secretsstorev1.SecretObject
+	if err := json.Unmarshal(text, &parsed); err != nil {
 		return nil, err
 	}
-	if err := secretutil.ValidateSecretObject(wanted); err != nil {
+	if err := secretutil.ValidateSecretObject(parsed); err != nil {
 		return nil, fmt.Errorf("secretObjects of class %s: %w", class.name(), err)
 	}
 	listed, err := fileutil.GetMountedFiles(target)
 	if err != nil {
 		return nil, err
 	}
-	kind := secretutil.GetSecretType(strings.TrimSpace(wanted.Type))
-	data, err := secretutil.GetSecretData(wanted.Data, kind, listed)
+	kind := secretutil.GetSecretType(strings.TrimSpace(parsed.Type))
+	data, err := secretutil.GetSecretData(parsed.Data, kind, listed)
 	if err != nil {
 		return nil, fmt.Errorf("class %s: %w", class.name(), err)
 	}
 	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: strings.TrimSpace(wanted.SecretName), Namespace: class.namespace()},
+		ObjectMeta: metav1.ObjectMeta{Name: strings.TrimSpace(parsed.SecretName), Namespace: class.namespace()},
 		Type:       kind, Data: data,
 	}, nil
 }

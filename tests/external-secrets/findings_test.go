@@ -10,21 +10,21 @@ import (
 	"testing"
 )
 
-// golden lists what is not the same, and what convert does not carry over.
+// golden lists the differences, and everything that convert does not carry over.
 const golden = "testdata/differences.txt"
 
-var update = flag.Bool("update", false, "write "+golden+" anew")
+var update = flag.Bool("update", false, "rewrite "+golden)
 
-// findings are what all cases show.
+// findings are the results of all cases.
 type findings struct {
 	// judged are the ExternalSecrets that were compared.
 	judged map[string]bool
-	// differences are the places that were not compared or are not the same, with the reason.
+	// differences are the locations that were not compared or differ, with the reason.
 	differences map[string]string
 }
 
-// report prints what was compared and what was not, and checks the latter against the list. If that is right,
-// go test -update writes the list anew.
+// report prints the compared ExternalSecrets and the differences, and checks the differences against the list.
+// go test -update rewrites the list.
 func (f *findings) report(t *testing.T) {
 	t.Helper()
 	fmt.Printf("compared, each with %d kinds of values:\n", len(contents))
@@ -33,9 +33,9 @@ func (f *findings) report(t *testing.T) {
 	}
 	var list strings.Builder
 	fmt.Println("not carried over, or not the same bytes:")
-	for _, place := range slices.Sorted(maps.Keys(f.differences)) {
-		fmt.Printf("  %s: %s\n", place, f.differences[place])
-		fmt.Fprintln(&list, place)
+	for _, location := range slices.Sorted(maps.Keys(f.differences)) {
+		fmt.Printf("  %s: %s\n", location, f.differences[location])
+		fmt.Fprintln(&list, location)
 	}
 	if *update {
 		if err := os.WriteFile(golden, []byte(list.String()), 0o644); err != nil {
@@ -48,15 +48,15 @@ func (f *findings) report(t *testing.T) {
 	}
 	before := map[string]bool{}
 	for line := range strings.Lines(string(written)) {
-		place := strings.TrimSuffix(line, "\n")
-		before[place] = true
-		if _, ok := f.differences[place]; !ok {
-			t.Errorf("%s is in %s, and was not found", place, golden)
+		location := strings.TrimSuffix(line, "\n")
+		before[location] = true
+		if _, ok := f.differences[location]; !ok {
+			t.Errorf("%s is in %s, but was not found: remove it with go test -update", location, golden)
 		}
 	}
-	for place, reason := range f.differences {
-		if !before[place] {
-			t.Errorf("%s is not in %s: %s", place, golden, reason)
+	for location, reason := range f.differences {
+		if !before[location] {
+			t.Errorf("%s is not in %s: %s", location, golden, reason)
 		}
 	}
 }

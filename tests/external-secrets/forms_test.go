@@ -16,8 +16,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// What the documentation says comes in another form holds the same key and certificates.
-func TestCertificatesAndKeysInAnotherFormAreTheSameOnes(t *testing.T) {
+// Objects that the documentation lists with another encoding hold the same key and certificates.
+func TestCertificatesAndKeysWithAnotherEncodingAreTheSame(t *testing.T) {
 	c := world.certificates
 	es := c.externalSecrets()[0]
 	read, err := externalSecret(es)
@@ -29,7 +29,7 @@ func TestCertificatesAndKeysInAnotherFormAreTheSameOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := convert(c, t.TempDir())
+	output, err := convert(c, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestCertificatesAndKeysInAnotherFormAreTheSameOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(folder)
-	target, err := mount(made.classes(c)[0], esv1.AzureManagedIdentity, world.credentials, folder)
+	target, err := mount(output.classes(c)[0], esv1.AzureManagedIdentity, world.credentials, folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestCertificatesAndKeysInAnotherFormAreTheSameOnes(t *testing.T) {
 	}
 	for _, key := range []string{"pem", "site.pfx"} {
 		if got := mounted[key].content; got != string(secret.Data[key]) {
-			t.Errorf("%s is\n%s\nand the operator's is\n%s", key, got, secret.Data[key])
+			t.Errorf("%s is\n%s\nwant the operator's\n%s", key, got, secret.Data[key])
 		}
 	}
 	der, err := base64.StdEncoding.DecodeString(string(secret.Data["bundle"]))
@@ -59,13 +59,13 @@ func TestCertificatesAndKeysInAnotherFormAreTheSameOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, chain := open(t, mounted["bundle"].content)
+	keys, chain := parsePEM(t, mounted["bundle"].content)
 	if len(keys) != 1 || !keys[0].Equal(key) {
 		t.Errorf("bundle has %d keys, want the one of the PKCS#12 file", len(keys))
 	}
 	equalChains(t, "bundle", chain, append([]*x509.Certificate{leaf}, authorities...))
 
-	_, chain = open(t, mounted["cert"].content)
+	_, chain = parsePEM(t, mounted["cert"].content)
 	certificate, err := x509.ParseCertificate(secret.Data["cert"])
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestCertificatesAndKeysInAnotherFormAreTheSameOnes(t *testing.T) {
 	}
 	block, _ := pem.Decode([]byte(mounted["key"].content))
 	if block == nil {
-		t.Fatalf("key is no PEM: %q", mounted["key"].content)
+		t.Fatalf("key is not PEM: %q", mounted["key"].content)
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
@@ -86,12 +86,12 @@ func TestCertificatesAndKeysInAnotherFormAreTheSameOnes(t *testing.T) {
 	}
 	want := &rsa.PublicKey{N: number(t, jwk.N), E: int(number(t, jwk.E).Int64())}
 	if got, ok := public.(*rsa.PublicKey); !ok || !got.Equal(want) {
-		t.Error("key is another key than that of the JSON Web Key")
+		t.Error("key is not the key of the JSON Web Key")
 	}
 }
 
-// open is the private keys and the certificates of a PEM text, in their order.
-func open(t *testing.T, text string) ([]*rsa.PrivateKey, []*x509.Certificate) {
+// parsePEM returns the private keys and the certificates of a PEM text, in their order.
+func parsePEM(t *testing.T, text string) ([]*rsa.PrivateKey, []*x509.Certificate) {
 	t.Helper()
 	var keys []*rsa.PrivateKey
 	var chain []*x509.Certificate

@@ -7,13 +7,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The part of the controller that is written here does what the operator's documentation says, for every field
-// that it reads, also for those of which convert carries nothing over.
-func TestTheOperatorsSecretsAreWhatItsDocumentationSays(t *testing.T) {
-	world.wanted.write(t, "value of %s")
+// The steps of the controller in operator_test.go follow the operator's documentation for every field that they read,
+// including fields that convert does not carry over.
+func TestTheOperatorsSecretsMatchItsDocumentation(t *testing.T) {
+	world.needs.write(t, "value of %s")
 	c := world.documented
 	const first = "value of operator-vault/found-first"
-	wanted := map[string]*corev1.Secret{
+	wantSecrets := map[string]*corev1.Secret{
 		"all": {Type: corev1.SecretTypeOpaque, Data: map[string][]byte{
 			"login":      []byte("user of value of operator-vault/account"),
 			"nested":     []byte(`{"value":"nested.value of value of operator-vault/account"}`),
@@ -43,7 +43,7 @@ func TestTheOperatorsSecretsAreWhatItsDocumentationSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := wanted[es.name()]
+			want := wantSecrets[es.name()]
 			if got.Type != want.Type {
 				t.Errorf("type is %s, want %s", got.Type, want.Type)
 			}

@@ -14,35 +14,35 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// The values that every secret has in turn; each is told apart from the others by its place.
+// The values of the secrets, one kind for each run. Each value contains the vault and name of its secret.
 var contents = []struct{ name, pattern string }{
 	{"text", "%s"},
 	{"lines", "%s\nsecond line\n"},
 	{"spaces", " \t%s \r\n\n"},
 	{"unicode", "\ufeff%s é ☃ 🔑"},
 	{"template", "{{ .%s }} $(VAR) \\n \"quoted\""},
-	{"json", `{"place": "%s", "n": 1.50, "list": [1, 2]}`},
+	{"json", `{"location": "%s", "n": 1.50, "list": [1, 2]}`},
 	{"pem", "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"},
 }
 
-func TestTheDriverSyncsAndMountsWhatTheOperatorPutIntoItsSecrets(t *testing.T) {
+func TestTheDriverSyncsAndMountsTheContentsOfTheOperatorsSecrets(t *testing.T) {
 	found := &findings{judged: map[string]bool{}, differences: map[string]string{}}
 	for _, c := range world.cases {
 		t.Run(c.name, func(t *testing.T) {
-			made, err := convert(c, t.TempDir())
+			output, err := convert(c, t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, es := range c.externalSecrets() {
 				name := c.name + ": " + es.id()
-				for _, loss := range made.lost[es.id()] {
-					found.differences[name+": "+loss.place] = "not carried over: " + loss.reason
+				for _, loss := range output.lost[es.id()] {
+					found.differences[name+": "+loss.location] = "not carried over: " + loss.reason
 				}
 			}
 			for _, content := range contents {
 				t.Run(content.name, func(t *testing.T) {
-					world.wanted.write(t, content.pattern)
-					judge(t, c, made, found)
+					world.needs.write(t, content.pattern)
+					judge(t, c, output, found)
 				})
 			}
 		})
@@ -54,9 +54,9 @@ func TestTheDriverSyncsAndMountsWhatTheOperatorPutIntoItsSecrets(t *testing.T) {
 func (n needs) write(t *testing.T, pattern string) {
 	t.Helper()
 	values := map[string]string{}
-	for place, need := range n {
+	for location, need := range n {
 		if need.kind == "secret" && !need.pkcs12 && need.certificate == "" {
-			values[place] = need.value(fmt.Sprintf(pattern, place))
+			values[location] = need.value(fmt.Sprintf(pattern, location))
 		}
 	}
 	if err := world.azure.setSecrets(values); err != nil {
@@ -64,19 +64,19 @@ func (n needs) write(t *testing.T, pattern string) {
 	}
 }
 
-// judge compares everything that a case became with what the operator makes.
-func judge(t *testing.T, c *testCase, made *converted, found *findings) {
+// judge compares the Secrets and files of a converted case with those of the operator.
+func judge(t *testing.T, c *testCase, output *converted, found *findings) {
 	t.Helper()
 	targets := map[string]*target{}
 	for _, es := range c.externalSecrets() {
-		if made.stays(es) {
+		if output.keeps(es) {
 			continue
 		}
 		if !judgeable(c, es) {
-			found.differences[c.name+": "+es.id()+": not judged"] = "the emulator is no private cloud"
+			found.differences[c.name+": "+es.id()+": not judged"] = "the emulator does not serve a private cloud"
 			continue
 		}
-		rest, lost := without(es, made.lost[es.id()])
+		rest, lost := without(es, output.lost[es.id()])
 		read, err := externalSecret(rest)
 		if err != nil {
 			t.Errorf("%s: %v", es.id(), err)
@@ -87,9 +87,9 @@ func judge(t *testing.T, c *testCase, made *converted, found *findings) {
 			t.Error(err)
 			continue
 		}
-		secret, err := operators(c, read, store)
+		secret, err := operatorSecret(c, read, store)
 		if err != nil {
-			t.Errorf("%s: the operator makes no Secret: %v", es.id(), err)
+			t.Errorf("%s: the operator creates no Secret: %v", es.id(), err)
 			continue
 		}
 		for key := range lost {
@@ -97,33 +97,33 @@ func judge(t *testing.T, c *testCase, made *converted, found *findings) {
 		}
 		targets[secret.Namespace+"/"+secret.Name] = &target{
 			name: c.name + ": " + es.id(), secret: secret, lost: lost, login: authType(store),
-			typeIsLost: slices.ContainsFunc(made.lost[es.id()], func(loss loss) bool { return loss.place == "spec.target.template.type" }),
+			typeIsLost: slices.ContainsFunc(output.lost[es.id()], func(loss loss) bool { return loss.location == "spec.target.template.type" }),
 		}
 	}
-	for _, class := range made.classes(c) {
-		t.Run(class.name(), func(t *testing.T) { judgeClass(t, c, made, class, targets, found) })
+	for _, class := range output.classes(c) {
+		t.Run(class.name(), func(t *testing.T) { judgeClass(t, c, output, class, targets, found) })
 	}
 	for name, target := range targets {
 		if !target.judged {
-			t.Errorf("no class takes the place of Secret %s", name)
+			t.Errorf("no class replaces Secret %s", name)
 		}
 		found.judged[target.name] = true
 	}
 }
 
-// operators is the Secret that the operator makes. If it can log in with both of its clients of Azure, they must agree.
-func operators(c *testCase, es *esv1.ExternalSecret, store esv1.GenericStore) (*corev1.Secret, error) {
+// operatorSecret is the Secret that the operator creates. If both of its Azure clients can log in, they must agree.
+func operatorSecret(c *testCase, es *esv1.ExternalSecret, store esv1.GenericStore) (*corev1.Secret, error) {
 	var secret *corev1.Secret
 	for _, azureSDK := range azureSDKs(store) {
 		operator := &operator{cluster: world.clusters[c].client(), store: c.store, azureSDK: azureSDK}
-		made, err := operator.secret(context.Background(), es)
+		created, err := operator.secret(context.Background(), es)
 		if err != nil {
 			return nil, err
 		}
-		if secret != nil && !reflect.DeepEqual(made, secret) {
-			return nil, errors.New("its two clients of Azure do not agree")
+		if secret != nil && !reflect.DeepEqual(created, secret) {
+			return nil, errors.New("its two Azure clients do not agree")
 		}
-		secret = made
+		secret = created
 	}
 	return secret, nil
 }
@@ -133,7 +133,7 @@ type target struct {
 	// name is the case's and the ExternalSecret's.
 	name   string
 	secret *corev1.Secret
-	// lost are keys of which convert says that they are not carried over.
+	// lost are the keys that convert reports as not carried over.
 	lost map[string]bool
 	// login is how its store logs in.
 	login      esv1.AzureAuthType
@@ -141,32 +141,32 @@ type target struct {
 	judged     bool
 }
 
-// judgeable is whether the emulator can stand for the stores of an ExternalSecret.
+// judgeable reports whether the emulator serves the store of an ExternalSecret.
 func judgeable(c *testCase, es object) bool {
 	reference := es.at("spec", "secretStoreRef")
 	store, ok := c.find(text(reference, "kind"), es.namespace(), text(reference, "name"))
 	return !ok || text(store.at("spec", "provider", "azurekv"), "environmentType") != "AzureStackCloud"
 }
 
-func judgeClass(t *testing.T, c *testCase, made *converted, class object, targets map[string]*target, found *findings) {
+func judgeClass(t *testing.T, c *testCase, output *converted, class object, targets map[string]*target, found *findings) {
 	t.Helper()
 	if text(class.at("spec", "parameters"), "cloudName") == "AzureStackCloud" {
-		t.Skip("the emulator is no private cloud")
+		t.Skip("the emulator does not serve a private cloud")
 	}
 	folder, err := os.MkdirTemp("/dev/shm", "external-secrets-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(folder)
-	uses := usesOf(c, made, class)
+	uses := usesOf(c, output, class)
 	if len(uses) == 0 {
-		t.Fatalf("class %s is of no Secret", class.name())
+		t.Fatalf("class %s replaces no Secret", class.name())
 	}
 	var mounted string
 	for _, use := range uses {
 		target, ok := targets[class.namespace()+"/"+use.secret]
 		if !ok {
-			t.Errorf("class %s is of Secret %s, which the operator does not make", class.name(), use.secret)
+			t.Errorf("class %s replaces Secret %s, which the operator does not create", class.name(), use.secret)
 			continue
 		}
 		target.judged = true

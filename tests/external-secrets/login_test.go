@@ -13,12 +13,12 @@ import (
 const (
 	clientAnnotation = "azure.workload.identity/client-id"
 	tenantAnnotation = "azure.workload.identity/tenant-id"
-	// accountClient is the application of service accounts that the input leaves out.
+	// accountClient is the application of service accounts that are not in the input.
 	accountClient = "11111111-1111-4111-8111-111111111111"
 )
 
-// cluster is what the operator reads from the API server for a case: the input's objects, and what the input's
-// author has in the cluster beside them, so that every store can log in.
+// cluster has the objects that the operator reads from the API server for a case: those of the input, and the
+// service accounts and Secrets that every store needs to log in.
 type cluster struct {
 	accounts map[string]*corev1.ServiceAccount
 	secrets  map[string]*corev1.Secret
@@ -32,7 +32,7 @@ func newCluster(c *testCase, certificate *material) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &cluster{
+	k := &cluster{
 		accounts: map[string]*corev1.ServiceAccount{}, secrets: map[string]*corev1.Secret{}, maps: found,
 		clients: map[string]subjects{
 			operatorClient:  {subject(operatorNamespace, operatorAccount): true},
@@ -40,11 +40,11 @@ func newCluster(c *testCase, certificate *material) (*cluster, error) {
 		},
 	}
 	for _, secret := range secrets {
-		made.secrets[secret.Namespace+"/"+secret.Name] = secret
+		k.secrets[secret.Namespace+"/"+secret.Name] = secret
 	}
 	for _, o := range c.objects {
 		if o.kind() == "ServiceAccount" {
-			account := made.account(o.namespace(), o.name())
+			account := k.account(o.namespace(), o.name())
 			for name, value := range o.at("metadata", "annotations") {
 				account.Annotations[name], _ = value.(string)
 			}
@@ -53,14 +53,14 @@ func newCluster(c *testCase, certificate *material) (*cluster, error) {
 	for _, es := range c.externalSecrets() {
 		for _, o := range c.objects {
 			if slices.Contains([]string{"SecretStore", "ClusterSecretStore"}, o.kind()) && o.isOperators() {
-				made.logIn(o, es.namespace(), certificate.keyText()+certificate.leaf())
+				k.logIn(o, es.namespace(), certificate.keyText()+certificate.leaf())
 			}
 		}
 	}
-	return made, nil
+	return k, nil
 }
 
-// logIn adds what a store needs to log in when the ExternalSecret of a namespace uses it.
+// logIn adds the objects that a store needs to log in for an ExternalSecret of the namespace.
 func (k *cluster) logIn(store object, namespace, pem string) {
 	azure := store.at("spec", "provider", "azurekv")
 	in := func(reference object) string {
@@ -104,7 +104,7 @@ func (k *cluster) logIn(store object, namespace, pem string) {
 	}
 }
 
-// namesItsApplication is whether a Secret holds the application of a store, and no annotation may.
+// namesItsApplication reports whether the application of a store is in a Secret, so that annotations must not set it.
 func namesItsApplication(azure object) bool {
 	return text(azure.at("authSecretRef", "clientId"), "name") != ""
 }
@@ -148,9 +148,9 @@ func authType(store esv1.GenericStore) esv1.AzureAuthType {
 	return *store.GetSpec().Provider.AzureKV.AuthType
 }
 
-// azureSDKs are the provider's clients of Azure that can log in by a store: its usual one, and the newer one. The
-// newer one does not read the application of a service account from a Secret. The usual one signs a certificate's
-// assertion for the token endpoint with its query, which the emulator does not accept.
+// azureSDKs are the Azure clients of the provider that can log in for a store: the default and the newer one. The newer
+// one does not read the application of a service account from a Secret. The default signs a certificate's assertion
+// for the token endpoint including its query, which the emulator does not accept.
 func azureSDKs(store esv1.GenericStore) []bool {
 	reference := store.GetSpec().Provider.AzureKV.AuthSecretRef
 	switch {

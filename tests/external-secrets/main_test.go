@@ -11,19 +11,20 @@ import (
 )
 
 const (
-	inputs        = "../data/convert"
-	ownInputs     = "testdata/cases"
-	otherForms    = "testdata/forms"
-	documentation = "testdata/operator"
+	inputs         = "../data/convert"
+	ownInputs      = "testdata/cases"
+	otherEncodings = "testdata/forms"
+	documentation  = "testdata/operator"
 )
 
-// world is what every test shares: one emulator, which this process takes for Azure.
+// world is shared by all tests: one emulator, which this process uses as Azure.
 var world struct {
-	// cases become the same bytes; certificates come in other forms, and documented is for the operator alone.
+	// cases have the same bytes after conversion; certificates have another encoding, and documented tests only the
+	// operator's code.
 	cases                    []*testCase
 	certificates, documented *testCase
 	clusters                 map[*testCase]*cluster
-	wanted                   needs
+	needs                    needs
 	azure                    *azure
 	credentials              *credentials
 }
@@ -55,7 +56,7 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	forms, err := readCases(otherForms)
+	forms, err := readCases(otherEncodings)
 	if err != nil {
 		return 1, err
 	}
@@ -64,23 +65,23 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	world.cases, world.certificates, world.documented = append(world.cases, own...), forms[0], documented[0]
-	world.clusters, world.wanted = map[*testCase]*cluster{}, needs{}
+	world.clusters, world.needs = map[*testCase]*cluster{}, needs{}
 	clients := map[string]subjects{}
 	for _, c := range slices.Concat(world.cases, forms, documented) {
-		world.wanted.collect(c)
-		made, err := newCluster(c, certificate)
+		world.needs.collect(c)
+		clusterOfCase, err := newCluster(c, certificate)
 		if err != nil {
 			return 1, fmt.Errorf("%s: %w", c.name, err)
 		}
-		world.clusters[c] = made
-		for client, allowed := range made.clients {
+		world.clusters[c] = clusterOfCase
+		for client, allowed := range clusterOfCase.clients {
 			if clients[client] == nil {
 				clients[client] = subjects{}
 			}
 			maps.Copy(clients[client], allowed)
 		}
 	}
-	seed, err := seedFor(world.wanted, clients, certificate)
+	seed, err := seedFor(world.needs, clients, certificate)
 	if err != nil {
 		return 1, err
 	}
@@ -101,7 +102,7 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// credentials are those of a pod on the emulated node.
+// credentials are the credentials of a pod on the emulated node.
 func (a *azure) credentials() (*credentials, error) {
 	token, err := a.serviceAccountToken(podNamespace, podAccount)
 	if err != nil {

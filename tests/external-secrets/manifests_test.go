@@ -21,7 +21,7 @@ import (
 
 const operatorGroup = "external-secrets.io/"
 
-// object is a manifest, as it is written.
+// object is a manifest, as written.
 type object map[string]any
 
 func (o object) kind() string       { text, _ := o["kind"].(string); return text }
@@ -29,7 +29,7 @@ func (o object) apiVersion() string { text, _ := o["apiVersion"].(string); retur
 func (o object) metadata() object   { return o.at("metadata") }
 func (o object) name() string       { text, _ := o.metadata()["name"].(string); return text }
 
-// namespace is the object's, or the one that kubectl would take.
+// namespace is the namespace of the object, or the default of kubectl.
 func (o object) namespace() string {
 	if text, _ := o.metadata()["namespace"].(string); text != "" {
 		return text
@@ -59,7 +59,7 @@ func (o object) list(path ...string) []object {
 
 func (o object) isOperators() bool { return strings.HasPrefix(o.apiVersion(), operatorGroup) }
 
-// id is what convert's notes call it.
+// id is the name of the object in the notes of convert.
 func (o object) id() string {
 	if namespace, _ := o.metadata()["namespace"].(string); namespace != "" {
 		return o.kind() + " " + namespace + "/" + o.name()
@@ -67,7 +67,7 @@ func (o object) id() string {
 	return o.kind() + " " + o.name()
 }
 
-// parse reads the objects of a YAML stream or a JSON file, and of the lists in it.
+// parse parses the objects of a YAML stream or a JSON file, including the items of lists.
 func parse(text string) ([]object, error) {
 	var objects []object
 	reader := yaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
@@ -84,7 +84,7 @@ func parse(text string) ([]object, error) {
 			return nil, err
 		}
 		var read map[string]any
-		// Numbers become what the API server's decoder makes of them.
+		// Numbers get the types of the API server's decoder.
 		if err := json.Unmarshal(asJSON, &read); err != nil {
 			return nil, err
 		}
@@ -102,28 +102,28 @@ func parse(text string) ([]object, error) {
 type testCase struct {
 	name string
 	file string
-	// text is the input as it is, and objects what is in it, with endpoints that the emulator serves.
+	// text is the input, and objects are its objects, with endpoints that the emulator serves.
 	text    string
 	objects []object
 }
 
-// notJudged are the cases of tests/data/convert of which the operator v0.20.4 makes no Secret, by the reason.
+// notJudged are the cases of tests/data/convert for which the operator v0.20.4 creates no Secret, with the reason.
 var notJudged = map[string]string{
-	"certificates":    "its templates refuse values that are not certificates, and one value stands for all objects here",
-	"field-values":    "it has fields of newer versions, and values that none knows",
-	"functions":       "it has templates of the engine v1",
-	"old-stores":      "it has a store of the version v1alpha1",
-	"pem-certificate": "its templates refuse values that are not certificates",
+	"certificates":    "its templates reject values that are not certificates, and all objects have the same value in a run",
+	"field-values":    "it has fields of newer versions, and invalid values",
+	"functions":       "it has templates for engine v1",
+	"old-stores":      "it has a store of version v1alpha1",
+	"pem-certificate": "its templates reject values that are not certificates",
 }
 
-// readCases reads every folder below this one that holds an input file, but for those that are not judged.
+// readCases reads every subdirectory with an input file, except those in notJudged.
 func readCases(folder string) ([]*testCase, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*", "input*"))
 	if err != nil {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds no input", folder)
+		return nil, fmt.Errorf("%s has no directory with an input file", folder)
 	}
 	slices.Sort(files)
 	var cases []*testCase
@@ -136,7 +136,7 @@ func readCases(folder string) ([]*testCase, error) {
 		if notJudged[name] != "" && filepath.Base(folder) == "convert" {
 			continue
 		}
-		// Some inputs have a tenant of their own.
+		// Some inputs set another tenant.
 		text = bytes.ReplaceAll(text, []byte("00000000-0000-4000-8000-0000000000aa"), []byte(tenant))
 		read := &testCase{name: name, file: filepath.Base(file), text: string(text)}
 		if read.objects, err = parse(reachable(read.text)); err != nil {
@@ -147,7 +147,7 @@ func readCases(folder string) ([]*testCase, error) {
 	return cases, nil
 }
 
-// reachable names vaults by their own host instead of that of a private endpoint, which the emulator lacks.
+// reachable replaces hosts of private endpoints, which the emulator does not serve, with the hosts of the vaults.
 func reachable(text string) string {
 	return strings.ReplaceAll(text, ".privatelink.example", ".vault.azure.net")
 }
@@ -160,7 +160,7 @@ func (c *testCase) externalSecrets() []object {
 
 // find is the object of this kind and name; the namespace of cluster-wide kinds does not matter.
 func (c *testCase) find(kind, namespace, name string) (object, bool) {
-	// Of two manifests of one object, the API server has the one that was applied last.
+	// If two manifests are for one object, the last one replaces the other when they are applied.
 	for _, o := range slices.Backward(c.objects) {
 		if o.kind() == kind && o.name() == name && (strings.HasPrefix(kind, "Cluster") || o.namespace() == namespace) {
 			return o, true
@@ -179,7 +179,7 @@ func externalSecret(written object) (*esv1.ExternalSecret, error) {
 	return read, nil
 }
 
-// store is the store that an ExternalSecret of the namespace names, as the operator reads it.
+// store is the store that an ExternalSecret of the namespace refers to, as the operator reads it.
 func (c *testCase) store(reference esv1.SecretStoreRef, namespace string) (esv1.GenericStore, error) {
 	kind := reference.Kind
 	if kind == "" {
@@ -201,18 +201,18 @@ func (c *testCase) store(reference esv1.SecretStoreRef, namespace string) (esv1.
 	return read, nil
 }
 
-// admitInto reads a copy of the object after what the API server does to it.
+// admitInto converts a copy of the object after the admission of the API server.
 func admitInto(written object, into any) error {
 	admitted := runtime.DeepCopyJSON(written)
 	if err := admit(admitted); err != nil {
 		return fmt.Errorf("%s: %w", written.id(), err)
 	}
-	// Versions differ in name alone.
+	// The versions differ only in their name.
 	admitted["apiVersion"] = esv1.SchemeGroupVersion.String()
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(admitted, into)
 }
 
-// configMapsAndSecrets are those of the input, for templates and logins.
+// configMapsAndSecrets are the ConfigMaps and Secrets of the input, for templates and logins.
 func (c *testCase) configMapsAndSecrets() ([]*corev1.ConfigMap, []*corev1.Secret, error) {
 	var maps []*corev1.ConfigMap
 	var secrets []*corev1.Secret

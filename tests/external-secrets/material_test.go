@@ -16,13 +16,13 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// material is a certificate with its key and chain, made anew for each run.
+// material is a certificate with its key and chain, generated for each run.
 type material struct {
 	key   *rsa.PrivateKey
 	chain []*x509.Certificate
 }
 
-// newMaterial makes a leaf of an intermediate authority of a root.
+// newMaterial creates a root, an intermediate authority and a leaf.
 func newMaterial() (*material, error) {
 	m := &material{}
 	var issuer *x509.Certificate
@@ -33,30 +33,30 @@ func newMaterial() (*material, error) {
 			return nil, err
 		}
 		isAuthority := name != "shop.example"
-		wanted := &x509.Certificate{
+		template := &x509.Certificate{
 			SerialNumber: big.NewInt(int64(serial) + 1),
 			Subject:      pkix.Name{CommonName: name},
 			NotBefore:    time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 			IsCA: isAuthority, BasicConstraintsValid: true,
 		}
 		if issuer == nil {
-			issuer, issuerKey = wanted, key
+			issuer, issuerKey = template, key
 		}
-		der, err := x509.CreateCertificate(rand.Reader, wanted, issuer, &key.PublicKey, issuerKey)
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, &key.PublicKey, issuerKey)
 		if err != nil {
 			return nil, err
 		}
-		made, err := x509.ParseCertificate(der)
+		certificate, err := x509.ParseCertificate(der)
 		if err != nil {
 			return nil, err
 		}
-		m.key, m.chain = key, append([]*x509.Certificate{made}, m.chain...)
-		issuer, issuerKey = made, key
+		m.key, m.chain = key, append([]*x509.Certificate{certificate}, m.chain...)
+		issuer, issuerKey = certificate, key
 	}
 	return m, nil
 }
 
-// pkcs12 is the material as Key Vault keeps it, in base64.
+// pkcs12 is the material as Key Vault stores it, in base64.
 func (m *material) pkcs12() (string, error) {
 	der, err := pkcs12.Legacy.Encode(m.key, m.chain[0], m.chain[1:], "")
 	return base64.StdEncoding.EncodeToString(der), err
@@ -88,11 +88,11 @@ func (m *material) leaf() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.chain[0].Raw}))
 }
 
-// privateKey is the RSA key in a PEM text, however it is encoded.
+// privateKey is the RSA key in a PEM text, in PKCS#1 or PKCS#8.
 func privateKey(text []byte) (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("no PEM")
+		return nil, errors.New("not PEM")
 	}
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return key, nil

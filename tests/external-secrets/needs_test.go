@@ -10,30 +10,30 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// need is what an object of a vault must be for the inputs to make sense.
+// need describes an object of a vault that the inputs require.
 type need struct {
 	// kind is secret, key or cert.
 	kind string
-	// versions that are asked for by name.
+	// versions that an input names.
 	versions []string
-	// base64 is a secret that is decoded.
+	// base64 is set for a secret that is decoded.
 	base64 bool
-	// pkcs12 is a certificate's secret that a template takes apart, or a key's name announces.
+	// pkcs12 is set for a certificate's secret that a template splits, or whose key ends in .pfx or .p12.
 	pkcs12 bool
-	// certificate is which part of the certificate a secret holds as PEM, by the key of the Secret.
+	// certificate is the key of the Secret for which a secret holds a part of the certificate as PEM.
 	certificate string
 	// fields of a JSON value, as paths.
 	fields []string
 }
 
 const (
-	// Names of objects that are what the name says, whatever the inputs do with them.
+	// Names of objects with this content in every input.
 	backedByPEM    = "backed-by-pem"
 	backedByPKCS12 = "backed-by-pkcs12"
 	absent         = "absent"
 )
 
-// needs are those of all cases, by vault and name in lower case: "shop-vault/site".
+// needs are the needs of all cases, by vault and name in lower case: "shop-vault/site".
 type needs map[string]*need
 
 var (
@@ -42,53 +42,53 @@ var (
 	bundle  = regexp.MustCompile(`(?i)\.(pfx|p12)$`)
 )
 
-// collect adds what the ExternalSecrets of a case name.
+// collect adds the objects that the ExternalSecrets of a case name.
 func (n needs) collect(c *testCase) {
 	for _, es := range c.externalSecrets() {
 		templates := es.at("spec", "target", "template", "data")
 		for _, element := range es.list("spec", "data") {
 			reference := element.at("remoteRef")
 			secretKey := text(element, "secretKey")
-			wanted := n.named(c, es, element, text(reference, "key"))
-			if wanted == nil {
+			needed := n.named(c, es, element, text(reference, "key"))
+			if needed == nil {
 				continue
 			}
-			wanted.base64 = wanted.base64 || strings.HasPrefix(text(reference, "decodingStrategy"), "Base64")
-			wanted.pkcs12 = wanted.pkcs12 || bundle.MatchString(secretKey)
+			needed.base64 = needed.base64 || strings.HasPrefix(text(reference, "decodingStrategy"), "Base64")
+			needed.pkcs12 = needed.pkcs12 || bundle.MatchString(secretKey)
 			if text(es.at("spec", "target", "template"), "type") == string(corev1.SecretTypeTLS) && len(templates) == 0 {
-				wanted.certificate = secretKey
+				needed.certificate = secretKey
 			}
 			if version := text(reference, "version"); version != "" {
-				wanted.versions = append(wanted.versions, version)
+				needed.versions = append(needed.versions, version)
 			}
 			if property := text(reference, "property"); property != "" && text(reference, "metadataPolicy") != "Fetch" {
-				wanted.fields = append(wanted.fields, property)
+				needed.fields = append(needed.fields, property)
 			}
 			for _, template := range templates {
 				template, _ := template.(string)
 				if !mentions(template, secretKey) {
 					continue
 				}
-				wanted.base64 = wanted.base64 || decodes.MatchString(template)
-				wanted.pkcs12 = wanted.pkcs12 || opens.MatchString(template)
+				needed.base64 = needed.base64 || decodes.MatchString(template)
+				needed.pkcs12 = needed.pkcs12 || opens.MatchString(template)
 			}
 		}
 		for _, element := range es.list("spec", "dataFrom") {
 			if key := text(element.at("extract"), "key"); key != "" {
-				if wanted := n.named(c, es, element, key); wanted != nil {
-					wanted.fields = append(wanted.fields, "user", "nested.value")
+				if needed := n.named(c, es, element, key); needed != nil {
+					needed.fields = append(needed.fields, "user", "nested.value")
 				}
 			}
 		}
 	}
 }
 
-// mentions is whether a template uses this key of the data.
+// mentions reports whether a template uses this key of the data.
 func mentions(template, key string) bool {
 	return regexp.MustCompile(`(\.|")` + regexp.QuoteMeta(key) + `\b`).MatchString(template)
 }
 
-// named is the need for an object, or nothing if no vault of Azure can have it.
+// named is the need for an object, or nil if no vault of Azure can contain it.
 func (n needs) named(c *testCase, es, element object, key string) *need {
 	kind, name := "secret", key
 	if before, after, found := strings.Cut(key, "/"); found {
@@ -98,7 +98,7 @@ func (n needs) named(c *testCase, es, element object, key string) *need {
 		return nil
 	}
 	vault := vaultOf(c, es, element)
-	// Where a manifest was not rendered, a template stands for the name.
+	// In a manifest that was not rendered, the name is a template.
 	if !regexp.MustCompile(`^[-0-9A-Za-z]{3,24}$`).MatchString(vault) || name == absent {
 		return nil
 	}
@@ -142,7 +142,7 @@ func text(o object, key string) string {
 	return text
 }
 
-// value is what a secret of this need holds, made of a text that tells it apart from others.
+// value is the value of a secret of this need, which contains a unique text.
 func (n *need) value(plain string) string {
 	switch {
 	case len(n.fields) > 0:
@@ -154,7 +154,7 @@ func (n *need) value(plain string) string {
 	}
 }
 
-// fields is a JSON object that has a text at each of these paths.
+// fields is a JSON object with a text at each of these paths.
 func fields(paths []string, plain string) string {
 	root := map[string]any{}
 	for _, path := range paths {

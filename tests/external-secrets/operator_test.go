@@ -18,18 +18,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// operator computes Secrets as the operator's controller does. The controller itself cannot be linked; this is
-// what it does between its provider, its helpers and its template parser, which are the operator's own code.
+// operator computes Secrets as the operator's controller does. The controller itself cannot be linked. This code
+// performs the steps between the provider, the helpers and the template parser, which are the operator's own code.
 type operator struct {
 	cluster client.Client
-	// store finds the store that is referred to from a namespace.
+	// store finds the store for a reference in a namespace.
 	store func(reference esv1.SecretStoreRef, namespace string) (esv1.GenericStore, error)
-	// azureSDK is which of its two clients of Azure the provider uses.
+	// azureSDK selects one of the two Azure clients of the provider.
 	azureSDK bool
 	clients  map[esv1.SecretStoreRef]esv1.SecretsClient
 }
 
-// secret is the Secret that the operator makes of an ExternalSecret.
+// secret is the Secret that the operator creates for an ExternalSecret.
 func (o *operator) secret(ctx context.Context, es *esv1.ExternalSecret) (*corev1.Secret, error) {
 	o.clients = map[esv1.SecretStoreRef]esv1.SecretsClient{}
 	data, err := o.data(ctx, es)
@@ -52,7 +52,7 @@ func (o *operator) secret(ctx context.Context, es *esv1.ExternalSecret) (*corev1
 	return secret, o.fill(ctx, es, secret, data)
 }
 
-// data is what the vaults hold: dataFrom in its order, and data over it.
+// data has the values of the vaults: dataFrom in its order, then data, which overrides it.
 func (o *operator) data(ctx context.Context, es *esv1.ExternalSecret) (map[string][]byte, error) {
 	data := map[string][]byte{}
 	for index, from := range es.Spec.DataFrom {
@@ -82,7 +82,7 @@ func (o *operator) data(ctx context.Context, es *esv1.ExternalSecret) (map[strin
 	return data, nil
 }
 
-// missing is whether the operator does without an object that the vault does not have.
+// missing reports whether the operator leaves out an object that the vault does not have.
 func missing(es *esv1.ExternalSecret, err error) bool {
 	return errors.Is(err, esv1.NoSecretErr) && es.Spec.Target.DeletionPolicy != esv1.DeletionPolicyRetain
 }
@@ -99,7 +99,7 @@ func (o *operator) one(ctx context.Context, es *esv1.ExternalSecret, from *esv1.
 	return esutils.Decode(reference.DecodingStrategy, value)
 }
 
-// several is an element of dataFrom: keys are rewritten or else converted, then checked, and values decoded.
+// several has the values of an element of dataFrom: keys are rewritten or converted, then checked; values are decoded.
 func (o *operator) several(ctx context.Context, es *esv1.ExternalSecret, from esv1.ExternalSecretDataFromRemoteRef) (map[string][]byte, error) {
 	var found map[string][]byte
 	var conversion esv1.ExternalSecretConversionStrategy
@@ -116,7 +116,7 @@ func (o *operator) several(ctx context.Context, es *esv1.ExternalSecret, from es
 		conversion, decoding = from.Extract.ConversionStrategy, from.Extract.DecodingStrategy
 		found, err = vault.GetSecretMap(ctx, *from.Extract)
 	default:
-		return nil, errors.New("it is neither find nor extract")
+		return nil, errors.New("it has neither find nor extract")
 	}
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (o *operator) several(ctx context.Context, es *esv1.ExternalSecret, from es
 	return esutils.DecodeMap(decoding, found)
 }
 
-// client is the provider's client for the store of an element, or else of the whole ExternalSecret.
+// client is the provider's client for the store of an element, or for the store of the ExternalSecret.
 func (o *operator) client(ctx context.Context, es *esv1.ExternalSecret, from *esv1.StoreGeneratorSourceRef) (esv1.SecretsClient, error) {
 	reference := es.Spec.SecretStoreRef
 	if from != nil && from.GeneratorRef != nil {
@@ -159,15 +159,15 @@ func (o *operator) client(ctx context.Context, es *esv1.ExternalSecret, from *es
 		return nil, err
 	}
 	store.GetSpec().Provider.AzureKV.UseAzureSDK = ptr.To(o.azureSDK)
-	made, err := provider.NewClient(ctx, store, o.cluster, es.Namespace)
+	created, err := provider.NewClient(ctx, store, o.cluster, es.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	o.clients[reference] = made
-	return made, nil
+	o.clients[reference] = created
+	return created, nil
 }
 
-// fill puts into the Secret what the template makes of the data. Later steps win over earlier ones.
+// fill renders the template into the Secret. Later steps override earlier ones.
 func (o *operator) fill(ctx context.Context, es *esv1.ExternalSecret, secret *corev1.Secret, data map[string][]byte) error {
 	written := es.Spec.Target.Template
 	if written.Type != "" {

@@ -19,11 +19,11 @@ import (
 
 const operatorModule = "github.com/external-secrets/external-secrets"
 
-// operatorSchemas are those of the operator's own CRDs, by "kind/version".
+// operatorSchemas are the schemas of the operator's CRDs, by "kind/version".
 var operatorSchemas = sync.OnceValues(readSchemas)
 
-// admit does to an object of the operator what the API server does with the operator's CRDs installed: it
-// drops unknown fields, fills in the defaults, and refuses what the schema does not allow.
+// admit applies the operator's CRDs to an object, as the API server does: it drops unknown fields, sets defaults, and
+// rejects objects that violate the schema.
 func admit(object map[string]any) error {
 	schemas, err := operatorSchemas()
 	if err != nil {
@@ -52,7 +52,7 @@ func admit(object map[string]any) error {
 func readSchemas() (map[string]*apiextensions.JSONSchemaProps, error) {
 	listed, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", operatorModule).Output()
 	if err != nil {
-		return nil, fmt.Errorf("where is module %s: %w", operatorModule, err)
+		return nil, fmt.Errorf("directory of module %s: %w", operatorModule, err)
 	}
 	folder := filepath.Join(strings.TrimSpace(string(listed)), "config/crds/bases")
 	schemas := map[string]*apiextensions.JSONSchemaProps{}

@@ -12,27 +12,27 @@ import (
 
 const (
 	tenant = "00000000-0000-4000-8000-000000000001"
-	// The operator's own identity: what a store means that names no account. It may also write.
+	// The operator's identity, for stores without an account. It may also write.
 	operatorNamespace = "external-secrets"
 	operatorAccount   = "external-secrets"
 	operatorClient    = "99999999-9999-4999-8999-999999999999"
 	// The application of stores that log in with a secret or a certificate.
 	principalClient = "88888888-8888-4888-8888-888888888888"
 	principalSecret = "a-client-secret"
-	// The identity that the node has by itself.
+	// The system-assigned identity of the node.
 	systemClient = "77777777-7777-4777-8777-777777777777"
-	// The account that stands for a pod wherever one mounts.
+	// The account of all pods that mount.
 	podNamespace = "judge"
 	podAccount   = "pod"
 )
 
-// tags are those of every secret.
+// tags are the tags of every secret.
 var tags = map[string]string{"owner": "team-a"}
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// seedFor is what Azure must hold for these cases: every object that they name, and every identity.
-func seedFor(wanted needs, clients map[string]subjects, certificate *material) ([]byte, error) {
+// seedFor is the seed of the emulator for these cases: every object that they name, and every identity.
+func seedFor(needed needs, clients map[string]subjects, certificate *material) ([]byte, error) {
 	pfx, err := certificate.pkcs12()
 	if err != nil {
 		return nil, err
@@ -64,12 +64,12 @@ func seedFor(wanted needs, clients map[string]subjects, certificate *material) (
 		access = append(access, map[string]any{"identity": client, "secrets": secrets, "keys": permissions, "certificates": permissions})
 	}
 	vaults := map[string]map[string][]any{}
-	for _, place := range slices.Sorted(maps.Keys(wanted)) {
-		vault, name, _ := strings.Cut(place, "/")
+	for _, location := range slices.Sorted(maps.Keys(needed)) {
+		vault, name, _ := strings.Cut(location, "/")
 		if vaults[vault] == nil {
 			vaults[vault] = map[string][]any{}
 		}
-		kind, seeded := wanted[place].seeded(name, place, pfx, certificate)
+		kind, seeded := needed[location].seeded(name, location, pfx, certificate)
 		vaults[vault][kind] = append(vaults[vault][kind], seeded)
 	}
 	var seeded []any
@@ -91,8 +91,8 @@ func subject(namespace, account string) string {
 	return "system:serviceaccount:" + namespace + ":" + account
 }
 
-// seeded is the object, and the list of the seed that it belongs in.
-func (n *need) seeded(name, place, pfx string, certificate *material) (string, map[string]any) {
+// seeded is the list of the seed that contains the object, and the object.
+func (n *need) seeded(name, location, pfx string, certificate *material) (string, map[string]any) {
 	object := map[string]any{"name": name}
 	switch {
 	case n.kind == "cert" && n.certificate != "":
@@ -115,10 +115,10 @@ func (n *need) seeded(name, place, pfx string, certificate *material) (string, m
 	var versions []any
 	for _, version := range slices.Compact(slices.Sorted(slices.Values(n.versions))) {
 		versions = append(versions, map[string]any{
-			"version": version, "value": n.value(place + " of version " + version), "created": "2026-01-01T00:00:00Z",
+			"version": version, "value": n.value(location + " of version " + version), "created": "2026-01-01T00:00:00Z",
 		})
 	}
-	object["versions"] = append(versions, map[string]any{"value": n.value(place), "created": "2026-02-01T00:00:00Z"})
+	object["versions"] = append(versions, map[string]any{"value": n.value(location), "created": "2026-02-01T00:00:00Z"})
 	return "secrets", object
 }
 

@@ -1,5 +1,4 @@
-//! Whatever is wrong with a request: a clear error, no request sent, nothing written, and the
-//! process lives.
+//! An invalid request gets a clear error. The provider sends no request, writes nothing and keeps running.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,18 +8,22 @@ use tonic::Code;
 
 use crate::harness::{Claim, World, objects};
 
-/// An error about `location`, and about nothing else in the world.
-async fn invalid(world: &World, claim: &Claim, words: &[&str]) {
+/// The mount must fail with these words, and without any request to Azure.
+async fn assert_invalid(world: &World, claim: &Claim, words: &[&str]) {
     let status = world.refused(claim).await;
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     for word in words {
         assert!(status.message().contains(word), "{word:?} is not in {:?}", status.message());
     }
-    assert_eq!(world.emulator.requests().len(), 0, "a wrong request sends nothing");
+    assert_eq!(
+        world.emulator.requests().len(),
+        0,
+        "an invalid mount request must not cause requests to Azure"
+    );
 }
 
 #[tokio::test]
-async fn wrong_parameters_are_named_with_their_mend() {
+async fn invalid_parameters_are_reported_with_their_fix() {
     let world = World::start(&[]).await;
     let claim = world.claim();
     let uuid = "csi.storage.k8s.io/pod.name";
@@ -35,7 +38,7 @@ async fn wrong_parameters_are_named_with_their_mend() {
         (claim.clone().set("keyvaultName", "a@b"), ["keyvaultName", "3 to 24"]),
         (
             claim.clone().set("vaultURL", "https://myKeyVault.vault.azure.net/"),
-            ["vaultURL: keyvaultName is there too", "keep one"],
+            ["vaultURL: keyvaultName is also set", "keep one"],
         ),
         (claim.clone().without("tenantID"), ["tenantID: it is missing", "tenant's id"]),
         (claim.clone().set("tenantID", "../common"), ["tenantID: \"../common\"", "az account show"]),
@@ -62,16 +65,16 @@ async fn wrong_parameters_are_named_with_their_mend() {
         (claim.clone().token("not a token"), ["serviceAccount.tokens", "is not a JSON Web Token"]),
         (
             claim.clone().set("csi.storage.k8s.io/serviceAccount.tokens", "{"),
-            ["serviceAccount.tokens", "leave this key to kubelet"],
+            ["serviceAccount.tokens: it is not a JSON object", "kubelet sets it"],
         ),
         (claim.clone().without("objects"), ["objects: the parameter is missing", "YAML list"]),
     ] {
-        invalid(&world, &claim, &words).await;
+        assert_invalid(&world, &claim, &words).await;
     }
 }
 
 #[tokio::test]
-async fn wrong_objects_are_named_with_their_mend() {
+async fn invalid_objects_are_reported_with_their_fix() {
     let world = World::start(&[]).await;
     let with = |fields: &str| format!("- {{objectName: api-key, objectType: secret, {fields}}}");
     let deep = format!("- {}x{}", "[".repeat(10_000), "]".repeat(10_000));
@@ -103,7 +106,7 @@ async fn wrong_objects_are_named_with_their_mend() {
             "- {objectName: a, objectType: cert, objectFormat: pfx}".to_owned(),
             ["objects[0].objectFormat: a cert has no PFX format", "only secrets"],
         ),
-        (with("objectAlias: ../up"), ["objects[0].objectAlias: \"../up\" climbs", "`..`"]),
+        (with("objectAlias: ../up"), ["objects[0].objectAlias: \"../up\" leads out", "`..`"]),
         (with("objectAlias: /etc/passwd"), ["objects[0].objectAlias", "absolute"]),
         (with("objectAlias: a//b"), ["objects[0].objectAlias", "not a clean path"]),
         (with("objectAlias: ..data"), ["objects[0].objectAlias", "starts with `..`"]),
@@ -120,20 +123,21 @@ async fn wrong_objects_are_named_with_their_mend() {
         (with("objectName: twice"), ["the key \"objectName\" appears twice", "keep one"]),
         (
             format!("{}\n{}", with("objectAlias: a"), with("objectAlias: a/b")),
-            ["objects[1]: \"a/b\" lies inside \"a\"", "objects[0]"],
+            ["objects[1]: \"a/b\" is inside \"a\"", "objects[0]"],
         ),
         ("array:\n - |\n   a: [".to_owned(), ["objects[0]", "invalid YAML"]),
         ("a: b: c".to_owned(), ["objects: line 1", "invalid YAML"]),
-        ("a\0b".to_owned(), ["objects: it holds a NUL byte", "remove"]),
+        ("a\0b".to_owned(), ["objects: it contains a NUL byte", "remove"]),
         (deep, ["objects", "line 1"]),
-        (bomb(), ["objects", "too large with its aliases"]),
+        (yaml_bomb(), ["objects", "too large with its aliases"]),
     ] {
-        invalid(&world, &world.claim().objects(&yaml), &words).await;
+        assert_invalid(&world, &world.claim().objects(&yaml), &words).await;
     }
     world.mount(&world.claim()).await.unwrap();
 }
 
-fn bomb() -> String {
+/// Aliases of aliases: a small text that expands to an enormous one.
+fn yaml_bomb() -> String {
     let mut yaml = String::from("- &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let inner = vec![format!("*a{}", level - 1); 10].join(", ");
@@ -143,11 +147,11 @@ fn bomb() -> String {
 }
 
 #[tokio::test]
-async fn every_mistake_is_in_one_answer() {
+async fn all_mistakes_are_in_one_answer() {
     let world = World::start(&[]).await;
     let yaml = "- {objectName: a_b, objectType: secret, filePermission: 9}\n- {objectName: good, objectType: cart}\n";
     let claim = world.claim().set("tenantID", "a b").set("keyvaultName", "x").objects(yaml);
-    let places = [
+    let locations = [
         "5 mistakes",
         "keyvaultName",
         "tenantID",
@@ -155,7 +159,7 @@ async fn every_mistake_is_in_one_answer() {
         "objects[0].filePermission",
         "objects[1].objectType",
     ];
-    invalid(&world, &claim, &places).await;
+    assert_invalid(&world, &claim, &locations).await;
 
     let many = "- {objectName: a_b, objectType: secret}\n".repeat(900);
     let status = world.refused(&world.claim().objects(&many)).await;
@@ -166,19 +170,20 @@ async fn every_mistake_is_in_one_answer() {
 }
 
 #[tokio::test]
-async fn the_drivers_fields_are_checked_too() {
+async fn invalid_fields_of_the_driver_are_reported() {
     let world = World::start(&[]).await;
     for permission in ["", "0x1a4", "512", "-1", "\"420\"", "null"] {
         let claim = Claim { permission: permission.to_owned(), ..world.claim() };
-        invalid(&world, &claim, &["permission: ", "0 to 511"]).await;
+        assert_invalid(&world, &claim, &["permission: ", "0 to 511"]).await;
     }
     for target in ["", "relative/path", "/var/../etc"] {
-        invalid(&world, &world.claim().target(target.as_ref()), &["target_path: ", "absolute path"]).await;
+        assert_invalid(&world, &world.claim().target(target.as_ref()), &["target_path: ", "absolute path"])
+            .await;
     }
 }
 
 #[tokio::test]
-async fn malformed_json_is_named_without_its_contents() {
+async fn an_error_about_malformed_json_does_not_quote_it() {
     let world = World::start(&[]).await;
     let good = world.claim().request();
     let deep = "[".repeat(200_000);
@@ -212,22 +217,22 @@ async fn malformed_json_is_named_without_its_contents() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_are_refused_and_three_are_read() {
+async fn requests_that_are_too_large_are_refused_with_the_limit() {
     let world = World::start(&[]).await;
     let huge = world.claim().objects(&"x".repeat(10 << 20));
     let status = world.refused(&huge).await;
     assert_eq!(status.code(), Code::OutOfRange, "tonic's own limit: {status:?}");
     let many = objects(&["api-key"]).repeat(80_000);
-    invalid(&world, &world.claim().objects(&many), &["bytes are more than the 196608"]).await;
+    assert_invalid(&world, &world.claim().objects(&many), &["bytes; the maximum is 196608"]).await;
     let many = objects(&["api-key"]).repeat(1001);
-    invalid(&world, &world.claim().objects(&many), &["1000 are allowed"]).await;
+    assert_invalid(&world, &world.claim().objects(&many), &["the maximum is 1000"]).await;
     world.mount(&world.claim()).await.unwrap();
 }
 
-/// Small classes that cost much: text inside text, long paths and long names, many times over. Were one
-/// of them to hold a worker, these mounts would not be answered in time.
+/// Small classes that are expensive to parse: nested YAML texts, long paths and long names, repeated many times. If one
+/// of them blocked a worker thread, these mounts would time out.
 #[tokio::test]
-async fn no_small_class_keeps_the_process_busy() {
+async fn no_small_class_blocks_the_process() {
     let world = World::start(&[]).await;
     let path = "a/".repeat(2000) + "a";
     let inner = format!("{{objectName: api-key, objectType: secret, x: [{}]}}", "y, ".repeat(2000));

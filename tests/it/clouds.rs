@@ -1,4 +1,4 @@
-//! Sovereign and private clouds, and vaults given by URL.
+//! Sovereign and private clouds, and `vaultURL`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::harness::{Provider, VALUE, World, files, seed};
 
 #[tokio::test]
-async fn each_cloud_has_its_entra_and_its_vaults() {
+async fn each_cloud_uses_its_own_entra_and_vaults() {
     let world = World::start(&[]).await;
     for (cloud, authority, vault) in [
         ("AzurePublicCloud", "login.microsoftonline.com", "mykeyvault.vault.azure.net"),
@@ -43,7 +43,7 @@ async fn the_operators_cloud_is_the_default() {
 }
 
 #[tokio::test]
-async fn a_private_cloud_is_read_from_its_file_at_every_request_and_challenged_once() {
+async fn a_private_clouds_file_is_read_at_every_mount_and_each_vault_is_challenged_once() {
     let world = World::start(&[]).await;
     let file = world.folder.path().join("stack.json");
     let environment = |suffix: &str| {
@@ -61,7 +61,7 @@ async fn a_private_cloud_is_read_from_its_file_at_every_request_and_challenged_o
         let response = world.mount(&claim).await.unwrap();
         assert_eq!(files(&response), [("db-password", VALUE.as_bytes())]);
     }
-    assert_eq!(world.emulator.count(RequestKind::Challenge), 1, "once for a vault");
+    assert_eq!(world.emulator.count(RequestKind::Challenge), 1, "once per vault");
     assert_eq!(world.emulator.count(RequestKind::Token), 1);
     let hosts = world.emulator.requests().into_iter().map(|request| request.host).collect::<Vec<_>>();
     assert!(
@@ -78,7 +78,7 @@ async fn a_private_cloud_is_read_from_its_file_at_every_request_and_challenged_o
 }
 
 #[tokio::test]
-async fn an_adfs_has_its_tokens_at_a_path_of_its_own() {
+async fn ad_fs_has_a_different_token_path() {
     let world = World::start(&[]).await;
     let file = world.folder.path().join("stack.json");
     let environment = r#"{"activeDirectoryEndpoint":"https://adfs.stack.test/adfs","keyVaultDNSSuffix":"vault.stack.test"}"#;
@@ -94,7 +94,7 @@ async fn an_adfs_has_its_tokens_at_a_path_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_environment_file_that_serves_the_go_provider_serves_this_one() {
+async fn an_environment_file_of_the_go_provider_works_unchanged() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("capitals.json");
@@ -102,7 +102,7 @@ async fn an_environment_file_that_serves_the_go_provider_serves_this_one() {
         "KeyVaultEndpoint": "https://vault.stack.test/", "KeyVaultDNSSuffix": "vault.stack.test"}"#;
     std::fs::write(&file, environment).unwrap();
     let file = file.to_str().unwrap().to_owned();
-    // As Go programs have it: in the provider's environment, and its cloud for all classes.
+    // As in the Go provider: the file in the environment, and one cloud for all classes.
     let provider = Provider::start_in(
         &emulator,
         folder.path(),
@@ -122,11 +122,14 @@ async fn an_environment_file_that_serves_the_go_provider_serves_this_one() {
     assert!(hosts.iter().all(|host| host.ends_with(".stack.test")), "{hosts:?}");
     let other = world.claim().set("cloudEnvFileName", "/nonexistent.json");
     let status = world.refused(&other).await;
-    assert!(status.message().contains("/nonexistent.json"), "the class's own file counts: {status:?}");
+    assert!(
+        status.message().contains("/nonexistent.json"),
+        "the class's own file takes precedence: {status:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_private_clouds_missing_or_broken_file_is_named() {
+async fn a_missing_or_invalid_environment_file_is_named() {
     let world = World::start(&[]).await;
     let stack = world.claim().set("cloudName", "AzureStackCloud");
     let pipe = world.folder.path().join("pipe");
@@ -136,7 +139,7 @@ async fn a_private_clouds_missing_or_broken_file_is_named() {
     let large = world.folder.path().join("large.json");
     std::fs::write(&large, " ".repeat(70_000)).unwrap();
     for (claim, word) in [
-        (stack.clone(), "AzureStackCloud needs it"),
+        (stack.clone(), "AzureStackCloud requires it"),
         (stack.clone().set("cloudEnvFileName", "/nonexistent.json"), "cannot be opened"),
         (stack.clone().set("cloudEnvFileName", pipe.to_str().unwrap()), "is not a file"),
         (stack.clone().set("cloudEnvFileName", "/proc/self/pagemap"), "cannot be read"),
@@ -154,7 +157,7 @@ async fn a_private_clouds_missing_or_broken_file_is_named() {
 }
 
 #[tokio::test]
-async fn a_vault_may_be_given_by_a_url_that_the_cloud_or_the_operator_allows() {
+async fn a_vault_url_must_have_a_suffix_of_the_cloud_or_of_the_operator() {
     let world = World::start(&["--allowed-vault-suffix=vault.corp.test"]).await;
     let claim = world.claim().without("keyvaultName");
     for url in ["https://myKeyVault.vault.azure.net/", "https://mykeyvault.vault.azure.net"] {
@@ -179,7 +182,7 @@ async fn a_vault_may_be_given_by_a_url_that_the_cloud_or_the_operator_allows() {
 async fn an_allowed_vault_is_challenged_before_any_token_is_sent_to_it() {
     let world = World::start(&["--allowed-vault-suffix=vault.corp.test"]).await;
     let claim = world.claim().without("keyvaultName").set("vaultURL", "https://mykeyvault.vault.corp.test/");
-    // The emulator's corp.test takes tokens for its own resource, from the public authority's issuer.
+    // The emulator's corp.test accepts tokens for its own resource, issued by the public cloud's authority.
     let _ = world.mount(&claim).await;
     let first = world.emulator.requests().into_iter().next().unwrap();
     assert_eq!((first.kind, first.authenticated), (RequestKind::Challenge, false), "{first:?}");
@@ -188,10 +191,10 @@ async fn an_allowed_vault_is_challenged_before_any_token_is_sent_to_it() {
 #[tokio::test]
 async fn a_server_whose_certificate_is_not_trusted_is_named() {
     let emulator = Emulator::start(seed()).await.unwrap();
-    let stranger = Emulator::start(seed()).await.unwrap();
+    let other_emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other.pem");
-    std::fs::write(&other, stranger.ca_pem()).unwrap();
+    std::fs::write(&other, other_emulator.ca_pem()).unwrap();
     let trust = [("SSL_CERT_FILE", other.to_str().unwrap())];
     let provider = Provider::start_in(&emulator, folder.path(), &[], &trust);
     let world = World { emulator, provider, folder };
@@ -204,12 +207,12 @@ async fn a_server_whose_certificate_is_not_trusted_is_named() {
 }
 
 #[tokio::test]
-async fn trusted_certificates_come_from_a_folder_too() {
+async fn trusted_certificates_are_also_read_from_a_directory() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let certificates = folder.path().join("certificates");
     std::fs::create_dir(&certificates).unwrap();
-    // The name that OpenSSL's folders have: a hash, and a number.
+    // A file name as in OpenSSL's certificate directories: a hash and a number.
     std::fs::write(certificates.join("0a1b2c3d.0"), emulator.ca_pem()).unwrap();
     let nothing = folder.path().join("nothing.pem");
     std::fs::write(&nothing, "").unwrap();

@@ -1,4 +1,4 @@
-//! `convert`: every folder of tests/data/convert becomes what is written in it, and works.
+//! `convert`: every case of tests/data/convert has the expected output, and the output works.
 
 mod field;
 
@@ -37,15 +37,15 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn every_case_becomes_what_is_written_beside_it() {
+fn every_case_has_the_expected_output_and_notes() {
     let mut failures = Vec::new();
     for case in cases() {
         let read = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
         let (expected, notes) = (read("expected.yaml"), read("notes.txt"));
         let done = convert(&case, &[input(&case)]);
         if (text(&done.stdout), text(&done.stderr), done.status.code()) != (&expected, &notes, Some(0)) {
-            let (out, said) = (text(&done.stdout), text(&done.stderr));
-            failures.push(format!("{}: {:?}\n{out}\n{said}", case.display(), done.status));
+            let (stdout, stderr) = (text(&done.stdout), text(&done.stderr));
+            failures.push(format!("{}: {:?}\n{stdout}\n{stderr}", case.display(), done.status));
         }
         let strict = convert(&case, &["--strict", input(&case)]);
         let lost = notes.contains(": not carried over: ");
@@ -58,7 +58,7 @@ fn every_case_becomes_what_is_written_beside_it() {
 }
 
 #[tokio::test]
-async fn every_class_plans_a_mount_once_what_is_noted_is_done() {
+async fn every_class_can_be_planned_after_the_notes_are_resolved() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let token = emulator.token("default", "workload-identity-sa").build();
     let defaults = Defaults {
@@ -95,7 +95,7 @@ async fn every_class_plans_a_mount_once_what_is_noted_is_done() {
 }
 
 #[test]
-fn the_linter_finds_no_mistake_in_what_the_guides_become() {
+fn lint_finds_no_error_in_the_converted_guides() {
     for guide in ["workload-identity", "service-principal", "files", "needs"] {
         let lint =
             Command::new(PROGRAM).args(["lint", "expected.yaml"]).current_dir(folder().join(guide)).output();
@@ -104,7 +104,7 @@ fn the_linter_finds_no_mistake_in_what_the_guides_become() {
     }
 }
 
-/// The parameters of each class, by its name.
+/// The parameters of each class, by name.
 fn classes(manifest: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let source = ManifestSource { name: "expected.yaml".to_owned(), text: manifest.to_owned() };
     let objects = source.documents().flat_map(|document| document.objects().unwrap());
@@ -119,7 +119,7 @@ fn classes(manifest: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     classes.map(|object| (object.name.clone().unwrap(), parameters(&object))).collect()
 }
 
-/// The request that the driver makes of a converted class.
+/// The mount request of the driver for a converted class.
 fn claim(world: &World, guide: &str, class: &str, namespace: &str, account: &str) -> Claim {
     let done = convert(&folder().join(guide), &["--strict", "input.yaml"]);
     let parameters = classes(text(&done.stdout)).remove(class).unwrap();
@@ -133,7 +133,7 @@ fn claim(world: &World, guide: &str, class: &str, namespace: &str, account: &str
 }
 
 #[tokio::test]
-async fn the_guide_of_workload_identity_mounts_what_its_secret_held() {
+async fn the_workload_identity_guide_mounts_the_contents_of_its_secret() {
     let account = ServiceAccount::new("default", "workload-identity-sa")
         .annotation("azure.workload.identity/client-id", APP)
         .annotation("azure.workload.identity/tenant-id", TENANT);
@@ -145,7 +145,7 @@ async fn the_guide_of_workload_identity_mounts_what_its_secret_held() {
 }
 
 #[tokio::test]
-async fn the_guide_of_a_service_principal_mounts_what_its_secret_held() {
+async fn the_service_principal_guide_mounts_the_contents_of_its_secret() {
     let seed =
         Seed::default().identity(Identity::new("sp", OTHER_APP).client_secret("a-client-secret")).vault(
             Vault::new("myKeyVault")
@@ -162,14 +162,14 @@ async fn the_guide_of_a_service_principal_mounts_what_its_secret_held() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_stops_nothing_else() {
+fn unreadable_files_are_reported_and_the_others_are_converted() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("broken.yaml"), "kind: A\n---\nkind: 'B\n").unwrap();
     std::fs::write(folder.path().join("good.yaml"), "kind: C # mine\n").unwrap();
     let done = convert(folder.path(), &["missing.yaml", "broken.yaml", "good.yaml"]);
-    let said = text(&done.stderr);
+    let stderr = text(&done.stderr);
     assert_eq!(done.status.code(), Some(2));
-    assert!(said.contains("error: missing.yaml: ") && said.contains("error: broken.yaml:3:"), "{said}");
+    assert!(stderr.contains("error: missing.yaml: ") && stderr.contains("error: broken.yaml:3:"), "{stderr}");
     assert_eq!(text(&done.stdout), "kind: A\n---\nkind: 'B\n---\nkind: C # mine\n");
     let strict = convert(folder.path(), &["--strict", "broken.yaml", "good.yaml"]);
     assert_eq!((strict.status.code(), text(&strict.stdout)), (Some(1), ""));
@@ -177,7 +177,7 @@ fn what_cannot_be_read_is_named_and_stops_nothing_else() {
 }
 
 #[test]
-fn standard_input_is_read_and_a_closed_output_is_nobodys_concern() {
+fn standard_input_is_read_and_a_closed_output_is_not_an_error() {
     let mut child = Command::new(PROGRAM)
         .args(["convert", "-"])
         .stdin(Stdio::piped())
@@ -193,4 +193,25 @@ fn standard_input_is_read_and_a_closed_output_is_nobodys_concern() {
     assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), ""));
     let done = Command::new(PROGRAM).args(["convert", "-"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), ""));
+}
+
+#[test]
+fn files_and_the_format_may_be_named_by_the_flags_of_kubectl() {
+    let case = cases().into_iter().next().unwrap();
+    let plain = convert(&case, &[input(&case)]);
+    for arguments in [
+        &["-f", input(&case)][..],
+        &["-filename", input(&case), "-o", "yaml"],
+        &["--output=yaml", &format!("--filename={}", input(&case))],
+    ] {
+        let done = convert(&case, arguments);
+        assert_eq!((done.status.code(), &done.stdout), (Some(0), &plain.stdout), "{arguments:?}");
+    }
+    for (format, words) in [("json", "kubectl create --dry-run=client -o json -f -"), ("out.yaml", "> FILE")]
+    {
+        let done = convert(&case, &["-o", format, input(&case)]);
+        let said = text(&done.stderr);
+        assert_eq!((done.status.code(), text(&done.stdout)), (Some(2), ""), "{said}");
+        assert!(said.starts_with("error: ") && said.contains("--output") && said.contains(words), "{said}");
+    }
 }

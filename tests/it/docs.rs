@@ -5,7 +5,7 @@ mod example;
 mod link;
 mod page;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use keyvault_csi_provider::plan::{Attributes, Defaults, Endpoints, MountPlan, Request, VaultSuffix};
@@ -204,24 +204,36 @@ fn pods_of_the_examples_name_what_is_beside_them() {
 
 #[tokio::test]
 async fn veleros_recipe_gives_the_plugin_every_key_it_needs() {
+    const SECRET: &str = "the client secret of that application";
+    let parts = [
+        ("velero-subscription-id", "33333333-3333-4333-8333-333333333333"),
+        ("velero-tenant-id", "00000000-0000-4000-8000-000000000001"),
+        ("velero-client-id", "44444444-4444-4444-8444-444444444444"),
+        ("velero-client-secret", SECRET),
+    ];
     let text = std::fs::read_to_string(repository().join("examples/velero/cloud-credentials.env")).unwrap();
     let mut seed = Seed::from_yaml(include_str!("../../examples/quickstart/seed.yaml")).unwrap();
     let vault = seed.vaults.iter_mut().find(|vault| vault.name == "backup-vault").unwrap();
     vault.secrets = vec![Secret::new("velero-cloud-credentials", &text)];
+    vault.secrets.extend(parts.map(|(name, value)| Secret::new(name, value)));
     let world = World::with(seed, &[]).await;
     let folder = Folder::named("velero");
     // The server's and the node agent's.
     assert_eq!(folder.mounts.len(), 2);
-    for mount in &folder.mounts {
+    assert_eq!(folder.classes.len(), 2, "of one secret, and of its parts");
+    for (mount, class) in
+        folder.mounts.iter().flat_map(|mount| folder.classes.iter().map(move |class| (mount, class)))
+    {
         let account = mount.account.as_deref().unwrap();
         let token = world.emulator.token("velero", account);
-        let response = world.mount(&claim(&folder.classes[0], mount, &token)).await.unwrap();
+        let response = world.mount(&claim(class, mount, &token)).await.unwrap();
         let [(path, contents)] = files(&response)[..] else { panic!("{response:?}") };
         assert_eq!(mount.environment["AZURE_CREDENTIALS_FILE"], format!("{}/{path}", mount.path));
-        assert_eq!(contents, text.as_bytes());
-        let pairs = dotenvy::from_read_iter(contents).map(Result::unwrap).collect::<Vec<_>>();
+        if class.name == mount.class {
+            assert_eq!(contents, text.as_bytes());
+        }
+        let pairs = dotenvy::from_read_iter(contents).map(Result::unwrap).collect::<BTreeMap<_, _>>();
         // Velero's plugin for Microsoft Azure, README, "Option 1: Create service principal".
-        let keys = pairs.iter().map(|(key, _)| key.as_str()).collect::<BTreeSet<_>>();
         let needed = [
             "AZURE_SUBSCRIPTION_ID",
             "AZURE_TENANT_ID",
@@ -230,9 +242,8 @@ async fn veleros_recipe_gives_the_plugin_every_key_it_needs() {
             "AZURE_RESOURCE_GROUP",
             "AZURE_CLOUD_NAME",
         ];
-        assert_eq!(keys, BTreeSet::from(needed));
-        let secret = pairs.iter().find(|(key, _)| key == "AZURE_CLIENT_SECRET").unwrap();
-        assert_eq!(secret.1, "the client secret of that application");
+        assert_eq!(pairs.keys().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(needed));
+        assert_eq!(pairs["AZURE_CLIENT_SECRET"], SECRET);
     }
 }
 

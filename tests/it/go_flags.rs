@@ -115,3 +115,21 @@ fn the_version_and_the_help_are_printed_in_each_spelling() {
         assert!(String::from_utf8(output.stdout).unwrap().contains("Usage: "), "{arguments:?}");
     }
 }
+
+#[test]
+fn the_help_of_each_command_has_an_example() {
+    let overview = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let commands = overview.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let names = names.collect::<Vec<_>>();
+    assert!(names.contains(&"mount") && names.len() > 5, "{names:?}");
+    for name in names {
+        for flag in ["--help", "-h"] {
+            let help = String::from_utf8(run(&[name, flag]).stdout).unwrap();
+            let example = help.split("\nExample").nth(1);
+            let example = example.is_some_and(|text| text.contains(&format!("keyvault-csi-provider {name}")));
+            assert!(example, "{name} {flag}: {help}");
+        }
+    }
+}

@@ -206,7 +206,7 @@ async fn missing_annotations_are_reported_with_a_fix() {
     refused(&world, &other, Code::InvalidArgument, "`get` on serviceaccounts").await;
 
     let strange = bare.clone().set("csi.storage.k8s.io/serviceAccount.name", "another-account");
-    refused(&world, &strange, Code::InvalidArgument, "it is not the token's").await;
+    refused(&world, &strange, Code::InvalidArgument, "it does not match the pod's token").await;
     let forged = bare.token(&world.token().forged().build());
     refused(&world, &forged, Code::Unauthenticated, "does not prove its service account").await;
 

@@ -86,7 +86,7 @@ async fn a_field_that_is_missing_or_null_fails_the_mount_unless_the_object_is_op
         let fields = [("user", "user"), (path, "missing")];
         let status = world.refused(&world.claim().objects(&object(&fields, ""))).await;
         assert_eq!(status.code(), Code::InvalidArgument);
-        let words = format!("objects[0].jmesPath[1] ({path}) finds nothing, or null");
+        let words = format!("objects[0].jmesPath[1] ({path}) selects nothing or null");
         assert!(status.message().contains(&words), "{status:?}");
         let optional = object(&fields, "  optional: true\n");
         let mounted = world.mount(&world.claim().objects(&optional)).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_secret_that_is_not_json_is_named_and_never_quoted() {
     let status = world.refused(&world.claim().objects(&yaml)).await;
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(
-        status.message().contains("its value is not JSON (syntax error at line 1, column 1)"),
+        status.message().contains("the value is not JSON (syntax error at line 1, column 1)"),
         "{status:?}"
     );
     // A type error of a function could quote the value.
@@ -211,7 +211,7 @@ async fn a_key_that_cannot_name_a_file_is_an_error_without_key_and_value() {
         ("many", "@", "objects[0].jmesPath[0] (@) makes more than 1000 files"),
         ("outer", "list", "objects[0].jmesPath[0] (list) selects a value that is not a JSON object"),
         ("outer", "inner.user", "(inner.user) selects a value that is not a JSON object"),
-        ("outer", "nowhere", "(nowhere) finds nothing, or null"),
+        ("outer", "nowhere", "(nowhere) selects nothing or null"),
     ] {
         let yaml = object(&[(path, "\"*\"")], "").replace("database", name);
         let status = world.refused(&world.claim().objects(&yaml)).await;

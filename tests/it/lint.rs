@@ -1,4 +1,4 @@
-//! `lint`, as people and pipelines run it.
+//! `lint`, as users and pipelines run it.
 
 mod field;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::harness::PROGRAM;
 use crate::manifests::case::{Case, Expectation};
 
-/// Lints in a folder, with something on standard input.
+/// Runs `lint` in a directory, with text on standard input and environment variables.
 fn lint_with(folder: &Path, arguments: &[&str], input: &str, set: &[(&str, &str)]) -> Output {
     let mut command = Command::new(PROGRAM);
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
@@ -42,7 +42,7 @@ fn stderr(output: &Output) -> &str {
 }
 
 #[test]
-fn every_manifest_has_the_findings_that_are_written_beside_it() {
+fn every_manifest_has_the_expected_findings() {
     let mut wrong = Vec::new();
     let mut manifests_linted = 0;
     for entry in std::fs::read_dir(manifests()).unwrap() {
@@ -61,7 +61,7 @@ fn every_manifest_has_the_findings_that_are_written_beside_it() {
 }
 
 #[test]
-fn what_the_server_mounts_has_no_errors_and_what_it_refuses_has_those() {
+fn lint_and_the_server_report_the_same_errors() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/manifests");
     let output = lint_with(&folder, &["--format=json", "."], "", &[]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -85,7 +85,7 @@ fn what_the_server_mounts_has_no_errors_and_what_it_refuses_has_those() {
 }
 
 #[test]
-fn exit_codes_tell_errors_warnings_and_unreadable_files_apart() {
+fn exit_codes_distinguish_errors_warnings_and_unreadable_files() {
     for (arguments, code) in [
         (&["good.yaml"][..], 0),
         (&["--strict", "good.yaml"], 0),
@@ -125,14 +125,35 @@ fn standard_input_is_read_and_named() {
 }
 
 #[test]
-fn another_name_of_the_provider_selects_its_classes() {
+fn files_and_formats_may_be_named_by_the_flags_of_kubectl() {
+    let plain = lint(&["--format=json", "strings.yaml", "unwise.yaml"]);
+    for arguments in [
+        &["-f", "strings.yaml", "-f", "unwise.yaml", "-o", "json"][..],
+        &["--filename=strings.yaml", "--filename", "unwise.yaml", "--output=json"],
+        &["strings.yaml", "-f", "unwise.yaml", "-o=json"],
+        &["-filename", "strings.yaml", "-filename=unwise.yaml", "-output", "json"],
+    ] {
+        let output = lint(arguments);
+        assert_eq!((stdout(&output), output.status.code()), (stdout(&plain), Some(1)), "{arguments:?}");
+    }
+    let class = std::fs::read_to_string(manifests().join("strings.yaml")).unwrap();
+    let output = lint_with(&manifests(), &["-f", "-"], &class, &[]);
+    assert!(stdout(&output).starts_with("<stdin>:8:5: error: clientID: "), "{}", stdout(&output));
+    let unknown = lint(&["-o", "yaml", "strings.yaml"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let said = stderr(&unknown);
+    assert!(said.contains("'--format <FORMAT>'") && said.contains("text, json, github"), "{said}");
+}
+
+#[test]
+fn the_provider_name_selects_the_classes() {
     let class = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nspec: {provider: azure-canary}\n";
     let found = |arguments: &[&str]| stdout(&lint_with(&manifests(), arguments, class, &[])).lines().count();
     assert_eq!((found(&["-"]), found(&["--provider-name=azure-canary", "-"])), (0, 2));
 }
 
 #[test]
-fn what_the_operator_sets_is_reckoned_with() {
+fn the_settings_of_the_operator_are_respected() {
     let parameters = [
         "clientID: 11111111-1111-4111-8111-111111111111",
         "vaultURL: https://a.vault.example/",
@@ -157,7 +178,7 @@ fn what_the_operator_sets_is_reckoned_with() {
 }
 
 #[test]
-fn colour_is_for_terminals_and_whoever_asks() {
+fn colour_is_only_for_terminals_and_on_request() {
     let coloured =
         |set: &[(&str, &str)]| lint_with(&manifests(), &["strings.yaml"], "", set).stdout.contains(&b'\x1b');
     assert!(!coloured(&[]));
@@ -166,7 +187,7 @@ fn colour_is_for_terminals_and_whoever_asks() {
 }
 
 #[test]
-fn annotations_are_lines_of_github_actions() {
+fn the_github_format_has_one_annotation_on_each_line() {
     let output = lint(&["--format=github", "strings.yaml", "broken.yaml"]);
     let lines = stdout(&output).lines().collect::<Vec<_>>();
     assert_eq!(
@@ -180,7 +201,7 @@ fn annotations_are_lines_of_github_actions() {
 }
 
 #[test]
-fn json_is_one_object_also_of_nothing() {
+fn the_json_format_is_one_object_even_without_findings() {
     let report = |file: &str| {
         let output = lint(&["--format=json", file]);
         assert_eq!(stderr(&output), "");
@@ -204,7 +225,7 @@ fn json_is_one_object_also_of_nothing() {
 }
 
 #[test]
-fn whoever_reads_no_more_changes_no_verdict() {
+fn a_closed_pipe_does_not_change_the_exit_code() {
     for (file, code) in [("fields.yaml", 1), ("unwise.yaml", 0)] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -217,7 +238,7 @@ fn whoever_reads_no_more_changes_no_verdict() {
 }
 
 #[test]
-fn nothing_in_a_file_moves_the_cursor() {
+fn control_characters_of_a_file_are_not_printed() {
     let class = "apiVersion: \"secrets-store.csi.x-k8s.io/v\\e[2J\"\nkind: SecretProviderClass\nspec: {provider: azure, \"para\\e[2J\": 1}\n";
     let output = lint_with(&manifests(), &["-"], class, &[]);
     assert!(stdout(&output).lines().count() > 2 && !output.stdout.contains(&b'\x1b'), "{}", stdout(&output));

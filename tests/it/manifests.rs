@@ -1,4 +1,4 @@
-//! Every `SecretProviderClass` in `tests/data/manifests` mounts what is written beside it.
+//! Every `SecretProviderClass` in `tests/data/manifests` has the result in its `expected.yaml`.
 
 pub mod case;
 
@@ -14,11 +14,11 @@ use crate::harness::{Claim, World};
 use case::{Case, Expectation, Expected};
 
 #[tokio::test]
-async fn every_class_mounts_what_is_written_beside_it() {
+async fn every_class_has_its_expected_result() {
     let seed = case::seed();
     let cases = Case::all();
-    // One process serves all classes that its flags suit, as on a node. A case that says who is asked has one of
-    // its own, which has no token yet.
+    // One process serves all classes with the same flags, as on a node. A case that checks the hosts of its requests has
+    // its own process, whose token cache is empty.
     let mut processes: BTreeMap<_, Vec<&Case>> = BTreeMap::new();
     for case in &cases {
         let alone = case.expected.hosts.is_some().then_some(&case.name);
@@ -36,7 +36,7 @@ async fn every_class_mounts_what_is_written_beside_it() {
 }
 
 #[test]
-fn every_parameter_and_every_field_is_in_some_class() {
+fn every_parameter_and_every_field_is_used_in_a_class() {
     let cases = Case::all();
     for parameter in [
         "keyvaultName",
@@ -69,7 +69,7 @@ fn every_parameter_and_every_field_is_in_some_class() {
     }
 }
 
-/// What is wrong with a case.
+/// The differences between a case's result and the expected one.
 async fn run(case: &Case, world: &World) -> Vec<String> {
     let answer = world.mount(&claim(case, world)).await;
     let mut wrong = match &case.expected.outcome {
@@ -86,7 +86,7 @@ async fn run(case: &Case, world: &World) -> Vec<String> {
     wrong
 }
 
-/// The cluster's own; it is asked for the keys of its tokens.
+/// The host of the cluster's API server, which is asked for the keys of service account tokens.
 const API_SERVER: &str = "127.0.0.1";
 
 /// A provider in a cluster with identity binding, on a node with managed identities.
@@ -102,7 +102,7 @@ async fn world(seed: Seed, arguments: &[String]) -> World {
     World::in_cluster(emulator, &arguments)
 }
 
-/// The request that the driver makes of the class and its pod.
+/// The driver's request for the class and its pod.
 fn claim(case: &Case, world: &World) -> Claim {
     let token = |audience: &str| {
         let token: TokenBuilder = world.emulator.token(&case.class.namespace, &case.expected.account);
@@ -126,7 +126,7 @@ fn claim(case: &Case, world: &World) -> Claim {
         .set("secretProviderClass", &case.class.name)
 }
 
-/// How a response differs from what is expected, whatever the order of its files.
+/// The differences between a response and the expected one. The order of the files is ignored.
 fn mounted(answer: Result<MountResponse, Status>, expected: &Expected) -> Vec<String> {
     let mut response = match answer {
         Ok(response) => response,
@@ -146,7 +146,7 @@ fn mounted(answer: Result<MountResponse, Status>, expected: &Expected) -> Vec<St
         }
         if file.contents != wanted.contents {
             let (found, wanted) = (shown(&file.contents), shown(&wanted.contents));
-            wrong.push(format!("{} holds {found} instead of {wanted}", file.path));
+            wrong.push(format!("{} contains {found} instead of {wanted}", file.path));
         }
     }
     let versions = response.object_version.into_iter().map(|version| (version.id, version.version));
@@ -161,7 +161,7 @@ fn shown(contents: &[u8]) -> String {
     std::str::from_utf8(contents).map_or_else(|_| format!("{contents:02x?}"), |text| format!("{text:?}"))
 }
 
-/// How an answer differs from a refusal with these words.
+/// The differences between an answer and a refusal with these words.
 fn refused(answer: Result<MountResponse, Status>, words: &[String]) -> Vec<String> {
     match answer {
         Ok(_) => vec!["it mounts".to_owned()],

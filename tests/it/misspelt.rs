@@ -1,4 +1,4 @@
-//! A misspelt parameter is named with the one that was meant, whichever step of the mount fails.
+//! The error of a mount names a misspelt parameter and the correct one, in whichever step the mount fails.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ async fn world() -> World {
     World { emulator, provider, folder }
 }
 
-/// The error of a mount, which must name the parameter, the one that was meant, and why it failed.
-async fn says(world: &World, claim: &Claim, (written, meant): (&str, &str), reason: &str) {
+/// The error of the mount must contain the misspelt parameter, the correct one, and the reason.
+async fn assert_names(world: &World, claim: &Claim, (written, meant): (&str, &str), reason: &str) {
     let status = world.refused(&claim.clone().timeout(Duration::from_secs(2))).await;
     let hint = format!("parameters: {written:?} is unknown; did you mean `{meant}`?");
     for words in [hint.as_str(), reason] {
@@ -28,38 +28,45 @@ async fn says(world: &World, claim: &Claim, (written, meant): (&str, &str), reas
 async fn a_misspelt_client_id_is_named_when_the_identity_step_fails() {
     let world = world().await;
     let claim = world.claim().without("clientID").set("clientId", crate::harness::APP);
-    says(&world, &claim, ("clientId", "clientID"), "no clientID is given").await;
+    assert_names(&world, &claim, ("clientId", "clientID"), "no clientID is set").await;
 }
 
 #[tokio::test]
 async fn a_misspelt_user_assigned_identity_is_named_when_the_metadata_service_refuses() {
     let world = world().await;
     let claim = world.claim().without("clientID").set("useVMManagedIdentity", "true");
-    // Another machine: it has user-assigned identities only, and several.
+    // A node with several user-assigned identities and no system-assigned one.
     world.emulator.inject(Target::Imds, Fault::Status(400));
     let claim = claim.set("userAssignedIdentityId", USER);
-    says(&world, &claim, ("userAssignedIdentityId", "userAssignedIdentityID"), "metadata service").await;
+    assert_names(&world, &claim, ("userAssignedIdentityId", "userAssignedIdentityID"), "metadata service")
+        .await;
 }
 
 #[tokio::test]
 async fn a_misspelt_parameter_is_named_whichever_step_fails() {
     let parameter = ("rotationMaxAgee", "rotationMaxAge");
     let claim = |world: &World| world.claim().set(parameter.0, "1h");
-    // The plan.
+    // Planning fails.
     let fresh = world().await;
-    says(&fresh, &claim(&fresh).set("filePermission", "x").without("objects"), parameter, "objects").await;
-    // The identity.
-    let stranger = fresh.emulator.token("shop", "cart").build();
-    says(&fresh, &claim(&fresh).token(&stranger), parameter, "AADSTS700213").await;
-    // The vault.
-    says(&fresh, &claim(&fresh).objects(&objects(&["nowhere"])), parameter, "secret or version not found")
+    assert_names(&fresh, &claim(&fresh).set("filePermission", "x").without("objects"), parameter, "objects")
         .await;
-    // The rendering.
+    // The identity is refused.
+    let other_account = fresh.emulator.token("shop", "cart").build();
+    assert_names(&fresh, &claim(&fresh).token(&other_account), parameter, "AADSTS700213").await;
+    // The vault refuses.
+    assert_names(
+        &fresh,
+        &claim(&fresh).objects(&objects(&["nowhere"])),
+        parameter,
+        "secret or version not found",
+    )
+    .await;
+    // Rendering fails.
     let encoded = "- {objectName: database-password, objectType: secret, objectEncoding: hex}";
-    says(&fresh, &claim(&fresh).objects(encoded), parameter, "correct objectEncoding").await;
-    // The time.
+    assert_names(&fresh, &claim(&fresh).objects(encoded), parameter, "correct objectEncoding").await;
+    // The deadline is exceeded.
     fresh.emulator.inject(Target::AllVaults, Fault::Hang);
-    says(&fresh, &claim(&fresh).set("tenantID", TENANT), parameter, "in time").await;
+    assert_names(&fresh, &claim(&fresh).set("tenantID", TENANT), parameter, "in time").await;
 }
 
 #[tokio::test]
@@ -72,5 +79,5 @@ async fn a_policys_denial_names_a_misspelt_parameter_too() {
     let provider = Provider::start(&emulator, folder.path(), &[&policy]);
     let world = World { emulator, provider, folder };
     let claim = world.claim().set("keyvaultname", "another");
-    says(&world, &claim, ("keyvaultname", "keyvaultName"), "rule").await;
+    assert_names(&world, &claim, ("keyvaultname", "keyvaultName"), "rule").await;
 }

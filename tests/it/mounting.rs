@@ -162,7 +162,7 @@ async fn the_last_of_equal_paths_wins_and_is_warned_of() {
     let response = world.mount(&world.claim().objects(yaml)).await.unwrap();
     assert_eq!(files(&response), [("same", VALUE.as_bytes())]);
     assert_eq!(response.object_version.len(), 2);
-    world.provider.log_with("the last one wins", 1);
+    world.provider.log_with("the last one is written", 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Keys, certificates, certificate-backed secrets and histories: the same bytes as `openssl`'s.
+//! Keys, certificates, certificate-backed secrets and histories, compared with the output of `openssl`.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ fn ids(response: &MountResponse) -> Vec<&str> {
     response.object_version.iter().map(|version| version.id.as_str()).collect()
 }
 
-/// PKCS#12 files, and the chain that each holds.
+/// PKCS#12 files, and the chain in each of them.
 const FILES: [(&str, &str); 12] = [
     ("rsa-3des", "rsa"),
     ("rsa-rc2-40", "rsa"),
@@ -78,7 +78,7 @@ fn in_order(chain: &str) -> String {
 }
 
 #[tokio::test]
-async fn keys_become_pem_of_their_public_part() {
+async fn keys_are_written_as_pem_of_their_public_part() {
     let keys = [
         ("rsa-2048", KeyType::Rsa, None),
         ("rsa-4096", KeyType::RsaHsm, None),
@@ -104,7 +104,7 @@ async fn keys_become_pem_of_their_public_part() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_its_leaf_alone() {
+async fn a_certificate_is_written_without_its_chain() {
     let world = world(vault().certificate(pfx("rsa-aes-256", "rsa")), &[]).await;
     let response = mount(&world, "- {objectName: rsa-aes-256, objectType: cert, objectAlias: tls.crt}").await;
     assert_eq!(files(&response), [("tls.crt", data("chain/rsa-leaf.pem").as_slice())]);
@@ -112,7 +112,7 @@ async fn a_certificate_is_its_leaf_alone() {
 }
 
 #[tokio::test]
-async fn pkcs12_of_every_kind_becomes_the_key_and_then_the_chain() {
+async fn pkcs12_of_every_kind_is_written_as_key_and_chain() {
     let vault = FILES.iter().fold(vault(), |vault, (name, chain)| vault.certificate(pfx(name, chain)));
     let world = world(vault, &[]).await;
     let objects = FILES.map(|(name, _)| format!("- {{objectName: {name}, objectType: secret}}\n")).concat();
@@ -124,7 +124,7 @@ async fn pkcs12_of_every_kind_becomes_the_key_and_then_the_chain() {
 }
 
 #[tokio::test]
-async fn a_shuffled_chain_is_put_in_order_unless_the_operator_says_otherwise() {
+async fn a_shuffled_chain_is_ordered_unless_the_operator_disables_it() {
     let object = "- {objectName: rsa-shuffled, objectType: secret}";
     let shuffled = || vault().certificate(pfx("rsa-shuffled", "rsa"));
     let (key, kept) = (text("pfx/rsa-shuffled.key"), text("pfx/rsa-shuffled.crt"));
@@ -138,20 +138,20 @@ async fn a_shuffled_chain_is_put_in_order_unless_the_operator_says_otherwise() {
 }
 
 #[tokio::test]
-async fn an_incomplete_chain_keeps_every_certificate_in_its_order_and_is_warned_of_once() {
-    let world = world(vault().certificate(pfx("ec-stranger", "ec")), &[]).await;
-    let object = "- {objectName: ec-stranger, objectType: secret}";
-    let expected = format!("{}{}", text("pfx/ec-stranger.key"), text("pfx/ec-stranger.crt"));
+async fn an_incomplete_chain_keeps_its_order_and_causes_one_warning() {
+    let world = world(vault().certificate(pfx("ec-unrelated", "ec")), &[]).await;
+    let object = "- {objectName: ec-unrelated, objectType: secret}";
+    let expected = format!("{}{}", text("pfx/ec-unrelated.key"), text("pfx/ec-unrelated.crt"));
     for pod in 0..2 {
         let response = world.mount(&claim(&world, object).pod(pod)).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&response.files[0].contents), expected);
     }
     let log = world.provider.log_with("mounted", 2);
-    assert_eq!(log.matches("make no complete chain").count(), 1, "{log}");
+    assert_eq!(log.matches("do not form a complete chain").count(), 1, "{log}");
 }
 
 #[tokio::test]
-async fn pem_is_left_as_it_is_whatever_order_its_certificates_are_in() {
+async fn pem_is_written_unchanged_in_any_order_of_its_certificates() {
     let certificates = [text("chain/ec-leaf.pem"), text("chain/rsa-root.pem")].concat();
     let pem = format!("{}{certificates}", text("pfx/ec-aes-256.key"));
     let world = world(vault().certificate(Certificate::from_pem("pem", pem.clone())), &[]).await;
@@ -160,7 +160,7 @@ async fn pem_is_left_as_it_is_whatever_order_its_certificates_are_in() {
 }
 
 #[tokio::test]
-async fn pfx_format_leaves_the_file_as_it_is() {
+async fn with_format_pfx_the_file_is_written_unchanged() {
     let world = world(vault().certificate(pfx("ec-aes-256", "ec")), &[]).await;
     let objects = "- {objectName: ec-aes-256, objectType: secret, objectFormat: pfx, objectAlias: text}\n\
                    - {objectName: ec-aes-256, objectType: secret, objectFormat: PFX, objectEncoding: base64, objectAlias: binary}\n";
@@ -170,7 +170,7 @@ async fn pfx_format_leaves_the_file_as_it_is() {
 }
 
 #[tokio::test]
-async fn certificate_and_key_are_files_of_their_own_where_the_operator_wants_them() {
+async fn certificate_and_key_are_written_as_separate_files_if_enabled() {
     let pem = format!("{}{}", text("chain/rsa-leaf.pem"), text("pfx/rsa-aes-256.key"));
     let vault = vault()
         .certificate(pfx("ec-aes-256", "ec"))
@@ -194,7 +194,7 @@ async fn certificate_and_key_are_files_of_their_own_where_the_operator_wants_the
 }
 
 #[tokio::test]
-async fn a_secret_that_only_says_it_is_pkcs12_is_left_alone() {
+async fn a_secret_with_only_the_content_type_of_pkcs12_is_written_unchanged() {
     let secret =
         Secret { content_type: Some("application/x-pkcs12".to_owned()), ..Secret::new("claims", "no file") };
     let world = world(vault().secret(secret), &["--write-cert-and-key-in-separate-files"]).await;
@@ -203,7 +203,7 @@ async fn a_secret_that_only_says_it_is_pkcs12_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_converted_is_named_with_its_cause_and_mounts_nothing() {
+async fn a_pkcs12_file_that_cannot_be_converted_fails_the_mount_with_its_cause() {
     let refused = ["camellia", "iterations", "no-certificate", "password", "rc4"];
     let vault = refused.iter().fold(vault(), |vault, name| {
         let file = data(&format!("pfx/refused-{name}.pfx"));
@@ -222,14 +222,13 @@ async fn what_cannot_be_converted_is_named_with_its_cause_and_mounts_nothing() {
 }
 
 #[tokio::test]
-async fn a_certificate_whose_key_is_not_exportable_says_so_and_mounts_as_a_certificate() {
-    // As Key Vault exports it: PKCS#12 with the certificate alone.
+async fn a_certificate_whose_key_is_not_exportable_is_refused_as_a_secret_and_mounts_as_a_certificate() {
+    // Key Vault exports PKCS#12 with only the certificate.
     let pkcs12 = Certificate::from_pfx("pkcs12", data("pfx/refused-no-key.pfx"), der("chain/ec-leaf.pem"));
     let world = world(vault().certificate(pkcs12), &[]).await;
     let status = world.refused(&claim(&world, "- {objectName: pkcs12, objectType: secret}")).await;
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-    for words in ["objects[0], secret pkcs12: it holds no private key", "not exportable", "objectType: cert"]
-    {
+    for words in ["objects[0], secret pkcs12: it has no private key", "not exportable", "objectType: cert"] {
         assert!(status.message().contains(words), "{status:?}");
     }
     assert!(!status.message().contains("import"), "{status:?}");
@@ -238,7 +237,7 @@ async fn a_certificate_whose_key_is_not_exportable_says_so_and_mounts_as_a_certi
 }
 
 #[tokio::test]
-async fn an_encoding_that_does_not_fit_how_a_certificate_is_stored_is_refused_with_what_fits() {
+async fn an_encoding_that_does_not_match_the_stored_certificate_is_refused_with_a_fix() {
     let pem = Certificate::from_pem("pem", text("pfx/bundle-pkcs8.pem"));
     let pkcs12 = Certificate::from_pfx("pkcs12", data("pfx/ec-aes-256.pfx"), der("chain/ec-leaf.pem"));
     let world = world(vault().certificate(pem).certificate(pkcs12), &[]).await;
@@ -256,7 +255,7 @@ async fn an_encoding_that_does_not_fit_how_a_certificate_is_stored_is_refused_wi
 }
 
 #[tokio::test]
-async fn a_history_is_the_newest_versions_in_numbered_files() {
+async fn a_history_writes_the_newest_versions_to_numbered_files() {
     let version = |digit: &str, value: &str| SecretVersion {
         version: Some(digit.repeat(32)),
         ..SecretVersion::new(value)
@@ -297,7 +296,7 @@ async fn a_history_is_the_newest_versions_in_numbered_files() {
 }
 
 #[tokio::test]
-async fn a_long_history_is_read_page_by_page() {
+async fn a_long_history_is_fetched_in_pages() {
     let versions = (0..60).map(|index| SecretVersion::new(index.to_string())).collect();
     let world = world(vault().secret(Secret::with_versions("long", versions)), &[]).await;
     let response = mount(&world, "- {objectName: long, objectType: secret, objectVersionHistory: 60}").await;
@@ -308,7 +307,7 @@ async fn a_long_history_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn refusals_name_the_kind_of_object_and_its_role() {
+async fn refusals_name_the_kind_of_the_object_and_the_required_role() {
     let disabled = Key { enabled: false, ..Key::new("off", KeyType::Ec) };
     let off = Certificate { enabled: false, ..pfx("ec-aes-256", "ec") };
     let denied = Vault::new("denied").key(Key::new("k", KeyType::Ec)).certificate(pfx("ec-aes-256", "ec"));
@@ -350,7 +349,7 @@ async fn refusals_name_the_kind_of_object_and_its_role() {
 }
 
 #[tokio::test]
-async fn half_answers_of_every_kind_are_an_error() {
+async fn malformed_responses_for_every_kind_are_an_error() {
     let vault = vault().key(Key::new("k", KeyType::Ec)).certificate(pfx("ec-aes-256", "ec"));
     let world = world(vault, &[]).await;
     world.emulator.inject(Target::AllVaults, Fault::Garbage);

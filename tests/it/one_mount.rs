@@ -1,5 +1,7 @@
 //! `mount`: one mount without a cluster, by whoever is there to ask.
 
+mod hints;
+mod mistakes;
 pub mod site;
 mod told;
 
@@ -96,7 +98,7 @@ async fn a_machine_mounts_by_its_managed_identities() {
     reads(&site, &[], &[]).await;
     site.class(&[&[("useVMManagedIdentity", "true"), ("userAssignedIdentityID", USER)], BARE].concat());
     let ended = site.run(&[&format!("--managed-identity={OTHER_APP}")], &[]).await.succeeded();
-    assert!(ended.errors.contains("is left aside"), "{ended:?}");
+    assert!(ended.errors.contains("warning: --managed-identity="), "{ended:?}");
     assert_eq!(site.emulator.count(RequestKind::Imds), 4);
     assert_eq!(site.emulator.count(RequestKind::Token), 0);
 }

@@ -80,7 +80,10 @@ async fn a_secret_that_serves_the_go_provider_mounts_whatever_else_it_holds() {
         }
     }
     let log = world.provider.log_with("secrets.clientcertificate", 1);
-    assert!(log.contains("has clientsecret, too, which is used"), "{log}");
+    assert!(
+        log.contains("it is not used: the Secret of nodePublishSecretRef also has clientsecret"),
+        "{log}"
+    );
     assert!(!log.contains("left over") && !log.contains(CLIENT_SECRET), "{log}");
 }
 
@@ -93,7 +96,7 @@ async fn a_secret_beside_a_client_id_in_the_class_is_said_to_have_no_effect() {
     assert!(status.message().contains("serviceAccount.tokens"), "{status:?}");
     let claim = claim.token(&world.emulator.token("shop", "cart").build());
     let status = world.refused(&claim).await;
-    let words = "the Secret of nodePublishSecretRef is not used, since the class has clientID";
+    let words = "the Secret of nodePublishSecretRef is not used because the class sets clientID";
     assert!(status.message().contains(words), "{status:?}");
 }
 

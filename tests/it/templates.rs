@@ -141,7 +141,7 @@ async fn a_wrong_parameter_is_refused_with_its_location() {
         ("- {path: ../a, template: a}", "templates[0].path"),
         ("- {path: a, template: a, filePermission: 99}", "templates[0].filePermission"),
         ("- {path: user, template: a}", "\"user\" is also the file of objects[0]"),
-        ("- {path: user/x, template: a}", "lies inside \"user\""),
+        ("- {path: user/x, template: a}", "is inside \"user\""),
         ("- {path: a, template: [b]}", "templates[0].template: it is a list, not text"),
     ] {
         let claim = world.claim().objects(OBJECTS).set("templates", templates);
@@ -154,4 +154,29 @@ async fn a_wrong_parameter_is_refused_with_its_location() {
     let hidden = "- {objectName: user, objectType: secret, hidden: true}";
     let status = world.refused(&world.claim().objects(hidden)).await;
     assert!(status.message().contains("objects[0].hidden: it has no effect without the parameter templates"));
+}
+
+#[tokio::test]
+async fn generated_files_have_a_limit_together() {
+    let seed = Seed::default()
+        .identity(Identity::new("myapp", APP).federated("default", "workload-identity-sa"))
+        .vault(
+            Vault::new("myKeyVault")
+                .access("myapp", &[SecretPermission::Get])
+                .secret(Secret::new("large", serde_json::json!({ "value": "x".repeat(20_000) }).to_string())),
+        );
+    let world = World::with(seed, &[]).await;
+    let object = "- objectName: large\n  objectType: secret\n";
+    let fields = (0..14).map(|file| format!("    - {{path: value, objectAlias: file-{file}}}\n"));
+    let fields = format!("{object}  jmesPath:\n{}", fields.collect::<String>());
+    let status = world.refused(&world.claim().objects(&fields)).await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("objects[0].jmesPath[13] (value) and what was selected"), "{status:?}");
+
+    let text = "{{ objects.large }}".repeat(10);
+    let templates = serde_json::json!([{ "path": "a", "template": text }, { "path": "b", "template": text }]);
+    let claim = world.claim().objects(object).set("templates", &templates.to_string());
+    let status = world.refused(&claim).await;
+    assert!(status.message().contains("templates[1].template"), "{status:?}");
+    assert!(status.message().contains("have more than 262144 bytes"), "{status:?}");
 }

@@ -126,13 +126,13 @@ var rules = []*rule{
 	},
 	{
 		name:    "control-characters",
-		ours:    regexp.MustCompile(`^InvalidArgument: objects\[\d+\]\.objectAlias: .* holds a control character`),
+		ours:    regexp.MustCompile(`^InvalidArgument: objects\[\d+\]\.objectAlias: .* contains a control character`),
 		example: objectsOf("objectName: db-password", "objectType: secret", `objectAlias: "a\tb"`),
 	},
 	{
 		name:    "pkcs12-incomplete",
 		of:      has(func(o types.KeyVaultObject) bool { return strings.HasPrefix(strings.ToLower(o.ObjectName), "pfx-no-") }),
-		ours:    regexp.MustCompile(`^InvalidArgument: objects\[\d+\], secret \S+: .*it holds no (private key|certificate)`),
+		ours:    regexp.MustCompile(`^InvalidArgument: objects\[\d+\], secret \S+: .*it has no (private key|certificate)`),
 		example: objectsOf("objectName: pfx-no-key", "objectType: secret"),
 	},
 	{

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{anyhow, bail};
-
-use crate::lint::type_fault;
-use crate::manifest::{ManifestObject, ManifestSource, ManifestSources};
-use crate::plan::{Fault, boolean};
-use crate::yaml::{Entry, Node};
+use super::message::Message;
+use crate::lint::{self, Diagnostic};
+use crate::manifest::{ManifestError, ManifestObject, ManifestSource, ManifestSources};
+use crate::plan::{Defaults, Fault, Request, boolean};
+use crate::yaml::{Entry, Node, Position};
 
 const KIND: &str = "SecretProviderClass";
 const GROUP: &str = "secrets-store.csi.x-k8s.io/";
+const PROVIDER: &str = "azure";
 
 /// A `SecretProviderClass` for Azure.
 #[derive(Debug)]
@@ -24,61 +24,100 @@ pub(super) struct Class {
     pub(super) parameters: BTreeMap<String, String>,
     /// The file, and the line in which it begins.
     pub(super) location: String,
+    file: String,
+    object: ManifestObject,
+}
+
+/// A class with which nothing is wrong for one request.
+#[derive(Debug)]
+pub(super) struct Examined {
+    /// What is wrong or unwise, as the manifest has it.
+    pub(super) findings: Vec<Diagnostic>,
+    /// Where objects are: `objects[2]`, and its file, line and column.
+    pub(super) objects: BTreeMap<String, String>,
 }
 
 impl Class {
     /// Reads the class called `name`, or the only one, of `file`, where `-` is standard input.
     ///
     /// # Errors
-    /// If there is none or more than one, it is not Azure's, or a parameter is no string, with its line.
-    pub(super) fn read(file: &Path, name: Option<&str>) -> anyhow::Result<Self> {
-        let sources = ManifestSources::new(vec![file.to_owned()]).collect::<Result<Vec<_>, _>>()?;
-        let mut found = Vec::new();
-        for source in &sources {
-            found.extend(classes(source)?.into_iter().map(|class| (source.name.as_str(), class)));
+    /// If there is none or more than one, or it is not Azure's.
+    pub(super) fn read(file: &Path, name: Option<&str>) -> Result<Self, Vec<Message>> {
+        let (mut found, mut mistakes) = (Vec::new(), Vec::new());
+        for source in ManifestSources::new(vec![file.to_owned()]) {
+            match source {
+                Ok(source) => classes(&source, &mut found, &mut mistakes),
+                Err(error) => mistakes.push(
+                    Message::error("", error.to_string())
+                        .help("name the file of a class, or - for standard input"),
+                ),
+            }
         }
-        let shown = file.display();
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
         let all = found.iter().filter_map(|(_, class)| class.name.as_deref()).collect::<Vec<_>>().join(", ");
         if let Some(name) = name {
             found.retain(|(_, class)| class.name.as_deref() == Some(name));
         }
-        match (found.as_slice(), name) {
-            ([(file, class)], _) => Self::of(file, class),
-            ([], _) if all.is_empty() => {
-                bail!("{shown} has no {KIND} (apiVersion {GROUP}v1); name the file of one")
+        let shown = match file.to_string_lossy() {
+            stdin if stdin == "-" => "<stdin>".to_owned(),
+            path => path.into_owned(),
+        };
+        let several =
+            found.iter().map(|(file, class)| location(file, class.root.position)).collect::<Vec<_>>();
+        let mut found = found.into_iter();
+        match (found.next(), found.next(), name) {
+            (Some((file, class)), None, _) => Self::of(file, class).map_err(|mistake| vec![mistake]),
+            (None, ..) if all.is_empty() => {
+                let help = format!("name the file of a {KIND} (apiVersion: {GROUP}v1)");
+                Err(vec![Message::error(shown, format!("it has no {KIND}")).help(help)])
             }
-            ([], _) => bail!("{shown} has no {KIND} of this name; it has {all}"),
-            (_, None) => bail!("{shown} has several classes: {all}; choose one with --name"),
-            (several, Some(name)) => {
-                let places =
-                    several.iter().map(|(file, class)| location(file, &class.root)).collect::<Vec<_>>();
-                bail!("{name} is there more than once, at {}; leave one", places.join(", "))
+            (None, ..) => {
+                let problem = format!("it has no {KIND} {}", name.unwrap_or_default());
+                Err(vec![Message::error(shown, problem).help(format!("choose one of those it has: {all}"))])
+            }
+            (Some(_), Some(_), None) => {
+                let problem = format!("it has several classes: {all}");
+                Err(vec![Message::error(shown, problem).help("choose one with --name")])
+            }
+            (Some(_), Some(_), Some(name)) => {
+                let problem = format!("{name} is there more than once, at {}", several.join(", "));
+                Err(vec![Message::error(shown, problem).help("leave one")])
             }
         }
     }
 
-    fn of(file: &str, class: &ManifestObject) -> anyhow::Result<Self> {
+    fn of(file: String, class: ManifestObject) -> Result<Self, Message> {
         let provider = class.root.at(&["spec", "provider"]);
-        if provider.and_then(Node::text) != Some("azure") {
-            let at = location(file, provider.unwrap_or(&class.root));
-            bail!("{at}: the class is not for this provider; spec.provider must be azure");
+        if provider.and_then(Node::text) != Some(PROVIDER) {
+            let at = location(&file, provider.unwrap_or(&class.root).position);
+            return Err(Message::error(at, "spec.provider: the class is not for this provider")
+                .help(format!("write `provider: {PROVIDER}`")));
         }
         let parameters = class.root.at(&["spec", "parameters"]).map_or(&[][..], Node::entries);
-        let mistake = |entry: &Entry| {
-            let Fault { problem, help, .. } = type_fault(entry)?;
-            Some(format!("{}: parameters.{}: {problem}; {help}.", location(file, &entry.value), entry.key))
-        };
-        let mistakes = parameters.iter().filter_map(mistake).collect::<Vec<_>>();
-        if !mistakes.is_empty() {
-            bail!("{}", mistakes.join(" "));
-        }
         let text = |entry: &Entry| Some((entry.key.clone(), entry.value.text()?.to_owned()));
         Ok(Self {
             name: class.name.clone().unwrap_or_default(),
             namespace: class.namespace.clone(),
             parameters: parameters.iter().filter_map(text).collect(),
-            location: location(file, &class.root),
+            location: location(&file, class.root.position),
+            file,
+            object: class,
         })
+    }
+
+    /// Finds what is wrong in the class for a request that mounts it.
+    pub(super) fn examine(&self, request: Request<'_>, defaults: &Defaults) -> Examined {
+        let lint::Examined { diagnostics, objects } =
+            lint::examine(&self.object, PROVIDER, request, defaults);
+        let place = |(name, position)| (name, self.at(position));
+        Examined { findings: diagnostics, objects: objects.into_iter().map(place).collect() }
+    }
+
+    /// A position in the file of the class.
+    pub(super) fn at(&self, position: Position) -> String {
+        location(&self.file, position)
     }
 
     /// A parameter without the white space around it, if it is there and says something.
@@ -89,27 +128,33 @@ impl Class {
     /// Whether a boolean is there and true.
     ///
     /// # Errors
-    /// If it is there and none.
-    pub(super) fn says(&self, key: &str) -> anyhow::Result<bool> {
-        boolean(self.text(key).unwrap_or_default()).map_err(|Fault { problem, help, .. }| {
-            anyhow!("{}: parameters.{key}: {problem}; {help}", self.location)
-        })
+    /// If it is there and none. [`Self::examine`] finds it, too.
+    pub(super) fn says(&self, key: &str) -> Result<bool, Fault> {
+        boolean(self.text(key).unwrap_or_default())
     }
 }
 
-fn classes(source: &ManifestSource) -> anyhow::Result<Vec<ManifestObject>> {
-    let mut classes = Vec::new();
+fn classes(
+    source: &ManifestSource,
+    classes: &mut Vec<(String, ManifestObject)>,
+    mistakes: &mut Vec<Message>,
+) {
     for document in source.documents().filter(|document| document.mentions(KIND)) {
-        let objects = document.objects().map_err(|error| anyhow!(error))?;
-        classes.extend(
-            objects.into_iter().filter(|object| object.kind == KIND && object.api_version.starts_with(GROUP)),
-        );
+        match document.objects() {
+            Ok(objects) => {
+                let ours =
+                    |object: &ManifestObject| object.kind == KIND && object.api_version.starts_with(GROUP);
+                classes.extend(objects.into_iter().filter(ours).map(|class| (source.name.clone(), class)));
+            }
+            Err(ManifestError { file, position, problem, help }) => {
+                mistakes.push(Message::error(location(&file, position), problem).help(help));
+            }
+        }
     }
-    Ok(classes)
 }
 
-fn location(file: &str, node: &Node) -> String {
-    format!("{file}:{}:{}", node.position.line, node.position.column)
+fn location(file: &str, position: Position) -> String {
+    format!("{file}:{}:{}", position.line, position.column)
 }
 
 #[cfg(test)]
@@ -120,7 +165,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("class.yaml");
         std::fs::write(&file, text).unwrap();
-        Class::read(&file, name).map_err(|error| error.to_string())
+        Class::read(&file, name)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     }
 
     fn class(name: &str, parameters: &str) -> String {
@@ -140,36 +186,18 @@ mod tests {
         let both = format!("{one}{two}");
         assert_eq!(read(&both, Some("two")).unwrap().text("keyvaultName"), Some("b"));
         for (text, name, words) in [
-            (&both, None, "several classes: one, two; choose one with --name"),
-            (&both, Some("three"), "no SecretProviderClass of this name; it has one, two"),
+            (&both, None, "several classes: one, two\n  help: choose one with --name"),
+            (
+                &both,
+                Some("three"),
+                "no SecretProviderClass three\n  help: choose one of those it has: one, two",
+            ),
             (&other.to_owned(), None, "has no SecretProviderClass"),
             (&format!("{one}{one}"), Some("one"), "more than once"),
-            (&one.replace("azure", "aws"), None, "spec.provider must be azure"),
+            (&one.replace("azure", "aws"), None, "write `provider: azure`"),
         ] {
             let error = read(text, name).unwrap_err();
             assert!(error.contains(words), "{words:?} is not in {error}");
-        }
-    }
-
-    #[test]
-    fn parameters_that_are_no_strings_are_all_named_with_their_lines() {
-        let wrong = "    useVMManagedIdentity: true\n    keyvaultName: 0x10\n    tenantID:\n    objects: [a]\n    \
-                     rotationMaxAge: 1_0\n    staleIfError: {a: b}\n    clientID: Yes\n";
-        let error = read(&class("one", wrong), None).unwrap_err();
-        for (line, words) in [
-            (
-                7,
-                "parameters.useVMManagedIdentity: it is a boolean, but the API server accepts only strings; put it in quotes",
-            ),
-            (8, "parameters.keyvaultName: it is a number"),
-            (9, "parameters.tenantID: it is null"),
-            (10, "parameters.objects: it is a list"),
-            (11, "parameters.rotationMaxAge: it is a number"),
-            (12, "parameters.staleIfError: it is a mapping"),
-            (13, "parameters.clientID: it is a boolean"),
-        ] {
-            let found = error.split(&format!("class.yaml:{line}:")).nth(1);
-            assert!(found.is_some_and(|rest| rest.contains(words)), "{line} {words:?} is not in {error}");
         }
     }
 

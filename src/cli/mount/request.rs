@@ -1,42 +1,38 @@
 //! The request that a driver would have sent.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use anyhow::Context;
+use data_encoding::BASE64URL_NOPAD;
 
 use super::caller::{Caller, CallerArgs};
 use super::class::Class;
-use super::target::Target;
-use crate::plan::{ClientCredential, POD_ACCOUNT, POD_NAME, POD_NAMESPACE, TOKENS};
+use super::token::{Token, by_audience};
+use crate::plan::{
+    ClientCredential, IDENTITY_BINDING_AUDIENCE, POD_ACCOUNT, POD_NAME, POD_NAMESPACE,
+    TOKEN_EXCHANGE_AUDIENCE, TOKENS,
+};
 use crate::proto::MountRequest;
 
 /// The default mode of files, 0644, as the driver sends it.
 const PERMISSION: &str = "420";
 /// The pod, where neither the command line nor a token names one.
 const POD: &str = "mount";
-/// The namespace of whoever names none.
+/// The namespace, where nothing names one.
 const NAMESPACE: &str = "default";
+/// The service account of a dry run, where nothing names one.
+const ACCOUNT: &str = "default";
 
 /// Puts the request together.
-///
-/// # Errors
-/// If the directory's path cannot be sent.
-pub(super) fn build(
-    class: &Class,
-    caller: &Caller,
-    args: &CallerArgs,
-    target: &Target,
-) -> anyhow::Result<MountRequest> {
-    let path = target.path();
-    let target_path =
-        path.to_str().with_context(|| format!("--target={} is not UTF-8; choose another", path.display()))?;
-    Ok(MountRequest {
-        attributes: serde_json::to_string(&attributes(class, caller, args))?,
-        secrets: secrets(caller)?,
-        target_path: target_path.to_owned(),
+pub(super) fn build(class: &Class, caller: &Caller, args: &CallerArgs, target: &Path) -> MountRequest {
+    let attributes = attributes(class, caller, args);
+    MountRequest {
+        secrets: secrets(caller, &attributes),
+        attributes: serde_json::json!(attributes).to_string(),
+        target_path: target.to_string_lossy().into_owned(),
         permission: PERMISSION.to_owned(),
         current_object_version: Vec::new(),
-    })
+    }
 }
 
 /// The class's parameters, what they leave out, and the pod.
@@ -61,8 +57,8 @@ fn attributes(class: &Class, caller: &Caller, args: &CallerArgs) -> BTreeMap<Str
                 set("userAssignedIdentityID", client);
             }
         }
-        Caller::ServiceAccount(token) => {
-            if let Some(client) = &token.client {
+        Caller::ServiceAccount(Token { client, .. }) | Caller::Tokenless { client, .. } => {
+            if let Some(client) = client {
                 set("clientID", client);
             }
         }
@@ -75,11 +71,15 @@ fn attributes(class: &Class, caller: &Caller, args: &CallerArgs) -> BTreeMap<Str
 }
 
 /// What the driver has from kubelet, or from the Secret of `nodePublishSecretRef`.
-fn secrets(caller: &Caller) -> anyhow::Result<String> {
+fn secrets(caller: &Caller, attributes: &BTreeMap<String, String>) -> String {
     let secrets = match caller {
         Caller::ServiceAccount(token) => {
-            let tokens = token.tokens()?;
-            return Ok(serde_json::to_string(&BTreeMap::from([(TOKENS, tokens.expose())]))?);
+            return json(&BTreeMap::from([(TOKENS, token.tokens().expose())]));
+        }
+        Caller::Tokenless { .. } => {
+            let audiences = [TOKEN_EXCHANGE_AUDIENCE, IDENTITY_BINDING_AUDIENCE];
+            let tokens = by_audience(&audiences, &unsigned_token(attributes));
+            return json(&BTreeMap::from([(TOKENS, tokens.expose())]));
         }
         Caller::ServicePrincipal { client, credential, .. } => {
             let key = match credential {
@@ -90,5 +90,21 @@ fn secrets(caller: &Caller) -> anyhow::Result<String> {
         }
         Caller::OfClass | Caller::Machine { .. } => BTreeMap::new(),
     };
-    Ok(serde_json::to_string(&secrets)?)
+    json(&secrets)
+}
+
+/// JSON without a copy in between that would not be wiped. A map of strings is always JSON.
+fn json(map: &BTreeMap<&str, &str>) -> String {
+    serde_json::to_string(map).unwrap_or_default()
+}
+
+/// A token that only a plan reads: no service would take it, and none is sent it.
+fn unsigned_token(attributes: &BTreeMap<String, String>) -> String {
+    let text = |key: &str, default: &'static str| attributes.get(key).map_or(default, String::as_str);
+    let subject =
+        format!("system:serviceaccount:{}:{}", text(POD_NAMESPACE, NAMESPACE), text(POD_ACCOUNT, ACCOUNT));
+    let claims = serde_json::json!({ "iss": "https://issuer.invalid/", "sub": subject });
+    let encode = |json: &serde_json::Value| BASE64URL_NOPAD.encode(json.to_string().as_bytes());
+    let header = serde_json::json!({ "alg": "RS256" });
+    format!("{}.{}.{}", encode(&header), encode(&claims), BASE64URL_NOPAD.encode(b"unsigned"))
 }

@@ -144,7 +144,8 @@ fn constant(text: &str) -> Option<(Token, usize)> {
             '\\' => {
                 let mut code = |length: usize| {
                     let digits = letters.by_ref().take(length).map(|(_, digit)| digit).collect::<String>();
-                    let is_hex = digits.len() == length && digits.chars().all(|digit| digit.is_ascii_hexdigit());
+                    let is_hex =
+                        digits.len() == length && digits.chars().all(|digit| digit.is_ascii_hexdigit());
                     is_hex.then(|| u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32)).flatten()
                 };
                 match text.get(index + 1..)?.chars().next()? {

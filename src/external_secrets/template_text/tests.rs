@@ -22,7 +22,10 @@ fn values_constants_and_simple_functions_are_converted() {
         ("{{ .a | toJson }}", "{{ objects[\"a\"] | json_html }}"),
         ("{{ .a | toRawJson }}", "{{ objects[\"a\"] | json }}"),
         ("{{ (.a | fromJson).user }}", "{{ (objects[\"a\"] | from_json)[\"user\"] }}"),
-        ("{{ (fromJson .a).db.user | upper }}", "{{ (objects[\"a\"] | from_json)[\"db\"][\"user\"] | upper }}"),
+        (
+            "{{ (fromJson .a).db.user | upper }}",
+            "{{ (objects[\"a\"] | from_json)[\"db\"][\"user\"] | upper }}",
+        ),
         ("{{ index (.a | fromJson) \"x-y\" }}", "{{ (objects[\"a\"] | from_json)[\"x-y\"] }}"),
         ("{{ .a | default \"none\" }}", "{{ objects[\"a\"] or \"none\" }}"),
         ("{{ .a | default .b | upper }}", "{{ (objects[\"a\"] or objects[\"b\"]) | upper }}"),

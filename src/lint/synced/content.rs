@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::lint::parameters::PlannedObjects;
-use crate::plan::{Encoding, Fault, Format, ObjectKind, ObjectPlan, nearest, quoted};
+use crate::plan::{Fault, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan, nearest, quoted};
 use crate::secret_rules::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, SecretType, TLS};
 
 /// The content of a file, as far as it is known before a mount.
@@ -45,7 +45,7 @@ impl<'a> MountedFiles<'a> {
                     for (ending, content) in
                         [(".crt", FileContent::Certificates), (".key", FileContent::PrivateKey)]
                     {
-                        let path = path.with_ending(ending).as_str().to_owned();
+                        let path = path.with_suffix(ending).as_str().to_owned();
                         paths.entry(path).or_insert(MountedFile { optional: object.optional, content });
                     }
                 }
@@ -142,8 +142,10 @@ fn content(object: &ObjectPlan) -> FileContent {
     match (object.kind, object.format) {
         (ObjectKind::Certificate, _) => FileContent::Certificates,
         (ObjectKind::Key, _) => FileContent::PublicKey,
-        (ObjectKind::Secret, Format::Pfx) if object.encoding == Encoding::Utf8 => FileContent::Pkcs12Text,
-        (ObjectKind::Secret, Format::Pfx) => FileContent::Pkcs12,
+        (ObjectKind::Secret, ObjectFormat::Pfx) if object.encoding == ObjectEncoding::Utf8 => {
+            FileContent::Pkcs12Text
+        }
+        (ObjectKind::Secret, ObjectFormat::Pfx) => FileContent::Pkcs12,
         (ObjectKind::Secret, _) => FileContent::Unknown,
     }
 }

@@ -1,14 +1,14 @@
-//! The text of a template, checked before anything is fetched.
+//! The text of a template, which is checked before objects are fetched.
 //!
-//! The engine bounds steps and depth, but not the size of values. So a template may not store values (`set`, `with`,
-//! `macro`), since `{% set x = x ~ x %}` doubles one each time, and may not multiply text.
+//! The engine limits steps and depth, but not the size of values. Therefore, a template must not store values (`set`,
+//! `with`, `macro`), because each `{% set x = x ~ x %}` doubles a value, and must not multiply text.
 
 use minijinja::{Environment, ErrorKind};
 
 use crate::plan::finding::{Fault, nearest, quoted};
 
-/// Bytes of one template.
-const LONGEST: usize = 16 << 10;
+/// Maximum size of one template in bytes.
+const MAX_BYTES: usize = 16 << 10;
 
 /// The statements that a template may use.
 const STATEMENTS: &[&str] = &["if", "elif", "else", "endif", "for", "endfor"];
@@ -30,23 +30,23 @@ pub const FILTERS: &[&str] = &[
     "urlencode",
 ];
 
-/// A template whose syntax is right.
+/// A template with valid syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateSource {
     text: String,
-    /// The objects that it names, each with the byte offset of its name.
+    /// The objects that the template uses, each with the byte offset of its name.
     objects: Vec<(String, usize)>,
 }
 
 impl TemplateSource {
     /// Checks a template.
     pub(crate) fn parse(text: String) -> Result<Self, Fault> {
-        if text.len() > LONGEST {
-            let problem = format!("it has {} bytes, and {LONGEST} are allowed", text.len());
-            return Err(Fault::new(problem, "make several files"));
+        if text.len() > MAX_BYTES {
+            let problem = format!("it has {} bytes; the maximum is {MAX_BYTES}", text.len());
+            return Err(Fault::new(problem, "split it into several files"));
         }
         let mut objects = Vec::new();
-        for code in code(&text) {
+        for code in code_blocks(&text) {
             check(&text, &code, &mut objects)?;
         }
         let environment = Environment::empty();
@@ -76,12 +76,12 @@ impl TemplateSource {
         Ok(Self { text, objects })
     }
 
-    /// Its text.
+    /// The template's text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The objects that it names by a constant, each with line and column.
+    /// The objects that the template names with a constant, each with line and column.
     pub(super) fn objects(&self) -> impl Iterator<Item = (&str, usize, usize)> {
         self.objects.iter().map(|(name, offset)| {
             let (line, column) = line_and_column(&self.text, *offset);
@@ -90,14 +90,14 @@ impl TemplateSource {
     }
 }
 
-/// Line and column of a byte offset, from 1.
+/// The line and column of a byte offset, counted from 1.
 pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or(before);
     (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
-/// A word, a constant text or a character of code, at its byte offset.
+/// A word, a text constant or a character of a code block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     Word(String),
@@ -105,15 +105,15 @@ enum Token {
     Other(char),
 }
 
-/// A `{{ … }}` or `{% … %}`.
-struct Code {
+/// A block `{{ … }}` or `{% … %}`.
+struct CodeBlock {
     is_statement: bool,
     tokens: Vec<(usize, Token)>,
 }
 
-/// The code in a template. The end of an unfinished piece is for the engine to report.
-fn code(text: &str) -> Vec<Code> {
-    let mut pieces = Vec::new();
+/// The code blocks of a template. The engine reports a block without an end.
+fn code_blocks(text: &str) -> Vec<CodeBlock> {
+    let mut blocks = Vec::new();
     let mut at = 0;
     while let Some(begin) = text.get(at..).and_then(|rest| rest.find('{')).map(|begin| at + begin) {
         let rest = text.get(begin + 1..).unwrap_or_default();
@@ -130,13 +130,13 @@ fn code(text: &str) -> Vec<Code> {
             }
         };
         let (tokens, after) = tokens(text, begin + 2, end);
-        pieces.push(Code { is_statement: end == "%}", tokens });
+        blocks.push(CodeBlock { is_statement: end == "%}", tokens });
         at = after;
     }
-    pieces
+    blocks
 }
 
-/// The tokens from `begin` up to `end`, and the offset behind that.
+/// The tokens from `begin` to `end`, and the offset after `end`.
 fn tokens(text: &str, begin: usize, end: &str) -> (Vec<(usize, Token)>, usize) {
     let mut tokens = Vec::new();
     let mut at = begin;
@@ -170,7 +170,7 @@ fn tokens(text: &str, begin: usize, end: &str) -> (Vec<(usize, Token)>, usize) {
     (tokens, text.len())
 }
 
-/// A constant in quotes, and its length with them.
+/// A quoted constant, and its length including the quotes.
 fn constant(text: &str, quote: char) -> (String, usize) {
     let mut constant = String::new();
     let mut letters = text.char_indices().skip(1);
@@ -187,8 +187,8 @@ fn constant(text: &str, quote: char) -> (String, usize) {
     (constant, text.len())
 }
 
-/// Refuses what a template may not do, and collects the objects that it names.
-fn check(text: &str, code: &Code, objects: &mut Vec<(String, usize)>) -> Result<(), Fault> {
+/// Refuses unsupported code, and collects the objects that the code uses.
+fn check(text: &str, code: &CodeBlock, objects: &mut Vec<(String, usize)>) -> Result<(), Fault> {
     let at = |offset: usize| {
         let (line, column) = line_and_column(text, offset);
         format!("line {line}, column {column} of the template")
@@ -229,7 +229,7 @@ fn check(text: &str, code: &Code, objects: &mut Vec<(String, usize)>) -> Result<
     Ok(())
 }
 
-/// The constant name in `["name"]` or `.name`, with its offset.
+/// The name in `["name"]` or `.name`, with its offset.
 fn member(tokens: &[(usize, Token)]) -> Option<(String, usize)> {
     match tokens {
         [(_, Token::Other('[')), (offset, Token::Text(name)), (_, Token::Other(']')), ..]
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_found_where_they_are_named() {
+    fn used_objects_are_found_with_their_positions() {
         let text = "A={{ objects[\"db-user\"] }}\nB={{ objects.host | upper }}\n{# objects['no'] #}objects[\"no\"]\n\
                     {% if objects['x'] is defined %}{{ objects[ 'x' ] }}{% endif %}{{ \"}} objects['no']\" }}";
         let source = parse(text).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_template_may_not_do_is_refused_with_line_and_column() {
+    fn unsupported_code_is_refused_with_line_and_column() {
         for (text, words) in [
             (
                 "x\n{% set x = 1 %}",
@@ -280,12 +280,12 @@ mod tests {
             let fault = parse(text).unwrap_err();
             assert!(fault.problem.contains(words), "{text}: {}", fault.problem);
         }
-        parse(&"x".repeat(LONGEST + 1)).unwrap_err();
+        parse(&"x".repeat(MAX_BYTES + 1)).unwrap_err();
     }
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_a_template_or_a_fault(text in "(\\{\\{|\\}\\}|\\{%|%\\}|\\{#|[a-z'\"|\\[\\].~ \\\\\n-]|objects|set|\\PC){0,40}") {
+        fn any_text_is_parsed_or_refused(text in "(\\{\\{|\\}\\}|\\{%|%\\}|\\{#|[a-z'\"|\\[\\].~ \\\\\n-]|objects|set|\\PC){0,40}") {
             let _ = parse(&text);
         }
     }

@@ -1,4 +1,4 @@
-//! The JSON schema that editors and Helm use says of a policy what the parser says.
+//! The JSON schema, which editors and Helm use, accepts the same policies as the parser.
 
 use std::sync::LazyLock;
 
@@ -15,13 +15,13 @@ static SCHEMA: LazyLock<(Schemas, SchemaIndex)> = LazyLock::new(|| {
     (schemas, index)
 });
 
-/// Whether the schema accepts a policy, and what the parser makes of it.
-fn both(policy: &Value) -> (bool, Result<Policy, WrongPolicy>) {
+/// Whether the schema accepts a policy, and the parser's result.
+fn both(policy: &Value) -> (bool, Result<Policy, InvalidPolicy>) {
     let (schemas, index) = &*SCHEMA;
     (schemas.validate(policy, *index).is_ok(), Policy::parse(&policy.to_string()))
 }
 
-/// What somebody may write in the place of a text.
+/// Values that a user may write where a text is expected.
 fn text() -> impl Strategy<Value = Value> {
     let long = (252_usize..256).prop_map(|length| json!("a".repeat(length)));
     prop_oneof![
@@ -43,22 +43,22 @@ fn rule() -> impl Strategy<Value = Value> {
         ["name", "namespaces", "serviceAccounts", "vaults", "objects", "identities", "service_accounts"];
     let fields = FIELDS.map(|field| {
         let value = if field == "name" { text().boxed() } else { list().boxed() };
-        // The two that are required are there mostly, the one that nobody knows seldom.
-        let there = match field {
+        // The two required fields are mostly present, and the unknown one rarely.
+        let probability = match field {
             "namespaces" | "vaults" => 0.95,
             "service_accounts" => 0.05,
             _ => 0.3,
         };
-        proptest::option::weighted(there, value).prop_map(move |value| (field, value))
+        proptest::option::weighted(probability, value).prop_map(move |value| (field, value))
     });
     fields.prop_map(|fields| {
-        let there = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)));
-        Value::Object(there.collect::<Map<_, _>>())
+        let present = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)));
+        Value::Object(present.collect::<Map<_, _>>())
     })
 }
 
 #[test]
-fn schema_and_parser_know_the_same_fields_and_limits() {
+fn schema_and_parser_have_the_same_fields_and_limits() {
     let rule = json!({ "namespaces": ["a"], "vaults": ["b"] });
     let with = |field: &str, value: Value| {
         let mut rule = rule.clone();

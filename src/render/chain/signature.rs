@@ -1,4 +1,4 @@
-//! Whether a key made a certificate's signature.
+//! Checks a certificate's signature.
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use x509_parser::certificate::X509Certificate;
@@ -6,14 +6,14 @@ use x509_parser::oid_registry as oid;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
-/// What a signature says.
+/// The result of checking a signature with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signature {
-    /// The key made it.
+    /// The key made the signature.
     Good,
-    /// The key did not make it.
+    /// The key did not make the signature.
     Bad,
-    /// It is of a kind that cannot be checked here.
+    /// The signature's algorithm is not supported.
     Unknown,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn check(certificate: &X509Certificate<'_>, key: &SubjectPublicKeyInf
 
 type Algorithm = Option<&'static dyn VerificationAlgorithm>;
 
-/// SHA-1 and short RSA keys as well: this is about order, and old roots are still in use.
+/// Includes SHA-1 and short RSA keys, because the result is used only for ordering, and old roots are still in use.
 fn algorithm(signature: &AlgorithmIdentifier<'_>, key: &AlgorithmIdentifier<'_>) -> Algorithm {
     let kind = &signature.algorithm;
     if *kind == oid::OID_SIG_ED25519 {
@@ -49,7 +49,7 @@ fn algorithm(signature: &AlgorithmIdentifier<'_>, key: &AlgorithmIdentifier<'_>)
     }
 }
 
-/// aws-lc checks salts as long as the hash, which is what certificates have.
+/// aws-lc supports only salts with the length of the hash, which is the length in certificates.
 fn pss(signature: &AlgorithmIdentifier<'_>) -> Algorithm {
     let parameters = RsaSsaPssParams::try_from(signature.parameters.as_ref()?).ok()?;
     let hash = parameters.hash_algorithm_oid();
@@ -66,7 +66,7 @@ fn pss(signature: &AlgorithmIdentifier<'_>) -> Algorithm {
     (parameters.salt_length() == length).then_some(algorithm)
 }
 
-/// The hash comes from the signature, the curve from the key.
+/// Selects the algorithm by the hash in the signature and the curve of the key.
 fn ecdsa(signature: &AlgorithmIdentifier<'_>, key: &AlgorithmIdentifier<'_>) -> Algorithm {
     let curve = key.parameters.as_ref()?.as_oid().ok()?;
     let (sha256, sha384, sha512): (Algorithm, Algorithm, Algorithm) = if curve == oid::OID_EC_P256 {

@@ -1,4 +1,4 @@
-//! Chains made by openssl, in every order.
+//! Chains created by openssl, in all orders.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Each kind of signature, and certificates without key identifiers.
+/// All signature algorithms, and certificates without key identifiers.
 const CHAINS: [&str; 9] = ["rsa", "ec", "p384", "p521", "ed25519", "pss", "rsa-bare", "ec-bare", "sha3"];
 
 fn certificate(name: &str) -> Vec<u8> {
@@ -45,23 +45,23 @@ fn assert_always(name: &str, ordered: &[Vec<u8>]) {
     }
 }
 
-fn assert_left_alone(name: &str, given: &[Vec<u8>]) {
+fn assert_order_kept(name: &str, given: &[Vec<u8>]) {
     for given in permutations(given) {
         assert_eq!(order(given.clone()), Chain { certificates: given, complete: false }, "{name}");
     }
 }
 
 #[test]
-fn a_chain_comes_out_from_the_leaf_up_whatever_signed_it() {
+fn a_chain_is_ordered_from_the_leaf_up_for_every_signature_algorithm() {
     for name in CHAINS {
         assert_always(name, &chain(name));
     }
-    // Neither a signature that can be checked nor key identifiers: the names alone.
+    // Without a supported signature and without key identifiers, only names are compared.
     assert_always("sha3-bare", &chain("sha3-bare"));
 }
 
 #[test]
-fn each_signature_is_really_checked() {
+fn a_wrong_signature_is_rejected_for_every_algorithm() {
     for name in CHAINS.into_iter().filter(|name| *name != "sha3") {
         let [leaf, issuer] = ["leaf", "intermediate"].map(|level| certificate(&format!("{name}-{level}")));
         let (_, subject) = X509Certificate::from_der(&leaf).unwrap();
@@ -82,19 +82,19 @@ fn a_root_may_be_missing() {
 fn one_certificate_is_a_chain() {
     assert_always("one", &certificates(&["ec-leaf"]));
     assert_always("none", &[]);
-    // Even one that does not parse.
+    // Also if it cannot be parsed.
     assert_always("garbage", &[b"garbage".to_vec()]);
 }
 
 #[test]
-fn the_same_certificate_twice_counts_once() {
+fn a_duplicate_certificate_is_dropped() {
     let ordered = chain("rsa");
     let twice = [ordered.clone(), ordered.clone()].concat();
     assert_eq!(order(twice), Chain { certificates: ordered, complete: true });
 }
 
 #[test]
-fn a_root_and_its_cross_signed_twin_make_one_line() {
+fn a_root_and_its_cross_signed_twin_form_one_path() {
     let line = ["ec-leaf", "ec-intermediate", "ec-root", "ec-root-cross", "old-root"];
     assert_always("cross-signed", &certificates(&line));
     assert_always(
@@ -104,37 +104,37 @@ fn a_root_and_its_cross_signed_twin_make_one_line() {
 }
 
 #[test]
-fn an_authority_of_the_same_name_is_told_apart_by_the_signature() {
-    // It has the intermediate's name, and no key identifier that would tell.
+fn the_signature_distinguishes_authorities_with_the_same_name() {
+    // It has the intermediate's name and no key identifier.
     let names = ["ec-leaf", "other-intermediate", "ec-root"];
-    assert_left_alone("other key", &certificates(&names));
+    assert_order_kept("other key", &certificates(&names));
     let both = ["ec-leaf", "ec-intermediate", "other-intermediate", "ec-root"];
-    assert_left_alone("both", &certificates(&both));
+    assert_order_kept("both", &certificates(&both));
 }
 
 #[test]
-fn what_is_no_single_line_keeps_the_vaults_order() {
-    assert_left_alone("gap", &certificates(&["ec-leaf", "ec-root"]));
-    assert_left_alone("two leaves", &certificates(&["ec-leaf", "other-leaf", "ec-intermediate"]));
-    assert_left_alone("stranger", &certificates(&["ec-leaf", "ec-intermediate", "rsa-root"]));
-    assert_left_alone("two chains", &[chain("ec"), chain("rsa")].concat()[..4]);
+fn certificates_without_a_single_path_keep_their_order() {
+    assert_order_kept("gap", &certificates(&["ec-leaf", "ec-root"]));
+    assert_order_kept("two leaves", &certificates(&["ec-leaf", "other-leaf", "ec-intermediate"]));
+    assert_order_kept("unrelated root", &certificates(&["ec-leaf", "ec-intermediate", "rsa-root"]));
+    assert_order_kept("two chains", &[chain("ec"), chain("rsa")].concat()[..4]);
     let mut garbage = chain("ec");
     garbage.push(b"garbage".to_vec());
-    assert_left_alone("garbage", &garbage);
+    assert_order_kept("garbage", &garbage);
     let mut cut = chain("ec");
     cut[2].pop();
-    assert_left_alone("cut off", &cut);
+    assert_order_kept("cut off", &cut);
 }
 
 #[test]
-fn too_many_certificates_are_left_alone() {
+fn too_many_certificates_keep_their_order() {
     let many = (0..=MAX_CERTIFICATES).map(|at| vec![u8::try_from(at).unwrap()]).collect::<Vec<_>>();
     assert_eq!(order(many.clone()), Chain { certificates: many, complete: false });
 }
 
 #[test]
-fn many_certificates_of_one_name_cost_no_more_than_is_allowed() {
-    // All name each other, so that every signature would have to be checked against every key.
+fn many_certificates_with_one_name_cause_a_limited_number_of_checks() {
+    // All have each other's name as issuer, so every signature would have to be checked with every key.
     let root = certificate("rsa-root");
     let many = (0..60).map(|at| {
         let mut root = root.clone();
@@ -148,13 +148,13 @@ fn many_certificates_of_one_name_cost_no_more_than_is_allowed() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_ordered_or_left_alone(given in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..5)) {
+    fn any_bytes_are_ordered_or_keep_their_order(given in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..5)) {
         let chain = order(given.clone());
         prop_assert!(chain.complete || chain.certificates == given);
     }
 
     #[test]
-    fn any_flip_and_any_cut_drop_nothing(
+    fn a_damaged_certificate_drops_nothing(
         name in prop::sample::select(&CHAINS[..]),
         which in 0..3_usize,
         at in any::<prop::sample::Index>(),
@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_that_comes_in_does_not_matter(
+    fn the_result_does_not_depend_on_the_given_order(
         given in Just(certificates(&["ec-leaf", "ec-intermediate", "ec-root", "ec-root-cross", "old-root"])).prop_shuffle(),
         left in 1..=5_usize,
     ) {

@@ -1,4 +1,4 @@
-//! PEM as Go writes it, and taken apart.
+//! Writing and splitting PEM like Go.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn lines_have_64_characters() {
 }
 
 #[test]
-fn blocks_follow_each_other() {
+fn blocks_are_appended() {
     let mut text = SecretBytes::default();
     encode(PRIVATE_KEY, b"a", &mut text);
     encode(CERTIFICATE, b"b", &mut text);
@@ -60,7 +60,7 @@ fn a_bundle_is_split_into_its_blocks() {
 }
 
 #[test]
-fn odd_but_readable_text_is_written_anew_unless_it_has_headers() {
+fn unusual_formatting_is_normalized_except_in_blocks_with_headers() {
     let certificate = b"-----BEGIN CERTIFICATE-----\r\nYWJj\r\n\r\nYWJj  \r\n-----END CERTIFICATE-----\r\n";
     let key = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nYQ==\n-----END RSA PRIVATE KEY-----";
     let text = [&b"subject=/CN=a\n"[..], certificate, b"\xff\xfe between\n", key].concat();
@@ -72,7 +72,7 @@ fn odd_but_readable_text_is_written_anew_unless_it_has_headers() {
 }
 
 #[test]
-fn a_part_may_be_missing_and_a_broken_block_goes_to_none() {
+fn a_part_may_be_missing_and_malformed_blocks_are_dropped() {
     let (certificate, key) = (encoded(CERTIFICATE, b"c"), encoded(PRIVATE_KEY, b"k"));
     assert_eq!(parts(b""), (vec![], vec![]));
     assert_eq!(parts(b"hunter2"), (vec![], vec![]));
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_split_stays_as_it_is_when_it_is_split_again(
+    fn splitting_the_result_again_does_not_change_it(
         lines in prop::collection::vec(
             prop::sample::select(vec![
                 "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----",
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_encoded_splits_into_the_same_bytes(
+    fn encoded_blocks_are_split_into_the_same_bytes(
         keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..3),
         certificates in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..5),
     ) {

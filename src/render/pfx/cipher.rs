@@ -1,4 +1,4 @@
-//! The empty password: proving that it fits, and deciphering with it.
+//! Checks and decrypts a PKCS#12 file with the empty password.
 
 use aws_lc_rs::hmac;
 use cbc::cipher::block_padding::Pkcs7;
@@ -18,7 +18,7 @@ use super::PfxError;
 use super::structure::{MacData, PbeParameters};
 use crate::secret::SecretBytes;
 
-/// What all key derivations of one file may cost together, in rounds of its hash.
+/// Maximum cost of all key derivations of one file together, in hash rounds.
 const MAX_ROUNDS: u64 = 1_000_000;
 
 const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
@@ -32,12 +32,12 @@ const TWO_KEY_TRIPLE_DES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.8
 const RC2_128: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.5");
 const RC2_40: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.6");
 
-/// The empty password as RFC 7292 writes it (two zero bytes end every password), and as some tools
-/// do (nothing at all).
+/// The empty password as defined in RFC 7292 (two zero bytes terminate every password), and as used by some tools (no
+/// bytes).
 const TERMINATED: &[u8] = &[0, 0];
 const BARE: &[u8] = &[];
 
-/// The empty password in the form that the file was made with.
+/// The empty password in the form that the file uses.
 pub(super) struct Password {
     form: &'static [u8],
     proven: bool,
@@ -45,8 +45,8 @@ pub(super) struct Password {
 }
 
 impl Password {
-    /// Checks the file's integrity. A file without a check is taken as it is; then the padding must
-    /// tell a wrong password.
+    /// Checks the file's integrity. A file without an integrity check is accepted; then only the padding reveals a wrong
+    /// password.
     pub(super) fn find(mac: Option<&MacData<'_>>, message: &[u8]) -> Result<Self, PfxError> {
         let mut password = Self { form: TERMINATED, proven: false, rounds_left: MAX_ROUNDS };
         let Some(mac) = mac else { return Ok(password) };
@@ -76,7 +76,7 @@ impl Password {
         Ok(hmac::verify(&key, message, mac.mac.digest.as_bytes()).is_ok())
     }
 
-    /// Takes `iterations`, each of `hashes` hashes, from what is left of the allowance.
+    /// Subtracts `iterations` of `hashes` hashes each from the remaining rounds.
     fn spend(&mut self, iterations: u32, hashes: u64) -> Result<i32, PfxError> {
         let cost = u64::from(iterations) * hashes;
         self.rounds_left = self.rounds_left.checked_sub(cost).ok_or(PfxError::Iterations)?;
@@ -86,7 +86,7 @@ impl Password {
         }
     }
 
-    /// Deciphers `sealed`.
+    /// Decrypts `sealed`.
     pub(super) fn decrypt(
         &mut self,
         algorithm: &AlgorithmIdentifierRef<'_>,
@@ -102,7 +102,7 @@ impl Password {
         }
     }
 
-    /// PBES2 of RFC 8018. Its password is bytes, so that the empty one has one form only.
+    /// PBES2 of RFC 8018, where the empty password has only one form.
     fn decrypt_pbes2(
         &mut self,
         algorithm: &AlgorithmIdentifierRef<'_>,
@@ -113,11 +113,11 @@ impl Password {
             ErrorKind::OidUnknown { oid } => PfxError::Cipher(oid),
             _ => PfxError::Malformed,
         })?;
-        // scrypt takes memory as the file pleases; no tool writes PKCS#12 with it unasked.
+        // With scrypt, the file could require any amount of memory; no tool uses it for PKCS#12 by default.
         let pbes2::Kdf::Pbkdf2(pbkdf2) = &parameters.kdf else {
             return Err(PfxError::Cipher(parameters.kdf.oid()));
         };
-        // An HMAC is two hashes, and a key longer than its hash (32 bytes of SHA-1) takes two of them.
+        // An HMAC takes two hashes. A key that is longer than the hash (32 bytes with SHA-1) takes two HMACs.
         self.spend(pbkdf2.iteration_count, 4)?;
         let decrypt = |buffer: &mut [u8]| parameters.decrypt_in_place(BARE, buffer).map(<[u8]>::len).ok();
         in_place(sealed, decrypt).ok_or_else(|| self.wrong())
@@ -132,7 +132,7 @@ impl Password {
     ) -> Result<SecretBytes, PfxError> {
         let parameters = algorithm.parameters.ok_or(PfxError::Malformed)?;
         let parameters: PbeParameters<'_> = parameters.decode_as()?;
-        // 24 bytes of key take two hashes, the initialization vector one.
+        // The key of 24 bytes takes two hashes, and the initialization vector one.
         let rounds = self.spend(parameters.iterations, 3)?;
         let derive = |kind, length| {
             Zeroizing::new(derive_key::<Sha1>(self.form, parameters.salt.as_bytes(), kind, rounds, length))
@@ -145,13 +145,13 @@ impl Password {
         in_place(sealed, decrypt).ok_or_else(|| self.wrong())
     }
 
-    /// What it means that something does not decipher.
+    /// The error for data that cannot be decrypted.
     fn wrong(&self) -> PfxError {
         if self.proven { PfxError::Malformed } else { PfxError::WrongPassword }
     }
 }
 
-/// Deciphers a copy of `sealed`, which is wiped whatever happens, and cuts it to the length found.
+/// Decrypts a copy of `sealed` and truncates it to the decrypted length. The copy is zeroized, also on errors.
 fn in_place(sealed: &[u8], decrypt: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<SecretBytes> {
     let mut buffer = Zeroizing::new(sealed.to_vec());
     let length = decrypt(&mut buffer)?;

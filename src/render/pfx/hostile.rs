@@ -1,4 +1,4 @@
-//! PKCS#12 files that no tool writes, made of the structures that read them.
+//! Malicious PKCS#12 files, built from the parser's structures.
 
 use aws_lc_rs::hmac;
 use der::asn1::{AnyRef, OctetStringRef};
@@ -46,7 +46,7 @@ fn x509() -> Vec<u8> {
     certificate("1.2.840.113549.1.9.22.1")
 }
 
-/// A key bag that says it is encrypted with `algorithm`.
+/// A key bag that claims to be encrypted with `algorithm`.
 fn shrouded(algorithm: AlgorithmIdentifierRef<'_>) -> Vec<u8> {
     let data = OctetStringRef::new(&[0; 16]).unwrap();
     bag(SHROUDED_KEY, &ShroudedKey { algorithm, data }.to_der().unwrap())
@@ -86,7 +86,7 @@ fn refusal(safes: &[Vec<u8>]) -> PfxError {
 }
 
 #[test]
-fn the_plainest_file_is_read() {
+fn a_minimal_file_is_read() {
     for safe in [plain_safe, encrypted_safe] {
         let bundle =
             open(&file(&[safe(&[x509(), bag(KEY, &key(1)), bag(KEY, &key(1)), x509()])], None)).unwrap();
@@ -96,13 +96,13 @@ fn the_plainest_file_is_read() {
 }
 
 #[test]
-fn which_of_two_keys_is_meant_is_not_guessed() {
+fn a_file_with_two_keys_is_refused() {
     let two = [bag(KEY, &key(1)), x509(), bag(KEY, &key(2))];
     assert_eq!(refusal(&[plain_safe(&two)]), PfxError::SeveralKeys);
 }
 
 #[test]
-fn what_is_not_understood_is_never_dropped() {
+fn an_unsupported_structure_is_refused_and_not_dropped() {
     let oid = ObjectIdentifier::new_unwrap;
     let sdsi = certificate("1.2.840.113549.1.9.22.2");
     assert_eq!(refusal(&[plain_safe(&[sdsi])]), PfxError::Content(oid("1.2.840.113549.1.9.22.2")));
@@ -115,7 +115,7 @@ fn what_is_not_understood_is_never_dropped() {
 
 #[test]
 fn scrypt_is_refused_before_it_takes_memory_even_inside_an_encrypted_safe() {
-    // A cost of zero makes `pkcs5` panic; the other one is 128 GiB.
+    // `pkcs5` panics on a cost of zero; the other cost takes 128 GiB.
     for cost_parameter in [0, 1 << 30] {
         let salt = [1; 8][..].try_into().unwrap();
         let scrypt =
@@ -129,7 +129,7 @@ fn scrypt_is_refused_before_it_takes_memory_even_inside_an_encrypted_safe() {
 }
 
 #[test]
-fn iterations_add_up_over_a_file() {
+fn the_limit_of_iterations_applies_to_the_whole_file() {
     let salt = OctetStringRef::new(&[1; 8]).unwrap();
     let bags = |iterations, count| {
         let parameters = PbeParameters { salt, iterations }.to_der().unwrap();
@@ -138,14 +138,14 @@ fn iterations_add_up_over_a_file() {
     };
     assert_eq!(refusal(&[plain_safe(&bags(2_000_000, 1))]), PfxError::Iterations);
     assert_eq!(refusal(&[encrypted_safe(&bags(u32::MAX, 1))]), PfxError::Iterations);
-    // The first that does not decipher ends the reading as well.
+    // The first bag that cannot be decrypted ends the reading as well.
     assert_eq!(refusal(&[encrypted_safe(&bags(10, 100))]), PfxError::WrongPassword);
     assert_eq!(refusal(&[plain_safe(&bags(0, 1))]), PfxError::Malformed);
 }
 
-/// Some tools derive from no bytes at all where RFC 7292 says two zeros; Go reads both.
+/// RFC 7292 encodes the empty password as two zero bytes, and some tools as no bytes. Go accepts both.
 #[test]
-fn the_empty_password_is_read_in_both_its_forms() {
+fn both_forms_of_the_empty_password_are_accepted() {
     let safes = [plain_safe(&[x509(), bag(KEY, &key(1))])];
     let salt = OctetStringRef::new(&[1; 8]).unwrap();
     for (password, opens) in [(&[][..], true), (&[0, 0], true), (&[0, b'a', 0, 0], false)] {

@@ -1,4 +1,4 @@
-//! Private keys in the one form in which Go and OpenSSL write them.
+//! Converts private keys to the form that Go and OpenSSL write.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256K1_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING,
@@ -17,8 +17,8 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const P256K: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
 
-/// The PKCS#8 key without what some writers add: Windows adds attributes (key usage), and keys of
-/// elliptic curves come with or without their public half and a second copy of the curve's name.
+/// The PKCS#8 key in a canonical form. Windows adds attributes (key usage), and elliptic-curve keys may contain the public
+/// key and a second copy of the curve's name.
 pub(super) fn canonical(der: &[u8]) -> Result<SecretBytes, PfxError> {
     let info = PrivateKeyInfoRef::try_from(der).map_err(|_| PfxError::Key)?;
     let plain = PrivateKeyInfoRef::new(info.algorithm, info.private_key);

@@ -1,7 +1,6 @@
-//! The structures of RFC 7292 and RFC 5652 that a PKCS#12 file is made of.
+//! The structures of a PKCS#12 file (RFC 7292 and RFC 5652).
 //!
-//! Bag attributes (names, key identifiers) stay unparsed: nothing here needs them, and tools disagree
-//! on their order.
+//! Bag attributes (names, key identifiers) are not parsed: they are not needed, and their order differs between tools.
 
 use der::Sequence;
 use der::asn1::{AnyRef, OctetStringRef};

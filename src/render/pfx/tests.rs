@@ -1,4 +1,4 @@
-//! PKCS#12 files as `openssl pkcs12` writes them, against what it reads from them.
+//! PKCS#12 files written by `openssl pkcs12`, compared with its own output for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::render::pem;
 
-/// What is read, by name.
+/// The names of the files that can be read.
 const READ: [&str; 22] = [
     "rsa-3des",
     "rsa-rc2-40",
@@ -51,7 +51,7 @@ fn pem_of(label: &str, ders: &[&[u8]]) -> String {
 }
 
 #[test]
-fn what_openssl_reads_is_read_byte_for_byte() {
+fn keys_and_certificates_are_those_that_openssl_reads() {
     for name in READ {
         let bundle = open(&pfx(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let certificates = bundle.certificates.iter().map(Vec::as_slice).collect::<Vec<_>>();
@@ -63,7 +63,7 @@ fn what_openssl_reads_is_read_byte_for_byte() {
 }
 
 #[test]
-fn each_refusal_says_what_is_wrong() {
+fn each_unsupported_file_has_its_own_error() {
     let oid = ObjectIdentifier::new_unwrap;
     let cases = [
         ("password", PfxError::WrongPassword),
@@ -84,7 +84,7 @@ fn each_refusal_says_what_is_wrong() {
 }
 
 #[test]
-fn a_damaged_file_is_never_taken_for_another() {
+fn a_damaged_file_never_gives_different_contents() {
     let good = pfx("ec-cheap");
     let whole = open(&good).unwrap();
     for at in 0..good.len() {
@@ -97,7 +97,7 @@ fn a_damaged_file_is_never_taken_for_another() {
 }
 
 #[test]
-fn what_is_cut_off_is_refused() {
+fn a_truncated_file_is_refused() {
     for name in READ {
         let good = pfx(name);
         for length in 0..good.len() {
@@ -121,11 +121,11 @@ proptest! {
 }
 
 proptest! {
-    // Each opens a file with its thousands of iterations.
+    // Few cases, because each opens a file with thousands of iterations.
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_flip_is_read_or_refused(
+    fn a_file_with_a_flipped_bit_is_read_or_refused(
         name in prop::sample::select(&READ[..]),
         at in any::<prop::sample::Index>(),
         bit in 0..8,

@@ -1,4 +1,4 @@
-//! Public keys against what `openssl pkey -pubout` writes.
+//! Public keys, compared with the output of `openssl pkey -pubout`.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::*;
 
-/// The text that openssl wrote, and its numbers: modulus and exponent, or x and y.
+/// The text written by openssl, and the key's numbers: modulus and exponent, or x and y.
 fn openssl(name: &str) -> (String, Vec<u8>, Vec<u8>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(format!("{name}.pem"));
     let text = fs::read_to_string(path).unwrap();
@@ -37,7 +37,7 @@ fn zeros(count: usize, number: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn rsa_keys_are_written_as_openssl_writes_them() {
+fn rsa_keys_are_written_like_openssl() {
     for name in ["rsa-2048", "rsa-3072", "rsa-4096"] {
         let (text, n, e) = openssl(name);
         let n = number(&n);
@@ -49,7 +49,7 @@ fn rsa_keys_are_written_as_openssl_writes_them() {
 }
 
 #[test]
-fn curve_keys_are_written_as_openssl_writes_them() {
+fn elliptic_curve_keys_are_written_like_openssl() {
     for (curve, name) in CURVES {
         let (text, x, y) = openssl(name);
         let curve = Curve::parse(curve).unwrap();
@@ -60,7 +60,7 @@ fn curve_keys_are_written_as_openssl_writes_them() {
 
 #[test]
 fn a_short_coordinate_is_padded() {
-    // 379 times the base point of P-256: the first multiple with an x of 31 bytes.
+    // 379 times the base point of P-256, the first multiple whose x has 31 bytes.
     let hex = |text: &str| HEXLOWER.decode(text.as_bytes()).unwrap();
     let x = hex("5543894af3d00ed7d740abdbd75c96b06877b787db5f70eea78b90a8d7c00a");
     let y = hex("bb4c85a3d8ea29efaafa24406912dd84d5b14dc32bf656ef6c6bd58a5d943f92");
@@ -70,7 +70,7 @@ fn a_short_coordinate_is_padded() {
 }
 
 #[test]
-fn what_is_no_key_is_refused() {
+fn invalid_keys_are_refused() {
     let (_, n, e) = openssl("rsa-2048");
     let even = [&n[..n.len() - 1], &[2]].concat();
     let long = vec![0xff; MAX_MODULUS + 1];

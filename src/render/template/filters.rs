@@ -1,14 +1,14 @@
-//! The filters of templates. Each bounds its result, and no error has a value in it.
+//! The filters of templates. Each limits the size of its result, and no error quotes a value.
 
 use data_encoding::BASE64;
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
-use super::LARGEST;
+use super::MAX_FILTERED;
 use crate::base64;
 
-/// Spaces of an indentation.
-const WIDEST: usize = 64;
+/// Maximum number of spaces of an indentation.
+const MAX_INDENT: usize = 64;
 
 /// Adds the filters that [`crate::plan::FILTERS`] lists.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -35,8 +35,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
             })
     });
     environment.add_filter("indent", |value: &Value, width: usize| {
-        if width > WIDEST {
-            return Err(wrong(format!("more than {WIDEST} spaces of indentation")));
+        if width > MAX_INDENT {
+            return Err(wrong(format!("the indentation has more than {MAX_INDENT} spaces")));
         }
         bounded(text(value)?.replace('\n', &format!("\n{}", " ".repeat(width))))
     });
@@ -55,7 +55,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
 /// JSON with escapes for these characters and for line separators, which are allowed in JSON but not in JavaScript. Go's
 /// `encoding/json` has the same escapes.
 fn json(value: &Value, escaped: &[char]) -> Result<String, Error> {
-    let plain = serde_json::to_string(value).map_err(|_| wrong("the value has no form in JSON"))?;
+    let plain = serde_json::to_string(value).map_err(|_| wrong("the value cannot be written as JSON"))?;
     let mut json = String::with_capacity(plain.len());
     for letter in plain.chars() {
         if escaped.contains(&letter) || matches!(letter, '\u{2028}' | '\u{2029}') {
@@ -72,7 +72,7 @@ fn wrong(problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 }
 
 fn bounded(text: String) -> Result<String, Error> {
-    if text.len() > LARGEST { Err(wrong("the value is too large")) } else { Ok(text) }
+    if text.len() > MAX_FILTERED { Err(wrong("the value is too large")) } else { Ok(text) }
 }
 
 fn text(value: &Value) -> Result<String, Error> {
@@ -91,8 +91,8 @@ fn bytes(value: &Value) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// A value of a dotenv file. Parsers differ in the escapes that they know, so as few as possible are used: plain text,
-/// then single quotes, then double quotes with the escapes that godotenv (Go), python-dotenv and dotenvy (Rust) share.
+/// Formats a value for a dotenv file. Parsers support different escapes, so this uses as few as possible: plain text, or
+/// single quotes, or double quotes with the escapes that godotenv (Go), python-dotenv and dotenvy (Rust) support.
 fn dotenv(value: &str) -> Result<String, Error> {
     if value.contains('\0') {
         return Err(wrong("a dotenv file cannot contain the character NUL"));
@@ -118,10 +118,10 @@ fn dotenv(value: &str) -> Result<String, Error> {
     bounded(quoted)
 }
 
-/// A word of a POSIX shell, in single quotes.
+/// Formats a value as a word of a POSIX shell, in single quotes.
 fn shell(value: &str) -> Result<String, Error> {
     if value.contains('\0') {
-        return Err(wrong("a shell cannot take the character NUL"));
+        return Err(wrong("a shell word cannot contain the character NUL"));
     }
     bounded(format!("'{}'", value.replace('\'', r"'\''")))
 }

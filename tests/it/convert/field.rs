@@ -1,5 +1,5 @@
-//! What users of the operator have, and the promise that each of these cases checks. The whole output of
-//! each is beside its input.
+//! Inputs from users of the operator, and the promise that each case checks. The expected output of each case is in
+//! its directory.
 
 use keyvault_emulator::{Emulator, Seed, ServiceAccount};
 
@@ -29,7 +29,7 @@ impl Converted {
     }
 }
 
-/// Mounts a class of a case of namespace orders, and gives the files.
+/// Mounts a class of a case of namespace orders, and returns the files.
 async fn mounted(case: &str, class: &str) -> Vec<(String, Vec<u8>)> {
     let seed = std::fs::read_to_string(folder().join("seed.yaml")).unwrap();
     let account = ServiceAccount::new("orders", "orders")
@@ -41,14 +41,14 @@ async fn mounted(case: &str, class: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn a_null_byte_policy_that_changes_nothing_is_silent() {
+async fn a_null_byte_policy_without_effect_has_no_note() {
     let converted = Converted::new("null-byte-policy");
     assert_eq!((converted.strict, converted.notes_with(&["nullBytePolicy"])), (Some(0), 0));
     assert_eq!(mounted("null-byte-policy", "app").await, [("password".to_owned(), b"hunter2".to_vec())]);
 }
 
 #[test]
-fn a_field_or_value_that_is_not_known_or_not_honoured_is_named() {
+fn unknown_fields_and_unsupported_values_are_reported() {
     let converted = Converted::new("field-values");
     for field in [
         "ownerReferences",
@@ -214,7 +214,7 @@ fn searches_stay_with_the_operator_and_are_named() {
 }
 
 #[test]
-fn no_template_text_reaches_a_class() {
+fn template_text_is_never_copied_to_a_class() {
     let labels = Converted::new("templated-labels");
     assert_eq!(labels.strict, Some(1));
     assert_eq!(labels.notes_with(&["not carried over", "metadata.labels.tenant"]), 1);
@@ -239,7 +239,7 @@ async fn the_last_entry_of_a_key_wins() {
 }
 
 #[test]
-fn the_last_entry_of_a_key_wins_also_where_it_cannot_be_converted() {
+fn the_last_entry_of_a_key_wins_even_if_it_cannot_be_converted() {
     let converted = Converted::new("last-one-wins");
     let objects = converted.objects("app");
     assert!(objects.contains("objectName: third\n") && !objects.contains("objectAlias: b\n"), "{objects}");
@@ -263,14 +263,14 @@ fn pods_of_rollouts_deployment_configs_and_scaled_jobs_mount_the_class() {
 }
 
 #[test]
-fn a_knative_service_is_named_with_the_flag_that_its_volumes_need() {
+fn a_knative_service_is_reported_with_the_flag_that_its_volumes_need() {
     let converted = Converted::new("knative-service");
     assert_eq!(converted.strict, Some(1));
     assert_eq!(converted.notes_with(&["Service orders/resize", "kubernetes.podspec-volumes-csi"]), 1);
 }
 
 #[test]
-fn whatever_looks_like_a_pod_and_uses_the_secret_is_changed_or_named() {
+fn every_object_with_a_pod_that_uses_the_secret_is_edited_or_reported() {
     let converted = Converted::new("other-kinds");
     for changed in ["of-an-old-group", "of-an-old-version", "of-kruise"] {
         let mut documents = converted.text.split("---\n");
@@ -291,7 +291,7 @@ fn whatever_looks_like_a_pod_and_uses_the_secret_is_changed_or_named() {
 }
 
 #[tokio::test]
-async fn certificates_are_converted_where_the_driver_takes_the_same_blocks() {
+async fn certificates_are_converted_if_the_driver_selects_the_same_blocks() {
     let converted = Converted::new("pem-certificate");
     assert_eq!(converted.strict, Some(0), "{}", converted.notes);
     let pairs = "- objectName: pem.pem\n          key: tls.crt\n        - objectName: pem.pem\n          key: tls.key\n";
@@ -303,7 +303,7 @@ async fn certificates_are_converted_where_the_driver_takes_the_same_blocks() {
 }
 
 #[test]
-fn a_certificate_function_without_an_equal_is_left_out_with_advice() {
+fn an_unsupported_certificate_function_is_reported_with_help() {
     let converted = Converted::new("certificates");
     for (key, advice) in [
         ("parts: not carried over: spec.target.template.data.ca.crt", "tls.crt and tls.key"),
@@ -322,7 +322,7 @@ fn a_certificate_function_without_an_equal_is_left_out_with_advice() {
 }
 
 #[test]
-fn ids_in_a_secret_are_named_with_secret_key_and_what_to_write_instead() {
+fn ids_in_a_secret_are_reported_with_the_secret_key_and_the_replacement() {
     let converted = Converted::new("tenant-in-a-secret");
     let tenant =
         ["tenantID", "Secret umi-ids, key directory", "set tenantID", "azure.workload.identity/tenant-id"];
@@ -332,7 +332,7 @@ fn ids_in_a_secret_are_named_with_secret_key_and_what_to_write_instead() {
 }
 
 #[test]
-fn records_that_other_tools_keep_on_an_object_are_not_copied() {
+fn records_of_other_tools_on_an_object_are_not_copied() {
     let converted = Converted::new("tracking-id");
     assert_eq!(converted.strict, Some(0));
     assert!(
@@ -345,26 +345,29 @@ fn records_that_other_tools_keep_on_an_object_are_not_copied() {
     {
         assert!(!siblings.contains(record), "{record}");
     }
-    for wish in ["sync-options", "helm.sh/resource-policy", "fluxcd.io/prune", "managed-by"] {
-        assert!(siblings.contains(wish), "{wish}");
+    for key in ["sync-options", "helm.sh/resource-policy", "fluxcd.io/prune", "managed-by"] {
+        assert!(siblings.contains(key), "{key}");
     }
 }
 
 #[test]
-fn where_reloader_watched_a_secret_that_is_gone_there_is_a_note() {
+fn a_secret_that_reloader_watched_and_that_no_longer_exists_is_reported() {
     let converted = Converted::new("reloader");
-    let instead = "secretproviderclass.reloader.stakater.com/reload: app";
-    let words = ["Reloader watched Secret app", "which no longer exists", instead];
+    let annotation = "secretproviderclass.reloader.stakater.com/reload: app";
+    let words = ["Reloader watched Secret app", "which no longer exists", annotation];
     assert_eq!((converted.strict, converted.notes_with(&words)), (Some(1), 1), "{}", converted.notes);
     let siblings = Converted::new("bookkeeping");
     assert_eq!(siblings.notes_with(&["Deployment by-use:", "Reloader watched"]), 2);
     assert_eq!(siblings.notes_with(&["Deployment by-name:", "Reloader watched Secret app"]), 1);
     assert_eq!(siblings.notes_with(&["Reloader watched"]), 3);
-    assert!(siblings.text.contains("secretName: copied"), "a Secret that another tool copies must be made");
+    assert!(
+        siblings.text.contains("secretName: copied"),
+        "the driver must create a Secret that another tool copies"
+    );
 }
 
 #[test]
-fn objects_of_other_operators_are_named() {
+fn objects_of_other_operators_are_reported() {
     for (case, name, operator) in [
         ("kubernetes-external-secrets", "ExternalSecret legacy-db", "kubernetes-external-secrets"),
         ("akv2k8s", "AzureKeyVaultSecret legacy-db", "akv2k8s"),
@@ -376,14 +379,14 @@ fn objects_of_other_operators_are_named() {
 }
 
 #[test]
-fn stores_of_old_versions_are_seen() {
+fn stores_of_old_versions_are_converted() {
     let converted = Converted::new("old-stores");
     assert_eq!(converted.strict, Some(0), "{}", converted.notes);
     assert!(converted.text.contains("keyvaultName: shop-vault"));
 }
 
 #[test]
-fn items_in_brackets_are_kept_and_others_are_added() {
+fn flow_style_items_are_kept_and_new_items_are_added() {
     let converted = Converted::new("items-in-brackets");
     assert_eq!(converted.strict, Some(0), "{}", converted.notes);
     let mounts =
@@ -394,7 +397,7 @@ fn items_in_brackets_are_kept_and_others_are_added() {
 }
 
 #[test]
-fn a_file_as_powershell_writes_it_is_converted() {
+fn files_with_the_encodings_of_powershell_are_converted() {
     let folder = tempfile::tempdir().unwrap();
     let input = std::fs::read_to_string(super::folder().join("null-byte-policy/input.yaml")).unwrap();
     let input = input.replace('\n', "\r\n");

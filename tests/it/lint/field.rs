@@ -1,16 +1,16 @@
-//! What users of the Go provider have, and the promise that each of these cases checks. The whole output
-//! of each is beside its input.
+//! Inputs from users of the Go provider, and the promise that each case checks. The expected output of each case is next
+//! to its input.
 
 use super::*;
 
-/// The exit code of `--strict`, and what is found.
+/// The exit code of `--strict`, and the findings.
 fn strict(file: &str) -> (Option<i32>, String) {
     let output = lint(&["--strict", file]);
     (output.status.code(), stdout(&output).to_owned())
 }
 
 #[test]
-fn each_way_to_get_no_secret_or_a_wrong_one_is_found_at_its_entry() {
+fn every_cause_of_a_missing_or_wrong_secret_is_found_at_its_entry() {
     for (file, location, words) in [
         ("secret-bad-keys.yaml", "secretObjects[0].data[1].key", "\"db/host\""),
         ("secret-ca-crt.yaml", "secretObjects[0].data[2].key", "only the keys tls.crt and tls.key"),
@@ -28,28 +28,28 @@ fn each_way_to_get_no_secret_or_a_wrong_one_is_found_at_its_entry() {
 }
 
 #[test]
-fn secret_objects_with_which_nothing_is_wrong_have_no_finding() {
+fn correct_secret_objects_have_no_finding() {
     assert_eq!(strict("secret-right.yaml"), (Some(0), String::new()));
 }
 
 #[test]
-fn two_classes_that_make_one_secret_are_found_in_one_namespace_only() {
+fn two_classes_that_create_one_secret_are_found_in_one_namespace_only() {
     let (_, found) = strict("secret-siblings.yaml");
     assert_eq!(found.matches("also creates the Secret basic").count(), 1, "{found}");
 }
 
 #[test]
-fn classes_as_microsoft_documents_them_have_no_finding() {
+fn the_classes_in_the_documentation_of_microsoft_have_no_finding() {
     assert_eq!(strict("microsoft.yaml"), (Some(0), String::new()));
 }
 
 #[test]
-fn a_name_that_nothing_reads_is_answered_with_the_name_or_the_place_that_was_meant() {
+fn an_unknown_name_has_the_intended_name_or_location_as_help() {
     assert!(strict("permission.yaml").1.contains("did you mean `filePermission`?"));
     let (_, found) = strict("misplaced.yaml");
-    let unanswered =
+    let without_suggestion =
         found.lines().filter(|line| line.starts_with("  help: ") && !line.contains("did you mean"));
-    assert_eq!(unanswered.count(), 1, "only the colour means nothing: {found}");
+    assert_eq!(without_suggestion.count(), 1, "only the colour has no suggestion: {found}");
 }
 
 #[test]
@@ -69,16 +69,11 @@ fn a_class_that_replaces_another_of_the_same_file_is_found() {
     let other = class.replace("namespace: orders", "namespace: others");
     std::fs::write(folder.path().join("both.yaml"), format!("{class}---\n{other}")).unwrap();
     let output = lint_with(folder.path(), &["--strict", "."], "", &[]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "files are applied to clusters of their own: {}",
-        stdout(&output)
-    );
+    assert_eq!(output.status.code(), Some(0), "each file may be for another cluster: {}", stdout(&output));
 }
 
 #[test]
-fn an_array_that_holds_nothing_is_an_empty_list() {
+fn an_empty_array_is_an_empty_list() {
     let (code, found) = strict("empty-array.yaml");
     assert!(code == Some(1) && found.contains("error: objects: the list is empty"), "{found}");
     let with_comments = "    objects: |\n      array:\n        # - |\n        #   objectName: a\n";
@@ -89,7 +84,7 @@ fn an_array_that_holds_nothing_is_an_empty_list() {
 }
 
 #[test]
-fn a_file_as_powershell_writes_it_is_linted() {
+fn files_with_the_encodings_of_powershell_are_linted() {
     assert_eq!(strict("utf-16.yaml"), (Some(0), String::new()));
     let class = std::fs::read_to_string(manifests().join("strings.yaml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -109,20 +104,20 @@ fn a_file_as_powershell_writes_it_is_linted() {
 }
 
 #[test]
-fn patches_of_a_kustomization_are_no_whole_classes() {
+fn patches_of_a_kustomization_are_not_linted_as_classes() {
     for case in ["patches", "strategic-merge", "component"] {
         let folder = manifests().join("kustomize").join(case);
         let output = lint_with(&folder, &["--strict", "."], "", &[]);
         assert_eq!((output.status.code(), stdout(&output)), (Some(0), ""), "{case}");
         assert!(stderr(&output).contains("1 SecretProviderClass:"), "{case}: {}", stderr(&output));
     }
-    // As a hook names them, one by one.
+    // A pre-commit hook passes each file by name.
     let patch = lint(&["--strict", "kustomize/patches/overlay/patch.yaml"]);
     assert_eq!((patch.status.code(), stdout(&patch)), (Some(0), ""));
 }
 
 #[test]
-fn beside_a_patch_whole_classes_are_linted_and_in_it_what_is_wrong_by_itself() {
+fn classes_next_to_a_patch_are_linted_and_a_patch_is_checked_on_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let head = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: a}\n";

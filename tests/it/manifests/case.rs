@@ -1,4 +1,4 @@
-//! The cases in `tests/data/manifests`, read. Its README says what the files hold.
+//! Reads the cases in `tests/data/manifests`. Its README describes the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,21 +9,21 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A folder: a class, and what it must mount.
+/// A folder with a class and its expected result.
 pub struct Case {
     pub name: String,
     pub class: Class,
     pub expected: Expectations,
 }
 
-/// A `SecretProviderClass`, as far as a provider hears of it.
+/// The parts of a `SecretProviderClass` that a provider receives.
 pub struct Class {
     pub name: String,
     pub namespace: String,
     pub parameters: BTreeMap<String, String>,
 }
 
-/// What a pod must find, and how it asks.
+/// The expected result, the provider's flags and the pod's identity.
 pub struct Expectations {
     pub arguments: Vec<String>,
     pub account: String,
@@ -52,7 +52,7 @@ pub struct ExpectedFile {
 }
 
 impl Case {
-    /// All of them. Whatever there is besides cases is a mistake.
+    /// All cases. Other files and folders are refused.
     pub fn all() -> Vec<Self> {
         let mut cases = Vec::new();
         for entry in entries(&manifests()) {
@@ -69,7 +69,7 @@ impl Case {
     fn read(folder: &Path, name: String) -> Self {
         for file in entries(folder) {
             let known = ["class.yaml", "expected.yaml", "environment.json"].map(|file| folder.join(file));
-            assert!(known.contains(&file), "nobody reads {}", file.display());
+            assert!(known.contains(&file), "unknown file {}", file.display());
         }
         let written: Written = typed(&folder.join("expected.yaml"));
         let class = Class::read(&folder.join("class.yaml"));
@@ -80,11 +80,11 @@ impl Case {
 impl Class {
     fn read(path: &Path) -> Self {
         let class = yaml(path);
-        let told = |name: &str, value: Option<&Value>| {
+        let required = |name: &str, value: Option<&Value>| {
             let text = value.and_then(Value::as_str);
-            text.unwrap_or_else(|| panic!("{}: {name} is no text", path.display())).to_owned()
+            text.unwrap_or_else(|| panic!("{}: {name} is not text", path.display())).to_owned()
         };
-        let text = |pointer: &str| told(pointer, class.pointer(pointer));
+        let text = |pointer: &str| required(pointer, class.pointer(pointer));
         let kind = (text("/apiVersion"), text("/kind"), text("/spec/provider"));
         assert_eq!(
             (kind.0.as_str(), kind.1.as_str(), kind.2.as_str()),
@@ -93,9 +93,9 @@ impl Class {
             path.display()
         );
         let parameters = class.pointer("/spec/parameters").and_then(Value::as_object).unwrap();
-        // The API server takes no parameter that is not text.
+        // The API server accepts only text as parameters.
         let parameters =
-            parameters.iter().map(|(key, value)| (key.clone(), told(key, Some(value)))).collect();
+            parameters.iter().map(|(key, value)| (key.clone(), required(key, Some(value)))).collect();
         Self { name: text("/metadata/name"), namespace: text("/metadata/namespace"), parameters }
     }
 }
@@ -155,7 +155,7 @@ impl Written {
                 Expectation::Mounted(Expected { files, versions })
             }
             (None, None, Some(words)) if !words.is_empty() => Expectation::Refused(words),
-            _ => panic!("{case}: give files and versions, or words of a refusal"),
+            _ => panic!("{case}: set files and versions, or refused"),
         };
         Expectations {
             arguments: self.arguments,
@@ -183,7 +183,7 @@ impl WrittenFile {
     }
 }
 
-/// What Azure holds.
+/// The contents of the emulated Azure.
 pub fn seed() -> Seed {
     typed(&manifests().join("seed.yaml"))
 }
@@ -196,7 +196,7 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder, sorted by name.
 fn entries(folder: &Path) -> BTreeSet<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries.map(|entry| entry.unwrap().path()).collect()
@@ -215,12 +215,12 @@ fn yaml(path: &Path) -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A YAML file with the files of `tests/data` in it that it names.
+/// A YAML file in which references to files of `tests/data` are replaced by their contents.
 fn typed<T: DeserializeOwned>(path: &Path) -> T {
     serde_json::from_value(filled(yaml(path))).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Puts text in the place of `{file: <name>}`, and base64 in the place of `{base64: <name>}`.
+/// Replaces `{file: <name>}` by the file's text, and `{base64: <name>}` by its contents in base64.
 fn filled(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(filled).collect(),

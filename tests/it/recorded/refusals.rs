@@ -75,6 +75,6 @@ async fn a_refusal_of_entra_has_its_code_and_fix_without_trace_ids() {
 async fn a_certificate_without_an_exportable_key_is_refused_with_its_fix() {
     let name = "secret-pkcs12-not-exportable";
     let world = world(&[recorded(name)], Vec::new()).await;
-    let words = ["secret 1903327845: it holds no private key", "not exportable", "objectType: cert"];
+    let words = ["secret 1903327845: it has no private key", "not exportable", "objectType: cert"];
     refused(&world, &objects(&[name]), Code::InvalidArgument, &words).await;
 }

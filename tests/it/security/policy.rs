@@ -1,4 +1,4 @@
-//! `--policy-file`: who may mount what, before anything leaves the node.
+//! `--policy-file`: the policy is checked before the provider sends any request.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use crate::harness::{Claim, Provider, VALUE, World, files, seed};
 
 const SYSTEM: &str = "66666666-6666-4666-8666-666666666666";
 
-/// What `World::claim` asks for.
+/// A rule that allows the mount of `World::claim`.
 const ALLOWED: &str = "{namespaces: [default], vaults: [mykeyvault], objects: [secret/database-password]}";
 const OTHERS: &str = "{namespaces: ['team-*'], vaults: ['*']}";
 
-/// A volume of a `ConfigMap`: `policy.yaml` leads through `..data` into a folder that is never written again.
+/// A volume of a `ConfigMap`: `policy.yaml` is a symbolic link through `..data` to a directory that does not change.
 struct ConfigMap {
     folder: TempDir,
     generations: usize,
@@ -40,7 +40,7 @@ impl ConfigMap {
         format!("--policy-file={}", self.path().display())
     }
 
-    /// As kubelet puts it there.
+    /// Replaces the policy like kubelet updates a `ConfigMap`'s volume.
     fn put(&mut self, yaml: &str) {
         let root = self.folder.path();
         let generation = format!("..{}", self.generations);
@@ -56,7 +56,7 @@ fn policy(rules: &[&str]) -> String {
     format!("rules: [{}]", rules.join(", "))
 }
 
-/// A world with a node's identity, a second vault, and the cluster's keys at hand.
+/// A world with a managed identity, a second vault, and the cluster's keys.
 async fn world(policy: &ConfigMap, args: &[&str]) -> World {
     let mut seed = seed().identity(Identity::new("system", SYSTEM).managed(ManagedIdentity::System));
     let vault = seed.vaults.remove(0).access("system", &[SecretPermission::Get]);
@@ -92,11 +92,11 @@ async fn counted(world: &World, lines: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_denied_pod_makes_nobody_ask_anything() {
+async fn a_denied_mount_causes_no_request() {
     let policy = ConfigMap::new(&[OTHERS]);
     let emulator = Emulator::start(seed()).await.unwrap();
     let imds = format!("--imds-endpoint=http://{}/", emulator.imds_address());
-    // Neither Entra, nor the vault, nor the API server for keys and annotations, nor the node.
+    // No request to Entra, the vault, the API server or the node's metadata service.
     let world = World::in_cluster(emulator, &[&policy.flag(), &imds]);
     let mut principal = world.claim().without("clientID");
     principal.secrets = serde_json::json!({ "clientid": SYSTEM, "clientsecret": "hunter2" }).to_string();
@@ -106,35 +106,44 @@ async fn a_denied_pod_makes_nobody_ask_anything() {
         world.claim().set("useVMManagedIdentity", "true"),
         principal,
     ] {
-        let said = denied(&world, &claim).await;
+        let status = denied(&world, &claim).await;
         let file = policy.path().display().to_string();
-        assert!(said.message().contains(&file) && said.message().contains("allow it with {"), "{said:?}");
-        assert!(!said.message().contains("hunter2"), "{said:?}");
+        assert!(
+            status.message().contains(&file) && status.message().contains("allow it with {"),
+            "{status:?}"
+        );
+        assert!(!status.message().contains("hunter2"), "{status:?}");
     }
     assert!(world.emulator.requests().is_empty(), "{:?}", world.emulator.requests());
     assert_eq!(world.emulator.connections(), 0);
 }
 
 #[tokio::test]
-async fn an_allowed_pod_mounts_what_it_mounts_without_a_policy() {
+async fn an_allowed_mount_succeeds_and_a_denial_names_only_the_denied_objects() {
     let policy = ConfigMap::new(&[OTHERS, ALLOWED]);
     let world = world(&policy, &[]).await;
     reads(&world, &world.claim()).await;
     let both =
         "- {objectName: Database-Password, objectType: secret}\n- {objectName: api-key, objectType: secret}";
-    let said = denied(&world, &world.claim().objects(both)).await;
-    assert!(said.message().contains("mount secret/api-key of mykeyvault, by workload-identity"), "{said:?}");
-    assert!(!said.message().to_lowercase().contains("database-password"), "only that is denied: {said:?}");
+    let status = denied(&world, &world.claim().objects(both)).await;
+    assert!(
+        status.message().contains("mount secret/api-key from vault mykeyvault using workload-identity"),
+        "{status:?}"
+    );
+    assert!(
+        !status.message().to_lowercase().contains("database-password"),
+        "only the other object is denied: {status:?}"
+    );
 }
 
 #[tokio::test]
-async fn the_nodes_identity_is_nobodys_but_whom_a_rule_gives_it_to() {
+async fn the_nodes_identity_needs_a_rule_that_names_it() {
     let mut policy = ConfigMap::new(&[ALLOWED]);
     let world = world(&policy, &[]).await;
     let claim = world.claim().set("useVMManagedIdentity", "true");
-    let said = denied(&world, &claim).await;
-    assert!(said.message().contains("identities: [managed-identity]}"), "{said:?}");
-    assert!(said.message().ends_with("rules[0] allows it but for its identities"), "{said:?}");
+    let status = denied(&world, &claim).await;
+    assert!(status.message().contains("identities: [managed-identity]}"), "{status:?}");
+    assert!(status.message().ends_with("rules[0] matches except for its identities"), "{status:?}");
     assert!(world.emulator.requests().is_empty());
     policy.put(&self::policy(&[&ALLOWED.replace('}', ", identities: [managed-identity]}")]));
     reads(&world, &claim).await;
@@ -142,7 +151,7 @@ async fn the_nodes_identity_is_nobodys_but_whom_a_rule_gives_it_to() {
 }
 
 #[tokio::test]
-async fn every_vault_that_might_be_asked_must_be_allowed() {
+async fn every_vault_that_may_be_used_must_be_allowed() {
     let mut policy = ConfigMap::new(&[ALLOWED]);
     let world = world(&policy, &[]).await;
     let object = "- {objectName: database-password, objectType: secret, objectAlias: db-password, keyvaultName: mykeyvault}";
@@ -154,13 +163,13 @@ async fn every_vault_that_might_be_asked_must_be_allowed() {
         world.claim().objects(&of_two),
     ];
     for claim in &claims {
-        let said = denied(&world, claim).await;
-        assert!(said.message().contains("secret/database-password of replica"), "{said:?}");
-        assert!(said.message().contains("vaults: [replica]"), "{said:?}");
+        let status = denied(&world, claim).await;
+        assert!(status.message().contains("secret/database-password from "), "{status:?}");
+        assert!(status.message().contains("vaults: [replica]"), "{status:?}");
     }
     assert!(world.emulator.requests().is_empty());
-    // The class's own vault is not asked, so it need not be allowed.
-    reads(&world, &world.claim().set("keyvaultName", "nobodys").objects(object)).await;
+    // The class's own vault is not used, so it need not be allowed.
+    reads(&world, &world.claim().set("keyvaultName", "unused").objects(object)).await;
     policy.put(&self::policy(&[&ALLOWED.replace("[mykeyvault]", "[mykeyvault, replica]")]));
     for claim in &claims {
         world.mount(claim).await.unwrap();
@@ -171,8 +180,8 @@ async fn every_vault_that_might_be_asked_must_be_allowed() {
 async fn the_operators_failover_vault_must_be_allowed_too() {
     let mut policy = ConfigMap::new(&[ALLOWED]);
     let world = world(&policy, &["--failover-vault=mykeyvault=replica"]).await;
-    let said = denied(&world, &world.claim()).await;
-    assert!(said.message().contains("of replica, the failover vault, by workload-identity"), "{said:?}");
+    let status = denied(&world, &world.claim()).await;
+    assert!(status.message().contains("from failover vault replica using workload-identity"), "{status:?}");
     policy.put(&self::policy(&[&ALLOWED.replace("[mykeyvault]", "['my*', repl*]")]));
     world.emulator.inject(Target::Vault("myKeyVault".to_owned()), Fault::Refuse);
     let response = world.mount(&world.claim()).await.unwrap();
@@ -180,13 +189,13 @@ async fn the_operators_failover_vault_must_be_allowed_too() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_service_account_opens_nothing() {
+async fn a_token_of_another_service_account_is_denied() {
     let policy = ConfigMap::new(&["{namespaces: ['*'], vaults: ['*']}"]);
     let world = world(&policy, &[]).await;
     let claim = world.claim().set("csi.storage.k8s.io/pod.namespace", "team-b");
-    let said = denied(&world, &claim).await;
-    let words = "that of \"system:serviceaccount:default:workload-identity-sa\", and the pod is in namespace \"team-b\"";
-    assert!(said.message().contains(words), "{said:?}");
+    let status = denied(&world, &claim).await;
+    let words = "token belongs to \"system:serviceaccount:default:workload-identity-sa\", but the pod has namespace \"team-b\"";
+    assert!(status.message().contains(words), "{status:?}");
     assert!(world.emulator.requests().is_empty());
     reads(&world, &world.claim()).await;
 }
@@ -208,11 +217,11 @@ async fn a_changed_policy_is_in_force_at_the_next_mount() {
     }
     let reads = r#"keyvault_csi_policy_loads_total{outcome="ok"} 3"#;
     counted(&world, &["keyvault_csi_policy_reload_failed 0", reads]).await;
-    world.provider.log_with("the policy has changed, and is in force", 2);
+    world.provider.log_with("policy reloaded", 2);
 }
 
 #[tokio::test]
-async fn a_file_that_is_written_in_place_is_read_again() {
+async fn a_file_that_is_written_in_place_is_reloaded() {
     let policy = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(policy.path(), self::policy(&[OTHERS])).unwrap();
     let flag = format!("--policy-file={}", policy.path().display());
@@ -223,7 +232,7 @@ async fn a_file_that_is_written_in_place_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_broken_policy_leaves_the_one_before_in_force_and_is_told_once() {
+async fn after_an_invalid_policy_the_previous_one_stays_in_force_and_the_error_is_logged_once() {
     let mut policy = ConfigMap::new(&[ALLOWED]);
     let world = world(&policy, &[]).await;
     policy.put("rules:\n- namespaces: [default]\n  vault: [mykeyvault]\n");
@@ -233,10 +242,11 @@ async fn a_broken_policy_leaves_the_one_before_in_force_and_is_told_once() {
     }
     let failed = |times: usize| format!(r#"keyvault_csi_policy_loads_total{{outcome="failed"}} {times}"#);
     counted(&world, &["keyvault_csi_policy_reload_failed 1", &failed(1)]).await;
-    let log = world.provider.log_with("the policy of before stays in force", 1);
-    let location = format!("the policy {}, line 3, column 3: unknown field `vault`", policy.path().display());
+    let log = world.provider.log_with("the previous policy stays in force", 1);
+    let location =
+        format!("the policy {} is invalid: line 3, column 3: unknown field `vault`", policy.path().display());
     assert_eq!(log.matches(&location).count(), 1, "{log}");
-    // A volume that is gone is as bad, and another mistake.
+    // A missing file is a different error.
     let data = policy.folder.path().join("..data");
     let kept = std::fs::read_link(&data).unwrap();
     std::fs::remove_file(&data).unwrap();
@@ -244,7 +254,7 @@ async fn a_broken_policy_leaves_the_one_before_in_force_and_is_told_once() {
         reads(&world, &world.claim().pod(index)).await;
     }
     counted(&world, &["keyvault_csi_policy_reload_failed 1", &failed(2)]).await;
-    world.provider.log_with("cannot be read: No such file or directory", 1);
+    world.provider.log_with(&format!("cannot read the policy {}: No such file", policy.path().display()), 1);
     symlink(kept, &data).unwrap();
     reads(&world, &world.claim()).await;
     counted(&world, &["keyvault_csi_policy_reload_failed 1", &failed(3)]).await;
@@ -254,7 +264,7 @@ async fn a_broken_policy_leaves_the_one_before_in_force_and_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_denial_takes_nothing_from_whoever_may_mount() {
+async fn a_denial_evicts_nothing_from_the_cache_of_allowed_pods() {
     let mut policy = ConfigMap::new(&[ALLOWED]);
     let world = world(&policy, &[]).await;
     reads(&world, &world.claim().pod(0)).await;
@@ -265,11 +275,11 @@ async fn a_denial_takes_nothing_from_whoever_may_mount() {
     world.emulator.inject(Target::Entra, Fault::Refuse);
     reads(&world, &world.claim().pod(2)).await;
     counted(&world, &[r#"keyvault_csi_objects_served_total{source="stale"} 1"#]).await;
-    assert_eq!(world.emulator.count(RequestKind::Token), 1, "the access token is kept, too");
+    assert_eq!(world.emulator.count(RequestKind::Token), 1, "the access token is cached, too");
 }
 
 #[tokio::test]
-async fn without_a_good_policy_the_provider_does_not_start() {
+async fn without_a_valid_policy_the_provider_does_not_start() {
     let emulator = Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let start = |path: &Path| {
@@ -279,12 +289,12 @@ async fn without_a_good_policy_the_provider_does_not_start() {
         log
     };
     let file = folder.path().join("policy.yaml");
-    assert!(start(&file).contains(&format!("the policy {} cannot be read: No such file", file.display())));
+    assert!(start(&file).contains(&format!("cannot read the policy {}: No such file", file.display())));
     assert!(start(folder.path()).contains("it is not a file"));
     std::fs::write(&file, "rules: []").unwrap();
-    assert!(start(&file).contains("policy.yaml, line 1, column 8: the list is empty"));
+    assert!(start(&file).contains("policy.yaml is invalid: line 1, column 8: the list is empty"));
     std::fs::write(&file, b"rules: [\xff]").unwrap();
-    assert!(start(&file).contains("it is not UTF-8, nor UTF-16 with a byte order mark; save it as UTF-8"));
+    assert!(start(&file).contains("it is neither UTF-8 nor UTF-16 with a byte order mark; save it as UTF-8"));
     std::fs::write(&file, " ".repeat((1 << 20) + 1)).unwrap();
     assert!(start(&file).contains("larger than 1 MiB"));
 }

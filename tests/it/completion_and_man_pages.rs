@@ -9,7 +9,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn every_shell_completes_commands_and_flags() {
+fn every_shell_has_a_completion_script_with_commands_and_flags() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let output = run(&["completion", shell]);
         let script = String::from_utf8(output.stdout).unwrap();
@@ -21,7 +21,7 @@ fn every_shell_completes_commands_and_flags() {
 }
 
 #[test]
-fn the_program_and_every_command_has_a_manual_page() {
+fn the_program_and_every_command_have_a_manual_page() {
     for (arguments, words) in [
         (&["man"][..], [".TH keyvault-csi-provider 1", "healthz\\-port"]),
         (&["man", "serve"], [".TH keyvault-csi-provider-serve 1", "healthz\\-port"]),
@@ -36,7 +36,7 @@ fn the_program_and_every_command_has_a_manual_page() {
 }
 
 #[test]
-fn whoever_reads_no_more_of_a_page_has_enough() {
+fn a_closed_output_pipe_is_not_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let status = Command::new(PROGRAM).arg("man").stdout(writer).stderr(Stdio::null()).status().unwrap();

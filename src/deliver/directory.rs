@@ -1,4 +1,4 @@
-//! Open directories, worked in by descriptor: nothing here follows a symbolic link.
+//! File operations relative to an open directory. None of them follows a symbolic link.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::TryLockError;
@@ -18,10 +18,10 @@ use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use crate::plan::FileMode;
 use crate::secret::SecretBytes;
 
-/// A directory that is held open.
-pub(super) struct Folder(OwnedFd);
+/// An open directory.
+pub(super) struct Directory(OwnedFd);
 
-/// What a name in a directory is.
+/// The kind of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryKind {
     Directory,
@@ -30,22 +30,22 @@ pub(super) enum EntryKind {
     Other,
 }
 
-const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
-/// Directories are for everybody to pass through, as kubelet's are; files have modes of their own.
+const OPEN_DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+/// The mode of kubelet's directories: all users may enter them. Files have their own modes.
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
 
-impl Folder {
-    /// Opens the directory at an absolute path whose last element is no symbolic link.
+impl Directory {
+    /// Opens the directory at an absolute path. Fails if the last element is a symbolic link.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        open(path, DIRECTORY, Mode::empty()).map(Self)
+        open(path, OPEN_DIRECTORY, Mode::empty()).map(Self)
     }
 
     /// Opens a directory in this one.
     pub(super) fn enter(&self, name: &OsStr) -> Result<Self> {
-        openat(&self.0, name, DIRECTORY, Mode::empty()).map(Self)
+        openat(&self.0, name, OPEN_DIRECTORY, Mode::empty()).map(Self)
     }
 
-    /// Makes and opens a directory in this one; whatever the umask, its mode is 0755.
+    /// Creates and opens a directory in this one. Its mode is 0755, independent of the umask.
     pub(super) fn make(&self, name: &OsStr) -> Result<Self> {
         mkdirat(&self.0, name, Mode::S_IRWXU)?;
         let made = self.enter(name)?;
@@ -57,7 +57,7 @@ impl Folder {
         Ok(fstatfs(self.0.as_fd())?.filesystem_type() == TMPFS_MAGIC)
     }
 
-    /// Whether this directory is what `path` leads to, and not one that was unmounted meanwhile.
+    /// Whether this directory is still at `path`; false if it was unmounted.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         match (fstat(&self.0), lstat(path)) {
             (Ok(own), Ok(there)) => (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino),
@@ -65,9 +65,10 @@ impl Folder {
         }
     }
 
-    /// Locks this directory against other processes, until it is closed; `false` if one has it already.
+    /// Locks this directory against other processes until it is closed. Returns `false` if another process holds the
+    /// lock.
     pub(super) fn lock(&self) -> Result<bool> {
-        // The lock belongs to what is open, not to the number by which it is known.
+        // The lock belongs to the open file description, which the duplicate shares.
         let same = self.0.try_clone().map_err(|error| errno(&error))?;
         match std::fs::File::from(same).try_lock() {
             Ok(()) => Ok(true),
@@ -76,7 +77,7 @@ impl Folder {
         }
     }
 
-    /// Creates a file that was not there, with exactly these bits, whatever the umask.
+    /// Creates a new file with exactly this mode, independent of the umask.
     pub(super) fn create(&self, name: &OsStr, mode: FileMode, contents: &[u8]) -> Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let descriptor = openat(&self.0, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
@@ -85,7 +86,7 @@ impl Folder {
         fchmod(&file, Mode::from_bits_truncate(mode.bits().into()))
     }
 
-    /// Whether `name` is a regular file with these bits and these bytes.
+    /// Whether `name` is a regular file with this mode and these contents.
     pub(super) fn holds(&self, name: &OsStr, mode: FileMode, contents: &[u8]) -> Result<bool> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let descriptor = match openat(&self.0, name, flags, Mode::empty()) {
@@ -104,7 +105,7 @@ impl Folder {
         Ok(bytes.expose() == contents)
     }
 
-    /// What `name` is; `None` if there is nothing.
+    /// The kind of the entry `name`; `None` if it does not exist.
     pub(super) fn kind(&self, name: &OsStr) -> Result<Option<EntryKind>> {
         match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(kind(&stat))),
@@ -113,7 +114,7 @@ impl Folder {
         }
     }
 
-    /// Where the symbolic link `name` points; `None` if it is none.
+    /// The target of the symbolic link `name`; `None` if it does not exist or is not a link.
     pub(super) fn link(&self, name: &OsStr) -> Result<Option<OsString>> {
         match readlinkat(&self.0, name) {
             Ok(target) => Ok(Some(target)),
@@ -122,16 +123,17 @@ impl Folder {
         }
     }
 
-    /// Makes `name` a symbolic link to `to`, in one step even if `name` is there already.
-    pub(super) fn set_link(&self, name: &OsStr, to: &OsStr, by: &OsStr) -> Result<()> {
-        self.remove_file(by)?;
-        symlinkat(to, &self.0, by)?;
-        renameat(&self.0, by, &self.0, name).inspect_err(|_| {
-            let _ = self.remove_file(by);
+    /// Atomically makes `name` a symbolic link to `to`, also if `name` exists. `temporary` is the link's name before it
+    /// is renamed.
+    pub(super) fn set_link(&self, name: &OsStr, to: &OsStr, temporary: &OsStr) -> Result<()> {
+        self.remove_file(temporary)?;
+        symlinkat(to, &self.0, temporary)?;
+        renameat(&self.0, temporary, &self.0, name).inspect_err(|_| {
+            let _ = self.remove_file(temporary);
         })
     }
 
-    /// Removes a file or link, if it is there.
+    /// Removes a file or link if it exists.
     pub(super) fn remove_file(&self, name: &OsStr) -> Result<()> {
         match unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::ENOENT) => Ok(()),
@@ -139,7 +141,7 @@ impl Folder {
         }
     }
 
-    /// Removes a directory and all in it, if it is there.
+    /// Removes a directory and its contents if it exists.
     pub(super) fn remove_all(&self, name: &OsStr) -> Result<()> {
         let folder = match self.enter(name) {
             Err(Errno::ENOENT) => return Ok(()),
@@ -156,10 +158,10 @@ impl Folder {
         unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)
     }
 
-    /// The names in this directory.
+    /// The names of the entries in this directory.
     pub(super) fn names(&self) -> Result<Vec<OsString>> {
-        // A descriptor of its own: reading a directory moves its position.
-        let own = openat(&self.0, ".", DIRECTORY, Mode::empty())?;
+        // Uses a separate descriptor because reading a directory moves the descriptor's position.
+        let own = openat(&self.0, ".", OPEN_DIRECTORY, Mode::empty())?;
         let mut names = Vec::new();
         for entry in Dir::from_fd(own)?.iter() {
             let name = CString::from(entry?.file_name());
@@ -171,7 +173,7 @@ impl Folder {
     }
 }
 
-impl AsFd for Folder {
+impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

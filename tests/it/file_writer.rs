@@ -1,4 +1,4 @@
-//! `--file-writer=provider`: the files are written here, atomically, into a tmpfs.
+//! `--file-writer=provider`: the provider writes the files atomically into a tmpfs.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
@@ -13,7 +13,7 @@ async fn world() -> World {
     World::start(&["--file-writer=provider"]).await
 }
 
-/// Two files in a folder and one beside it.
+/// A mount of two files in a folder and one file at the top.
 fn tree(world: &World, volume: &Volume) -> Claim {
     let yaml = "- {objectName: database-password, objectType: secret, objectAlias: app/db-password, filePermission: 0640}\n\
                 - {objectName: api-key, objectType: secret, objectAlias: app/keys/api, filePermission: 0400}\n\
@@ -26,7 +26,7 @@ fn mode(volume: &Volume, name: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn files_land_in_kubelets_layout_with_exact_modes() {
+async fn files_have_kubelets_layout_and_exact_modes() {
     let (world, volume) = (world().await, Volume::shared());
     let response = world.mount(&tree(&world, &volume)).await.unwrap();
     assert_eq!(response.files.len(), 0);
@@ -49,10 +49,10 @@ async fn files_land_in_kubelets_layout_with_exact_modes() {
 }
 
 #[tokio::test]
-async fn modes_are_exact_whatever_the_umask() {
+async fn modes_do_not_depend_on_the_umask() {
     let emulator = keyvault_emulator::Emulator::start(seed()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    // The umask of this process is every test's; a child inherits it, so a shell sets it in between.
+    // All tests share the umask of this process, so a shell sets it for the child process.
     let provider = Provider::start_with_umask(&emulator, folder.path(), &["--file-writer=provider"], "0077");
     let world = World { emulator, provider, folder };
     let volume = Volume::shared();
@@ -68,7 +68,7 @@ async fn modes_are_exact_whatever_the_umask() {
 }
 
 #[tokio::test]
-async fn nothing_is_touched_when_nothing_changed_and_all_is_swapped_when_something_did() {
+async fn an_unchanged_volume_is_not_touched_and_a_changed_one_is_swapped() {
     let world = World::start(&["--file-writer=provider", "--rotation-max-age=0s"]).await;
     let volume = Volume::shared();
     let claim = tree(&world, &volume);
@@ -91,7 +91,7 @@ async fn nothing_is_touched_when_nothing_changed_and_all_is_swapped_when_somethi
 }
 
 #[tokio::test]
-async fn leftovers_of_an_interrupted_mount_are_removed_and_strangers_are_not() {
+async fn leftovers_of_an_interrupted_mount_are_removed_and_other_files_stay() {
     let (world, volume) = (world().await, Volume::shared());
     let at = |name: &str| volume.path().join(name);
     std::fs::create_dir(at("..2020_01_01_00_00_00.1")).unwrap();
@@ -105,7 +105,7 @@ async fn leftovers_of_an_interrupted_mount_are_removed_and_strangers_are_not() {
 }
 
 #[tokio::test]
-async fn leftovers_go_even_if_the_files_are_the_same() {
+async fn leftovers_are_removed_even_if_the_files_are_unchanged() {
     let world = World::start(&["--file-writer=provider", "--rotation-max-age=0s"]).await;
     let volume = Volume::shared();
     let at = |name: &str| volume.path().join(name);
@@ -121,7 +121,7 @@ async fn leftovers_go_even_if_the_files_are_the_same() {
 }
 
 #[tokio::test]
-async fn a_directory_in_the_way_is_named_and_the_old_files_stay() {
+async fn a_foreign_directory_is_named_and_the_old_files_stay() {
     let (world, volume) = (world().await, Volume::shared());
     world.mount(&world.claim().target(volume.path())).await.unwrap();
     std::fs::create_dir(volume.path().join("agent")).unwrap();
@@ -140,7 +140,7 @@ async fn nothing_is_written_when_an_object_fails() {
 }
 
 #[tokio::test]
-async fn the_target_can_be_unmounted_right_after_the_answer_whatever_it_is() {
+async fn the_target_can_be_unmounted_right_after_every_answer() {
     if !is_root() {
         return;
     }
@@ -185,11 +185,11 @@ async fn the_target_can_be_unmounted_right_after_the_answer_whatever_it_is() {
             }
         } => {}
     }
-    volume.unmount().expect("after a caller that went away");
+    volume.unmount().expect("after a cancelled call");
 }
 
 #[tokio::test]
-async fn mounts_of_one_target_at_once_leave_one_whole_generation() {
+async fn concurrent_mounts_of_one_target_leave_one_complete_generation() {
     let (world, volume) = (world().await, Volume::shared());
     let claim = tree(&world, &volume);
     let other = world.claim().objects(&objects(&["api-key"])).target(volume.path());

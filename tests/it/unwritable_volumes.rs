@@ -1,11 +1,11 @@
-//! Volumes that cannot be written: read-only, full, gone, or in somebody's hands. The error says so, and
+//! Volumes that cannot be written because they are read-only, full, unmounted or locked. The error names the reason, and
 //! the old files stay.
 
 use std::cell::Cell;
-use std::fs::File as OsFile;
+use std::fs::File;
 use std::time::Duration;
 
-use keyvault_csi_provider::deliver::{DeliverError, File, write};
+use keyvault_csi_provider::deliver::{DeliverError, VolumeFile, write};
 use keyvault_csi_provider::plan::{FileMode, RelativePath};
 use keyvault_csi_provider::secret::SecretBytes;
 use keyvault_emulator::{Fault, RequestKind, Target};
@@ -20,15 +20,15 @@ async fn world() -> World {
     World::start(&["--file-writer=provider", "--rotation-max-age=0s"]).await
 }
 
-/// A file in a folder and one beside it.
+/// A mount of a file in a folder and a file at the top.
 fn claim(world: &World, volume: &Volume) -> Claim {
     let yaml = "- {objectName: database-password, objectType: secret, objectAlias: app/db-password}\n\
                 - {objectName: api-key, objectType: secret}\n";
     world.claim().objects(yaml).target(volume.path())
 }
 
-/// Gives the vault a new value, and wants the mount to fail for `reason`.
-async fn old_files_stay(world: &World, volume: &Volume, value: &str, reason: &str) {
+/// Changes the value in the vault. The next mount must fail with `reason` and keep the old files.
+async fn assert_old_files_stay(world: &World, volume: &Volume, value: &str, reason: &str) {
     let before = (volume.generation(), volume.read("app/db-password"), every_name(volume));
     world.emulator.set_secret("myKeyVault", "database-password", value).unwrap();
     let status = world.refused(&claim(world, volume).timeout(Duration::from_secs(2))).await;
@@ -38,7 +38,7 @@ async fn old_files_stay(world: &World, volume: &Volume, value: &str, reason: &st
     assert_eq!((volume.generation(), volume.read("app/db-password"), every_name(volume)), before);
 }
 
-/// What is in the volume, with the writer's own.
+/// All names in the volume, including hidden ones.
 fn every_name(volume: &Volume) -> Vec<std::ffi::OsString> {
     let mut names =
         std::fs::read_dir(volume.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
@@ -47,15 +47,15 @@ fn every_name(volume: &Volume) -> Vec<std::ffi::OsString> {
 }
 
 #[tokio::test]
-async fn a_read_only_volume_keeps_its_files_and_is_named() {
+async fn a_read_only_volume_keeps_its_files() {
     if !is_root() {
         return;
     }
     let (world, volume) = (world().await, Volume::mount());
     world.mount(&claim(&world, &volume)).await.unwrap();
     volume.remount(MsFlags::MS_RDONLY, None);
-    world.mount(&claim(&world, &volume)).await.expect("nothing has to be written");
-    old_files_stay(&world, &volume, "rotated", "Read-only file system").await;
+    world.mount(&claim(&world, &volume)).await.expect("no file changes, so nothing is written");
+    assert_old_files_stay(&world, &volume, "rotated", "Read-only file system").await;
     volume.remount(MsFlags::empty(), None);
     world.mount(&claim(&world, &volume)).await.unwrap();
     assert_eq!(volume.read("app/db-password"), "rotated");
@@ -68,14 +68,14 @@ async fn a_volume_that_is_full_at_any_step_keeps_its_files() {
     }
     let (world, volume) = (world().await, Volume::mount());
     world.mount(&claim(&world, &volume)).await.unwrap();
-    // Every folder, file and link takes an inode: with one more at each turn, each of them is the one
-    // for which there is no room.
+    // Every folder, file and link takes an inode. Each iteration allows one more, so that each of them is once the one
+    // that fails.
     let stat = statvfs(volume.path()).unwrap();
     let taken = stat.files() - stat.files_free();
     let needed = ["the folder", "app", "app/db-password", "api-key", "..data"].len() as u64;
     for more in 0..needed {
         volume.remount(MsFlags::empty(), Some(&format!("nr_inodes={}", taken + more)));
-        old_files_stay(&world, &volume, &format!("rotated with {more} more"), "No space left").await;
+        assert_old_files_stay(&world, &volume, &format!("rotated with {more} more"), "No space left").await;
     }
     volume.remount(MsFlags::empty(), Some(&format!("nr_inodes={}", taken + needed)));
     world.mount(&claim(&world, &volume)).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_volume_that_is_full_at_any_step_keeps_its_files() {
 }
 
 #[tokio::test]
-async fn what_is_below_a_volume_that_was_unmounted_in_between_is_not_written() {
+async fn nothing_is_written_below_a_volume_that_was_unmounted_during_the_mount() {
     if !is_root() {
         return;
     }
@@ -106,44 +106,44 @@ async fn what_is_below_a_volume_that_was_unmounted_in_between_is_not_written() {
 }
 
 #[test]
-fn a_volume_that_is_taken_away_while_it_is_written_is_no_success() {
+fn a_volume_that_is_unmounted_during_the_write_is_an_error() {
     if !is_root() {
         return;
     }
     let volume = Volume::mount();
-    let file = File {
+    let file = VolumeFile {
         path: RelativePath::parse("db-password").unwrap(),
         mode: FileMode::parse_octal("0600").unwrap(),
         contents: SecretBytes::new(b"value".to_vec()),
     };
-    let there = Cell::new(true);
+    let mounted = Cell::new(true);
     let written = write(volume.path(), &[file], &|| {
-        // Only a lazy unmount takes away what is open.
-        if there.replace(false) {
+        // Only a lazy unmount succeeds while the volume is in use.
+        if mounted.replace(false) {
             umount2(volume.path(), MntFlags::MNT_DETACH).unwrap();
         }
         false
     });
-    assert!(matches!(written, Err(DeliverError::Gone(_))), "{written:?}");
+    assert!(matches!(written, Err(DeliverError::Unmounted(_))), "{written:?}");
     assert_eq!(std::fs::read_dir(volume.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
-async fn a_volume_that_another_process_writes_keeps_its_files() {
+async fn a_volume_that_another_process_has_locked_keeps_its_files() {
     let (world, volume) = (world().await, Volume::shared());
     world.mount(&claim(&world, &volume)).await.unwrap();
-    let other = OsFile::open(volume.path()).unwrap();
+    let other = File::open(volume.path()).unwrap();
     other.lock().unwrap();
-    old_files_stay(&world, &volume, "rotated", "another mount is still writing").await;
+    assert_old_files_stay(&world, &volume, "rotated", "another mount is still writing").await;
     drop(other);
     world.mount(&claim(&world, &volume)).await.unwrap();
     assert_eq!(volume.read("app/db-password"), "rotated");
 }
 
 #[tokio::test]
-async fn two_processes_that_mount_one_volume_at_once_leave_one_whole_generation() {
+async fn concurrent_mounts_of_one_volume_by_two_processes_leave_one_complete_generation() {
     let (world, volume) = (world().await, Volume::shared());
-    // Not yet its successor: on a socket of its own.
+    // A second provider with its own socket.
     let endpoint = format!("--endpoint=unix://{}", world.folder.path().join("other.sock").display());
     let args = ["--file-writer=provider", "--rotation-max-age=0s", &endpoint];
     let mut other = Provider::start(&world.emulator, world.folder.path(), &args);
@@ -162,6 +162,6 @@ async fn two_processes_that_mount_one_volume_at_once_leave_one_whole_generation(
             ref names => panic!("{round}: {names:?}"),
         }
         let hidden = every_name(&volume).into_iter().filter(|name| name.to_string_lossy().starts_with(".."));
-        assert_eq!(hidden.count(), 2, "the folder and the link to it");
+        assert_eq!(hidden.count(), 2, "the generation and the link to it");
     }
 }

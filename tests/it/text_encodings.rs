@@ -1,11 +1,11 @@
-//! Text files as Windows PowerShell and old editors write them: UTF-16, and UTF-8 with a byte order mark.
+//! Text files in UTF-16, and in UTF-8 with a byte order mark, as written by Windows PowerShell and old editors.
 
 use keyvault_emulator::{Emulator, RequestKind};
 
 use crate::harness::{Provider, VALUE, World, files, seed};
 use crate::one_mount::site::{Site, WORKLOAD, manifest};
 
-/// A text in each encoding with a byte order mark.
+/// The text in each encoding with a byte order mark.
 fn encoded(text: &str) -> [Vec<u8>; 3] {
     let units = || std::iter::once(0xfeff).chain(text.encode_utf16());
     [
@@ -50,7 +50,8 @@ async fn the_clusters_keys_and_a_private_cloud_are_read_in_each_encoding() {
     ];
     let provider = Provider::start(&emulator, folder.path(), &args.each_ref().map(String::as_str));
     let world = World { emulator, provider, folder };
-    // Two pods of one account: with the keys at hand, the second needs no token of its own.
+    // Two pods of one service account: because the provider has the keys, it uses the first pod's access token for the
+    // second.
     for pod in 0..2 {
         world.mount(&world.claim().pod(pod)).await.unwrap();
     }
