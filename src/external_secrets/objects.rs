@@ -248,7 +248,8 @@ impl ObjectsBuilder<'_, '_> {
         }
         // The comments belong to the element that has the field.
         if self.entries.len() == start + 1
-            && let Some(Entry { comments, object: None }) = self.entries.pop_if(|_| value.field.is_some())
+            && let Some(Entry { comments, object: None }) =
+                self.entries.pop_if(|entry| entry.object.is_none() && value.field.is_some())
         {
             match self.field_entry(value, false) {
                 Some(entry) => entry.comments.extend(comments),
