@@ -28,7 +28,7 @@ const LANES: usize = 256;
 /// Maximum number of services in the metrics.
 const SHOWN: usize = 64;
 /// A service counts as answering for this long after its last answer.
-const RECENT: Duration = Duration::from_secs(60);
+const RECENT: Duration = Duration::from_mins(1);
 
 /// A limit for concurrent requests, and the part of it that admits only tenants below their share.
 #[derive(Clone, Copy, Debug)]

@@ -117,9 +117,9 @@ impl Default for Defaults {
             environment_file: None,
             tenant: None,
             allowed_vault_suffixes: Vec::new(),
-            rotation_max_age: Duration::from_secs(60),
-            rotation_max_age_limit: Duration::from_secs(24 * 3600),
-            stale_if_error: Duration::from_secs(24 * 3600),
+            rotation_max_age: Duration::from_mins(1),
+            rotation_max_age_limit: Duration::from_hours(24),
+            stale_if_error: Duration::from_hours(24),
             failover_vaults: BTreeMap::new(),
         }
     }

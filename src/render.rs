@@ -11,7 +11,7 @@ mod public_key;
 mod template;
 
 pub use error::RenderError;
-pub use generated::{Generated, MOST_GENERATED};
+pub use generated::{Generated, MAX_GENERATED};
 pub use template::{TemplateError, TemplateObjects, render as render_template};
 
 use x509_parser::prelude::{FromDer, X509Certificate};

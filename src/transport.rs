@@ -43,7 +43,7 @@ pub(crate) fn builder() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .tcp_keepalive(Duration::from_secs(60))
+        .tcp_keepalive(Duration::from_mins(1))
         .redirect(reqwest::redirect::Policy::none())
         .https_only(true)
 }
@@ -76,7 +76,7 @@ pub(crate) async fn send(ctx: &Context<'_>, request: &mut Request, next: &[Arc<d
 }
 
 /// Limit for the delay that a server may request.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// The delay that the server requests.
 pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {

@@ -71,7 +71,7 @@ pub(crate) async fn mount(
         permission: "420".to_owned(),
         current_object_version: Vec::new(),
     });
-    request.set_timeout(Duration::from_secs(120));
+    request.set_timeout(Duration::from_mins(2));
 
     let start = Instant::now();
     let answer = CsiDriverProviderClient::new(socket::channel(path)).mount(request).await;

@@ -15,7 +15,7 @@ use keyvault_csi_provider::secret::SecretText;
 use keyvault_csi_provider::telemetry::Metrics;
 use keyvault_csi_provider::tenant::Tenant;
 use keyvault_csi_provider::trust::Trust;
-use keyvault_csi_provider::vault::{Asking, Vaults};
+use keyvault_csi_provider::vault::{FetchOptions, Vaults};
 use libfuzzer_sys::fuzz_target;
 use scripted::{ACCESS_TOKEN, Answer, SECRET, Script, plan, run};
 
@@ -42,8 +42,8 @@ fn with_secret(mut answer: Answer) -> Answer {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let told = |secret: &str| input.windows(secret.len()).any(|part| part == secret.as_bytes());
-    if told(SECRET) || told(ACCESS_TOKEN) {
+    let text = |secret: &str| input.windows(secret.len()).any(|part| part == secret.as_bytes());
+    if text(SECRET) || text(ACCESS_TOKEN) {
         return;
     }
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
@@ -63,7 +63,7 @@ fuzz_target!(|input: &[u8]| {
         let vaults = Vaults::new(Script::transport(answers), None, Arc::clone(&METRICS));
         let deadline = Deadline::after(Duration::from_secs(2));
         let party = Party::new(Tenant::new("fuzz"));
-        let asking = Asking {
+        let options = FetchOptions {
             token: Some(&token),
             trust: Trust::Proven,
             party: &party,
@@ -71,14 +71,14 @@ fuzz_target!(|input: &[u8]| {
             deadline,
             retries: true,
         };
-        vaults.fetch(object, asking).await
+        vaults.fetch(object, options).await
     });
-    let told = match &fetched {
+    let text = match &fetched {
         Ok(object) => {
             assert!(!object.versions().is_empty(), "no version is no object");
             format!("{object:?}")
         }
         Err(error) => format!("{error} {error:?} {:?}", error.code()),
     };
-    assert!(!told.contains(SECRET) && !told.contains(ACCESS_TOKEN), "{told}");
+    assert!(!text.contains(SECRET) && !text.contains(ACCESS_TOKEN), "{text}");
 });

@@ -33,7 +33,10 @@ static PLAN: LazyLock<MountPlan> = LazyLock::new(|| {
 fuzz_target!(|yaml: &str| {
     match Policy::parse(yaml).map(|policy| policy.check(&PLAN)) {
         Ok(Ok(())) => {}
-        Ok(Err(denial)) => assert!(denial.to_string().contains("allow it with {"), "a denial shows a rule that allows the mount"),
+        Ok(Err(denial)) => assert!(
+            denial.to_string().contains("allow it with {"),
+            "a denial shows a rule that allows the mount"
+        ),
         Err(wrong) => assert!(wrong.line > 0 && !wrong.problem.is_empty(), "a mistake has its place"),
     }
 });

@@ -22,7 +22,7 @@ pub(super) const HOLDING: usize = 128;
 /// Each entry expires early by a random part of this fraction, so that values fetched together do not expire together.
 const SPREAD: f64 = 0.1;
 /// Interval of the search for expired entries.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 pub(super) struct CacheEntries<K, V> {
     pub(super) by_key: FastMap<K, CacheEntry<V>>,

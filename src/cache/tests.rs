@@ -39,7 +39,7 @@ fn tenant() -> Tenant {
 }
 
 const MAX_AGE: Duration = Duration::from_secs(1000);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn cache() -> TestCache {
     Arc::new(Cache::new(1 << 20, MAX_AGE))

@@ -22,7 +22,7 @@ const TENANT: &str = "azure.workload.identity/tenant-id";
 /// More service accounts than the pods of one node use.
 const ACCOUNTS: usize = 1024;
 /// How long annotations are cached.
-const LIFETIME: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_mins(5);
 /// How long a failure is cached, so that 250 pods that start at once send one request.
 const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
 

@@ -7,12 +7,12 @@ use super::exchange::AccessToken;
 use crate::tenant::Tenant;
 
 /// From this age on, a token is renewed in the background while mounts use it.
-const RENEW_AHEAD: Duration = Duration::from_secs(45 * 60);
+const RENEW_AHEAD: Duration = Duration::from_mins(45);
 /// From this age on, a token is renewed before use if Entra answers, so that the removal of a federated credential
 /// takes effect within the hour.
-const RENEW_FIRST: Duration = Duration::from_secs(60 * 60);
+const RENEW_FIRST: Duration = Duration::from_hours(1);
 /// A token that expires within this time is not used: the vault's clock may differ.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 /// Minimum time between two attempts to renew, so that mounts do not flood an unavailable Entra.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn renewals_are_spaced() {
         let now = SystemTime::now();
-        let token = AccessToken::new(SecretText::new("t".to_owned()), now, Duration::from_secs(3600));
+        let token = AccessToken::new(SecretText::new("t".to_owned()), now, Duration::from_hours(1));
         let mut cached = CachedToken::new(Arc::new(token), Tenant::new("a"));
         assert!(cached.begin_renewal(now));
         assert!(!cached.begin_renewal(now + Duration::from_secs(29)));

@@ -16,7 +16,7 @@ use crate::render::pfx;
 use crate::secret::{SecretBytes, SecretText};
 
 /// Lifetime of an assertion; Entra recommends five to ten minutes.
-const LIFETIME: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_mins(10);
 
 /// An RSA key and its certificate, which is registered with the application.
 pub(super) struct ClientCertificate {

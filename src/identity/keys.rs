@@ -33,12 +33,12 @@ pub enum KeySource {
 }
 
 /// Minimum time between two loads, whatever key ids tokens claim.
-const REFETCH: Duration = Duration::from_secs(60);
+const REFETCH: Duration = Duration::from_mins(1);
 /// Minimum time between two loads while there are no keys, so that a provider that starts before its source is
 /// reachable gets its keys soon.
 const RETRY: Duration = Duration::from_secs(5);
 /// Maximum age of the keys: a key that the issuer no longer publishes proves nothing after this time.
-const RELOAD: Duration = Duration::from_secs(3600);
+const RELOAD: Duration = Duration::from_hours(1);
 /// How long a mount waits for keys; without them, Entra proves its token.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -242,7 +242,7 @@ fn check(
 /// tokens long before they expire.
 pub(super) fn check_validity(claims: &Claims, now: SystemTime) -> Result<(), &'static str> {
     match (claims.not_before, claims.expires) {
-        (Some(not_before), _) if not_before > now + Duration::from_secs(60) => Err("it is not yet valid"),
+        (Some(not_before), _) if not_before > now + Duration::from_mins(1) => Err("it is not yet valid"),
         (_, Some(expires)) if expires > now + Duration::from_secs(30) => Ok(()),
         _ => Err("it has expired"),
     }

@@ -13,8 +13,8 @@ use crate::plan::{ClientId, ServiceAccountToken, TenantId, WorkloadIdentity};
 const TENANT: &str = "00000000-0000-4000-8000-000000000001";
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const SCOPE: &str = "https://vault.azure.net/.default";
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 struct IdentityFixture {
     emulator: Emulator,

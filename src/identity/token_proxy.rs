@@ -22,7 +22,7 @@ use crate::tenant::Tenant;
 use crate::transport;
 
 /// Lifetime of a route: the proxy's addresses may change.
-const ROUTE_LIFETIME: Duration = Duration::from_secs(600);
+const ROUTE_LIFETIME: Duration = Duration::from_mins(10);
 /// How long a failure is cached, so that mounts do not fail one after another.
 const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
 /// Timeout for setting up a route.

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use crate::fair::{FairQueue, Party, Permit};
 use crate::lock::LockUnpoisoned;
 use crate::plan::MountPlan;
-use crate::render::MOST_GENERATED;
+use crate::render::MAX_GENERATED;
 
 /// Bytes that every mount may hold without a permit.
 const FREE: u64 = 64 << 10;
@@ -69,7 +69,7 @@ pub(super) struct MountBudget {
 pub(super) fn generated_bytes(plan: &MountPlan) -> usize {
     let generates =
         !plan.templates.is_empty() || plan.objects.iter().any(|object| !object.json_fields.is_empty());
-    if generates { MOST_GENERATED } else { 0 }
+    if generates { MAX_GENERATED } else { 0 }
 }
 
 impl MountBudget {

@@ -153,7 +153,7 @@ fn parse_tenant(
     findings: &mut Findings,
 ) -> Option<TenantId> {
     if given_tenant(attributes).is_none() && default.is_none() {
-        findings.error("tenantID", Fault::new("it is missing", "set it to the id of the Entra tenant"));
+        findings.error("tenantID", Fault::new("it is missing", "set it to the Entra tenant's id"));
     }
     let given = findings.take("tenantID", given_tenant(attributes).map(TenantId::parse).transpose())?;
     given.or_else(|| default.cloned())

@@ -1,6 +1,6 @@
 //! Errors of rendering.
 
-use super::generated::MOST_GENERATED;
+use super::generated::MAX_GENERATED;
 use super::pfx::PfxError;
 use super::public_key::PublicKeyError;
 use crate::code::Code;
@@ -91,7 +91,7 @@ pub(super) enum Problem {
     #[error("{0} makes more than {1} files; select less")]
     TooManyJsonFields(String, usize),
     #[error(
-        "{0} and what was selected before have more than {MOST_GENERATED} bytes; select less, or use several classes and volumes"
+        "{0} and what was selected before have more than {MAX_GENERATED} bytes; select less, or use several classes and volumes"
     )]
     JsonFieldTooLarge(String),
     #[error("mount deadline exceeded before it was converted; kubelet will retry the mount")]

@@ -1,13 +1,14 @@
-//! The memory of contents that a class generates: JSON fields and templates. One small class could ask for any amount.
+//! Limits the memory of generated contents, which are JSON fields and templates. Otherwise, a small class could generate
+//! any amount.
 
 use std::io::{self, Write};
 
 use crate::secret::SecretBytes;
 
-/// Bytes that JSON fields and templates of one mount may have together.
-pub const MOST_GENERATED: usize = 256 << 10;
+/// Maximum size in bytes of all JSON fields and templates of one mount together.
+pub const MAX_GENERATED: usize = 256 << 10;
 
-/// What is left of [`MOST_GENERATED`].
+/// The number of bytes that a mount may still generate.
 #[derive(Debug)]
 pub struct Generated {
     left: usize,
@@ -15,24 +16,24 @@ pub struct Generated {
 
 impl Default for Generated {
     fn default() -> Self {
-        Self { left: MOST_GENERATED }
+        Self { left: MAX_GENERATED }
     }
 }
 
-/// Contents in the making. Writing fails beyond the limit.
+/// A buffer for contents of unknown size. Writing fails above the limit.
 pub(super) struct Limited<'a> {
     generated: &'a mut Generated,
     bytes: Vec<u8>,
 }
 
 impl Generated {
-    /// A copy of `bytes`, if so many are left.
+    /// Copies `bytes`; `None` if the limit is exceeded.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Option<SecretBytes> {
         self.left = self.left.checked_sub(bytes.len())?;
         Some(SecretBytes::new(bytes.to_vec()))
     }
 
-    /// Begins contents of unknown size.
+    /// Starts contents of unknown size.
     pub(super) fn begin(&mut self) -> Limited<'_> {
         Limited { generated: self, bytes: Vec::new() }
     }

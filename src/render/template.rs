@@ -10,7 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
-use super::generated::{Generated, MOST_GENERATED};
+use super::generated::{Generated, MAX_GENERATED};
 use crate::code::Code;
 use crate::deliver::VolumeFile;
 use crate::lock::LockUnpoisoned;
@@ -22,7 +22,7 @@ const MAX_INSTRUCTIONS: u64 = 20_000;
 /// Maximum depth of nested calls and loops.
 const MAX_DEPTH: usize = 50;
 /// Maximum size of the result of a filter, in bytes.
-const MAX_FILTERED: usize = MOST_GENERATED;
+const MAX_FILTERED: usize = MAX_GENERATED;
 
 /// An error of rendering a template. Does not quote values.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +150,7 @@ fn explained(plan: &TemplatePlan, error: &Error, unknown: Option<String>) -> Tem
                 .to_owned()
         }
         (ErrorKind::OutOfFuel, _) => "the template takes too many steps; use a smaller loop".to_owned(),
-        (ErrorKind::WriteFailure, _) => format!("the generated files of the class have more than {MOST_GENERATED} bytes; use several classes and volumes"),
+        (ErrorKind::WriteFailure, _) => format!("the generated files of the class have more than {MAX_GENERATED} bytes; use several classes and volumes"),
         // An error of this module's filters, which does not quote a value.
         (ErrorKind::BadEscape, _) => error.detail().unwrap_or_default().to_owned(),
         (ErrorKind::UnknownTest, _) => "only the test `is defined` is supported".to_owned(),

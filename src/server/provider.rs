@@ -26,7 +26,7 @@ pub const PROTOCOL_VERSION: &str = "v1alpha1";
 pub const RUNTIME_NAME: &str = env!("CARGO_PKG_NAME");
 
 /// Maximum duration of a mount, whatever its caller's deadline; kubelet retries.
-const LONGEST_MOUNT: Duration = Duration::from_secs(60);
+const LONGEST_MOUNT: Duration = Duration::from_mins(1);
 /// Maximum length of an error message, because it is sent in a header.
 const LONGEST_MESSAGE: usize = 4096;
 

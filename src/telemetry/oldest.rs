@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::lock::LockUnpoisoned;
 
 /// Ages older than two windows are forgotten.
-const WINDOW: Duration = Duration::from_secs(300);
+const WINDOW: Duration = Duration::from_mins(5);
 
 /// The greatest age recorded in the last five to ten minutes: a scraper with an interval of a minute
 /// misses none, and several scrapers do not affect each other.
@@ -53,11 +53,11 @@ mod tests {
     async fn the_greatest_age_is_kept_for_five_minutes_and_forgotten_after_ten() {
         let oldest = Oldest::default();
         assert_eq!(oldest.age(), Duration::ZERO);
-        oldest.note(Duration::from_secs(3600));
-        oldest.note(Duration::from_secs(60));
+        oldest.note(Duration::from_hours(1));
+        oldest.note(Duration::from_mins(1));
         advance(WINDOW).await;
         oldest.note(Duration::from_secs(90));
-        assert_eq!(oldest.age(), Duration::from_secs(3600));
+        assert_eq!(oldest.age(), Duration::from_hours(1));
         advance(WINDOW).await;
         assert_eq!(oldest.age(), Duration::from_secs(90));
         advance(WINDOW).await;

@@ -49,9 +49,9 @@ fn a_history_is_the_newest_enabled_versions_and_no_more() {
 fn an_empty_history_reports_why() {
     let failure =
         |versions, wanted: &str| choose(versions, &object(wanted), history("2")).unwrap_err().failure;
-    assert_eq!(failure(Vec::new(), ""), Failure::NotFound);
-    assert_eq!(failure(vec![version("a", 1, true)], "b"), Failure::NotFound);
-    assert_eq!(failure(vec![version("a", 1, false)], ""), Failure::Disabled);
+    assert_eq!(failure(Vec::new(), ""), VaultFailure::NotFound);
+    assert_eq!(failure(vec![version("a", 1, true)], "b"), VaultFailure::NotFound);
+    assert_eq!(failure(vec![version("a", 1, false)], ""), VaultFailure::Disabled);
 }
 
 proptest! {

@@ -45,7 +45,7 @@ async fn a_new_pod_gets_what_its_identity_fetched_before_the_vault_went_down() {
         Fault::Truncate,
         Fault::Garbage,
         Fault::Hang,
-        Fault::Throttle { retry_after: Some(Duration::from_secs(60)) },
+        Fault::Throttle { retry_after: Some(Duration::from_mins(1)) },
     ] {
         let fault_name = format!("{fault:?}");
         let world = world(&[]).await;
@@ -80,7 +80,7 @@ async fn later_pods_do_not_repeat_the_wait_of_the_first_ones() {
 #[tokio::test]
 async fn with_the_clusters_keys_entra_is_not_needed_either() {
     // Tokens so short-lived that none is ever cached.
-    let options = Options { access_token_lifetime: Duration::from_secs(60), ..Options::default() };
+    let options = Options { access_token_lifetime: Duration::from_mins(1), ..Options::default() };
     let emulator = Emulator::start_with(seed(), options).await.unwrap();
     let world = World::of_emulator_with_keys(emulator, &[]);
     world.mount(&world.claim().pod(0)).await.unwrap();
@@ -95,7 +95,7 @@ async fn with_the_clusters_keys_entra_is_not_needed_either() {
 
 #[tokio::test]
 async fn an_unproven_claim_gets_no_stale_value() {
-    let options = Options { access_token_lifetime: Duration::from_secs(60), ..Options::default() };
+    let options = Options { access_token_lifetime: Duration::from_mins(1), ..Options::default() };
     let emulator = Emulator::start_with(seed(), options).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let provider = Provider::start(&emulator, folder.path(), &[]);

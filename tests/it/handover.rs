@@ -17,7 +17,7 @@ use crate::harness::{Claim, Provider, World, seed};
 use crate::watch::Watch;
 
 /// kubelet's timeout for a volume.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Sends mounts on many connections, each after its previous answer, until stopped.
 struct Load {

@@ -109,7 +109,7 @@ async fn scripted_day() -> World {
     mounts(&world, &[other_vault(&world, 8), other_vault(&world, 9)]).await;
 
     // The other vault throttles once.
-    let throttle = Fault::Throttle { retry_after: Some(Duration::from_secs(60)) };
+    let throttle = Fault::Throttle { retry_after: Some(Duration::from_mins(1)) };
     let throttled = Rule::new(Target::Vault("myKeyVault".to_owned()), throttle).times(1);
     world.emulator.inject_rule(throttled).unwrap();
     world.mount(&world.claim().pod(10)).await.unwrap();

@@ -34,7 +34,7 @@ async fn a_failing_vault_is_named() {
         (Fault::Reset, "cannot be reached"),
         (Fault::Refuse, "cannot be reached"),
         (Fault::Throttle { retry_after: None }, "429"),
-        (Fault::Throttle { retry_after: Some(Duration::from_secs(60)) }, "429"),
+        (Fault::Throttle { retry_after: Some(Duration::from_mins(1)) }, "429"),
     ] {
         let world = World::start(&[]).await;
         let fault_name = format!("{fault:?}");

@@ -99,7 +99,7 @@ pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 
 /// A word, a text constant or a character of a code block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+enum TemplateToken {
     Word(String),
     Text(String),
     Other(char),
@@ -108,7 +108,7 @@ enum Token {
 /// A block `{{ … }}` or `{% … %}`.
 struct CodeBlock {
     is_statement: bool,
-    tokens: Vec<(usize, Token)>,
+    tokens: Vec<(usize, TemplateToken)>,
 }
 
 /// The code blocks of a template. The engine reports a block without an end.
@@ -137,7 +137,7 @@ fn code_blocks(text: &str) -> Vec<CodeBlock> {
 }
 
 /// The tokens from `begin` to `end`, and the offset after `end`.
-fn tokens(text: &str, begin: usize, end: &str) -> (Vec<(usize, Token)>, usize) {
+fn tokens(text: &str, begin: usize, end: &str) -> (Vec<(usize, TemplateToken)>, usize) {
     let mut tokens = Vec::new();
     let mut at = begin;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -148,19 +148,19 @@ fn tokens(text: &str, begin: usize, end: &str) -> (Vec<(usize, Token)>, usize) {
         let length = match first {
             '"' | '\'' => {
                 let (constant, length) = constant(rest, first);
-                tokens.push((at, Token::Text(constant)));
+                tokens.push((at, TemplateToken::Text(constant)));
                 length
             }
             _ if first.is_alphanumeric() || first == '_' => {
                 let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
                 let word = rest.chars().take_while(|letter| is_word(*letter)).collect::<String>();
                 let length = word.len();
-                tokens.push((at, Token::Word(word)));
+                tokens.push((at, TemplateToken::Word(word)));
                 length
             }
             _ => {
                 if !first.is_whitespace() {
-                    tokens.push((at, Token::Other(first)));
+                    tokens.push((at, TemplateToken::Other(first)));
                 }
                 first.len_utf8()
             }
@@ -195,10 +195,10 @@ fn check(text: &str, code: &CodeBlock, objects: &mut Vec<(String, usize)>) -> Re
     };
     let mut rest = code.tokens.as_slice();
     if code.is_statement {
-        while let [(_, Token::Other('-' | '+')), after @ ..] = rest {
+        while let [(_, TemplateToken::Other('-' | '+')), after @ ..] = rest {
             rest = after;
         }
-        if let [(offset, Token::Word(word)), ..] = rest
+        if let [(offset, TemplateToken::Word(word)), ..] = rest
             && !STATEMENTS.contains(&word.as_str())
         {
             let problem = format!("{}: the statement {} is not supported", at(*offset), quoted(word));
@@ -207,11 +207,11 @@ fn check(text: &str, code: &CodeBlock, objects: &mut Vec<(String, usize)>) -> Re
     }
     while let [(offset, token), after @ ..] = rest {
         match (token, after) {
-            (Token::Other('*'), _) => {
+            (TemplateToken::Other('*'), _) => {
                 let problem = format!("{}: a template cannot multiply", at(*offset));
                 return Err(Fault::new(problem, "write the text in full"));
             }
-            (Token::Other('|'), [(offset, Token::Word(filter)), ..])
+            (TemplateToken::Other('|'), [(offset, TemplateToken::Word(filter)), ..])
                 if !FILTERS.contains(&filter.as_str()) =>
             {
                 let problem = format!("{}: the filter {} does not exist", at(*offset), quoted(filter));
@@ -221,7 +221,7 @@ fn check(text: &str, code: &CodeBlock, objects: &mut Vec<(String, usize)>) -> Re
                 };
                 return Err(Fault::new(problem, help));
             }
-            (Token::Word(word), _) if word == "objects" => objects.extend(member(after)),
+            (TemplateToken::Word(word), _) if word == "objects" => objects.extend(member(after)),
             _ => {}
         }
         rest = after;
@@ -230,10 +230,17 @@ fn check(text: &str, code: &CodeBlock, objects: &mut Vec<(String, usize)>) -> Re
 }
 
 /// The name in `["name"]` or `.name`, with its offset.
-fn member(tokens: &[(usize, Token)]) -> Option<(String, usize)> {
+fn member(tokens: &[(usize, TemplateToken)]) -> Option<(String, usize)> {
     match tokens {
-        [(_, Token::Other('[')), (offset, Token::Text(name)), (_, Token::Other(']')), ..]
-        | [(_, Token::Other('.')), (offset, Token::Word(name)), ..] => Some((name.clone(), *offset)),
+        [
+            (_, TemplateToken::Other('[')),
+            (offset, TemplateToken::Text(name)),
+            (_, TemplateToken::Other(']')),
+            ..,
+        ]
+        | [(_, TemplateToken::Other('.')), (offset, TemplateToken::Word(name)), ..] => {
+            Some((name.clone(), *offset))
+        }
         _ => None,
     }
 }

@@ -29,7 +29,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 
 /// What vaults forgive a clock that is behind the one of Entra: tokens begin to be good a little before they
 /// are given out.
-const TOLERANCE: Duration = Duration::from_secs(300);
+const TOLERANCE: Duration = Duration::from_mins(5);
 
 /// As many access tokens as are kept whether they have expired or not.
 const MANY_TOKENS: usize = 4096;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use keyvault_csi_provider::breaker::Evidence;
-use keyvault_csi_provider::cache::{Verdict, Weigh};
+use keyvault_csi_provider::cache::{Finality, Weigh};
 use keyvault_csi_provider::clock::Clock;
 use keyvault_csi_provider::identity::{AccessToken, IdentityError, TokenSource};
 use keyvault_csi_provider::plan::Identity;
@@ -37,7 +37,7 @@ pub(crate) enum Failure {
     Late,
 }
 
-impl Verdict for Failure {
+impl Finality for Failure {
     fn is_final(&self) -> bool {
         false
     }
@@ -159,7 +159,7 @@ impl SimulatedEntra {
     pub(crate) async fn grant(&self) -> AccessToken {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         sleep(between(Duration::from_millis(50), Duration::from_millis(200))).await;
-        AccessToken::new(SecretText::new("token".to_owned()), self.clock.now(), Duration::from_secs(3600))
+        AccessToken::new(SecretText::new("token".to_owned()), self.clock.now(), Duration::from_hours(1))
     }
 }
 
@@ -188,6 +188,6 @@ impl SimulatedClock {
 
 impl Clock for SimulatedClock {
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.0.elapsed()
+        SystemTime::UNIX_EPOCH + Duration::from_hours(500_000) + self.0.elapsed()
     }
 }

@@ -10,7 +10,7 @@ use keyvault_csi_provider::fair::Party;
 use keyvault_csi_provider::identity::{
     Identities, IdentityKey, KeySource, Login, ServiceAccountKeys, ServiceAccounts,
 };
-use keyvault_csi_provider::lanes::{Caller, Lanes, Late};
+use keyvault_csi_provider::lanes::{Lanes, NoAnswer, RequestOptions};
 use keyvault_csi_provider::plan::{ClientCredential, ClientId, Identity, ServicePrincipal, TenantId};
 use keyvault_csi_provider::retry::Deadline;
 use keyvault_csi_provider::secret::SecretText;
@@ -55,7 +55,7 @@ impl Node {
                 Arc::default(),
                 |_| {},
             ),
-            cache: Arc::new(Cache::new(32 << 20, Duration::from_secs(24 * 3600))),
+            cache: Arc::new(Cache::new(32 << 20, Duration::from_hours(24))),
             lanes: Arc::new(Lanes::new(REQUESTS)),
             tenant: Tenant::new("fleet"),
             vault: Arc::clone(vault),
@@ -130,10 +130,10 @@ async fn ask(
     party: &Party,
     deadline: Deadline,
 ) -> Result<Value, Failure> {
-    let caller = Caller { party, is_evidence: true, patience: BUDGET, deadline, retries: true };
+    let options = RequestOptions { party, is_evidence: true, patience: BUDGET, deadline, retries: true };
     let late = |late| match late {
-        Late::Unanswered | Late::Queued | Late::Open(_) => Failure::Late,
-        Late::Paused(left) => Failure::Throttled(Some(left)),
+        NoAnswer::TimedOut | NoAnswer::Queued | NoAnswer::CircuitOpen(_) => Failure::Late,
+        NoAnswer::Throttled(left) => Failure::Throttled(Some(left)),
     };
-    lanes.send(&VAULT.to_owned(), caller, late, || vault.get()).await
+    lanes.send(&VAULT.to_owned(), options, late, || vault.get()).await
 }

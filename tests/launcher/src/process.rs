@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::LaunchError;
 
 /// How long a provider may take until it listens, and until it has stopped.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A process that was started by [`Launch::start`](crate::Launch::start). It is killed when this is dropped.

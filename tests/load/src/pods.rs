@@ -14,10 +14,10 @@ use crate::options::Options;
 use crate::server::Server;
 
 /// kubelet asks for a new token when less than a fifth of an hour is left.
-const TOKEN_AGE: Duration = Duration::from_secs(48 * 60);
+const TOKEN_AGE: Duration = Duration::from_mins(48);
 
 /// What kubelet gives a volume.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A pod with one volume.
 pub(crate) struct Pod {

@@ -19,7 +19,7 @@ use crate::options::{Named, Options};
 pub(crate) type Client = CsiDriverProviderClient<Channel>;
 
 /// How long a provider may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A provider.

@@ -21,7 +21,7 @@ pub(crate) const STALE_IF_ERROR: Duration = Duration::from_secs(30);
 /// way no longer than this, on the slowest machine.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// A history is fetched in several requests: the first may be as old as the longest mount.
-const LONGEST_FETCH: Duration = Duration::from_secs(60);
+const LONGEST_FETCH: Duration = Duration::from_mins(1);
 
 /// Path and contents.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;

@@ -19,11 +19,11 @@ use crate::objects::{Asked, FIXED, FIXED_VAULT, SECRETS, VAULTS};
 use crate::run::Run;
 
 /// What kubelet gives a volume.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// What a more hasty caller gives it.
 const HASTE: Duration = Duration::from_secs(20);
 /// After all faults the provider must have recovered by then.
-const RECOVERED: Duration = Duration::from_secs(120);
+const RECOVERED: Duration = Duration::from_mins(2);
 
 /// What a pod's `SecretProviderClass` says.
 #[derive(Debug, Clone)]

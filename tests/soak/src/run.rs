@@ -24,7 +24,7 @@ use crate::storms::Storms;
 use crate::{Result, changes, pods, storms};
 
 /// How long a process may take to let go of what it does not need.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Descriptors that an idle process may have more than it had when it began: what it keeps once it has been
 /// asked for the first time.
 const KEPT_DESCRIPTORS: usize = 2;

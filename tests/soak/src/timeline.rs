@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Nobody asks about what ended so long ago.
-const REMEMBERED: Duration = Duration::from_secs(600);
+const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// The states of something over time. While it changes it may be found in either state.
 #[derive(Debug)]

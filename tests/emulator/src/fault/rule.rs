@@ -59,7 +59,7 @@ pub struct Rule {
 }
 
 /// No rule is about times beyond that.
-pub(super) const LONGEST: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_hours(24_000);
 
 /// Why a rule cannot be used: every finding, each with its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -80,7 +80,7 @@ async fn a_vault_takes_no_more_than_its_limit() {
     let azure = Azure::start().await;
     let token = azure.access_token().await;
     let retry_after = Some(Duration::from_secs(7));
-    let limit = Fault::Limit { requests: 2, per: Duration::from_secs(3600), retry_after };
+    let limit = Fault::Limit { requests: 2, per: Duration::from_hours(1), retry_after };
     azure.emulator.inject_rule(Rule::new(Target::AllVaults, limit)).unwrap();
     let get = || azure.get("mykeyvault", SECRET).bearer_auth(&token).send();
     assert_eq!(get().await.unwrap().status(), 200);
