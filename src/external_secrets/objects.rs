@@ -96,8 +96,15 @@ pub(super) fn write(
     let mut builder = ObjectsBuilder { sources, class, entries: Vec::new(), files: Vec::new() };
     let (items, missing) = class.items(&sources.secret.items);
     let mut made = Vec::new();
+    // Several templates may use a value, and each has the comments of its element.
+    let mut seen: Vec<String> = Vec::new();
     for item in &items {
-        made.extend(builder.item(item, notes));
+        let mut files = builder.item(item, notes);
+        for file in &mut files {
+            file.comments.retain(|comment| !seen.contains(comment));
+            seen.extend(file.comments.iter().cloned());
+        }
+        made.extend(files);
     }
     for key in missing {
         let problem =
