@@ -75,7 +75,7 @@ pub(super) struct VaultValue {
     /// With a `*`, which stands for each key of a JSON object: `*`.
     pub key: String,
     pub object: VaultObject,
-    /// The JMESPath of the field of a JSON secret; `None` for the whole object.
+    /// The `JMESPath` of the field of a JSON secret; `None` for the whole object.
     pub field: Option<String>,
     /// The part of the object that the value holds; `None` for the whole object.
     pub part: Option<CertificatePart>,
@@ -167,7 +167,7 @@ fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Optio
 /// What a reference names.
 struct ObjectReference {
     object: VaultObject,
-    /// The JMESPath of a field of a JSON secret.
+    /// The `JMESPath` of a field of a JSON secret.
     field: Option<String>,
     /// How its bytes differ from those that the operator writes.
     difference: Option<Note>,

@@ -50,7 +50,7 @@ pub(super) fn jmes_path(property: &str) -> Result<String, String> {
     }
 }
 
-/// The key of an object, as JMESPath.
+/// The key of an object, as `JMESPath`.
 pub(super) fn key(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -1,12 +1,13 @@
 //! The parameters `objects` and `templates` of a class.
 
+mod element;
+
 use super::class::{ClassSources, ConvertedClass};
-use super::data::{self, CertificatePart, KeyItem, KeyTemplate, VaultObject, VaultValue};
+use super::data::{KeyItem, KeyTemplate, VaultObject, VaultValue};
 use super::note::Note;
-use super::store::Vault;
-use super::workload::ShownKey;
-use super::write::{Tree, comment_lines, scalar, single_quoted};
+use super::write::{Tree, comment_lines};
 use crate::plan::{FileMode, RelativePath, TemplateSource, quoted};
+use element::{EntryField, EntryObject, is_same};
 
 /// The parameters, as they are written.
 pub(super) struct WrittenObjects {
@@ -15,8 +16,7 @@ pub(super) struct WrittenObjects {
 }
 
 /// The parameters while they are made.
-struct ObjectsBuilder<'a, 's> {
-    sources: &'a ClassSources<'s>,
+struct ObjectsBuilder<'a> {
     class: &'a ConvertedClass,
     entries: Vec<Entry>,
     /// The files, each with what it is made of.
@@ -30,20 +30,6 @@ struct Entry {
     object: Option<EntryObject>,
 }
 
-struct EntryObject {
-    object: VaultObject,
-    hidden: bool,
-    /// The alias of the whole object; otherwise the fields.
-    alias: Option<(String, Option<FileMode>)>,
-    fields: Vec<EntryField>,
-}
-
-struct EntryField {
-    path: String,
-    alias: String,
-    mode: Option<FileMode>,
-}
-
 /// A template, and its file.
 struct MadeFile<'a> {
     template: &'a KeyTemplate,
@@ -52,48 +38,13 @@ struct MadeFile<'a> {
     mode: Option<FileMode>,
 }
 
-impl EntryObject {
-    /// Whether the provider calls it, or one of its fields, so in templates.
-    fn is_called(&self, name: &str) -> bool {
-        let is_alias = self.alias.as_ref().is_some_and(|(alias, _)| alias == name);
-        self.object.name.as_str() == name || is_alias || self.fields.iter().any(|field| field.alias == name)
-    }
-
-    /// The name of a value of this element.
-    fn name_of(&self, value: &VaultValue) -> Option<&str> {
-        if !is_same(&self.object, &value.object) {
-            return None;
-        }
-        match &value.field {
-            None => self.alias.as_ref().map(|(alias, _)| alias.as_str()),
-            Some(path) => {
-                self.fields.iter().find(|field| field.path == *path).map(|field| field.alias.as_str())
-            }
-        }
-    }
-
-    fn has_every_key(&self) -> bool {
-        self.fields.iter().any(|field| field.alias == data::ALL_KEYS)
-    }
-}
-
-/// Whether two elements of an `ExternalSecret` have the same object of the vault.
-fn is_same(one: &VaultObject, other: &VaultObject) -> bool {
-    let unplaced = |object: &VaultObject| VaultObject {
-        location: String::new(),
-        alias: String::new(),
-        ..object.clone()
-    };
-    unplaced(one) == unplaced(other)
-}
-
 /// Writes the parameters of a class, with comments for the keys that it lacks.
 pub(super) fn write(
     class: &ConvertedClass,
     sources: &ClassSources<'_>,
     notes: &mut Vec<Note>,
 ) -> WrittenObjects {
-    let mut builder = ObjectsBuilder { sources, class, entries: Vec::new(), files: Vec::new() };
+    let mut builder = ObjectsBuilder { class, entries: Vec::new(), files: Vec::new() };
     let (items, missing) = class.items(&sources.secret.items);
     let mut made = Vec::new();
     // Several templates may use a value, and each has the comments of its element.
@@ -118,7 +69,7 @@ pub(super) fn write(
     let mut objects = String::from("array:\n");
     for entry in &builder.entries {
         let mut comments = entry.comments.clone();
-        let text = match entry.object.as_ref().map(|object| builder.element(object)) {
+        let text = match entry.object.as_ref().map(|object| object.write(sources, class)) {
             None => String::new(),
             Some(Ok(text)) => text,
             Some(Err(note)) => {
@@ -133,56 +84,13 @@ pub(super) fn write(
     WrittenObjects { objects, templates }
 }
 
-impl ConvertedClass {
-    /// The items that this view shows, and the keys that no item has.
-    pub(super) fn items<'a>(&'a self, items: &[KeyItem]) -> (Vec<KeyItem>, Vec<&'a str>) {
-        let Some(shown) = &self.view.items else { return (items.to_vec(), Vec::new()) };
-        let is_shown = |item: &&KeyItem| shown.iter().any(|shown| item.key.as_ref() == Some(&shown.key));
-        let mut found = items.iter().filter(is_shown).cloned().collect::<Vec<_>>();
-        let mut missing = Vec::new();
-        for ShownKey { key, .. } in shown {
-            if found.iter().any(|item| item.key.as_ref() == Some(key)) {
-                continue;
-            }
-            match data::find(items, key) {
-                Some(item) => found.push(item),
-                None => missing.push(key.as_str()),
-            }
-        }
-        (found, missing)
-    }
-
-    /// The paths and modes of a key in this view. `file` is the path in a view of all keys.
-    fn paths<'a>(&'a self, key: &'a str, file: &'a str) -> Vec<(&'a str, Option<FileMode>)> {
-        match &self.view.items {
-            None => vec![(file, self.view.mode)],
-            Some(items) => {
-                let items = items.iter().filter(|shown| shown.key == key);
-                items.map(|shown| (shown.path.as_str(), shown.mode.or(self.view.mode))).collect()
-            }
-        }
-    }
-}
-
-impl VaultValue {
-    /// The name of its file in a view of all keys.
-    pub(super) fn file(&self) -> String {
-        match self.part {
-            None => self.key.clone(),
-            Some(CertificatePart::Certificates | CertificatePart::PrivateKey) => {
-                format!("{}.pem", self.object.alias)
-            }
-        }
-    }
-}
-
-impl ObjectsBuilder<'_, '_> {
+impl ObjectsBuilder<'_> {
     /// Adds the files of a key, and returns those that a template makes.
     fn item<'t>(&mut self, item: &'t KeyItem, notes: &mut Vec<Note>) -> Vec<MadeFile<'t>> {
         let mut lost = item.notes.clone();
         lost.extend(item.value.as_ref().and_then(|value| value.difference.clone()));
         let mut added = Vec::new();
-        for value in item.value.iter() {
+        if let Some(value) = &item.value {
             for (path, mode) in self.class.paths(&value.key, &value.file()) {
                 match self.claim(path, Some(&value.object)) {
                     Ok(true) => added.push((path.to_owned(), mode)),
@@ -192,7 +100,7 @@ impl ObjectsBuilder<'_, '_> {
             }
         }
         let mut made = Vec::new();
-        for template in item.template.iter() {
+        if let Some(template) = &item.template {
             let key = item.key.as_deref().unwrap_or_default();
             for (path, mode) in self.class.paths(key, key) {
                 let parsed = RelativePath::parse(path);
@@ -328,7 +236,7 @@ impl ObjectsBuilder<'_, '_> {
             let alias = std::iter::once(value.key.clone()).chain(names).find(is_free).unwrap_or_default();
             match &value.field {
                 Some(path) => {
-                    self.add_field(value, EntryField { path: path.clone(), alias, mode: None }, true)
+                    self.add_field(value, EntryField { path: path.clone(), alias, mode: None }, true);
                 }
                 None => self.add_object(EntryObject {
                     object: value.object.clone(),
@@ -359,53 +267,5 @@ impl ObjectsBuilder<'_, '_> {
             list.push(Tree::Map(fields).commented(comments.clone()));
         }
         (!list.is_empty()).then(|| Tree::List(list).lines(0))
-    }
-
-    /// The element of `objects`.
-    fn element(&self, entry: &EntryObject) -> Result<String, Note> {
-        let EntryObject { object, hidden, alias, fields } = entry;
-        let mut lines = vec![
-            ("objectName", object.name.as_str().to_owned()),
-            ("objectType", object.kind.name().to_owned()),
-        ];
-        let mut field = |key, value: Option<String>| lines.extend(value.map(|value| (key, value)));
-        let path = alias.as_ref().map(|(path, _)| path.clone());
-        field("objectAlias", path.filter(|path| path != object.name.as_str()));
-        field("objectVersion", object.version.clone());
-        field("objectFormat", object.pfx.then(|| "PFX".to_owned()));
-        field("objectEncoding", object.decoded.then(|| "base64".to_owned()));
-        let mode = alias.as_ref().and_then(|(_, mode)| *mode);
-        field("filePermission", mode.map(|mode| mode.to_string()));
-        let is_optional = self.sources.secret.optional && !self.class.syncs;
-        field("optional", is_optional.then(|| "true".to_owned()));
-        field("hidden", hidden.then(|| "true".to_owned()));
-        let split = |problem: String| {
-            let location = format!("{}.sourceRef.storeRef", object.location);
-            Note::lost(location, problem, "move the keys of that store to another ExternalSecret")
-        };
-        let other = (self.sources.other_store)(object).map_err(split)?;
-        match other.map(|other| &other.vault) {
-            None => {}
-            Some(Vault::Name(name)) => field("keyvaultName", Some(name.clone())),
-            Some(Vault::Url(url)) => {
-                return Err(split(format!("an object cannot set its vault by URL ({})", quoted(url))));
-            }
-        }
-        let mut out = String::from("  - |\n");
-        for (key, value) in lines {
-            let value = if ["optional", "hidden"].contains(&key) { value } else { scalar(&value) };
-            out.push_str(&format!("    {key}: {value}\n"));
-        }
-        if !fields.is_empty() {
-            out.push_str("    jmesPath:\n");
-        }
-        for EntryField { path, alias, mode } in fields {
-            out.push_str(&format!("      - path: {}\n", single_quoted(path)));
-            out.push_str(&format!("        objectAlias: {}\n", scalar(alias)));
-            if let Some(mode) = mode {
-                out.push_str(&format!("        filePermission: {}\n", scalar(&mode.to_string())));
-            }
-        }
-        Ok(out)
     }
 }

@@ -129,10 +129,8 @@ fn no_convertible_key(items: &[KeyItem], notes: &[Note]) -> Note {
     let why =
         why.map(|note| format!("{}: {}; {}", note.location, note.problem, note.help)).collect::<Vec<_>>();
     let problem = if why.is_empty() {
-        match items.is_empty() {
-            true => "it defines no key".to_owned(),
-            false => "its templates use no value of the vault, and a class must name an object".to_owned(),
-        }
+        let without_objects = "its templates use no value of the vault, and a class must name an object";
+        if items.is_empty() { "it defines no key".to_owned() } else { without_objects.to_owned() }
     } else {
         format!("no key of it can be converted ({})", why.join(". "))
     };

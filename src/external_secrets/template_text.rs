@@ -96,7 +96,7 @@ impl TemplateText {
                 Piece::Text(more) => text.push_str(more),
                 Piece::Value(value) => {
                     out.push_str(&literal(&std::mem::take(&mut text), true));
-                    out.push_str(&format!("{{{{ {} }}}}", value.write(name)));
+                    out.extend(["{{ ", &value.write(name), " }}"]);
                 }
             }
         }

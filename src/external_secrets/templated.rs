@@ -42,7 +42,7 @@ pub(super) fn items(template: &Node, sources: Vec<KeyItem>, notes: &mut Vec<Note
             _ if !is_key(&entry.key) => {
                 Err(("it is not a valid key of a Secret".to_owned(), KEY_HELP.to_owned()))
             }
-            Ok(MadeItem::Item(item)) => Ok(item),
+            Ok(MadeItem::Item(item)) => Ok(*item),
             Ok(MadeItem::Text(_)) if is_old => Err((
                 "convert carries over texts of engine v2 only".to_owned(),
                 "rewrite it for v2".to_owned(),
@@ -77,7 +77,7 @@ const KEY_HELP: &str = "use only letters, digits, `-`, `_` and `.`";
 /// What a template makes.
 enum MadeItem {
     /// A value of the vault, or a part of it.
-    Item(KeyItem),
+    Item(Box<KeyItem>),
     Text(TemplateText),
 }
 
@@ -149,7 +149,7 @@ fn template_item(
         return Err(template::advice(if pem { "filterPEM" } else { "pkcs12cert" }));
     }
     let Some(mut item) = data::find(sources, name) else { return Err(not_carried_over(name)) };
-    let Some(value) = &mut item.value else { return Ok(MadeItem::Item(item)) };
+    let Some(value) = &mut item.value else { return Ok(MadeItem::Item(Box::new(item))) };
     if value.field.is_some() && coding.is_some() {
         // A class decodes whole secrets only.
         return match (part, TemplateText::parse(template)) {
@@ -184,5 +184,5 @@ fn template_item(
         }
         _ => return lost("it is decoded twice", "store the rendered text in the vault"),
     }
-    Ok(MadeItem::Item(item))
+    Ok(MadeItem::Item(Box::new(item)))
 }

@@ -59,7 +59,7 @@ fn json(value: &Value, escaped: &[char]) -> Result<String, Error> {
     let mut json = String::with_capacity(plain.len());
     for letter in plain.chars() {
         if escaped.contains(&letter) || matches!(letter, '\u{2028}' | '\u{2029}') {
-            json.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            json.extend(["\\u", &format!("{:04x}", u32::from(letter))]);
         } else {
             json.push(letter);
         }
