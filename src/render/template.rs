@@ -46,15 +46,26 @@ impl TemplateError {
 pub struct TemplateObjects(BTreeMap<String, Option<Value>>);
 
 impl TemplateObjects {
-    /// Adds an object.
+    /// Adds an object. Its JSON fields have no values yet.
     pub fn add(&mut self, object: &ObjectPlan, value: Option<&SecretBytes>) {
-        let value = value.map(|value| match std::str::from_utf8(value.expose()) {
-            Ok(text) => Value::from(text),
-            Err(_) => Value::from_bytes(value.expose().to_vec()),
-        });
+        let value = value.map(value_of);
         for name in [object.path.as_str(), object.name.as_str()] {
             self.0.insert(name.to_owned(), value.clone());
         }
+        let paths = object.json_fields.iter().filter_map(|field| field.file.path());
+        self.0.extend(paths.map(|path| (path.as_str().to_owned(), None)));
+    }
+
+    /// Adds JSON fields of an object, by the paths of their files.
+    pub fn add_fields<'a>(&mut self, files: impl Iterator<Item = &'a VolumeFile>) {
+        self.0.extend(files.map(|file| (file.path.as_str().to_owned(), Some(value_of(&file.contents)))));
+    }
+}
+
+fn value_of(bytes: &SecretBytes) -> Value {
+    match std::str::from_utf8(bytes.expose()) {
+        Ok(text) => Value::from(text),
+        Err(_) => Value::from_bytes(bytes.expose().to_vec()),
     }
 }
 
