@@ -33,6 +33,50 @@ pub struct ServeArgs {
     /// Replace the process that serves the socket, even another provider
     #[arg(help_heading = SOCKET, long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_parser = parse_bool, default_value = "false", default_missing_value = "true")]
     pub takeover: bool,
+    /// Time for running mounts to finish after SIGTERM
+    #[arg(help_heading = SOCKET, long, default_value = "30s")]
+    pub drain_timeout: humantime::Duration,
+    /// File or https URL of the service account issuer's JSON Web Key Set [default in a cluster: from the API server]
+    #[arg(help_heading = IDENTITIES, long)]
+    pub service_account_jwks: Option<String>,
+    /// Issuer of the keys in --service-account-jwks
+    #[arg(help_heading = IDENTITIES, long)]
+    pub service_account_issuer: Option<String>,
+    /// Maximum age of a cached value used to refresh a mounted volume; 0s to always fetch from Key Vault
+    #[arg(help_heading = CACHE, long, default_value = "1m")]
+    pub rotation_max_age: humantime::Duration,
+    /// Maximum rotationMaxAge of a class
+    #[arg(help_heading = CACHE, long, default_value = "24h")]
+    pub rotation_max_age_limit: humantime::Duration,
+    /// Maximum age of a stale value served while Key Vault or Entra is unavailable; 0s to disable
+    #[arg(help_heading = CACHE, long, default_value = "24h")]
+    pub stale_if_error: humantime::Duration,
+    /// Maximum memory for cached objects
+    #[arg(help_heading = CACHE, long, default_value_t = 32 << 20)]
+    pub cache_max_bytes: usize,
+    /// Process that writes the files: the driver, or this provider
+    #[arg(help_heading = FILES, long, value_enum, default_value = "driver")]
+    pub file_writer: FileWriterArg,
+    /// Memory limit for the files of all volumes with --file-writer=provider; set the container's limit at least 100 MiB
+    /// higher
+    #[arg(help_heading = FILES, long, default_value_t = 128 << 20, value_name = "BYTES")]
+    pub volume_memory_bytes: u64,
+    /// Directory for the records of mounted volumes with --file-writer=provider; must survive a container restart, like an
+    /// emptyDir
+    #[arg(help_heading = FILES, long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Maximum size of a response; the driver's --max-call-recv-msg-size
+    #[arg(help_heading = FILES, long, default_value_t = 4 << 20)]
+    pub max_response_bytes: usize,
+    /// Directory for the files of cloudEnvFileName [default: any directory except kubelet's]
+    #[arg(help_heading = POLICY, long, value_name = "DIR")]
+    pub cloud_environment_dir: Option<PathBuf>,
+    /// YAML file of rules that allow namespaces to mount objects; everything else is denied
+    #[arg(help_heading = POLICY, long, value_name = "FILE")]
+    pub policy_file: Option<PathBuf>,
+    /// Audit log with a JSON line for each object delivered or denied: stdout, or a file, which is reopened on SIGHUP
+    #[arg(help_heading = POLICY, long, value_name = "FILE|stdout")]
+    pub audit_log: Option<PathBuf>,
     /// Port of the health check and of /readyz; 0 to disable
     #[arg(help_heading = HEALTH, long, default_value_t = 8989, value_parser = parse_port)]
     pub healthz_port: u16,
@@ -54,50 +98,6 @@ pub struct ServeArgs {
     /// Address of /metrics, such as 127.0.0.1 [default: all addresses]
     #[arg(help_heading = HEALTH, long, value_name = "ADDRESS")]
     pub metrics_address: Option<IpAddr>,
-    /// Directory for the files of cloudEnvFileName [default: any directory except kubelet's]
-    #[arg(help_heading = POLICY, long, value_name = "DIR")]
-    pub cloud_environment_dir: Option<PathBuf>,
-    /// Time for running mounts to finish after SIGTERM
-    #[arg(help_heading = SOCKET, long, default_value = "30s")]
-    pub drain_timeout: humantime::Duration,
-    /// Process that writes the files: the driver, or this provider
-    #[arg(help_heading = FILES, long, value_enum, default_value = "driver")]
-    pub file_writer: FileWriterArg,
-    /// Memory limit for the files of all volumes with --file-writer=provider; set the container's limit at least 100 MiB
-    /// higher
-    #[arg(help_heading = FILES, long, default_value_t = 128 << 20, value_name = "BYTES")]
-    pub volume_memory_bytes: u64,
-    /// Directory for the records of mounted volumes with --file-writer=provider; must survive a container restart, like an
-    /// emptyDir
-    #[arg(help_heading = FILES, long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
-    /// Maximum size of a response; the driver's --max-call-recv-msg-size
-    #[arg(help_heading = FILES, long, default_value_t = 4 << 20)]
-    pub max_response_bytes: usize,
-    /// Maximum age of a cached value used to refresh a mounted volume; 0s to always fetch from Key Vault
-    #[arg(help_heading = CACHE, long, default_value = "1m")]
-    pub rotation_max_age: humantime::Duration,
-    /// Maximum rotationMaxAge of a class
-    #[arg(help_heading = CACHE, long, default_value = "24h")]
-    pub rotation_max_age_limit: humantime::Duration,
-    /// Maximum age of a stale value served while Key Vault or Entra is unavailable; 0s to disable
-    #[arg(help_heading = CACHE, long, default_value = "24h")]
-    pub stale_if_error: humantime::Duration,
-    /// YAML file of rules that allow namespaces to mount objects; everything else is denied
-    #[arg(help_heading = POLICY, long, value_name = "FILE")]
-    pub policy_file: Option<PathBuf>,
-    /// Audit log with a JSON line for each object delivered or denied: stdout, or a file, which is reopened on SIGHUP
-    #[arg(help_heading = POLICY, long, value_name = "FILE|stdout")]
-    pub audit_log: Option<PathBuf>,
-    /// Maximum memory for cached objects
-    #[arg(help_heading = CACHE, long, default_value_t = 32 << 20)]
-    pub cache_max_bytes: usize,
-    /// File or https URL of the service account issuer's JSON Web Key Set [default in a cluster: from the API server]
-    #[arg(help_heading = IDENTITIES, long)]
-    pub service_account_jwks: Option<String>,
-    /// Issuer of the keys in --service-account-jwks
-    #[arg(help_heading = IDENTITIES, long)]
-    pub service_account_issuer: Option<String>,
     /// How to mount
     #[command(flatten)]
     pub pipeline: PipelineArgs,

@@ -49,7 +49,7 @@ async fn the_class_and_the_command_line_say_all_their_mistakes_at_once() {
         "parameters: \"keyvaultname\" is unknown\n  help: did you mean `keyvaultName`?",
         ": tenantID: ",
         ": objects[0].objectType: ",
-        ": objects[1].filePermission: \"0999\" is not an octal file mode\n  help: write one from",
+        ": objects[1].filePermission: \"0999\" is not an octal file mode\n  help: use a value from",
         ": keyvaultName: it is missing",
         ": rotationMaxAge: ",
         "error: --token-file (or AZURE_FEDERATED_TOKEN_FILE): it is missing",

@@ -37,7 +37,7 @@ async fn a_namespace_above_its_share_is_refused_even_after_a_restart_while_other
         let status = world.refused(&claim(&world, "flood", SHARE, &one_more)).await;
         assert_eq!(status.code(), Code::Internal, "{attempt}");
         assert!(
-            status.message().contains("namespace flood on this node hold 24576"),
+            status.message().contains("volume memory of namespace flood exceeded"),
             "{attempt}: {status:?}"
         );
         assert!(one_more.names().is_empty());
