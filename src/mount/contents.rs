@@ -51,7 +51,7 @@ pub(super) fn render_all(
                     let file = rendered.files.iter().find(is_main).map(|file| &file.contents);
                     values.add(object, rendered.value.as_ref().or(file));
                     if !object.json_fields.is_empty() {
-                        values.add_fields(rendered.files.iter().chain(&rendered.hidden_fields));
+                        values.add_fields(object, rendered.files.iter().chain(&rendered.hidden_fields));
                     }
                 }
                 contents.files.extend(rendered.files);

@@ -152,8 +152,13 @@ pub struct ObjectPlan {
 impl ObjectPlan {
     /// Whether templates refer to the object, or to one of its JSON fields, by this name.
     pub(super) fn is_called(&self, name: &str) -> bool {
-        let is_field = |field: &JsonField| field.file.matches(name);
+        let is_field = |field: &JsonField| field.file.path().is_some_and(|path| path.as_str() == name);
         self.path.as_str() == name || self.name.as_str() == name || self.json_fields.iter().any(is_field)
+    }
+
+    /// Whether one of its JSON fields may have a key for this name. Objects and fields of this name take precedence.
+    pub(super) fn may_have_key(&self, name: &str) -> bool {
+        self.json_fields.iter().any(|field| field.file.path().is_none() && field.file.matches(name))
     }
 
     /// Whether one of the object's files may have this path.

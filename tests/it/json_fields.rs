@@ -240,6 +240,16 @@ async fn templates_use_fields_by_the_names_of_their_files_also_of_hidden_objects
     let claim = world.claim().objects(yaml).set("templates", &template);
     let mounted = world.mount(&claim).await.unwrap();
     assert_eq!(files(&mounted), [("port", b"5432".as_slice()), ("out", b"shop:5432:x:")]);
+    // A name in the class takes precedence over a key of the same name.
+    let yaml_of_keys = "- objectName: database\n  objectType: secret\n  hidden: true\n  jmesPath:\n\
+                \x20   - {path: '@', objectAlias: '*'}\n\
+                - objectName: database\n  objectType: secret\n  hidden: true\n  jmesPath:\n\
+                \x20   - {path: port, objectAlias: user}\n";
+    let template =
+        serde_json::json!([{ "path": "out", "template": "{{ objects.user }}{{ objects.tls }}" }]).to_string();
+    let mounted =
+        world.mount(&world.claim().objects(yaml_of_keys).set("templates", &template)).await.unwrap();
+    assert_eq!(files(&mounted), [("out", b"5432true".as_slice())]);
     let template = serde_json::json!([{ "path": "out", "template": "{{ objects.usr }}" }]).to_string();
     let status = world.refused(&world.claim().objects(yaml).set("templates", &template)).await;
     assert!(status.message().contains("no object is called \"usr\""), "{status:?}");

@@ -1,7 +1,7 @@
 //! Elements of the parameter `objects`.
 
 use super::super::class::{ClassSources, ConvertedClass};
-use super::super::data::{self, VaultObject, VaultValue};
+use super::super::data::{VaultObject, VaultValue};
 use super::super::note::Note;
 use super::super::store::Vault;
 use super::super::write::{scalar, single_quoted};
@@ -44,7 +44,7 @@ impl EntryObject {
     }
 
     pub(super) fn has_every_key(&self) -> bool {
-        self.fields.iter().any(|field| field.alias == data::ALL_KEYS)
+        self.fields.iter().any(|field| field.alias.contains('*'))
     }
 
     /// The text of the element.

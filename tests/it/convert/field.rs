@@ -178,6 +178,16 @@ async fn templates_and_volumes_may_name_a_key_of_a_json_object() {
     assert_eq!(files, texts(&all));
     let files = sorted(mounted_texts("json-fields", "texts-2").await);
     assert_eq!(files, texts(&[("db/user", "app"), ("dsn", "app:hunter2@mail.example")]));
+    // rewrite has renamed the keys.
+    let files = sorted(mounted_texts("json-fields", "renamed").await);
+    let all = [
+        ("app_note", "a b"),
+        ("app_port", "5432"),
+        ("app_tls", "true"),
+        ("app_user", "app"),
+        ("greeting", "Hello app"),
+    ];
+    assert_eq!(files, texts(&all));
     let text = Converted::new("json-fields").text;
     let synced = "        - objectName: dsn\n          key: dsn\n";
     assert!(text.contains(synced), "{text}");
@@ -193,7 +203,7 @@ fn what_cannot_be_selected_from_json_is_named() {
         ["data[3].remoteRef.property", "a name that starts with @"],
         ["data[4].remoteRef.decodingStrategy", "decodes the whole secret"],
         ["data[5].remoteRef.property", "mounts a key as PEM"],
-        ["dataFrom[0].rewrite", "cannot rename keys"],
+        ["dataFrom[0].rewrite", "can only add text before and after keys"],
         ["dataFrom[1].extract.key", "a cert has no JSON fields"],
         ["dataFrom[2].extract.decodingStrategy", "decodes the whole secret"],
         ["dataFrom[3].extract.retries", "unknown to convert"],
