@@ -10,6 +10,7 @@ mod class;
 mod cluster;
 mod data;
 mod edit;
+mod extract;
 mod gjson;
 mod input;
 mod login;

@@ -1,6 +1,7 @@
 //! Writes a `SecretProviderClass`.
 
-use super::data::{self, CertificatePart, KeyItem, VaultObject, VaultValue};
+use super::data::{CertificatePart, KeyItem, VaultObject, VaultValue};
+use super::extract;
 use super::login::ClassLogin;
 use super::metadata::Pairs;
 use super::note::Note;
@@ -137,7 +138,7 @@ impl ConvertedClass {
             if found.iter().any(|item| item.key.as_ref() == Some(key)) {
                 continue;
             }
-            match data::find(items, key) {
+            match extract::find(items, key) {
                 Some(item) => found.push(item),
                 None => missing.push(key.as_str()),
             }

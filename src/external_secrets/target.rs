@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::class::{ClassSources, ConvertedClass};
 use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same_namespace};
 use super::data;
+use super::extract;
 use super::input::InputDocument;
 use super::login::ClassLogin;
 use super::metadata::is_read_by_others;
@@ -168,7 +169,7 @@ impl<'a> TargetSecret<'a> {
         let shows = match &volume.view.items {
             None => items.iter().any(needs),
             Some(shown) => {
-                shown.iter().filter_map(|shown| data::find(items, &shown.key)).any(|item| needs(&item))
+                shown.iter().filter_map(|shown| extract::find(items, &shown.key)).any(|item| needs(&item))
             }
         };
         !parts && shows && workload.is_inline_item(volume.node) && volume.entry.is_written_in(volume.node)

@@ -1,6 +1,7 @@
 //! `spec.target.template`: the keys that it keeps, and the keys that it adds.
 
-use super::data::{self, CertificatePart, KeyItem, KeyTemplate, text};
+use super::data::{CertificatePart, KeyItem, KeyTemplate, text};
+use super::extract;
 use super::note::Note;
 use super::template::{self, CertificateEncoding, Template};
 use super::template_text::TemplateText;
@@ -91,7 +92,7 @@ fn text_item(
     let mut item = KeyItem::default();
     let mut values = Vec::new();
     for key in text.keys() {
-        let source = data::find(sources, key).ok_or_else(|| not_carried_over(key))?;
+        let source = extract::find(sources, key).ok_or_else(|| not_carried_over(key))?;
         let Some(value) = source.value else { continue };
         if let Some(difference) = &value.difference {
             let problem = format!("it uses {}: {}", quoted(key), difference.problem);
@@ -148,7 +149,7 @@ fn template_item(
         let pem = matches!(coding, Some(CertificateEncoding::Pem | CertificateEncoding::PemBase64));
         return Err(template::advice(if pem { "filterPEM" } else { "pkcs12cert" }));
     }
-    let Some(mut item) = data::find(sources, name) else { return Err(not_carried_over(name)) };
+    let Some(mut item) = extract::find(sources, name) else { return Err(not_carried_over(name)) };
     let Some(value) = &mut item.value else { return Ok(MadeItem::Item(Box::new(item))) };
     if value.field.is_some() && coding.is_some() {
         // A class decodes whole secrets only.
