@@ -65,7 +65,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Unmounts or removes it; fails if anybody still holds something open in it.
+    /// Unmounts or removes the volume; fails if a process holds a file in it open.
     pub(crate) fn remove(self) -> Result<()> {
         match &self.shared {
             Some(_) => Ok(()),

@@ -144,7 +144,7 @@ func anIdentityWithoutAccessIsRefused(t *testing.T, provider *provider) {
 	})
 }
 
-// mustBeDenied wants the code, the object and the mend.
+// mustBeDenied expects the code, the object and the help.
 func mustBeDenied(t *testing.T, err error) {
 	t.Helper()
 	if code := status.Code(err); code != codes.PermissionDenied {

@@ -117,8 +117,8 @@ func (p *provider) request(t *testing.T, pod pod, class class, who identity) req
 	return request{attributes: attributes}
 }
 
-// mount lets the driver's own code ask the provider and write what it answers, as NodePublishVolume
-// calls it, and then wants nobody to hold the volume.
+// mount calls the driver's own code, as NodePublishVolume does: it calls the provider and writes the
+// files. Then no process may hold the volume open.
 func (p *provider) mount(t *testing.T, volume *volume, request request) (map[string]string, error) {
 	t.Helper()
 	context, cancel := context.WithTimeout(t.Context(), patience)

@@ -43,8 +43,8 @@ func newVolume(t *testing.T, pod pod) *volume {
 	return v
 }
 
-// mustBeFree fails if anybody holds something open below the target, and leaves the mount where it
-// is. The kernel answers MNT_EXPIRE with EBUSY then, and else, the first time, with EAGAIN.
+// mustBeFree fails if a process holds a file below the target open; it does not unmount. The kernel
+// answers MNT_EXPIRE with EBUSY in that case, and with EAGAIN the first time otherwise.
 func (v *volume) mustBeFree(t *testing.T) {
 	t.Helper()
 	if err := syscall.Unmount(v.target, mntExpire); !errors.Is(err, syscall.EAGAIN) {
