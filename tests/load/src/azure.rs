@@ -1,4 +1,4 @@
-//! The Azure that pods mount from: emulated in this process, or somebody else's.
+//! The Azure that pods mount from: the emulator in this process, or an external one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -103,7 +103,7 @@ impl Azure {
         }
     }
 
-    /// How many requests came, if anybody counts them.
+    /// Counts of requests, if they are available.
     pub(crate) async fn counts(&self) -> Result<Option<Counts>> {
         match self {
             Self::Emulated(emulated) => Ok(Some(emulated.counts())),
@@ -181,8 +181,7 @@ impl Given {
             std::fs::read_to_string(path).map_err(|error| format!("{option}: {}: {error}", path.display()))
         };
         let yaml = read("--parameters", parameters)?;
-        let wrong =
-            |error| format!("--parameters: {}: no map of words to words: {error}", parameters.display());
+        let wrong = |error| format!("--parameters: {}: not a map of strings: {error}", parameters.display());
         let parameters = serde_saphyr::from_str(&yaml).map_err(wrong)?;
         let token = read("--token-file", token)?.trim().to_owned();
         let tokens = if token.starts_with('{') { token } else { attribute(&token) };
@@ -197,7 +196,7 @@ impl Given {
     }
 }
 
-/// A token as kubelet passes it on; nobody looks at when it says that it expires.
+/// A token in kubelet's format; the provider ignores its expirationTimestamp.
 fn attribute(token: &str) -> String {
     let entry = serde_json::json!({"token": token, "expirationTimestamp": "2099-01-01T00:00:00Z"});
     serde_json::json!({"api://AzureADTokenExchange": entry}).to_string()

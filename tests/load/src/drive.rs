@@ -12,7 +12,7 @@ use crate::pods::Pod;
 use crate::progress::Progress;
 use crate::server::{Client, Server};
 
-/// As many failures as anybody reads.
+/// Maximum number of failures in a report.
 const FAILURES: usize = 5;
 
 /// What came of all rounds.

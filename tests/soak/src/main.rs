@@ -78,7 +78,7 @@ async fn soak(options: &Options, seed: u64) -> Result<usize> {
     for writer in writers {
         let mut folder = tempfile::Builder::new().prefix("soak-").tempdir()?;
         let report = run::one(options, writer, duration, rng.fork(), folder.path()).await;
-        // Whoever looks for the reason wants the logs.
+        // After a finding, keep the logs to find its cause.
         if !report.as_ref().is_ok_and(|report| report.findings.0 == 0) {
             folder.disable_cleanup(true);
             writeln!(std::io::stderr(), "soak: the logs are in {}", folder.path().display())?;

@@ -213,7 +213,7 @@ impl Pod {
             FileWriter::Driver => response.files.into_iter().map(|file| (file.path, file.contents)).collect(),
             FileWriter::Provider => {
                 if let Some(stray) = left_over(&self.target)? {
-                    return Ok(Err(format!("its volume has {stray} left over")));
+                    return Ok(Err(format!("{stray} is left over in its volume")));
                 }
                 read(&self.target)?
             }
@@ -237,7 +237,7 @@ impl Pod {
                 self.known = Known::Perhaps;
             }
             let judged = if !run.restarts.killed(mount.begin, mount.end) {
-                Err(format!("its connection was lost, and nobody was killed: {status:?}"))
+                Err(format!("its connection was lost, but no provider was killed: {status:?}"))
             } else if same {
                 Ok(())
             } else {
@@ -246,8 +246,11 @@ impl Pod {
             self.held = files;
             return Ok((Outcome::Lost, judged));
         }
-        let judged =
-            if same { mount.refused(run, status) } else { Err("it failed, and changed files".to_owned()) };
+        let judged = if same {
+            mount.refused(run, status)
+        } else {
+            Err("the mount failed, but changed files".to_owned())
+        };
         Ok((Outcome::Refused(status.code()), judged))
     }
 }

@@ -100,7 +100,7 @@ impl Providers {
     pub(crate) async fn look_after(&mut self, end: Instant) -> Result<()> {
         while Instant::now() < end {
             if let Some(status) = self.current.exit_status()? {
-                return Err(format!("the provider ended by itself, with {status}").into());
+                return Err(format!("the provider exited unexpectedly, with {status}").into());
             }
             sleep(PAUSE).await;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Nobody asks about what ended so long ago.
+/// States that ended longer ago are forgotten.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// The states of something over time. While it changes it may be found in either state.
