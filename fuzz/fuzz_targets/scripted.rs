@@ -1,4 +1,4 @@
-//! Answers that are written down, in the place of Azure's.
+//! Scripted answers instead of Azure's.
 
 #![allow(dead_code, unused_imports, reason = "no target uses all of it")]
 
@@ -17,11 +17,11 @@ use keyvault_csi_provider::plan::{Attributes, Defaults, MountPlan, Request as Mo
 pub use class::POD_TOKEN;
 use class::attributes;
 
-/// No error may have these in it.
+/// No error may contain these.
 pub const ACCESS_TOKEN: &str = "the-access-token";
 pub const SECRET: &str = "the-value-of-the-secret";
 
-/// Where access tokens may go.
+/// The only host that may receive access tokens.
 pub const VAULT_HOST: &str = "vault.keys.corp.example";
 
 /// One answer: a line with a status, lines of headers, an empty line, and the body.
@@ -41,13 +41,13 @@ impl Answer {
         let headers = lines.filter_map(|line| line.split_once(':'));
         let headers =
             headers.map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        // Others do not get past hyper.
+        // hyper refuses others.
         let headers = headers.filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_graphic()));
         Some(Self { status, headers: headers.collect(), body: input[end + 2..].to_vec() })
     }
 }
 
-/// Gives one answer after another; the last one again and again.
+/// Sends one answer after another, and repeats the last one.
 #[derive(Debug)]
 pub struct Script(Mutex<VecDeque<Answer>>);
 

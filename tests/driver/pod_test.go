@@ -45,7 +45,7 @@ func twoObjects(who identity) class {
 	return class
 }
 
-// pod is a pod that wants a volume.
+// pod is a pod with a volume.
 type pod struct {
 	name, uid string
 }
@@ -100,7 +100,7 @@ func startProvider(t *testing.T, azure *azure, arguments []string) *provider {
 	return &provider{program, clients, azure}
 }
 
-// request is what one call of the driver says, besides the target.
+// request is one call of the driver, without the target.
 type request struct {
 	attributes map[string]string
 	// secrets are nodePublishSecretRef's, and since v1.6 perhaps the tokens.

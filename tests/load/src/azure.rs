@@ -16,10 +16,10 @@ use crate::options::Options;
 const VAULT: &str = "load-vault";
 const NAMESPACE: &str = "load";
 
-/// How long a count may take.
+/// Timeout of a request for counts.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What an emulator counted; in the words of its admin endpoint.
+/// An emulator's counts, in the form of its admin endpoint.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Counts {
     /// Requests that were answered, by kind.
@@ -46,12 +46,12 @@ pub(crate) struct Given {
     admin: Option<(reqwest::Client, String)>,
 }
 
-/// What a pod asks for, without what says which pod it is.
+/// A pod's parameters, without the attributes of the pod itself.
 pub(crate) struct Claim {
     pub(crate) namespace: String,
     pub(crate) service_account: String,
     pub(crate) parameters: BTreeMap<String, String>,
-    /// How many files there must be, if that is known.
+    /// Expected number of files, if known.
     pub(crate) files: Option<usize>,
 }
 
@@ -87,7 +87,7 @@ impl Azure {
         }
     }
 
-    /// The environment that leads a process here; none if this one's does.
+    /// The environment for this Azure; none if this process's own environment is used.
     pub(crate) fn environment(&self) -> Option<Environment> {
         match self {
             Self::Emulated(emulated) => Some(emulated.environment.clone()),
@@ -95,7 +95,7 @@ impl Azure {
         }
     }
 
-    /// The flags with which this program's own provider knows the cluster's keys.
+    /// The built-in provider's flags for the cluster's keys.
     pub(crate) fn key_flags(&self) -> &[String] {
         match self {
             Self::Emulated(emulated) => &emulated.key_flags,

@@ -15,10 +15,10 @@ use crate::server::{Client, Server};
 /// Maximum number of failures in a report.
 const FAILURES: usize = 5;
 
-/// What came of all rounds.
+/// Results of all rounds.
 #[derive(Default)]
 pub(crate) struct Driven {
-    /// How long the rounds took, one after the other.
+    /// Duration of each round.
     pub(crate) wall: Duration,
     /// Of mounts that succeeded, each pod's first.
     pub(crate) first: Vec<Duration>,
@@ -111,7 +111,7 @@ impl Failure {
         Self { code: format!("{:?}", status.code()), message: status.message().to_owned() }
     }
 
-    /// An answer that is none.
+    /// An invalid answer.
     fn wrong(message: String) -> Self {
         Self { code: "Ok".to_owned(), message }
     }

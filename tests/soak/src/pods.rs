@@ -1,4 +1,4 @@
-//! Pods: they come, mount, are refreshed, and go.
+//! Pods: created, mounted, refreshed, and deleted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::logs::Said;
 use crate::objects::{Asked, FIXED, FIXED_VAULT, SECRETS, VAULTS};
 use crate::run::Run;
 
-/// What kubelet gives a volume.
+/// kubelet's timeout for a volume.
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// What a more hasty caller gives it.
+/// A shorter timeout of another caller.
 const HASTE: Duration = Duration::from_secs(20);
-/// After all faults the provider must have recovered by then.
+/// Time for the provider to recover after all faults.
 const RECOVERED: Duration = Duration::from_mins(2);
 
-/// What a pod's `SecretProviderClass` says.
+/// A pod's `SecretProviderClass`.
 #[derive(Debug, Clone)]
 pub(crate) struct Class {
     pub(crate) identity: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Class {
 enum Outcome {
     Mounted(Said),
     Refused(Code),
-    /// The process was killed, or what came was wrong.
+    /// The process was killed, or the result was wrong.
     Lost,
 }
 
@@ -48,9 +48,9 @@ struct Pod {
     tokens: String,
     target: PathBuf,
     known: Known,
-    /// What the last mount said, as the driver hands it back.
+    /// The object versions of the last mount, which the driver sends back.
     versions: Vec<ObjectVersion>,
-    /// What is in its volume.
+    /// The files in its volume.
     held: Files,
 }
 
@@ -85,7 +85,7 @@ impl Class {
     }
 }
 
-/// One pod after another, until the run is over; then one that gets what it must.
+/// Runs one pod after another until the end of the run; then one that must succeed.
 pub(crate) async fn live(run: &Run, slot: u32, mut rng: Rng) -> Result<()> {
     let mut number = 0;
     while run.goes_on() {

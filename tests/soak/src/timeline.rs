@@ -1,4 +1,4 @@
-//! What something was, and when.
+//! A state over time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,12 +24,12 @@ impl<T: Copy> Timeline<T> {
         Self([Period { state, from: Instant::now(), until: None }].into())
     }
 
-    /// What it is now.
+    /// The current state.
     pub(crate) fn now(&self) -> Option<T> {
         self.0.back().map(|period| period.state)
     }
 
-    /// Makes `change`, after which it is in another state.
+    /// Runs `change`, which changes the state.
     pub(crate) fn change<E>(&mut self, state: T, change: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let from = Instant::now();
         change()?;
@@ -44,7 +44,7 @@ impl<T: Copy> Timeline<T> {
         Ok(())
     }
 
-    /// Whether it was ever in such a state between these times.
+    /// Whether it had such a state at any time between these times.
     pub(crate) fn ever(&self, from: Instant, to: Instant, such: impl Fn(T) -> bool) -> bool {
         let mut met = self
             .0
