@@ -18,7 +18,7 @@ const FAILURES: usize = 5;
 /// Results of all rounds.
 #[derive(Default)]
 pub(crate) struct Driven {
-    /// Duration of each round.
+    /// Total duration of the rounds.
     pub(crate) wall: Duration,
     /// Of mounts that succeeded, each pod's first.
     pub(crate) first: Vec<Duration>,
