@@ -10,10 +10,12 @@ mod class;
 mod cluster;
 mod data;
 mod edit;
+mod gjson;
 mod input;
 mod login;
 mod metadata;
 mod note;
+mod objects;
 mod other_operators;
 mod other_workloads;
 mod output;
@@ -24,6 +26,7 @@ mod secret;
 mod store;
 mod target;
 mod template;
+mod template_text;
 mod templated;
 #[cfg(test)]
 mod tests;
@@ -59,6 +62,10 @@ pub fn convert(sources: &[ManifestSource]) -> Conversion {
     for target in &mut targets {
         target.find_users(&documents);
     }
+    targets.retain(|target| {
+        let note = target.unnamed_keys();
+        note.map(|note| output.annotate(target.index, note)).is_none()
+    });
     target::name_classes(&mut targets, &documents);
     workload_edit::change(&documents, &mut targets, &mut output);
     reloader::report(&documents, &targets, &mut output);

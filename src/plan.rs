@@ -37,7 +37,7 @@ pub(crate) use finding::{nearest, quoted, unknown};
 pub use identity::{
     AnnotatedIdentity, Identity, ManagedIdentity, PlannedIdentity, TokenExchange, WorkloadIdentity,
 };
-pub use json_fields::{JmesPath, JsonField};
+pub use json_fields::{FieldFile, JmesPath, JsonField, KeyPattern};
 pub use mode::IdentityMode;
 pub use names::{ClientId, FileMode, ObjectName, ObjectVersion, RelativePath, TenantId, VaultName};
 pub use object::{History, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan};

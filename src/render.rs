@@ -68,6 +68,8 @@ pub struct Rendered {
     pub warnings: Vec<String>,
     /// The object's value for templates, from the newest version.
     pub value: Option<SecretBytes>,
+    /// The JSON fields of a hidden object, which only templates use.
+    pub hidden_fields: Vec<VolumeFile>,
 }
 
 /// Converts the fetched versions of `object` to files. Calls `go_on` before each version, and stops if it returns false.
@@ -99,7 +101,7 @@ fn render_version(
     path: RelativePath,
     options: Options,
     generated: &mut Generated,
-    Rendered { files, warnings, value }: &mut Rendered,
+    Rendered { files, warnings, value, hidden_fields }: &mut Rendered,
 ) -> Result<(), Problem> {
     let mut file = |path, contents: SecretBytes| {
         if object.hidden {
@@ -140,7 +142,8 @@ fn render_version(
             if object.json_fields.is_empty() {
                 file(path, contents);
             } else {
-                let output = (&mut *files, &mut *warnings);
+                let files = if object.hidden { hidden_fields } else { &mut *files };
+                let output = (files, &mut *warnings);
                 json_fields::select(&object.json_fields, &contents, object.optional, generated, output)?;
                 value.get_or_insert(contents);
             }

@@ -33,10 +33,23 @@ def policy(rendered, folder):
     return []
 
 
+def volumes(rendered, folder):
+    """Flags that name a mounted folder of the container, with a folder that exists here."""
+    flags = []
+    for argument in container(rendered)["args"]:
+        name, _, value = argument.partition("=")
+        if name == "--audit-log" and value.startswith("/"):
+            flags.append(f"{name}={folder}/audit.log")
+        elif name == "--state-dir":
+            flags.append(f"{name}={folder}")
+    return flags
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_the_provider_starts_with_the_arguments_of_the_chart(name, tmp_path):
     rendered = of_set(name)
-    provider = start([*container(rendered)["args"], *policy(rendered, tmp_path)], tmp_path)
+    flags = [*policy(rendered, tmp_path), *volumes(rendered, tmp_path)]
+    provider = start([*container(rendered)["args"], *flags], tmp_path)
     overdue = threading.Timer(30, provider.kill)
     overdue.start()
     try:

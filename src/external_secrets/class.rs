@@ -1,13 +1,14 @@
 //! Writes a `SecretProviderClass`.
 
-use super::data::{CertificatePart, KeyItem, VaultObject, VaultValue};
+use super::data::{self, CertificatePart, KeyItem, VaultObject, VaultValue};
 use super::login::ClassLogin;
 use super::metadata::Pairs;
 use super::note::Note;
+use super::objects;
 use super::secret::ExternalSecret;
 use super::store::{Store, Vault};
 use super::workload::{ShownKey, VolumeView};
-use super::write::{Tree, comment_lines, scalar};
+use super::write::Tree;
 use crate::plan::{FileMode, RelativePath, quoted};
 use crate::secret_rules::{TLS, TLS_KEYS};
 
@@ -41,7 +42,7 @@ impl ConvertedClass {
     pub(super) fn write(&self, sources: &ClassSources<'_>) -> WrittenClass {
         let ClassSources { secret, store, login, .. } = sources;
         let mut notes = Vec::new();
-        let objects = self.objects(sources, &mut notes);
+        let written = objects::write(self, sources, &mut notes);
         let mut metadata = vec![("name".to_owned(), Tree::text(&self.name))];
         metadata.extend(
             secret.namespace.as_ref().map(|namespace| ("namespace".to_owned(), Tree::text(namespace))),
@@ -57,7 +58,9 @@ impl ConvertedClass {
         parameters.extend(login.parameters.iter().cloned());
         parameters.push(("rotationMaxAge", secret.max_age.clone()));
         let parameters = parameters.into_iter().map(|(key, value)| (key.to_owned(), Tree::Text(value)));
-        let parameters = parameters.chain([("objects".to_owned(), Tree::Block(objects))]).collect();
+        let blocks = [("objects", Some(written.objects)), ("templates", written.templates)];
+        let blocks = blocks.into_iter().filter_map(|(key, text)| Some((key.to_owned(), Tree::Block(text?))));
+        let parameters = parameters.chain(blocks).collect();
         let comments = [&secret.notes, &store.notes, &login.notes];
         let comments = comments.into_iter().flatten().map(Note::comment).collect();
         notes.splice(0..0, secret.notes.iter().chain(&store.notes).chain(&login.notes).cloned());
@@ -74,82 +77,16 @@ impl ConvertedClass {
         WrittenClass { tree, notes }
     }
 
-    /// The parameter `objects`, with comments for the keys that it lacks.
-    fn objects(&self, sources: &ClassSources<'_>, notes: &mut Vec<Note>) -> String {
-        let secret = sources.secret;
-        let mut out = String::from("array:\n");
-        let mut written: Vec<(String, String)> = Vec::new();
-        let shown = self.view.items.as_deref();
-        for item in &secret.items {
-            // A volume of selected keys does not need the others.
-            if shown.is_some_and(|shown| !shown.iter().any(|shown| item.is_key(&shown.key))) {
-                continue;
-            }
-            let mut comments = item.comments.clone();
-            let mut lost = item.notes.clone();
-            lost.extend(item.value.as_ref().and_then(|value| value.difference.clone()));
-            let mut objects = String::new();
-            for file in item.value.iter().flat_map(|value| self.files(value)) {
-                match file.and_then(|file| file.written(sources, self)) {
-                    Ok((path, text)) => match written.iter().find(|(other, _)| *other == path) {
-                        None => {
-                            objects.push_str(&text);
-                            written.push((path, text));
-                        }
-                        // The two parts of one certificate.
-                        Some((_, same)) if *same == text => {}
-                        Some(_) => {
-                            let problem =
-                                format!("the file {} already belongs to another key", quoted(&path));
-                            lost.push(Note::lost("objectAlias", problem, "rename one of the two keys"));
-                        }
-                    },
-                    Err(note) => lost.push(note),
-                }
-            }
-            comments.extend(lost.iter().map(Note::comment));
-            out.push_str(&comment_lines(&comments, 2));
-            out.push_str(&objects);
-            notes.append(&mut lost);
-        }
-        for shown in shown.unwrap_or_default() {
-            if !secret.items.iter().any(|item| item.is_key(&shown.key)) {
-                let problem = format!(
-                    "the volume mounts the key {}, which the ExternalSecret does not have",
-                    quoted(&shown.key)
-                );
-                let note = Note::lost("objects", problem, "add the object for this key");
-                out.push_str(&comment_lines(&[note.comment()], 2));
-                notes.push(note);
-            }
-        }
-        out
-    }
-
-    /// The files of a key of the Secret in this view.
-    fn files<'a>(&self, value: &'a VaultValue) -> Vec<Result<ObjectFile<'a>, Note>> {
-        let file = |path: &str, mode: Option<FileMode>| {
-            let path = RelativePath::parse(path)
-                .map_err(|fault| Note::lost("objectAlias", fault.problem, fault.help))?;
-            Ok(ObjectFile { object: &value.object, path, mode: mode.or(self.view.mode) })
-        };
-        match &self.view.items {
-            None => vec![file(&value.file(), None)],
-            Some(items) => {
-                let items = items.iter().filter(|shown| shown.key == value.key);
-                items.map(|ShownKey { path, mode, .. }| file(path, *mode)).collect()
-            }
-        }
-    }
-
     fn secret_object(secret: &ExternalSecret, notes: &mut Vec<Note>) -> Tree {
-        let data = secret.items.iter().filter_map(|item| item.value.as_ref());
-        // With any other key the driver creates no Secret of this type.
-        let fills = |value: &&VaultValue| secret.kind != TLS || TLS_KEYS.contains(&value.key.as_str());
-        let data = data.filter(fills).filter(|value| RelativePath::parse(&value.file()).is_ok());
-        let data = data.map(|value| {
-            Tree::map([("objectName", Tree::text(value.file())), ("key", Tree::text(&value.key))])
+        let data = secret.items.iter().filter_map(|item| {
+            let key = item.converted_key()?;
+            Some((key, item.value.as_ref().map_or_else(|| key.to_owned(), VaultValue::file)))
         });
+        // With any other key the driver creates no Secret of this type.
+        let fills = |(key, _): &(&str, String)| secret.kind != TLS || TLS_KEYS.contains(key);
+        let data = data.filter(fills).filter(|(_, file)| RelativePath::parse(file).is_ok());
+        let data =
+            data.map(|(key, file)| Tree::map([("objectName", Tree::text(file)), ("key", Tree::text(key))]));
         let mut object = vec![
             ("secretName".to_owned(), Tree::text(&secret.target_name)),
             ("type".to_owned(), Tree::text(&secret.kind)),
@@ -161,6 +98,14 @@ impl ConvertedClass {
             format!("the driver creates Secret {} while a pod mounts this class", secret.target_name);
         let mut own =
             vec![Note::remark("secretObjects", problem, "install the driver with syncSecret.enabled=true")];
+        for value in secret.items.iter().filter(|item| item.key.is_none()).flat_map(KeyItem::values) {
+            let problem = format!(
+                "the driver must know the keys of the Secret, and only the vault knows the keys of {}",
+                quoted(value.object.name.as_str())
+            );
+            let help = "add each key to secretObjects: as objectName and as key";
+            own.push(Note::lost(format!("{}.extract", value.object.location), problem, help));
+        }
         if secret.optional {
             let problem =
                 "an object that is missing in the vault stops the pods, because the Secret needs all objects";
@@ -181,62 +126,45 @@ fn map_of(key: &str, pairs: &Pairs) -> Option<(String, Tree)> {
     (!entries.is_empty()).then(|| (key.to_owned(), Tree::Map(entries)))
 }
 
-impl KeyItem {
-    /// Whether it is for this key of the Secret, even if it cannot be converted.
-    fn is_key(&self, key: &str) -> bool {
-        self.key.as_deref() == Some(key)
+impl ConvertedClass {
+    /// The items that this view shows, and the keys that no item has.
+    pub(super) fn items<'a>(&'a self, items: &[KeyItem]) -> (Vec<KeyItem>, Vec<&'a str>) {
+        let Some(shown) = &self.view.items else { return (items.to_vec(), Vec::new()) };
+        let is_shown = |item: &&KeyItem| shown.iter().any(|shown| item.key.as_ref() == Some(&shown.key));
+        let mut found = items.iter().filter(is_shown).cloned().collect::<Vec<_>>();
+        let mut missing = Vec::new();
+        for ShownKey { key, .. } in shown {
+            if found.iter().any(|item| item.key.as_ref() == Some(key)) {
+                continue;
+            }
+            match data::find(items, key) {
+                Some(item) => found.push(item),
+                None => missing.push(key.as_str()),
+            }
+        }
+        (found, missing)
+    }
+
+    /// The paths and modes of a key in this view. `file` is the path in a view of all keys.
+    pub(super) fn paths<'a>(&'a self, key: &'a str, file: &'a str) -> Vec<(&'a str, Option<FileMode>)> {
+        match &self.view.items {
+            None => vec![(file, self.view.mode)],
+            Some(items) => {
+                let items = items.iter().filter(|shown| shown.key == key);
+                items.map(|shown| (shown.path.as_str(), shown.mode.or(self.view.mode))).collect()
+            }
+        }
     }
 }
 
 impl VaultValue {
     /// The name of its file in a view of all keys.
-    fn file(&self) -> String {
+    pub(super) fn file(&self) -> String {
         match self.part {
             None => self.key.clone(),
             Some(CertificatePart::Certificates | CertificatePart::PrivateKey) => {
                 format!("{}.pem", self.object.alias)
             }
         }
-    }
-}
-
-struct ObjectFile<'a> {
-    object: &'a VaultObject,
-    path: RelativePath,
-    mode: Option<FileMode>,
-}
-
-impl ObjectFile<'_> {
-    /// The path, and the element of `objects`.
-    fn written(&self, sources: &ClassSources<'_>, class: &ConvertedClass) -> Result<(String, String), Note> {
-        let Self { object, path, mode } = self;
-        let mut fields = vec![
-            ("objectName", object.name.as_str().to_owned()),
-            ("objectType", object.kind.name().to_owned()),
-        ];
-        let mut field = |key, value: Option<String>| fields.extend(value.map(|value| (key, value)));
-        field("objectAlias", (path.as_str() != object.name.as_str()).then(|| path.as_str().to_owned()));
-        field("objectVersion", object.version.clone());
-        field("objectFormat", object.pfx.then(|| "PFX".to_owned()));
-        field("objectEncoding", object.decoded.then(|| "base64".to_owned()));
-        field("filePermission", mode.map(|mode| mode.to_string()));
-        field("optional", (sources.secret.optional && !class.syncs).then(|| "true".to_owned()));
-        let split = |problem: String| {
-            let location = format!("{}.sourceRef.storeRef", object.location);
-            Note::lost(location, problem, "move the keys of that store to another ExternalSecret")
-        };
-        let other = (sources.other_store)(object).map_err(split)?;
-        match other.map(|other| &other.vault) {
-            None => {}
-            Some(Vault::Name(name)) => field("keyvaultName", Some(name.clone())),
-            Some(Vault::Url(url)) => {
-                return Err(split(format!("an object cannot set its vault by URL ({})", quoted(url))));
-            }
-        }
-        let lines = fields.into_iter().map(|(key, value)| {
-            let value = if key == "optional" { value } else { scalar(&value) };
-            format!("    {key}: {value}\n")
-        });
-        Ok((path.as_str().to_owned(), format!("  - |\n{}", lines.collect::<String>())))
     }
 }

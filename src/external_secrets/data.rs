@@ -1,7 +1,9 @@
 //! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: the keys of the Secret and their objects in the vault.
 
+use super::gjson;
 use super::note::Note;
 use super::schema;
+use super::template_text::TemplateText;
 use crate::plan::{ObjectKind, ObjectName, ObjectVersion, quoted};
 use crate::secret_rules::is_key;
 use crate::yaml::Node;
@@ -14,15 +16,69 @@ pub(super) struct KeyItem {
     /// The comments of the element.
     pub comments: Vec<String>,
     pub notes: Vec<Note>,
-    /// `None` if it cannot be converted.
+    /// `None` if it cannot be converted, or is a template.
     pub value: Option<VaultValue>,
+    /// The template that makes the value.
+    pub template: Option<KeyTemplate>,
+}
+
+/// A text with values of the vault.
+#[derive(Clone, Debug)]
+pub(super) struct KeyTemplate {
+    pub location: String,
+    pub text: TemplateText,
+    /// The values that it uses, each with the `secretKey` that the text calls it.
+    pub sources: Vec<VaultValue>,
+}
+
+impl KeyItem {
+    /// Whether the class has its value.
+    pub(super) fn is_converted(&self) -> bool {
+        self.value.is_some() || self.template.is_some()
+    }
+
+    /// The values of the vault that it needs.
+    pub(super) fn values(&self) -> impl Iterator<Item = &VaultValue> {
+        self.value.iter().chain(self.template.iter().flat_map(|template| &template.sources))
+    }
+
+    /// The key of the Secret, if the class has its value and the files name the key.
+    pub(super) fn converted_key(&self) -> Option<&str> {
+        self.key.as_deref().filter(|_| self.is_converted())
+    }
+}
+
+/// The item of a key of the Secret: one of the elements of `data`, or else a key of the JSON object of the only element of
+/// `dataFrom`. `None` if there is none, or if it cannot be converted.
+pub(super) fn find(items: &[KeyItem], key: &str) -> Option<KeyItem> {
+    if let Some(item) = items.iter().find(|item| item.key.as_deref() == Some(key)) {
+        return item.is_converted().then(|| item.clone());
+    }
+    let mut unnamed = items.iter().filter(|item| item.key.is_none());
+    let (Some(item), None) = (unnamed.next(), unnamed.next()) else { return None };
+    let mut item = item.clone();
+    let value = item.value.as_mut()?;
+    let (before, after) = value.key.split_once('*')?;
+    let name = key.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    let path = gjson::key(name.filter(|name| is_key(name))?);
+    value.field = match value.field.as_deref()? {
+        "@" => Some(path),
+        object => Some(format!("{object}.{path}")),
+    };
+    key.clone_into(&mut value.key);
+    key.clone_into(&mut value.object.alias);
+    item.key = Some(key.to_owned());
+    Some(item)
 }
 
 /// A key of the Secret, and the source of its value.
 #[derive(Clone, Debug)]
 pub(super) struct VaultValue {
+    /// With a `*`, which stands for each key of a JSON object: `*`.
     pub key: String,
     pub object: VaultObject,
+    /// The `JMESPath` of the field of a JSON secret; `None` for the whole object.
+    pub field: Option<String>,
     /// The part of the object that the value holds; `None` for the whole object.
     pub part: Option<CertificatePart>,
     /// How the bytes differ from those that the operator writes.
@@ -37,7 +93,7 @@ pub(super) enum CertificatePart {
 }
 
 /// An object of the vault, and how the provider writes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VaultObject {
     /// The element that names it, for example `spec.data[2]`.
     pub location: String,
@@ -77,7 +133,7 @@ pub(super) fn item(location: &str, node: &Node) -> KeyItem {
     let mut notes = Vec::new();
     let key = text(node, &["secretKey"]).map(str::to_owned);
     let value = value(location, node, key.as_deref().unwrap_or_default(), &mut notes);
-    KeyItem { key, comments: Vec::new(), notes, value }
+    KeyItem { key, notes, value, ..KeyItem::default() }
 }
 
 fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Option<VaultValue> {
@@ -102,16 +158,24 @@ fn value(location: &str, node: &Node, key: &str, notes: &mut Vec<Note>) -> Optio
         notes.push(Note::lost(location, "it is missing", "name the object in the vault"));
         return None;
     };
-    let (mut object, difference) = object(&location, reference, notes)?;
+    let ObjectReference { mut object, field, difference } = object(&location, reference, notes)?;
     object.store = source.and_then(|source| source.at(&["storeRef"])).and_then(StoreRef::parse);
     object.pfx = object.decoded || [".pfx", ".p12"].iter().any(|ending| key.to_lowercase().ends_with(ending));
-    object.pfx &= object.kind == ObjectKind::Secret;
+    object.pfx &= object.kind == ObjectKind::Secret && field.is_none();
     (object.location, object.alias) = (element.to_owned(), key.to_owned());
-    Some(VaultValue { key: key.to_owned(), object, part: None, difference })
+    Some(VaultValue { key: key.to_owned(), object, field, part: None, difference })
 }
 
-/// The object that a reference names, and how its bytes differ from those that the operator writes.
-fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(VaultObject, Option<Note>)> {
+/// What a reference names.
+struct ObjectReference {
+    object: VaultObject,
+    /// The `JMESPath` of a field of a JSON secret.
+    field: Option<String>,
+    /// How its bytes differ from those that the operator writes.
+    difference: Option<Note>,
+}
+
+fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<ObjectReference> {
     check_policies(location, reference, notes);
     let field = |name: &str| format!("{location}.{name}");
     let key = text(reference, &["key"]).unwrap_or_default();
@@ -146,16 +210,34 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
             return None;
         }
     }
-    if let Some(property) = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate) {
-        let problem =
-            format!("convert does not carry over {}, which is one field of the value", quoted(property));
-        let help = "mount the field with jmesPath, or store it as a separate secret in the vault";
-        notes.push(Note::lost(field("property"), problem, help));
-        return None;
-    }
+    // The operator ignores it for a certificate.
+    let property = text(reference, &["property"]).filter(|_| kind != ObjectKind::Certificate);
+    let path = match property.map(|property| (property, gjson::jmes_path(property))) {
+        None => None,
+        Some(_) if kind == ObjectKind::Key => {
+            let problem = "the provider mounts a key as PEM, which has no fields";
+            let help = "read the PEM in the application, or keep the ExternalSecret for this key";
+            notes.push(Note::lost(field("property"), problem, help));
+            return None;
+        }
+        Some((_, Ok(path))) => Some(path),
+        Some((property, Err(what))) => {
+            let problem =
+                format!("{} has {what}, which convert cannot express as JMESPath", quoted(property));
+            let help = "write a path of names and indexes, or add the object with a jmesPath of your own";
+            notes.push(Note::lost(field("property"), problem, help));
+            return None;
+        }
+    };
     let decoded = match text(reference, &["decodingStrategy"]) {
         None | Some("None") => false,
-        Some("Base64") if kind == ObjectKind::Secret => true,
+        Some("Base64") if kind == ObjectKind::Secret && path.is_none() => true,
+        Some("Base64" | "Base64URL" | "Auto") if path.is_some() => {
+            let problem = "a class decodes the whole secret, not a field of it";
+            let help = "decode the field with a template and the filter b64decode, or store it decoded";
+            notes.push(Note::lost(field("decodingStrategy"), problem, help));
+            return None;
+        }
         Some("Auto") => {
             let problem =
                 "the operator decodes the value only if it is base64, and a class must state whether it is";
@@ -185,7 +267,8 @@ fn object(location: &str, reference: &Node, notes: &mut Vec<Note>) -> Option<(Va
         )),
     };
     let (location, alias, version) = (String::new(), String::new(), version.map(str::to_owned));
-    Some((VaultObject { location, alias, kind, name, version, decoded, pfx: false, store: None }, difference))
+    let object = VaultObject { location, alias, kind, name, version, decoded, pfx: false, store: None };
+    Some(ObjectReference { object, field: path, difference })
 }
 
 /// Reports values that change what the operator does. Most values of these fields have no effect.
@@ -215,28 +298,81 @@ fn unknown_value(location: String, value: &str) -> Note {
     )
 }
 
-/// Reports an element of `spec.dataFrom`. None can be converted; the help depends on its kind.
+/// Parses an element of `spec.dataFrom`. Only `extract` can be converted.
 pub(super) fn data_from_item(location: &str, element: &Node) -> KeyItem {
     let is_generated = element.at(&["sourceRef", "generatorRef"]).is_some();
     let note = if is_generated {
         generated(&format!("{location}.sourceRef"))
     } else if let Some(find) = element.at(&["find"]) {
         let by = if find.entry("tags").is_some() { "tags" } else { "name" };
-        let problem = format!("a class cannot find objects by {by}: it must name each one");
+        let problem = format!(
+            "a class cannot find objects by {by}, which needs a listing of the vault: it must name each one"
+        );
         Note::lost(
             format!("{location}.find"),
             problem,
             "add an object for each one that the operator finds now",
         )
     } else if let Some(extract) = element.at(&["extract"]) {
-        let key = quoted(text(extract, &["key"]).unwrap_or_default());
-        let problem = format!("convert does not carry over the fields of {key}");
-        let help = "mount each field with jmesPath, or store it as a separate secret in the vault";
-        Note::lost(format!("{location}.extract"), problem, help)
+        let mut notes = Vec::new();
+        let value = extracted(location, element, extract, &mut notes);
+        return KeyItem { notes, value, ..KeyItem::default() };
     } else {
         Note::lost(location, "it has neither find nor extract", "add one of the two")
     };
     KeyItem { notes: vec![note], ..KeyItem::default() }
+}
+
+/// The keys of a JSON object.
+fn extracted(location: &str, element: &Node, extract: &Node, notes: &mut Vec<Note>) -> Option<VaultValue> {
+    schema::check(location, element, schema::DATA_FROM, notes);
+    let operations = element.at(&["rewrite"]).map(Node::items).unwrap_or_default();
+    let Some(key) = renamed(operations) else {
+        let problem = "a class can only add text before and after keys that only the vault knows";
+        let help = "add an element of spec.data with property for each key";
+        notes.push(Note::lost(format!("{location}.rewrite"), problem, help));
+        return None;
+    };
+    let place = format!("{location}.extract");
+    let ObjectReference { mut object, field, .. } = object(&place, extract, notes)?;
+    if object.kind != ObjectKind::Secret {
+        let problem = format!("a {} has no JSON fields", object.kind);
+        notes.push(Note::lost(format!("{place}.key"), problem, "name a secret"));
+        return None;
+    }
+    if object.decoded {
+        let problem = "a class decodes the whole secret, not its fields";
+        let help = "decode the fields with templates and the filter b64decode, or store them decoded";
+        notes.push(Note::lost(format!("{place}.decodingStrategy"), problem, help));
+        return None;
+    }
+    object.store = element.at(&["sourceRef", "storeRef"]).and_then(StoreRef::parse);
+    (object.location, object.alias) = (location.to_owned(), key.clone());
+    let field = Some(field.unwrap_or_else(|| "@".to_owned()));
+    Some(VaultValue { key, object, field, part: None, difference: None })
+}
+
+/// The names of keys after `rewrite`, with a `*` for each key; `None` for an operation that only the operator has.
+fn renamed(operations: &[Node]) -> Option<String> {
+    let operation = match operations {
+        [] => return Some("*".to_owned()),
+        [operation] => operation.at(&["regexp"])?,
+        _ => return None,
+    };
+    let target = text(operation, &["target"]).unwrap_or_default();
+    let (before, after) = match text(operation, &["source"])? {
+        "^" => (target, ""),
+        "$" => ("", target),
+        "(.*)" | "(.+)" | "^(.*)$" | "^(.+)$" => {
+            let whole = target.split_once("${1}").or_else(|| target.split_once("$1"));
+            // In Go, `$1_x` is the group of the name `1_x`.
+            let is_name = |after: &str| after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            whole.filter(|(_, after)| target.contains("${1}") || !is_name(after))?
+        }
+        _ => return None,
+    };
+    let is_plain = is_key(&format!("{before}key{after}"));
+    is_plain.then(|| format!("{before}*{after}"))
 }
 
 fn generated(location: &str) -> Note {
@@ -247,4 +383,31 @@ fn generated(location: &str) -> Note {
 /// The text at the end of a path of keys, unless it is empty.
 pub(super) fn text<'a>(node: &'a Node, keys: &[&str]) -> Option<&'a str> {
     node.at(keys).and_then(Node::text).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{self, Budget};
+
+    #[test]
+    fn rewrite_may_add_text_before_and_after_keys() {
+        for (rewrite, names) in [
+            ("[]", Some("*")),
+            ("[{regexp: {source: ^, target: db_}}]", Some("db_*")),
+            ("[{regexp: {source: $, target: .txt}}]", Some("*.txt")),
+            ("[{regexp: {source: (.*), target: \"a-$1.b\"}}]", Some("a-*.b")),
+            ("[{regexp: {source: ^(.+)$, target: \"${1}_x\"}}]", Some("*_x")),
+            ("[{regexp: {source: (.*), target: $1_x}}]", None),
+            ("[{regexp: {source: (.*), target: $1$1}}]", None),
+            ("[{regexp: {source: (.*), target: same}}]", None),
+            ("[{regexp: {source: ^, target: a/b}}]", None),
+            ("[{regexp: {source: \"-\", target: _}}]", None),
+            ("[{transform: {template: x}}]", None),
+            ("[{regexp: {source: ^, target: a}}, {regexp: {source: ^, target: b}}]", None),
+        ] {
+            let node = yaml::parse(rewrite, &mut Budget::default()).unwrap().unwrap();
+            assert_eq!(renamed(node.items()).as_deref(), names, "{rewrite}");
+        }
+    }
 }

@@ -57,6 +57,13 @@ pub(super) const ELEMENT: KnownFields = &[
     ("sourceRef", Map(&[("storeRef", Map(STORE_REFERENCE)), ("generatorRef", Any)])),
 ];
 
+/// An element of `spec.dataFrom` with `extract`.
+pub(super) const DATA_FROM: KnownFields = &[
+    ("extract", Map(REMOTE_REFERENCE)),
+    ("rewrite", Any),
+    ("sourceRef", Map(&[("storeRef", Map(STORE_REFERENCE)), ("generatorRef", Any)])),
+];
+
 const REMOTE_REFERENCE: KnownFields = &[
     ("key", Any),
     ("version", Any),

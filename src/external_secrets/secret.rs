@@ -67,7 +67,7 @@ impl ExternalSecret {
         if let Some(template) = template {
             items = templated::items(template, items, &mut notes);
         }
-        if items.iter().all(|item| item.value.is_none()) {
+        if items.iter().all(|item| item.values().next().is_none()) {
             return Err(no_convertible_key(&items, &notes));
         }
         let kind = kind(templated::kind(template), &items, &mut notes);
@@ -129,7 +129,8 @@ fn no_convertible_key(items: &[KeyItem], notes: &[Note]) -> Note {
     let why =
         why.map(|note| format!("{}: {}; {}", note.location, note.problem, note.help)).collect::<Vec<_>>();
     let problem = if why.is_empty() {
-        "it defines no key".to_owned()
+        let without_objects = "its templates use no value of the vault, and a class must name an object";
+        if items.is_empty() { "it defines no key".to_owned() } else { without_objects.to_owned() }
     } else {
         format!("no key of it can be converted ({})", why.join(". "))
     };
@@ -203,6 +204,12 @@ fn only_store(spec: &Node) -> Option<StoreRef> {
 }
 
 fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<KeyItem> {
+    let all = spec.at(&["dataFrom"]).map(Node::items).unwrap_or_default();
+    let all = all.iter().enumerate();
+    // Elements of `data` win over those of `dataFrom`, and later files over earlier ones.
+    let mut from = all
+        .map(|(index, node)| data::data_from_item(&format!("spec.dataFrom[{index}]"), node))
+        .collect::<Vec<_>>();
     let mut items = Vec::new();
     if let Some(data) = spec.entry("data") {
         let editor = document.editor();
@@ -215,14 +222,8 @@ fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<KeyItem> {
             start = end;
         }
     }
-    let mut items = last_of_each_key(items);
-    let all = spec.at(&["dataFrom"]).map(Node::items).unwrap_or_default();
-    items.extend(
-        all.iter()
-            .enumerate()
-            .map(|(index, node)| data::data_from_item(&format!("spec.dataFrom[{index}]"), node)),
-    );
-    items
+    from.extend(last_of_each_key(items));
+    from
 }
 
 /// Keeps the last element of each key, as the operator does.
@@ -267,13 +268,13 @@ fn comments(document: &InputDocument<'_>, root: &Node, spec: &Node) -> Vec<Strin
 fn kind(kind: &str, items: &[KeyItem], notes: &mut Vec<Note>) -> String {
     let location = "spec.target.template.type";
     let Some(known) = SecretType::named(kind) else { return kind.to_owned() };
-    let keys = items.iter().filter_map(|item| item.value.as_ref()).map(|value| value.key.as_str());
-    let keys = keys.collect::<Vec<_>>();
+    let keys = items.iter().filter_map(KeyItem::converted_key).collect::<Vec<_>>();
+    let is_complete = items.iter().all(|item| item.key.is_some() || !item.is_converted());
     if kind == TLS && keys.iter().any(|key| !secret_rules::TLS_KEYS.contains(key)) {
         let problem = "in a Secret of this type the driver writes only tls.crt and tls.key";
         notes.push(Note::lost(location, problem, "move the other keys to another ExternalSecret"));
     }
-    if let Some(missing) = known.missing_text(&keys) {
+    if let Some(missing) = known.missing_text(&keys).filter(|_| is_complete) {
         let problem = format!("the API server rejects a Secret of type {kind} without {missing}");
         notes.push(Note::lost(location, problem, "add the missing keys, or use type Opaque"));
     }

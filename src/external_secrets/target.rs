@@ -91,7 +91,7 @@ impl<'a> TargetSecret<'a> {
             Note::lost(location, problem, &note.help)
         })?;
         let login = ClassLogin::of(store, namespace, cluster);
-        let objects = secret.items.iter().filter_map(|item| item.value.as_ref()).map(|value| &value.object);
+        let objects = secret.items.iter().flat_map(data::KeyItem::values).map(|value| &value.object);
         let others = objects.filter_map(|object| Some(cluster.store(object.store.as_ref()?, namespace)?.0));
         let stores = std::iter::once(store_index).chain(others).collect();
         Ok(Self {
@@ -161,17 +161,17 @@ impl<'a> TargetSecret<'a> {
     /// Whether a volume of the class can replace a volume of the Secret. This is not so if the driver separates
     /// a certificate and its key for the Secret.
     pub(super) fn replaces(&self, volume: &SecretVolume<'_>, workload: &Workload<'_>) -> bool {
-        let values = || self.secret.items.iter().filter_map(|item| item.value.as_ref());
-        let parts = values().any(|value| value.part.is_some());
+        let items = &self.secret.items;
+        let parts = items.iter().flat_map(data::KeyItem::values).any(|value| value.part.is_some());
         // A class without objects cannot be mounted.
-        let shows = |value: &data::VaultValue| match &volume.view.items {
-            None => true,
-            Some(items) => items.iter().any(|shown| shown.key == value.key),
+        let needs = |item: &data::KeyItem| item.values().next().is_some();
+        let shows = match &volume.view.items {
+            None => items.iter().any(needs),
+            Some(shown) => {
+                shown.iter().filter_map(|shown| data::find(items, &shown.key)).any(|item| needs(&item))
+            }
         };
-        !parts
-            && values().any(shows)
-            && workload.is_inline_item(volume.node)
-            && volume.entry.is_written_in(volume.node)
+        !parts && shows && workload.is_inline_item(volume.node) && volume.entry.is_written_in(volume.node)
     }
 
     /// Finds the objects that use the Secret, and derives the classes from them.
@@ -215,6 +215,15 @@ impl<'a> TargetSecret<'a> {
         }
         let class = |(index, view)| ConvertedClass { name: String::new(), view, syncs: syncs && index == 0 };
         self.classes = views.into_iter().enumerate().map(class).collect();
+    }
+
+    /// The reason why the driver cannot create the Secret, although it must.
+    pub(super) fn unnamed_keys(&self) -> Option<Note> {
+        let named = self.secret.items.iter().any(|item| item.converted_key().is_some());
+        self.syncing().filter(|_| !named)?;
+        let problem = "the driver must know the keys of the Secret, and only the vault knows them";
+        let help = "it is left unchanged; add an element of spec.data with property for each key";
+        Some(Note::lost("spec", problem, help))
     }
 
     /// The class for a view.

@@ -1,7 +1,9 @@
-//! Templates of the operator. A class can express a template that selects a value, or a part of it.
+//! Templates of the operator: what they select, or the text that they make.
+
+use super::template_text::{TemplateText, Unsupported};
 
 /// The meaning of the template of one key of the Secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Template<'a> {
     /// The unchanged value of a secretKey.
     Value(&'a str),
@@ -13,12 +15,12 @@ pub(super) enum Template<'a> {
     PrivateKey(&'a str, CertificateEncoding),
     /// The public key of a JSON Web Key, as PEM.
     PublicKey(&'a str),
-    /// Text without a template.
-    Constant,
+    /// A text, or values joined with text.
+    Text(TemplateText),
     /// A function that a class cannot express.
-    Function(&'a str),
-    /// Values joined with text.
-    Joined,
+    Function(String),
+    /// A statement, such as `if`.
+    Statement(String),
     /// A template that the operator cannot render, or that this parser does not support.
     Other,
 }
@@ -40,23 +42,14 @@ const B64DEC: &str = "b64dec";
 
 impl<'a> Template<'a> {
     pub(super) fn parse(text: &'a str) -> Self {
-        if !text.contains("{{") {
-            return Self::Constant;
-        }
         if let Some(template) = Self::parse_action(text) {
             return template;
         }
-        let actions = actions(text);
-        let mut called = actions.iter().flat_map(|action| functions(action));
-        if let Some(function) = called.find(|function| *function != B64DEC) {
-            return Self::Function(function);
-        }
-        match actions.as_slice() {
-            [] => Self::Other,
-            [action] if text.starts_with("{{") && text.ends_with("}}") => {
-                functions(action).first().map_or(Self::Other, |function| Self::Function(function))
-            }
-            _ => Self::Joined,
+        match TemplateText::parse(text) {
+            Ok(text) => Self::Text(text),
+            Err(Unsupported::Function(name)) => Self::Function(name),
+            Err(Unsupported::Statement(name)) => Self::Statement(name),
+            Err(Unsupported::Syntax) => Self::Other,
         }
     }
 
@@ -114,35 +107,6 @@ fn unquoted(text: &str) -> Option<&str> {
     quoted('"').or_else(|| quoted('`'))
 }
 
-/// The actions: the text between each `{{` and `}}`.
-fn actions(text: &str) -> Vec<&str> {
-    let parts = text.split("{{").skip(1);
-    parts.filter_map(|part| part.split_once("}}")).map(|(action, _)| action).collect()
-}
-
-/// The functions and keywords of an action, without those that have no effect.
-fn functions(action: &str) -> Vec<&str> {
-    let (mut found, mut rest) = (Vec::new(), action);
-    while let Some(first) = rest.chars().next() {
-        let (word, after) = match first {
-            '"' | '`' | '\'' => {
-                let inner = rest.split_at(first.len_utf8()).1;
-                ("", inner.split_once(first).map_or("", |(_, after)| after))
-            }
-            _ => {
-                let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '$' | '-');
-                let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-                rest.split_at(end.max(first.len_utf8()))
-            }
-        };
-        if word.starts_with(char::is_alphabetic) && !["index", "toString"].contains(&word) {
-            found.push(word);
-        }
-        rest = after;
-    }
-    found
-}
-
 /// The reason why a class cannot express a function, and the help.
 pub(super) fn advice(function: &str) -> (String, String) {
     let (problem, help) = match function {
@@ -178,17 +142,17 @@ pub(super) fn advice(function: &str) -> (String, String) {
             "the vault does not return the private part of a key",
             "store the private key as PEM, in a secret or a certificate",
         ),
-        "b64enc" => (
-            "convert carries over decoding of base64, but not encoding",
-            "use the filter b64encode in the class's parameter templates, or store the encoded text in the vault",
+        "quote" | "squote" => (
+            "the provider's templates quote values in another way",
+            "use the filter json, dotenv or shell in the parameter templates",
         ),
         "fromJson" | "fromYaml" | "get" | "dig" => (
-            "convert does not carry over fields of a value",
-            "mount each field with jmesPath, or store it as a separate secret in the vault",
+            "convert carries over only fields of a JSON value, as in (.key | fromJson).field",
+            "select the field with property, or write the parameter templates for it",
         ),
         _ => (
-            "convert carries over only templates that select a value",
-            "write it in the class's parameter templates, or store the rendered text in the vault",
+            "convert does not carry it over to the provider's templates",
+            "write the parameter templates with the filters of the provider, or store the rendered text in the vault",
         ),
     };
     (format!("it calls the function {function}: {problem}"), help.to_owned())
@@ -235,32 +199,31 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_a_class_cannot_express_is_reported_by_name() {
+    fn a_function_or_statement_that_a_class_cannot_express_is_reported_by_name() {
         for (text, function) in [
-            ("{{ .a | upper }}", "upper"),
-            ("{{ printf \"%s lower\" .a }}", "printf"),
-            ("{{ if .a }}x{{ end }}", "if"),
-            ("x {{ .a }} {{ .b | b64enc }}", "b64enc"),
-            ("{{ (.a | fromJson).user }}", "fromJson"),
-            ("{{ $a := .a }}{{ $a | trim }}", "trim"),
+            ("{{ .a | quote }}", "quote"),
+            ("{{ printf \"%d lower\" .a }}", "printf"),
+            ("x {{ .a }} {{ .b | sha256sum }}", "sha256sum"),
             ("{{ .tls | pkcs12certPass \"x\" }}", "pkcs12certPass"),
             ("{{ .pem | filterPEM \"PUBLIC KEY\" }}", "filterPEM"),
             ("{{ .pem | filterCertChain \"leaf\" }}", "filterCertChain"),
-            ("{{ .key | b64dec | b64dec }}", "b64dec"),
             ("{{ .tls | b64dec | pkcs12keyPass \"x\" }}", "pkcs12keyPass"),
         ] {
-            assert_eq!(Template::parse(text), Template::Function(function), "{text}");
+            assert_eq!(Template::parse(text), Template::Function(function.to_owned()), "{text}");
         }
+        assert_eq!(Template::parse("{{ if .a }}x{{ end }}"), Template::Statement("if".to_owned()));
     }
 
     #[test]
-    fn any_other_template_is_not_converted() {
-        for text in ["{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n", "{{ .a }}{{ .b | b64dec }}"] {
-            assert_eq!(Template::parse(text), Template::Joined, "{text}");
+    fn any_other_template_is_a_text_or_is_not_converted() {
+        for text in
+            ["admin", "{{ .a }}{{ .b }}", "user={{ .user }}", "{{ .a }}\n", "{{ .key | b64dec | b64dec }}"]
+        {
+            assert!(matches!(Template::parse(text), Template::Text(_)), "{text}");
         }
         for text in ["{{ .a.b }}", "{{ index . \"a\" \"b\" }}", "{{ .db-password }}", "{{", "{{ \"a }}"] {
-            assert_eq!(Template::parse(text), Template::Other, "{text}");
+            let parsed = Template::parse(text);
+            assert!(matches!(parsed, Template::Other | Template::Function(_)), "{text}: {parsed:?}");
         }
-        assert_eq!(Template::parse("admin"), Template::Constant);
     }
 }

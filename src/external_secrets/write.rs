@@ -108,6 +108,13 @@ impl Tree {
                     let _ = writeln!(out, "{:indent$}{line}", "");
                 }
             }
+            Self::Block(text) if is_block(&format!("{text}\n")) && text.contains(['"', '\n']) => {
+                out.push_str("|-\n");
+                for line in text.split('\n') {
+                    let indent = if line.is_empty() { 0 } else { indent + 2 };
+                    let _ = writeln!(out, "{:indent$}{line}", "");
+                }
+            }
             Self::Text(text) => out.push_str(&(scalar(text) + "\n")),
             other => out.push_str(&(other.flow() + "\n")),
         }
@@ -166,6 +173,12 @@ fn is_duration(text: &str) -> bool {
 fn is_uuid(text: &str) -> bool {
     let groups = text.split('-').map(str::len).collect::<Vec<_>>();
     groups == [8, 4, 4, 4, 12] && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
+}
+
+/// A scalar like [`scalar`], in single quotes if it has double quotes.
+pub(super) fn single_quoted(text: &str) -> String {
+    let is_simple = text.contains('"') && !text.contains('\'') && text.chars().all(is_printable);
+    if is_simple { format!("'{text}'") } else { scalar(text) }
 }
 
 /// The text in double quotes, with escapes that JSON also has.

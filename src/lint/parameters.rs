@@ -3,7 +3,8 @@
 use super::class::ClassManifest;
 use super::{Diagnostic, pod};
 use crate::plan::{
-    Attributes, Defaults, Draft, Endpoints, Fault, Finding, ParsedObject, Request, Severity, parameter_fault,
+    Attributes, Defaults, Draft, Endpoints, Fault, Finding, ParsedObject, Request, Severity, TemplatePlan,
+    parameter_fault,
 };
 use crate::yaml::{Entry, Position, Value};
 
@@ -11,6 +12,8 @@ use crate::yaml::{Entry, Position, Value};
 pub(super) struct PlannedObjects {
     /// The objects without errors.
     pub objects: Vec<ParsedObject>,
+    /// The valid templates.
+    pub templates: Vec<TemplatePlan>,
     /// Whether all objects are without errors.
     pub complete: bool,
 }
@@ -64,7 +67,7 @@ pub(super) fn check_request(
     let (draft, findings) = Draft::examine(request, defaults);
     let complete = findings.iter().all(|finding| finding.severity != Severity::Error);
     diagnostics.extend(findings.into_iter().filter_map(|finding| located(class, finding)));
-    PlannedObjects { objects: draft.objects, complete }
+    PlannedObjects { objects: draft.objects, templates: draft.templates, complete }
 }
 
 /// Checks one parameter for errors that do not depend on the others.
@@ -99,7 +102,7 @@ fn located(class: &ClassManifest<'_>, finding: Finding) -> Option<Diagnostic> {
     let entry = entries.find(|entry| entry.value.text().is_none_or(|text| !text.trim().is_empty()));
     let position = match (entry, finding.position) {
         (Some(entry), _) if entry.value.text().is_none() => return None,
-        (Some(_), Some(inner)) => Some(in_objects(class, inner)),
+        (Some(entry), Some(inner)) => Some(in_parameter(entry, inner)),
         (Some(entry), None) if key == "objects" => Some(entry.position),
         (Some(entry), None) => Some(entry.value.position),
         (None, _) => spellings.iter().find_map(|key| class.parameter(key)).map(|entry| entry.position),
@@ -109,12 +112,14 @@ fn located(class: &ClassManifest<'_>, finding: Finding) -> Option<Diagnostic> {
     Some(Diagnostic::new(finding.severity, position, finding.location, fault))
 }
 
-/// The position in the file of a position in the parameter `objects`; the position of the parameter if escapes or
-/// folding moved the text.
+/// The position in the file of a position in the parameter `objects`.
 pub(super) fn in_objects(class: &ClassManifest<'_>, inner: Position) -> Position {
-    let Some(Entry { position, value, .. }) = class.parameter("objects") else {
-        return class.parameters_position;
-    };
+    class.parameter("objects").map_or(class.parameters_position, |entry| in_parameter(entry, inner))
+}
+
+/// The position in the file of a position in the text of a parameter; the position of the parameter if escapes or
+/// folding moved the text.
+fn in_parameter(Entry { position, value, .. }: &Entry, inner: Position) -> Position {
     let Value::Scalar(scalar) = &value.value else { return *position };
     scalar.locate(untrimmed(inner, scalar.text())).unwrap_or(*position)
 }

@@ -50,6 +50,9 @@ pub(super) fn render_all(
                     let is_main = |file: &&VolumeFile| file.path == object.path || object.history.is_some();
                     let file = rendered.files.iter().find(is_main).map(|file| &file.contents);
                     values.add(object, rendered.value.as_ref().or(file));
+                    if !object.json_fields.is_empty() {
+                        values.add_fields(object, rendered.files.iter().chain(&rendered.hidden_fields));
+                    }
                 }
                 contents.files.extend(rendered.files);
                 contents.warnings.extend(rendered.warnings);

@@ -22,7 +22,8 @@ pub struct Draft {
     identity: Option<PlannedIdentity>,
     /// The valid objects.
     pub objects: Vec<ParsedObject>,
-    templates: Vec<TemplatePlan>,
+    /// The valid templates.
+    pub templates: Vec<TemplatePlan>,
     rotation_max_age: Duration,
     stale_if_error: Duration,
 }

@@ -1,9 +1,12 @@
 //! `jmesPath`: selects fields of a JSON secret to write as files.
 
+use std::fmt;
+
 use jmespath::ast::Ast;
 
 use super::finding::{Fault, quoted};
 use super::names::{FileMode, RelativePath};
+use crate::secret_rules::is_key;
 
 /// Maximum size of an expression in bytes.
 const MAX_BYTES: usize = 1024;
@@ -22,10 +25,85 @@ pub struct JsonField {
     pub location: String,
     /// The expression that selects the value.
     pub expression: JmesPath,
-    /// The file, relative to the mount.
-    pub path: RelativePath,
-    /// The file's mode.
+    /// The file or files.
+    pub file: FieldFile,
+    /// The mode of each file.
     pub mode: FileMode,
+}
+
+/// The file of a selected value, relative to the mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldFile {
+    /// One file.
+    One(RelativePath),
+    /// A file of each key of the JSON object that is selected.
+    EachKey(KeyPattern),
+}
+
+/// The path, with a `*` for the keys that only the secret has.
+impl fmt::Display for FieldFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(path) => f.write_str(path.as_str()),
+            Self::EachKey(KeyPattern { before, after }) => write!(f, "{before}*{after}"),
+        }
+    }
+}
+
+impl FieldFile {
+    /// Parses an `objectAlias`. A `*` in it stands for each key.
+    pub(super) fn parse(alias: &str) -> Result<Self, Fault> {
+        match alias.split_once('*') {
+            None => RelativePath::parse(alias).map(Self::One),
+            Some((before, after)) => KeyPattern::parse(before, after).map(Self::EachKey),
+        }
+    }
+
+    /// The path, unless only the secret has the keys that name the files.
+    pub fn path(&self) -> Option<&RelativePath> {
+        match self {
+            Self::One(path) => Some(path),
+            Self::EachKey(_) => None,
+        }
+    }
+
+    /// Whether a file may have this path.
+    pub(super) fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::One(one) => one.as_str() == path,
+            Self::EachKey(pattern) => pattern.matches(path),
+        }
+    }
+}
+
+/// A path with a `*` for the key of a JSON object, such as `db/*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPattern {
+    before: String,
+    after: String,
+}
+
+impl KeyPattern {
+    fn parse(before: &str, after: &str) -> Result<Self, Fault> {
+        if after.contains('*') {
+            let problem = format!("{} has more than one *", quoted(&format!("{before}*{after}")));
+            return Err(Fault::new(problem, "write one *, which stands for the key"));
+        }
+        RelativePath::parse(&format!("{before}key{after}"))?;
+        Ok(Self { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    /// The path for a key. `None` if the key has characters that a key of a Kubernetes Secret cannot have, or if the
+    /// path is not a valid file name.
+    pub fn path(&self, key: &str) -> Option<RelativePath> {
+        let path = || RelativePath::parse(&format!("{}{key}{}", self.before, self.after)).ok();
+        is_key(key).then(path).flatten()
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let key = path.strip_prefix(&self.before).and_then(|rest| rest.strip_suffix(&self.after));
+        key.is_some_and(|key| self.path(key).is_some())
+    }
 }
 
 /// A `JMESPath` expression (<https://jmespath.org>) whose result is not much larger than its input.
@@ -33,7 +111,7 @@ pub struct JsonField {
 pub struct JmesPath(String);
 
 impl JmesPath {
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         if text.is_empty() {
             return Err(Fault::new("it is missing", "set it to a JMESPath expression such as password"));
         }
@@ -168,6 +246,24 @@ mod tests {
             "a".repeat(1025),
         ] {
             JmesPath::parse(&text).expect_err(&text);
+        }
+    }
+
+    #[test]
+    fn a_star_in_the_name_of_a_file_stands_for_each_key() {
+        let FieldFile::EachKey(pattern) = FieldFile::parse("db/*.txt").unwrap() else { panic!() };
+        assert_eq!(pattern.path("user").unwrap().as_str(), "db/user.txt");
+        for key in ["", "a b", "a/b", "..", "é", "a\n"] {
+            assert_eq!(pattern.path(key), None, "{key}");
+        }
+        let FieldFile::EachKey(all) = FieldFile::parse("*").unwrap() else { panic!() };
+        for key in ["..", "..data", "."] {
+            assert_eq!(all.path(key), None, "{key}");
+        }
+        assert!(all.matches("user") && !all.matches("db/user") && !all.matches(""));
+        assert!(pattern.matches("db/user.txt") && !pattern.matches("db/.txt") && !pattern.matches("user"));
+        for wrong in ["*/*", "**", "../*", "/*", "a//*", "..*"] {
+            FieldFile::parse(wrong).expect_err(wrong);
         }
     }
 

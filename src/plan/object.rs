@@ -150,9 +150,15 @@ pub struct ObjectPlan {
 }
 
 impl ObjectPlan {
-    /// Whether templates refer to the object by this name.
+    /// Whether templates refer to the object, or to one of its JSON fields, by this name.
     pub(super) fn is_called(&self, name: &str) -> bool {
-        self.path.as_str() == name || self.name.as_str() == name
+        let is_field = |field: &JsonField| field.file.path().is_some_and(|path| path.as_str() == name);
+        self.path.as_str() == name || self.name.as_str() == name || self.json_fields.iter().any(is_field)
+    }
+
+    /// Whether one of its JSON fields may have a key for this name. Objects and fields of this name take precedence.
+    pub(super) fn may_have_key(&self, name: &str) -> bool {
+        self.json_fields.iter().any(|field| field.file.path().is_none() && field.file.matches(name))
     }
 
     /// Whether one of the object's files may have this path.
@@ -161,7 +167,7 @@ impl ObjectPlan {
             return false;
         }
         if !self.json_fields.is_empty() {
-            return self.json_fields.iter().any(|field| field.path.as_str() == path);
+            return self.json_fields.iter().any(|field| field.file.matches(path));
         }
         match self.history {
             None => self.path.as_str() == path,
@@ -169,13 +175,13 @@ impl ObjectPlan {
         }
     }
 
-    /// The path of the object's file; with a history, the paths of the two newest versions.
+    /// The path of the object's file; with a history, the paths of the two newest versions; the known paths of JSON fields.
     pub(crate) fn first_paths(&self) -> Vec<RelativePath> {
         if self.hidden {
             return Vec::new();
         }
         if !self.json_fields.is_empty() {
-            return self.json_fields.iter().map(|field| field.path.clone()).collect();
+            return self.json_fields.iter().filter_map(|field| field.file.path().cloned()).collect();
         }
         match self.history {
             None => vec![self.path.clone()],

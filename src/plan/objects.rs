@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::attributes::boolean;
 use super::cloud::{VaultSuffix, VaultUrl};
 use super::finding::{Fault, Findings, Location, Severity, nearest, quoted};
-use super::json_fields::{JmesPath, JsonField};
+use super::json_fields::{FieldFile, JmesPath, JsonField};
 use super::known_names::{FIELDS, JSON_FIELDS};
 use super::names::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultName};
 use super::object::{History, ObjectEncoding, ObjectFormat, ObjectKind, ObjectPlan};
@@ -222,10 +222,10 @@ impl ParsedObject {
             return vec![(claim, Location { name: location.clone(), position })];
         }
         let items = self.fields.field(JMES_PATH).map_or(&[][..], |field| &field.items);
-        let claims = json_fields.iter().zip(items).map(|(field, item)| {
-            let claim = PathClaim { path: &field.path, history: None, location: &field.location };
+        let claims = json_fields.iter().zip(items).filter_map(|(field, item)| {
+            let claim = PathClaim { path: field.file.path()?, history: None, location: &field.location };
             let position = item.field("objectAlias").map(|alias| alias.position);
-            (claim, Location { name: field.location.clone(), position })
+            Some((claim, Location { name: field.location.clone(), position }))
         });
         claims.collect()
     }
@@ -357,17 +357,17 @@ impl ObjectFields {
         }
         let expression = findings.take(location_of("path"), JmesPath::parse(self.text("path")));
         let alias = self.text("objectAlias");
-        let path = if alias.is_empty() {
+        let file = if alias.is_empty() {
             Err(Fault::new("it is missing", "name the file of this field"))
         } else {
-            RelativePath::parse(alias)
+            FieldFile::parse(alias)
         };
-        let path = findings.take(location_of("objectAlias"), path);
+        let file = findings.take(location_of("objectAlias"), file);
         let mode = match self.text("filePermission") {
             "" => mode,
             text => findings.take(location_of("filePermission"), FileMode::parse_octal(text)),
         };
-        Some(JsonField { location, expression: expression?, path: path?, mode: mode? })
+        Some(JsonField { location, expression: expression?, file: file?, mode: mode? })
     }
 
     fn name(&self, findings: &mut Findings) -> Option<ObjectName> {

@@ -134,7 +134,10 @@ fn check_object(
     objects: &[&ObjectPlan],
     findings: &mut Findings,
 ) {
-    let mut named = objects.iter().filter(|object| object.is_called(name));
+    let has_name = objects.iter().any(|object| object.is_called(name));
+    let is_called =
+        |object: &&&ObjectPlan| if has_name { object.is_called(name) } else { object.may_have_key(name) };
+    let mut named = objects.iter().filter(is_called);
     let at = format!("line {line}, column {column} of the template");
     let fault = match (named.next(), named.next()) {
         (Some(_), None) => return,

@@ -81,6 +81,15 @@ pub(super) enum Problem {
         "{0} cannot be applied to the value: a function has an argument of the wrong type; correct the expression"
     )]
     JsonType(String),
+    #[error("{0} selects a value that is not a JSON object, and objectAlias has a *; remove the *")]
+    NoJsonObject(String),
+    #[error(
+        "{0} selects an object with a key that cannot be the * in objectAlias: a key may have letters, digits, `-`, \
+         `_` and `.`, and the file must have a valid name; select each field with its own path"
+    )]
+    JsonKey(String),
+    #[error("{0} makes more than {1} files; select less")]
+    TooManyJsonFields(String, usize),
     #[error(
         "{0} and what was selected before have more than {MAX_GENERATED} bytes; select less, or use several classes and volumes"
     )]

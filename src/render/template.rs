@@ -43,18 +43,37 @@ impl TemplateError {
 
 /// The objects of a class, by alias and by name. A missing optional object has no value.
 #[derive(Debug, Default)]
-pub struct TemplateObjects(BTreeMap<String, Option<Value>>);
+pub struct TemplateObjects {
+    named: BTreeMap<String, Option<Value>>,
+    /// The keys of JSON objects, which only the secrets have. Names of the class take precedence.
+    keys: BTreeMap<String, Option<Value>>,
+}
 
 impl TemplateObjects {
-    /// Adds an object.
+    /// Adds an object. Its JSON fields have no values yet.
     pub fn add(&mut self, object: &ObjectPlan, value: Option<&SecretBytes>) {
-        let value = value.map(|value| match std::str::from_utf8(value.expose()) {
-            Ok(text) => Value::from(text),
-            Err(_) => Value::from_bytes(value.expose().to_vec()),
-        });
+        let value = value.map(value_of);
         for name in [object.path.as_str(), object.name.as_str()] {
-            self.0.insert(name.to_owned(), value.clone());
+            self.named.insert(name.to_owned(), value.clone());
         }
+        let paths = object.json_fields.iter().filter_map(|field| field.file.path());
+        self.named.extend(paths.map(|path| (path.as_str().to_owned(), None)));
+    }
+
+    /// Adds JSON fields of an object, by the paths of their files.
+    pub fn add_fields<'a>(&mut self, object: &ObjectPlan, files: impl Iterator<Item = &'a VolumeFile>) {
+        for file in files {
+            let is_named = object.json_fields.iter().any(|field| field.file.path() == Some(&file.path));
+            let values = if is_named { &mut self.named } else { &mut self.keys };
+            values.insert(file.path.as_str().to_owned(), Some(value_of(&file.contents)));
+        }
+    }
+}
+
+fn value_of(bytes: &SecretBytes) -> Value {
+    match std::str::from_utf8(bytes.expose()) {
+        Ok(text) => Value::from(text),
+        Err(_) => Value::from_bytes(bytes.expose().to_vec()),
     }
 }
 
@@ -69,7 +88,7 @@ struct Objects {
 impl Object for Objects {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        match self.known.0.get(name) {
+        match self.known.named.get(name).or_else(|| self.known.keys.get(name)) {
             Some(value) => value.clone(),
             None => {
                 let mut unknown = self.unknown.lock_unpoisoned();

@@ -145,7 +145,7 @@ async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
         Ok(_) => {}
     }
     let by = match holder(path).await {
-        SocketHolder::Nobody => return Ok(()),
+        SocketHolder::Absent => return Ok(()),
         SocketHolder::Named(name) if name == RUNTIME_NAME => {
             tracing::info!(socket = %path.display(), "taking over the socket from another process of this provider");
             return Ok(());
@@ -161,7 +161,7 @@ async fn check_holder(path: &Path, takeover: bool) -> Result<(), SocketError> {
 }
 
 enum SocketHolder {
-    Nobody,
+    Absent,
     Named(String),
     Silent,
 }
@@ -185,7 +185,7 @@ async fn unreachable(path: &Path) -> Option<SocketHolder> {
         Ok(Err(error))
             if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
         {
-            Some(SocketHolder::Nobody)
+            Some(SocketHolder::Absent)
         }
         Ok(Err(_)) | Err(_) => Some(SocketHolder::Silent),
     }

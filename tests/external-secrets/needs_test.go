@@ -38,6 +38,7 @@ type needs map[string]*need
 
 var (
 	decodes = regexp.MustCompile(`b64dec`)
+	selects = regexp.MustCompile(`\(\.(\w+) \| fromJson\)\.(\w+)`)
 	opens   = regexp.MustCompile(`pkcs12`)
 	bundle  = regexp.MustCompile(`(?i)\.(pfx|p12)$`)
 )
@@ -69,6 +70,11 @@ func (n needs) collect(c *testCase) {
 				if !mentions(template, secretKey) {
 					continue
 				}
+				for _, field := range selects.FindAllStringSubmatch(template, -1) {
+					if field[1] == secretKey {
+						needed.fields = append(needed.fields, field[2])
+					}
+				}
 				needed.base64 = needed.base64 || decodes.MatchString(template)
 				needed.pkcs12 = needed.pkcs12 || opens.MatchString(template)
 			}
@@ -77,6 +83,9 @@ func (n needs) collect(c *testCase) {
 			if key := text(element.at("extract"), "key"); key != "" {
 				if needed := n.named(c, es, element, key); needed != nil {
 					needed.fields = append(needed.fields, "user", "nested.value")
+					if property := text(element.at("extract"), "property"); property != "" {
+						needed.fields = append(needed.fields, property+".value")
+					}
 				}
 			}
 		}

@@ -152,3 +152,105 @@ async fn what_cannot_be_is_refused_with_its_location() {
         assert!(status.message().contains(&format!("a {kind} has no JSON fields")), "{status:?}");
     }
 }
+
+/// A secret whose keys are the files, and others that cannot be.
+fn seed_of_keys() -> Seed {
+    let many = (0..1001).map(|index| format!("\"k{index}\":{index}")).collect::<Vec<_>>().join(",");
+    Seed::default().identity(Identity::new("myapp", APP).federated("default", "workload-identity-sa")).vault(
+        Vault::new("myKeyVault")
+            .access("myapp", &[SecretPermission::Get])
+            .secret(Secret::new("database", r#"{"b":"two","a.x":1,"c_d":null,"e-f":{"g":[true]},"h":""}"#))
+            .secret(Secret::new("outer", r#"{"list":["hunter2"],"inner":{"user":"shop"}}"#))
+            .secret(Secret::new("blank", r#"{"pass word":"hunter2"}"#))
+            .secret(Secret::new("folder", r#"{"a/b":"hunter2"}"#))
+            .secret(Secret::new("data", r#"{"..data":"hunter2"}"#))
+            .secret(Secret::new("many", format!("{{{many}}}"))),
+    )
+}
+
+#[tokio::test]
+async fn a_star_makes_a_file_of_each_key_of_a_json_object() {
+    let world = World::with(seed_of_keys(), &[]).await;
+    let all: [(&str, &[u8]); 5] =
+        [("a.x", b"1"), ("b", b"two"), ("c_d", b""), ("e-f", br#"{"g":[true]}"#), ("h", b"")];
+    let mounted = world.mount(&world.claim().objects(&object(&[("@", "\"*\"")], ""))).await.unwrap();
+    assert_eq!(files(&mounted), all);
+    let mounted = world.mount(&world.claim().objects(&object(&[("@", "db/*.txt")], ""))).await.unwrap();
+    let names = files(&mounted).into_iter().map(|(path, _)| path.to_owned()).collect::<Vec<_>>();
+    assert_eq!(names, ["db/a.x.txt", "db/b.txt", "db/c_d.txt", "db/e-f.txt", "db/h.txt"]);
+    // A part of the secret, and a mode of its own.
+    let yaml = "- objectName: outer\n  objectType: secret\n  jmesPath:\n\
+                \x20   - {path: inner, objectAlias: '*', filePermission: 0400}\n";
+    let mounted = world.mount(&world.claim().objects(yaml)).await.unwrap();
+    assert_eq!((files(&mounted), mounted.files[0].mode), (vec![("user", b"shop".as_slice())], 0o400));
+}
+
+#[tokio::test]
+async fn of_files_with_one_path_the_last_one_wins() {
+    let world = World::with(seed_of_keys(), &[]).await;
+    let yaml = "- objectName: database\n  objectType: secret\n  jmesPath:\n\
+                \x20   - {path: '{b: b, h: h}', objectAlias: '*'}\n\
+                - objectName: outer\n  objectType: secret\n  jmesPath:\n\
+                \x20   - {path: inner.user, objectAlias: b}\n";
+    let mounted = world.mount(&world.claim().objects(yaml)).await.unwrap();
+    assert_eq!(files(&mounted), [("b", b"shop".as_slice()), ("h", b"")]);
+    // A key that is a folder of another file.
+    let inside = yaml.replace("objectAlias: b}", "objectAlias: b/c}");
+    let status = world.refused(&world.claim().objects(&inside)).await;
+    assert!(status.message().contains("b/c"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_name_a_file_is_an_error_without_key_and_value() {
+    let world = World::with(seed_of_keys(), &[]).await;
+    let key = "objects[0].jmesPath[0] (@) selects an object with a key that cannot be the * in objectAlias";
+    for (name, path, words) in [
+        ("blank", "@", key),
+        ("folder", "@", key),
+        ("data", "@", key),
+        ("many", "@", "objects[0].jmesPath[0] (@) makes more than 1000 files"),
+        ("outer", "list", "objects[0].jmesPath[0] (list) selects a value that is not a JSON object"),
+        ("outer", "inner.user", "(inner.user) selects a value that is not a JSON object"),
+        ("outer", "nowhere", "(nowhere) selects nothing or null"),
+    ] {
+        let yaml = object(&[(path, "\"*\"")], "").replace("database", name);
+        let status = world.refused(&world.claim().objects(&yaml)).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{name}");
+        assert!(status.message().contains(words), "{name}: {status:?}");
+        for part in ["hunter2", "shop", "pass word", "a/b", "..data"] {
+            assert!(!status.message().contains(part), "{name}: {status:?}");
+        }
+    }
+    let status = world.refused(&world.claim().objects(&object(&[("@", "\"*/*\"")], ""))).await;
+    assert!(status.message().contains("objects[0].jmesPath[0].objectAlias: \"*/*\" has more than one *"));
+}
+
+#[tokio::test]
+async fn templates_use_fields_by_the_names_of_their_files_also_of_hidden_objects() {
+    let world = World::with(seed(), &[]).await;
+    let yaml = "- objectName: database\n  objectType: secret\n  hidden: true\n  optional: true\n  jmesPath:\n\
+                \x20   - {path: user, objectAlias: user}\n\
+                \x20   - {path: nowhere, objectAlias: nowhere}\n\
+                \x20   - {path: nested, objectAlias: 'nested/*'}\n\
+                - objectName: database\n  objectType: secret\n  jmesPath:\n\
+                \x20   - {path: port, objectAlias: port}\n";
+    let text = "{{ objects[\"user\"] }}:{{ objects[\"port\"] }}:{{ objects[\"nested/a\"] }}:\
+                {% if objects[\"nowhere\"] is defined %}x{% endif %}";
+    let template = serde_json::json!([{ "path": "out", "template": text }]).to_string();
+    let claim = world.claim().objects(yaml).set("templates", &template);
+    let mounted = world.mount(&claim).await.unwrap();
+    assert_eq!(files(&mounted), [("port", b"5432".as_slice()), ("out", b"shop:5432:x:")]);
+    // A name in the class takes precedence over a key of the same name.
+    let yaml_of_keys = "- objectName: database\n  objectType: secret\n  hidden: true\n  jmesPath:\n\
+                \x20   - {path: '@', objectAlias: '*'}\n\
+                - objectName: database\n  objectType: secret\n  hidden: true\n  jmesPath:\n\
+                \x20   - {path: port, objectAlias: user}\n";
+    let template =
+        serde_json::json!([{ "path": "out", "template": "{{ objects.user }}{{ objects.tls }}" }]).to_string();
+    let mounted =
+        world.mount(&world.claim().objects(yaml_of_keys).set("templates", &template)).await.unwrap();
+    assert_eq!(files(&mounted), [("out", b"5432true".as_slice())]);
+    let template = serde_json::json!([{ "path": "out", "template": "{{ objects.usr }}" }]).to_string();
+    let status = world.refused(&world.claim().objects(yaml).set("templates", &template)).await;
+    assert!(status.message().contains("no object is called \"usr\""), "{status:?}");
+}

@@ -1,4 +1,4 @@
-//! `mount`: one mount without a cluster, by whoever is there to ask.
+//! `mount`: one mount without a cluster, with every kind of identity.
 
 mod hints;
 mod mistakes;
@@ -62,7 +62,7 @@ async fn what_the_class_says_goes_before_the_environment_and_a_flag_too() {
         ("AZURE_FEDERATED_TOKEN_FILE", stranger.to_str().unwrap()),
         ("AZURE_CLIENT_ID", OTHER_APP),
         ("AZURE_TENANT_ID", "99999999-0000-4000-8000-000000000000"),
-        ("AZURE_CLIENT_SECRET", "of-somebody-else"),
+        ("AZURE_CLIENT_SECRET", "of-another-application"),
     ];
     reads(&site, &["--token-file=token"], &environment).await;
 }
@@ -237,7 +237,7 @@ async fn a_directory_that_is_missing_is_made_for_its_owner_alone() {
 
 #[tokio::test]
 async fn an_unprivileged_user_mounts_into_shared_memory() {
-    const NOBODY: u32 = 65534;
+    const UNPRIVILEGED: u32 = 65534;
     let site = Site::start().await;
     // Where this repository lies, that user may not go.
     let program = site.folder.path().join("program");
@@ -245,9 +245,9 @@ async fn an_unprivileged_user_mounts_into_shared_memory() {
     let folder = site.volume.path().to_owned();
     let mut command = site.command_of(&program, "class.yaml", &site.target());
     command.arg("--token-file=token");
-    // Whoever is not root is unprivileged already.
+    // A user other than root is unprivileged already.
     if geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
         std::fs::set_permissions(&folder, Permissions::from_mode(0o1777)).unwrap();
     }
     ended(command.spawn().unwrap()).await.succeeded();
@@ -258,7 +258,7 @@ async fn an_unprivileged_user_mounts_into_shared_memory() {
 }
 
 #[tokio::test]
-async fn whoever_interrupts_leaves_nothing_behind() {
+async fn an_interrupted_mount_leaves_nothing_behind() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let site = Site::start().await;
         site.emulator.inject(Target::AllVaults, Fault::Hang);

@@ -71,6 +71,8 @@ async fn filters_quote_for_where_the_value_goes() {
         ),
         ("{{ 'a\nb' | indent(2) }}", "a\n  b"),
         ("{{ objects.password | json }}", "\"p@ss w/rd\""),
+        ("{{ '<&>\\u2028' | json }}", "\"<&>\\u2028\""),
+        ("{{ '<&>\\u2028' | json_html }}", r#""\u003c\u0026\u003e\u2028""#),
         ("<{{ objects.user }}> & {{ '<' }}", "<shop> & <"),
     ] {
         assert_eq!(rendered(&world, text).await.unwrap(), expected, "{text}");

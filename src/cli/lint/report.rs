@@ -128,7 +128,7 @@ impl Output {
         }
     }
 
-    /// Whoever reads no more, as `head` does, has enough; that is no error.
+    /// A reader that stops early, such as `head`, is not an error.
     fn finish(mut self) -> io::Result<()> {
         self.write(Write::flush);
         self.outcome.or_else(|error| match error.kind() {

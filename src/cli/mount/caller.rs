@@ -58,7 +58,7 @@ impl Caller {
     /// Chooses among what is there, in the order that the command's help tells. A dry run does without a token.
     ///
     /// # Errors
-    /// Every mistake: if there is nobody, or a half of somebody, or a file cannot be used.
+    /// Every mistake: no identity, an incomplete one, or a file that cannot be used.
     pub(super) fn choose(
         class: &Class,
         args: &CallerArgs,

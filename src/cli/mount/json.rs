@@ -6,8 +6,8 @@ use super::message::Message;
 use super::preparation::Preparation;
 use super::text::authority;
 use crate::plan::{
-    ClientId, FileMode, History, Identity, JsonField, MountPlan, ObjectPlan, PlannedIdentity, RelativePath,
-    TemplatePlan, TenantId, TokenExchange,
+    ClientId, FileMode, History, Identity, JsonField, MountPlan, ObjectPlan, PlannedIdentity, TemplatePlan,
+    TenantId, TokenExchange,
 };
 use crate::proto::ObjectVersion;
 
@@ -68,11 +68,12 @@ fn template(template: &TemplatePlan) -> Value {
 }
 
 fn object(object: &ObjectPlan) -> Value {
-    let file = |path: &RelativePath, mode: FileMode, expression: Option<&str>| json!({ "path": path.as_str(), "mode": mode.to_string(), "jmes_path": expression });
-    let field = |field: &JsonField| file(&field.path, field.mode, Some(field.expression.as_str()));
+    let file = |path: &str, mode: FileMode, expression: Option<&str>| json!({ "path": path, "mode": mode.to_string(), "jmes_path": expression });
+    let field =
+        |field: &JsonField| file(&field.file.to_string(), field.mode, Some(field.expression.as_str()));
     let files = match object.json_fields.as_slice() {
         _ if object.hidden => Vec::new(),
-        [] => vec![file(&object.path, object.mode, None)],
+        [] => vec![file(object.path.as_str(), object.mode, None)],
         fields => fields.iter().map(field).collect::<Vec<_>>(),
     };
     json!({

@@ -26,10 +26,10 @@ enum State {
 }
 
 impl Target {
-    /// Looks at `directory`, before anybody is asked for secrets that could not be written there.
+    /// Checks `directory` before any secret is fetched.
     ///
     /// # Errors
-    /// If it is not on a tmpfs, or somebody else could read or change what is written there.
+    /// If it is not on a tmpfs, or another user could read or change its files.
     pub(super) fn find(directory: &Path) -> Result<Self, Message> {
         let (path, state) = match directory.canonicalize() {
             Ok(path) => (path, State::Found),
@@ -117,7 +117,7 @@ fn location(directory: &Path) -> Result<PathBuf, Message> {
     Ok(real.join(name))
 }
 
-/// In a directory like `/dev/shm` anybody can make one first and wait for secrets.
+/// In a directory like `/dev/shm`, any user can create it first and wait for secrets.
 fn check_owner(path: &Path, directory: &Path) -> Result<(), Message> {
     const STICKY: u32 = 0o1000;
     const OTHERS_WRITE: u32 = 0o022;

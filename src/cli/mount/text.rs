@@ -87,7 +87,7 @@ fn object(object: &ObjectPlan, options: render::Options) -> String {
     }
     if !object.json_fields.is_empty() {
         let file = |field: &JsonField| {
-            format!("{} (field {}, mode {})", field.path, field.expression.as_str(), field.mode)
+            format!("{} (field {}, mode {})", field.file, field.expression.as_str(), field.mode)
         };
         let files = object.json_fields.iter().map(file).collect::<Vec<_>>().join(", ");
         return format!("object     {kind} {name} of {vault}{version}{optional} -> {files}");

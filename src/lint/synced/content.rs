@@ -25,11 +25,12 @@ enum FileContent {
 /// The files that the class mounts.
 pub(super) struct MountedFiles<'a> {
     written: &'a PlannedObjects,
-    paths: BTreeMap<String, MountedFile<'a>>,
+    paths: BTreeMap<String, MountedFile>,
 }
 
-struct MountedFile<'a> {
-    object: &'a ObjectPlan,
+struct MountedFile {
+    /// Whether its object is optional.
+    optional: bool,
     content: FileContent,
 }
 
@@ -37,23 +38,29 @@ impl<'a> MountedFiles<'a> {
     pub(super) fn new(written: &'a PlannedObjects) -> Self {
         let mut paths = BTreeMap::new();
         for object in written.objects.iter().map(|object| &object.plan) {
+            let may_be_split = object.kind == ObjectKind::Secret && object.json_fields.is_empty();
             for path in object.first_paths() {
-                if object.kind == ObjectKind::Secret {
+                if may_be_split {
                     // The flag --write-cert-and-key-in-separate-files adds these files.
                     for (ending, content) in
                         [(".crt", FileContent::Certificates), (".key", FileContent::PrivateKey)]
                     {
                         let path = path.with_suffix(ending).as_str().to_owned();
-                        paths.entry(path).or_insert(MountedFile { object, content });
+                        paths.entry(path).or_insert(MountedFile { optional: object.optional, content });
                     }
                 }
             }
         }
         // A file that an object names explicitly takes precedence.
         for object in written.objects.iter().map(|object| &object.plan) {
-            let file = |path: &str| (path.to_owned(), MountedFile { object, content: content(object) });
+            let file = |path: &str| {
+                (path.to_owned(), MountedFile { optional: object.optional, content: content(object) })
+            };
             paths.extend(object.first_paths().iter().map(|path| file(path.as_str())));
         }
+        let templates = written.templates.iter().map(|template| template.path.as_str().to_owned());
+        let made = || MountedFile { optional: false, content: FileContent::Unknown };
+        paths.extend(templates.map(|path| (path, made())));
         Self { written, paths }
     }
 
@@ -61,7 +68,8 @@ impl<'a> MountedFiles<'a> {
     fn is_in_history(&self, name: &str) -> bool {
         let whole = [".crt", ".key"].iter().find_map(|ending| name.strip_suffix(ending));
         self.written.objects.iter().any(|object| {
-            let split = whole.filter(|_| object.plan.kind == ObjectKind::Secret);
+            let may_be_split = object.plan.kind == ObjectKind::Secret && object.plan.json_fields.is_empty();
+            let split = whole.filter(|_| may_be_split);
             object.plan.may_write(name) || split.is_some_and(|path| object.plan.may_write(path))
         })
     }
@@ -121,7 +129,7 @@ impl<'a> MountedFiles<'a> {
             (content, _) if json && content != FileContent::Unknown => {
                 fault("not JSON", "JSON", "name a secret that holds the JSON")
             }
-            _ if file.object.optional => Some(Fault::new(
+            _ if file.optional => Some(Fault::new(
                 format!("the object of the file {name} is optional, but the Secret needs all of its files"),
                 "remove `optional`, or remove the file from the Secret; without the object the driver creates no Secret",
             )),

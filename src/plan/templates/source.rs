@@ -22,6 +22,7 @@ pub const FILTERS: &[&str] = &[
     "from_json",
     "indent",
     "json",
+    "json_html",
     "lower",
     "shell",
     "trim",
@@ -39,7 +40,7 @@ pub struct TemplateSource {
 
 impl TemplateSource {
     /// Checks a template.
-    pub(super) fn parse(text: String) -> Result<Self, Fault> {
+    pub(crate) fn parse(text: String) -> Result<Self, Fault> {
         if text.len() > MAX_BYTES {
             let problem = format!("it has {} bytes; the maximum is {MAX_BYTES}", text.len());
             return Err(Fault::new(problem, "split it into several files"));

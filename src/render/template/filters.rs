@@ -40,9 +40,8 @@ pub(super) fn add(environment: &mut Environment<'_>) {
         }
         bounded(text(value)?.replace('\n', &format!("\n{}", " ".repeat(width))))
     });
-    environment.add_filter("json", |value: &Value| {
-        bounded(serde_json::to_string(value).map_err(|_| wrong("the value cannot be written as JSON"))?)
-    });
+    environment.add_filter("json", |value: &Value| json(value, &[]));
+    environment.add_filter("json_html", |value: &Value| json(value, &['<', '>', '&']));
     environment.add_filter("lower", |value: &Value| bounded(text(value)?.to_lowercase()));
     environment.add_filter("shell", |value: &Value| shell(&text(value)?));
     environment.add_filter("trim", |value: &Value| bounded(text(value)?.trim().to_owned()));
@@ -51,6 +50,21 @@ pub(super) fn add(environment: &mut Environment<'_>) {
         let bytes = bytes(value)?;
         bounded(url::form_urlencoded::byte_serialize(&bytes).collect::<String>().replace('+', "%20"))
     });
+}
+
+/// JSON with escapes for these characters and for line separators, which are allowed in JSON but not in JavaScript. Go's
+/// `encoding/json` has the same escapes.
+fn json(value: &Value, escaped: &[char]) -> Result<String, Error> {
+    let plain = serde_json::to_string(value).map_err(|_| wrong("the value cannot be written as JSON"))?;
+    let mut json = String::with_capacity(plain.len());
+    for letter in plain.chars() {
+        if escaped.contains(&letter) || matches!(letter, '\u{2028}' | '\u{2029}') {
+            json.extend(["\\u", &format!("{:04x}", u32::from(letter))]);
+        } else {
+            json.push(letter);
+        }
+    }
+    bounded(json)
 }
 
 fn wrong(problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {

@@ -73,49 +73,154 @@ fn unknown_fields_and_unsupported_values_are_reported() {
     }
 }
 
-#[test]
-fn a_template_that_joins_values_is_reported_and_the_other_keys_are_mounted() {
-    let converted = Converted::new("connection-string");
-    assert_eq!(converted.strict, Some(1));
-    assert_eq!(converted.notes_with(&["template.data.url", "joins values with text"]), 1);
-    assert_eq!(converted.notes_with(&["template.data.type", "constant"]), 1);
-    let objects = converted.objects("app");
-    assert!(
-        objects.contains("objectAlias: user\n") && objects.contains("objectAlias: password\n"),
-        "{objects}"
-    );
-    // The default, Replace, drops the keys of data, so there is nothing to mount.
-    let velero = Converted::new("velero-credentials");
-    assert_eq!((velero.strict, velero.notes_with(&["data.cloud", "joins values"])), (Some(1), 1));
-    assert!(velero.text.contains("kind: ExternalSecret") && velero.text.contains("secretName: velero-creds"));
+/// The files as text.
+async fn mounted_texts(case: &str, class: &str) -> Vec<(String, String)> {
+    let files = mounted(case, class).await;
+    files.into_iter().map(|(path, contents)| (path, String::from_utf8(contents).unwrap())).collect()
+}
+
+fn sorted(mut files: Vec<(String, String)>) -> Vec<(String, String)> {
+    files.sort();
+    files
+}
+
+fn texts(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn texts_that_join_values_are_mounted_as_the_operator_rendered_them() {
+    assert_eq!(Converted::new("velero-credentials").strict, Some(0));
+    let cloud = "AZURE_SUBSCRIPTION_ID=33333333-3333-4333-8333-333333333333\n\
+                 AZURE_TENANT_ID=00000000-0000-4000-8000-0000000000aa\n\
+                 AZURE_CLIENT_ID=22222222-2222-4222-8222-222222222222\n\
+                 AZURE_CLIENT_SECRET=x~4=\nAZURE_CLOUD_NAME=AzurePublicCloud\n";
+    assert_eq!(mounted_texts("velero-credentials", "velero-creds").await, texts(&[("cloud", cloud)]));
+    // mergePolicy: Merge keeps the keys of data.
+    assert_eq!(Converted::new("connection-string").strict, Some(0));
+    let files = sorted(mounted_texts("connection-string", "app").await);
+    let url = "postgres://app:hunter2@db:5432/shop";
+    assert_eq!(files, texts(&[("password", "hunter2"), ("type", "git"), ("url", url), ("user", "app")]));
+}
+
+#[tokio::test]
+async fn templates_with_simple_functions_give_the_bytes_of_the_operator() {
+    let converted = Converted::new("template-texts");
+    assert_eq!(converted.strict, Some(0), "{}", converted.notes);
+    let expected = [
+        ("app.conf", "# \nuser =app;\npassword = hunter2\n".to_owned()),
+        ("auth.json", r#"{"auths":{"r.example":{"auth":"YXBwOmh1bnRlcjI="}}}"#.to_owned()),
+        ("braces", "{{ x }} {% if x %} {# y #} { { app".to_owned()),
+        ("case", "APP app".to_owned()),
+        ("constant", "production".to_owned()),
+        ("decoded", "hello.aGVsbG8=".to_owned()),
+        ("default", "app app".to_owned()),
+        ("dsn", "postgres://app:hunter2@db:5432/shop".to_owned()),
+        ("empty", String::new()),
+        ("field", "user=app".to_owned()),
+        ("indented", "x:\n  hunter2\ny:\n    hunter2".to_owned()),
+        ("json", r#"{"html":"hunter2","plain":"hunter2"}"#.to_owned()),
+        ("quoted-key", "hunter2\t".to_owned()),
+        ("trimmed", "<hunter2>".to_owned()),
+    ];
+    let expected = expected.map(|(path, text)| (path.to_owned(), text));
+    assert_eq!(sorted(mounted_texts("template-texts", "app").await), expected);
+    let names = sorted(mounted_texts("template-texts", "names").await);
+    assert_eq!(names, texts(&[("both", "hunter2app"), ("db-password", "app"), ("db-user", "hunter2")]));
 }
 
 #[test]
-fn a_function_that_a_class_cannot_express_is_reported() {
+fn a_function_or_statement_that_a_class_does_not_have_is_named() {
     let converted = Converted::new("functions");
-    for function in ["upper", "printf", "fromJson", "if"] {
-        assert_eq!(converted.notes_with(&[&format!("it calls the function {function}:")]), 1, "{function}");
+    for named in ["function quote:", "function sha256sum:", "statement if:", "statement $x :=:"] {
+        assert_eq!(converted.notes_with(&["not carried over", named]), 1, "{named}: {}", converted.notes);
+    }
+    for carried_over in ["upper", "basic", "json", "both"] {
+        assert_eq!(converted.notes_with(&[&format!("template.data.{carried_over}:")]), 0, "{carried_over}");
     }
 }
 
+#[tokio::test]
+async fn fields_of_json_are_mounted_with_the_operators_names_and_contents() {
+    assert_eq!(Converted::new("json-property").strict, Some(0));
+    assert_eq!(mounted_texts("json-property", "app").await, texts(&[("password", "pa55"), ("port", "5432")]));
+    assert_eq!(Converted::new("json-property").objects("app").matches("objectName").count(), 1);
+    assert_eq!(Converted::new("json-extract").strict, Some(0));
+    let files = sorted(mounted_texts("json-extract", "app").await);
+    assert_eq!(files, texts(&[("note", "a b"), ("port", "5432"), ("tls", "true"), ("user", "app")]));
+}
+
+#[tokio::test]
+async fn elements_of_data_win_over_keys_of_json_objects_and_lists_have_indexes() {
+    let converted = Converted::new("json-fields");
+    assert_eq!(converted.strict, Some(0), "{}", converted.notes);
+    let files = sorted(mounted_texts("json-fields", "app").await);
+    let all = [
+        ("note", "mail.example"),
+        ("password", "pa55"),
+        ("port", "5432"),
+        ("port.txt", "5432"),
+        ("tls", "true"),
+        ("user", "app"),
+        ("user-name", "app"),
+    ];
+    assert_eq!(files, texts(&all));
+    // Values that are false or empty are values, and a path may also be one key.
+    let files = sorted(mounted_texts("json-fields", "lists").await);
+    let lists = [("empty", ""), ("host", "b"), ("nested", "true"), ("off", "false"), ("smtp-port", "25")];
+    assert_eq!(files, texts(&lists));
+}
+
+#[tokio::test]
+async fn templates_and_volumes_may_name_a_key_of_a_json_object() {
+    let files = sorted(mounted_texts("json-fields", "texts").await);
+    let all = [("USER", "app"), ("dsn", "app:hunter2@mail.example"), ("host", "mail.example")];
+    assert_eq!(files, texts(&all));
+    let files = sorted(mounted_texts("json-fields", "texts-2").await);
+    assert_eq!(files, texts(&[("db/user", "app"), ("dsn", "app:hunter2@mail.example")]));
+    // rewrite has renamed the keys.
+    let files = sorted(mounted_texts("json-fields", "renamed").await);
+    let all = [
+        ("app_note", "a b"),
+        ("app_port", "5432"),
+        ("app_tls", "true"),
+        ("app_user", "app"),
+        ("greeting", "Hello app"),
+    ];
+    assert_eq!(files, texts(&all));
+    let text = Converted::new("json-fields").text;
+    let synced = "        - objectName: dsn\n          key: dsn\n";
+    assert!(text.contains(synced), "{text}");
+}
+
 #[test]
-fn fields_of_json_and_searches_are_left_unchanged_and_reported() {
-    for (case, words) in [
-        ("json-property", "one field of the value"),
-        ("json-extract", "the fields of \"flat-json\""),
-        ("find-by-name", "a class cannot find objects by name"),
+fn what_cannot_be_selected_from_json_is_named() {
+    let converted = Converted::new("json-not-expressed");
+    assert_eq!(converted.strict, Some(1));
+    for words in [
+        ["data[1].remoteRef.property", "the character #"],
+        ["data[2].remoteRef.property", "the character *"],
+        ["data[3].remoteRef.property", "a name that starts with @"],
+        ["data[4].remoteRef.decodingStrategy", "decodes the whole secret"],
+        ["data[5].remoteRef.property", "mounts a key as PEM"],
+        ["dataFrom[0].rewrite", "can only add text before and after keys"],
+        ["dataFrom[1].extract.key", "a cert has no JSON fields"],
+        ["dataFrom[2].extract.decodingStrategy", "decodes the whole secret"],
+        ["dataFrom[3].extract.retries", "unknown to convert"],
+        ["dataFrom[3].extract:", "only the vault knows the keys of \"flat-json\""],
+        ["ExternalSecret orders/variables: not carried over: spec:", "the driver must know the keys"],
     ] {
-        let converted = Converted::new(case);
-        assert_eq!(
-            (converted.strict, converted.notes_with(&["not carried over", words])),
-            (Some(1), 1),
-            "{case}"
-        );
-        assert!(
-            converted.text.contains("kind: ExternalSecret") && !converted.text.contains("csi:"),
-            "{case}"
-        );
+        assert_eq!(converted.notes_with(&words), 1, "{words:?}: {}", converted.notes);
     }
+    assert!(converted.text.contains("name: variables\n") && converted.text.contains("kind: ExternalSecret"));
+}
+
+#[test]
+fn searches_stay_with_the_operator_and_are_named() {
+    let converted = Converted::new("find-by-name");
+    let words = ["not carried over", "a class cannot find objects by name, which needs a listing"];
+    assert_eq!((converted.strict, converted.notes_with(&words)), (Some(1), 1), "{}", converted.notes);
+    assert!(converted.text.contains("kind: ExternalSecret") && !converted.text.contains("csi:"));
 }
 
 #[test]

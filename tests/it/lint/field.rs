@@ -33,6 +33,20 @@ fn correct_secret_objects_have_no_finding() {
 }
 
 #[test]
+fn files_of_json_fields_and_templates_fill_keys_and_hidden_fields_do_not() {
+    let (code, found) = strict("secret-of-fields.yaml");
+    for (index, is_missing) in [(0, false), (1, false), (2, false), (3, true), (4, true), (5, true)] {
+        let location = format!(": secretObjects[0].data[{index}].objectName: ");
+        let there = found.lines().any(|line| line.contains(&location) && line.contains("is mounted"));
+        assert_eq!(there, is_missing, "{index}: {found}");
+    }
+    // A finding in templates is at its own line of the file.
+    assert!(found.contains("secret-of-fields.yaml:54:"), "{found}");
+    assert!(found.contains("\"*/*\" has more than one *"), "{found}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
 fn two_classes_that_create_one_secret_are_found_in_one_namespace_only() {
     let (_, found) = strict("secret-siblings.yaml");
     assert_eq!(found.matches("also creates the Secret basic").count(), 1, "{found}");

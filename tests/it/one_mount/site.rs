@@ -25,7 +25,7 @@ pub type Parameters<'a> = &'a [(&'a str, &'a str)];
 
 pub const WORKLOAD: Parameters<'_> =
     &[("tenantID", TENANT), ("clientID", APP), ("keyvaultName", "myKeyVault"), ("objects", OBJECTS)];
-/// A class that leaves all to whoever mounts it.
+/// A class without an identity.
 pub const BARE: Parameters<'_> = &[("keyvaultName", "myKeyVault"), ("objects", OBJECTS)];
 
 impl Site {

@@ -20,7 +20,7 @@ fn assert_in_order(text: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_the_plan_and_asks_nobody() {
+async fn a_dry_run_shows_the_plan_and_sends_no_request() {
     let site = Site::start().await;
     let objects = format!(
         "{OBJECTS}- {{objectName: api-key, objectType: secret, filePermission: 0400, optional: true, objectVersionHistory: 3}}\n"
@@ -215,7 +215,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
 }
 
 #[tokio::test]
-async fn secrets_go_to_no_disk_and_to_no_place_of_somebody_else() {
+async fn secrets_go_to_no_disk_and_to_no_directory_of_another_user() {
     let site = Site::start().await;
     let into = async |target: &Path| {
         let mut command = site.command_of(Path::new(PROGRAM), "class.yaml", target);
@@ -240,7 +240,7 @@ async fn secrets_go_to_no_disk_and_to_no_place_of_somebody_else() {
         assert!(said.errors.contains("belongs to user 65534"), "{said:?}");
     }
     assert_eq!(std::fs::read_dir(site.target()).unwrap().count(), 0);
-    assert!(site.emulator.requests().is_empty(), "nobody was asked for what cannot be written");
+    assert!(site.emulator.requests().is_empty(), "no secret is fetched that cannot be written");
 }
 
 #[tokio::test]

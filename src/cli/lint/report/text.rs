@@ -44,7 +44,7 @@ pub(super) fn summarize(tally: &Tally, provider: &str) {
     say(format_args!("{files}, {classes}: {errors}, {warnings}"));
 }
 
-/// Prints a line on standard error. If nobody can have it, nobody is left to be told.
+/// Prints a line on standard error. A failure cannot be reported anywhere.
 pub(super) fn say(line: impl Display) {
     let _ = writeln!(anstream::stderr(), "{}", printable(&line.to_string()));
 }
