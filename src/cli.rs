@@ -28,14 +28,14 @@ Examples:
     keyvault-csi-provider --endpoint=unix:///provider/azure.sock
   Serve without ports, and keep fetched values for an hour through outages:
     keyvault-csi-provider --healthz-port=0 --prometheus-port=0 --stale-if-error=1h
-  Mount one class here, without a cluster, and say what happens:
+  Mount one class on this machine, without a cluster, and show each step:
     keyvault-csi-provider mount class.yaml --target /dev/shm/secrets --explain
-  Check manifests before a cluster has them:
+  Check manifests before you apply them:
     keyvault-csi-provider lint deploy/
     helm template my-release ./chart | keyvault-csi-provider lint --strict -
-  Convert manifests of the External Secrets Operator, and see what that changes:
+  Convert External Secrets Operator manifests, and show what changes in the cluster:
     keyvault-csi-provider convert deploy/ | kubectl diff -f -
-  Complete commands and flags in this shell, and read about one:
+  Enable completion in this shell, and read a manual page:
     source <(keyvault-csi-provider completion bash)
     keyvault-csi-provider man lint | man -l -";
 
@@ -43,7 +43,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   Serve the driver, as a DaemonSet of the Go provider does:
     keyvault-csi-provider serve --endpoint=unix:///provider/azure.sock
-  Serve without ports, and write the files in place of the driver:
+  Serve without ports, and write the files instead of the driver:
     keyvault-csi-provider serve --healthz-port=0 --prometheus-port=0 --file-writer=provider";
 
 const VERSION_EXAMPLE: &str = "\
@@ -52,8 +52,8 @@ Example:
 
 /// Azure Key Vault provider for the Secrets Store CSI driver.
 ///
-/// Serves the driver on a Unix socket, and gives pods their Key Vault secrets as files. The
-/// arguments of the Go provider's DaemonSet are understood as they are.
+/// Serves the driver on a Unix socket and delivers Key Vault secrets to pods as files. The arguments of the Go
+/// provider's DaemonSet work unchanged.
 #[derive(Debug, Parser)]
 #[command(
     name = "keyvault-csi-provider",
@@ -72,13 +72,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the driver; what is done without a subcommand
+    /// Serve the driver (the default command)
     #[command(args_override_self = true, after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
     Mount(Box<MountArgs>),
-    /// Convert External Secrets Operator manifests to classes and CSI volumes
+    /// Convert External Secrets Operator manifests to SecretProviderClasses and CSI volumes
     Convert(ConvertArgs),
-    /// Find what is wrong in manifests, before a cluster has them
+    /// Check SecretProviderClass manifests
     #[command(visible_aliases = ["validate", "check"])]
     Lint(LintArgs),
     /// Print a completion script for a shell

@@ -14,52 +14,52 @@ use report::{Format, Report};
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  nothing is wrong, or there are warnings only
+  0  no findings, or only warnings
   1  there are errors, or warnings with --strict
-  2  wrong usage, or a file that cannot be read; the others are linted all the same
+  2  wrong usage, or a file that cannot be read; the other files are still linted
 
 Examples:
-  Every manifest of a repository:
+  Lint every manifest of a repository:
     keyvault-csi-provider lint deploy/
-  What a chart renders:
+  Lint the output of a chart:
     helm template my-release ./chart | keyvault-csi-provider lint -
-  What a cluster has, and the findings as JSON:
+  Lint the classes of a cluster, with findings as JSON:
     kubectl get secretproviderclass -A -o json | keyvault-csi-provider lint -f - -o json
-  Annotations on a pull request, in a workflow of GitHub Actions:
+  Annotate a pull request, in a workflow of GitHub Actions:
     keyvault-csi-provider lint --format=github --strict deploy/";
 
 /// Flags of `lint`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct LintArgs {
-    /// Manifests: files, folders (every .yaml, .yml and .json below them), and - for standard input
+    /// Files, directories (with every .yaml, .yml and .json file below them), or - for standard input
     #[arg(required_unless_present = "filename", value_name = "FILE|DIR|-")]
     files: Vec<PathBuf>,
-    /// The same, as a flag, which kubectl has; may be repeated
+    /// File or directory, as with kubectl; may be repeated
     #[arg(short = 'f', long, value_name = "FILE|DIR|-")]
     filename: Vec<PathBuf>,
-    /// How findings are printed
+    /// Format of the findings
     #[arg(short = 'o', long, visible_alias = "output", value_enum, default_value = "text")]
     format: Format,
-    /// Let warnings fail, too
+    /// Exit with 1 if there are warnings
     #[arg(long)]
     strict: bool,
-    /// The provider whose classes are linted, as spec.provider has it
+    /// Lint classes with this spec.provider
     #[arg(long, value_name = "NAME", default_value = "azure")]
     provider_name: String,
-    /// The server's --cloud-name: the cloud of classes that name none
+    /// The server's --cloud-name
     #[arg(long, value_name = "CLOUD", default_value = "AzurePublicCloud", value_parser = |text: &str| parsed(Cloud::parse(text)))]
     cloud_name: Cloud,
-    /// The server's --default-tenant-id: the tenant of classes that name none
+    /// The server's --default-tenant-id
     #[arg(long, value_name = "TENANT", value_parser = |text: &str| parsed(TenantId::parse(text)))]
     default_tenant_id: Option<TenantId>,
     /// The server's --allowed-vault-suffix; may be repeated
     #[arg(long, value_name = "SUFFIX", value_parser = |text: &str| parsed(VaultSuffix::parse(text)))]
     allowed_vault_suffix: Vec<VaultSuffix>,
-    /// The server's --rotation-max-age-limit: the longest rotationMaxAge
+    /// The server's --rotation-max-age-limit
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     rotation_max_age_limit: humantime::Duration,
-    /// The server's --stale-if-error: the longest staleIfError
+    /// The server's --stale-if-error
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     stale_if_error: humantime::Duration,
 }
@@ -68,7 +68,7 @@ fn parsed<T>(parsed: Result<T, Fault>) -> Result<T, String> {
     parsed.map_err(|fault| format!("{}; {}", fault.problem, fault.help))
 }
 
-/// Lints, prints and says how it went.
+/// Lints, prints the findings and returns the exit code.
 pub fn run(args: LintArgs) -> ExitCode {
     let linter = Linter {
         provider: args.provider_name,

@@ -35,45 +35,44 @@ use target::Target;
 /// No mount takes longer than this, as on a node.
 const LONGEST_MOUNT: Duration = Duration::from_mins(1);
 
-/// Fetch a class's objects and write them into a directory, once, without a cluster.
+/// Mount one class into a directory, without a cluster.
 ///
-/// Reads a class, logs in to Entra, asks Key Vault and writes the files, by the same steps as
-/// the server with --file-writer=provider: for debugging on a node, for a virtual machine, and for the
-/// secrets that must be there before there is a cluster.
+/// Reads a SecretProviderClass, logs in to Entra, fetches the objects from Key Vault and writes the files, with the same
+/// code as the server with --file-writer=provider. Use it to debug on a node, on a virtual machine, and for secrets that
+/// a new cluster needs before it exists.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{ORDER}\n\n{EXAMPLES}"))]
 pub struct MountArgs {
-    /// A manifest with the class, a `SecretProviderClass`; - is standard input
+    /// Manifest with the `SecretProviderClass`; - reads standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The same, as a flag, which kubectl has
+    /// Manifest, as with kubectl
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "file")]
     filename: Option<PathBuf>,
-    /// The directory for the files, on a tmpfs such as /dev/shm or /run. If it is missing it is made, with
-    /// mode 0700; what it lies in must be there. Only a dry run needs none
+    /// Directory for the files, on a tmpfs such as /dev/shm or /run. Created with mode 0700 if it does not exist; its parent
+    /// directory must exist. Required except with --dry-run
     #[arg(long, value_name = "DIR")]
     target: Option<PathBuf>,
-    /// The class to mount, if the manifest has several
+    /// Name of the class, if the manifest has several
     #[arg(long, value_name = "CLASS")]
     name: Option<String>,
     #[command(flatten)]
     caller: CallerArgs,
-    /// Show what would be fetched, as whom, and written. Nothing leaves this machine, and nothing is written. It
-    /// needs neither a token nor a directory
+    /// Show which objects would be fetched, with which identity, and which files would be written. Sends no request and
+    /// writes no file; needs neither a token nor a directory
     #[arg(long)]
     dry_run: bool,
-    /// Show on standard error what each step did and how long it took
+    /// Show each step and its time on standard error
     #[arg(long, conflicts_with_all = ["log_format_json", "verbosity"])]
     explain: bool,
-    /// How standard output shows what is mounted: identity, objects and files, never a value. By default, only a
-    /// dry run shows it
+    /// Print identity, objects and files, never a value, in this format [default: text with --dry-run, otherwise nothing]
     #[arg(short = 'o', long, value_enum, value_name = "FORMAT")]
     output: Option<Output>,
     #[command(flatten)]
     pipeline: PipelineArgs,
 }
 
-/// How standard output shows what is mounted.
+/// The format of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// For people
@@ -84,31 +83,31 @@ enum Output {
 
 const EXAMPLES: &str = "\
 Examples:
-  What a class would mount, without a token and without a network:
+  Show what a class would mount, without a token or a network:
     keyvault-csi-provider mount -f class.yaml --dry-run
-  What a pod would get, step by step:
+  Mount with the identity of a pod, and show each step:
     kubectl create token shop-sa -n shop --audience api://AzureADTokenExchange > token
     keyvault-csi-provider mount class.yaml --target /dev/shm/secrets --token-file token --explain
   On a virtual machine of Azure:
     keyvault-csi-provider mount class.yaml --target /run/secrets --managed-identity";
 
 const ORDER: &str = "\
-The identity is the first of these that there is:
-  1. the managed identity of this machine, if the class says useVMManagedIdentity, or with --managed-identity
-  2. the service account whose token is in --token-file, or else in AZURE_FEDERATED_TOKEN_FILE; its
-     application is the class's clientID, or else AZURE_CLIENT_ID, or else, in a cluster, what the service
-     account's annotation azure.workload.identity/client-id says
+The identity is the first of these that is set:
+  1. the managed identity of this machine, if the class sets useVMManagedIdentity, or with --managed-identity
+  2. the service account of the token in --token-file, or AZURE_FEDERATED_TOKEN_FILE; its application is the
+     class's clientID, or AZURE_CLIENT_ID, or, in a cluster, the service account's annotation
+     azure.workload.identity/client-id
   3. the service principal AZURE_CLIENT_ID, with AZURE_CLIENT_SECRET or with the file
-     AZURE_CLIENT_CERTIFICATE_PATH. These stand for the Secret of nodePublishSecretRef, and a clientID in the
+     AZURE_CLIENT_CERTIFICATE_PATH. They replace the Secret of nodePublishSecretRef, and a clientID in the
      class has no effect
 
-What a class leaves out, the flags say, and else the environment:
+Flags and environment set what the class omits:
   tenant     tenantID of the class, --default-tenant-id, AZURE_TENANT_ID
   cloud      cloudName of the class, --cloud-name, the cloud of AZURE_AUTHORITY_HOST, AzurePublicCloud
   namespace  --namespace, the token's, the manifest's, default
 
-Exit codes: 0 mounted, or shown; 1 it failed, and the files that were there are untouched; 2 wrong usage: a flag is
-missing, unknown or wrong.";
+Exit codes: 0 success; 1 failure, and existing files are untouched; 2 wrong usage: a flag is missing, unknown or
+wrong.";
 
 /// Mounts once, or shows what would be done.
 pub fn run(args: &MountArgs) -> ExitCode {

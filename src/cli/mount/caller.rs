@@ -13,29 +13,29 @@ use super::token::Token;
 use crate::plan::{Claims, ClientCredential, ClientId, IDENTITY_BINDING_AUDIENCE, TOKEN_EXCHANGE_AUDIENCE};
 use crate::secret::{SecretBytes, SecretText};
 
-/// Flags that say who asks.
+/// Flags that select the identity.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CallerArgs {
-    /// A file with a service account token
+    /// File with a service account token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Ask as this machine's managed identity: the system-assigned, or the one with this client id
+    /// Use this machine's managed identity: the system-assigned one, or the one with this client id
     #[arg(long, value_name = "CLIENT_ID", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(super) managed_identity: Option<String>,
-    /// The namespace of the pod that this mount stands for
+    /// Namespace of the pod to mount for
     #[arg(short = 'n', long)]
     pub(super) namespace: Option<String>,
-    /// Its service account; the token's if left out
+    /// Service account of the pod [default: the token's]
     #[arg(long, value_name = "NAME")]
     pub(super) service_account: Option<String>,
-    /// Its name, for errors and logs; the token's if left out
+    /// Name of the pod, for messages [default: the token's]
     #[arg(long, value_name = "NAME")]
     pub(super) pod: Option<String>,
 }
 
-/// Who asks, with what it proves itself by.
+/// The identity of the mount, with its credential.
 pub(super) enum Caller {
-    /// As the class alone says it.
+    /// The identity that the class names.
     OfClass,
     /// This machine, by a managed identity; no client is the system-assigned one.
     Machine { client: Option<String> },
@@ -55,7 +55,7 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// Chooses among what is there, in the order that the command's help tells. A dry run does without a token.
+    /// Chooses the identity, in the order of the command's help. A dry run needs no token.
     ///
     /// # Errors
     /// Every mistake: no identity, an incomplete one, or a file that cannot be used.
@@ -109,10 +109,7 @@ impl Caller {
             );
             (problem, create)
         } else {
-            let problem = format!(
-                "it is missing, and so is every other identity: there is nothing to log in to Entra with{}",
-                empty_variables(environment)
-            );
+            let problem = format!("no credentials found{}", empty_variables(environment));
             let others = format!(
                 "{create}; or set {CLIENT} with {CLIENT_SECRET} or {CERTIFICATE_FILE} for a service principal; or give --managed-identity on a virtual machine of Azure"
             );
@@ -124,7 +121,7 @@ impl Caller {
     /// Flags of which only one can be given.
     pub(super) fn contradiction(args: &CallerArgs) -> Option<Message> {
         let both = args.managed_identity.is_some() && args.token_file.is_some();
-        let mistake = Message::error("--managed-identity", "--token-file is there too");
+        let mistake = Message::error("--managed-identity", "it cannot be combined with --token-file");
         both.then(|| mistake.help("keep one of the two").usage())
     }
 

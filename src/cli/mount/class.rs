@@ -82,7 +82,7 @@ impl Class {
                 Err(vec![Message::error(shown, problem).help("choose one with --name")])
             }
             (Some(_), Some(_), Some(name)) => {
-                let problem = format!("{name} is there more than once, at {}", several.join(", "));
+                let problem = format!("{name} is defined more than once, at {}", several.join(", "));
                 Err(vec![Message::error(shown, problem).help("leave one")])
             }
         }

@@ -101,7 +101,7 @@ fn find_target(args: &MountArgs, mistakes: &mut Vec<Message>) -> Option<Target> 
         Some(directory) => Target::find(directory).map_err(|mistake| mistakes.push(mistake)).ok(),
         None if args.dry_run => None,
         None => {
-            let mistake = Message::error("--target", "it is missing: there is no directory for the files");
+            let mistake = Message::error("--target", "it is missing");
             mistakes.push(mistake.help(format!("{CHOOSE}, such as --target /dev/shm/secrets")).usage());
             None
         }

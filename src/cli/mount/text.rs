@@ -33,7 +33,7 @@ pub(super) fn describe(preparation: &Preparation, is_mounted: bool) -> String {
     };
     lines.extend(plan.templates.iter().map(template));
     if !is_mounted {
-        lines.push("Nothing was asked for, and nothing was written.".to_owned());
+        lines.push("No request was sent, and no file was written.".to_owned());
     }
     lines.join("\n") + "\n"
 }
@@ -81,7 +81,7 @@ fn object(object: &ObjectPlan, options: render::Options) -> String {
         (Some(version), Some(history)) => format!(", {} versions up to {version}", history.count()),
         (None, Some(history)) => format!(", the newest {} versions", history.count()),
     };
-    let optional = if object.optional { ", if it is there" } else { "" };
+    let optional = if object.optional { ", optional" } else { "" };
     if object.hidden {
         return format!("object     {kind} {name} of {vault}{version}{optional}, for templates only");
     }
@@ -94,7 +94,7 @@ fn object(object: &ObjectPlan, options: render::Options) -> String {
     }
     let files = if object.history.is_some() { format!("{path}/0, {path}/1, …") } else { path.to_string() };
     let more = if options.separate_files && *kind == ObjectKind::Secret {
-        ", with .crt and .key beside it if it backs a certificate"
+        ", with .crt and .key files if it backs a certificate"
     } else {
         ""
     };

@@ -52,7 +52,7 @@ async fn the_class_and_the_command_line_say_all_their_mistakes_at_once() {
         ": objects[1].filePermission: \"0999\" is not an octal file mode\n  help: use a value from",
         ": keyvaultName: it is missing",
         ": rotationMaxAge: ",
-        "error: --token-file (or AZURE_FEDERATED_TOKEN_FILE): it is missing",
+        "error: --token-file (or AZURE_FEDERATED_TOKEN_FILE): no credentials found",
         "kubectl create token SERVICE_ACCOUNT --audience api://AzureADTokenExchange",
         "error: --target: it is missing",
         "error: --cloud-name: ",

@@ -38,8 +38,8 @@ async fn a_dry_run_shows_the_plan_and_sends_no_request() {
             "https://vault.azure.net",
             "secrets, which is made with mode 0700",
             "secret database-password of mykeyvault.vault.azure.net -> db-password, mode 0644",
-            "secret api-key of mykeyvault.vault.azure.net, the newest 3 versions, if it is there -> api-key/0, api-key/1, …, mode 0400",
-            "Nothing was asked for",
+            "secret api-key of mykeyvault.vault.azure.net, the newest 3 versions, optional -> api-key/0, api-key/1, …, mode 0400",
+            "No request was sent",
         ],
     );
     for (parameters, args, environment, words) in [
@@ -144,7 +144,7 @@ async fn an_explanation_says_where_it_failed_and_how_to_fix_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_with_its_mend() {
+async fn what_cannot_be_is_refused_with_its_fix() {
     let site = Site::start().await;
     site.file("garbage", "hunter2");
     site.file("locked.pfx", data("pfx/refused-password.pfx"));
@@ -152,7 +152,7 @@ async fn what_cannot_be_is_refused_with_its_mend() {
     let principal = [("AZURE_CLIENT_ID", PRINCIPAL), ("AZURE_CLIENT_SECRET", CLIENT_SECRET)];
     let certificate = ("AZURE_CLIENT_CERTIFICATE_PATH", "locked.pfx");
     let cases: &[(Parameters<'_>, &[&str], Parameters<'_>, &str)] = &[
-        (WORKLOAD, &[], &[], "error: --token-file (or AZURE_FEDERATED_TOKEN_FILE): it is missing"),
+        (WORKLOAD, &[], &[], "error: --token-file (or AZURE_FEDERATED_TOKEN_FILE): no credentials found"),
         (
             WORKLOAD,
             &[],
