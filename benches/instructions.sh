@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Instructions that the provider executes for one warm mount of OBJECTS objects (10), each fetched from the
-# emulated vault over TLS: by callgrind, so the figure is the same whatever else the machine does. Counts two
+# Counts the instructions of one warm mount of OBJECTS objects (10) in the provider, each fetched from the
+# emulated vault over TLS. Uses callgrind, so the result does not depend on the load of the machine. Compares two
 # runs that differ in their number of mounts only, so that start, connections and tokens cancel out.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
-//! A warm first mount of 1, 10 and 100 objects: through the socket, by the provider's own process, from an
-//! emulated vault over TLS that answers at once. `cargo bench --bench mount`
+//! A warm first mount of 1, 10 and 100 objects: through the socket, with the provider as a process, from an
+//! emulated vault over TLS without latency. `cargo bench --bench mount`
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -29,7 +29,7 @@ fn seed() -> Seed {
     Seed::default().identity(Identity::new("bench", APP).federated("default", "bench")).vault(vault)
 }
 
-/// The request of another pod each time: a first mount is never answered from what was there before.
+/// The request of a new pod each time: a first mount is never answered from the cache.
 fn request(token: &str, pod: u64, objects: usize) -> MountRequest {
     let list = (0..objects).map(|index| format!("- {{objectName: secret-{index}, objectType: secret}}\n"));
     let tokens = json!({

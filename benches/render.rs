@@ -1,4 +1,4 @@
-//! What a mount computes: its plan, PKCS#12 to PEM, chains in order.
+//! The computations of a mount: its plan, PKCS#12 to PEM, the order of chains.
 //!
 //! `cargo bench --bench render`; a single one by its name, as in `cargo bench --bench render -- chain`.
 
@@ -20,7 +20,7 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(path).expect("tests/data holds the fixture")
 }
 
-/// As a mount does it: opened, put in order, written.
+/// As in a mount: opens, orders and writes a certificate.
 fn pem_of(pkcs12: &[u8]) -> SecretBytes {
     let bundle = pfx::open(pkcs12).expect("the fixture opens");
     let mut text = SecretBytes::default();

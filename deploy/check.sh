@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything that must hold of what is deployed: the chart, the manifests rendered from it, alerts and
+# Checks what is deployed: the chart, the manifests rendered from it, alerts and
 # dashboard, and the Dockerfiles. Needs Go and Python; fetches Helm, promtool (a minute or two of building)
 # and the rest once, into target/deploy-tools.
-# KEYVAULT_CSI_PROVIDER names the provider's binary, which must take the arguments that the chart
-# gives it.
+# KEYVAULT_CSI_PROVIDER is the path of the provider's binary, which must accept the arguments of the
+# chart.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,17 +13,17 @@ mkdir -p "$tools"
 
 HELM=$(deploy/helm.sh)
 export HELM
-# Nothing of the user's own Helm is read or written.
+# Does not read or write the user's Helm configuration.
 export HELM_CACHE_HOME=$tools/helm-home HELM_CONFIG_HOME=$tools/helm-home HELM_DATA_HOME=$tools/helm-home
 
-# Without service discovery, which checks no rule: half the code, and most of the dependencies.
+# Without service discovery, which is not needed to check rules: it is half the code, and most dependencies.
 export PROMTOOL=$tools/promtool-$prometheus_version/promtool
 if [ ! -x "$PROMTOOL" ]; then
     GOBIN=$(dirname "$PROMTOOL") GOFLAGS=-mod=mod go install -tags=remove_all_sd -ldflags='-s -w' \
         "github.com/prometheus/prometheus/cmd/promtool@$prometheus_version"
 fi
 
-# What PodMonitor and PrometheusRule may say.
+# The schemas of PodMonitor and PrometheusRule.
 PROMETHEUS_OPERATOR_CRDS=$(deploy/operator-crds.sh)
 export PROMETHEUS_OPERATOR_CRDS
 

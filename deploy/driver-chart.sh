@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the driver's chart into the folder where Helm looks for dependencies, from the driver's Go
-# module. `helm dependency build` does the same from the chart's repository on the web.
+# Copies the driver's chart to the directory where Helm looks for dependencies, from the driver's Go
+# module. `helm dependency build` does the same from the chart's web repository.
 set -euo pipefail
 chart=$(cd "$(dirname "$0")/charts/keyvault-csi-provider" && pwd)
 

@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# The image of the emulator of Key Vault and Entra, for clusters of one's own such as kind. Never for
-# one that holds a secret. docs/image.md says how to build and start it.
+# The image of the emulator of Key Vault and Entra, for local clusters such as kind. Never use it in a
+# cluster with real secrets. docs/image.md explains how to build and start it.
 
 ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
 
@@ -19,11 +19,11 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM scratch
 COPY LICENSE /
 COPY --from=build /out/keyvault-emulator /
-# Where it writes the certificate authority that its clients must trust.
+# Directory for the certificate authority that clients must trust.
 COPY --from=build --chown=65532:65532 /out/shared /shared
 USER 65532:65532
 ENTRYPOINT ["/keyvault-emulator"]
-# It serves loopback only, 127.0.0.1:8443 and the proxy 127.0.0.1:8080: its clients share its network.
+# It listens on loopback only, 127.0.0.1:8443 and the proxy 127.0.0.1:8080: clients must share its network.
 CMD ["--seed=/seed/seed.yaml", "--ca-file=/shared/ca.pem", "--imds-listen=127.0.0.1:8081"]
 
 ARG VERSION=0.0.0

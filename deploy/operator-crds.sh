@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the folder with the resource definitions of the Prometheus operator, from its Go module. Needs Go and Python.
+# Prints the directory with the resource definitions of the Prometheus operator, from its Go module. Needs Go and Python.
 set -euo pipefail
 
 operator_version=v0.85.0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Renders deploy/manifests from the chart, for those who do not use Helm. With --check it writes
-# nothing, and fails if they are not what the chart renders now. HELM names another helm.
+# Renders deploy/manifests from the chart, for installations without Helm. With --check it writes
+# nothing, and fails if they differ from the rendered chart. HELM is the path of another helm.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -16,13 +16,13 @@ esac
 rendered=$(mktemp -d)
 trap 'rm -rf "$rendered"' EXIT
 
-# The provider alone: the driver publishes manifests of its own.
+# Only the provider: the driver publishes its own manifests.
 render() {
     local name=$1
     shift
     {
         echo "# Rendered from deploy/charts/keyvault-csi-provider by deploy/render.sh; change it there."
-        echo "# Its image is not published: put yours in its place."
+        echo "# The image is not published: replace it with your own."
         "${HELM:-helm}" template csi-secrets-store-provider-azure charts/keyvault-csi-provider \
             --namespace kube-system --set secrets-store-csi-driver.install=false "$@" |
             grep -v -e '^$' -e '^# Source: ' -e 'app.kubernetes.io/managed-by: ' -e 'helm.sh/chart: '

@@ -1,4 +1,4 @@
-"""What Helm makes of the chart."""
+"""Rendering of the chart with Helm."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 CHART = HERE.parent / "charts" / "keyvault-csi-provider"
 HELM = os.environ.get("HELM", "helm")
 VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
-# The apiVersion of what belongs to the Prometheus operator.
+# The apiVersion of the Prometheus operator's objects.
 OPERATOR = "monitoring.coreos.com/v1"
 SETS = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
 
@@ -24,7 +24,7 @@ def helm(*arguments):
 
 
 def text(*arguments, release="csi"):
-    """What `helm template` prints."""
+    """The output of `helm template`."""
     done = helm("template", release, str(CHART), "--namespace=kube-system", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -40,14 +40,14 @@ def of_set(name, *arguments):
 
 
 def refusal(*arguments):
-    """What Helm says instead of rendering."""
+    """Helm's error message."""
     done = helm("template", "csi", str(CHART), "--namespace=kube-system", *arguments)
     assert done.returncode != 0, f"{arguments} was rendered"
     return " ".join(done.stderr.split())
 
 
 def notes(*arguments):
-    """What `helm install` says at its end."""
+    """The notes of `helm install`."""
     done = helm("install", "csi", str(CHART), "--namespace=kube-system", "--dry-run=client", *arguments)
     assert done.returncode == 0, done.stderr
     return " ".join(done.stdout.partition("\nNOTES:")[2].split())

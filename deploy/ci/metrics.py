@@ -1,4 +1,4 @@
-"""What docs/metrics.md says of metrics and labels, and what a query asks for."""
+"""The metrics and labels in docs/metrics.md, and those that a query uses."""
 
 import functools
 import re
@@ -7,14 +7,14 @@ import promql_parser
 from chart import HERE
 
 DOCS = HERE.parent.parent / "docs"
-# What Prometheus and the operators of clusters add.
+# Labels that Prometheus and cluster operators add.
 TARGET = {"cluster", "job", "instance"}
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count")}
 
 
 @functools.cache
 def tables():
-    """The tables of the reference by their heads; a row is a list of cells."""
+    """The tables of the reference by header; a row is a list of cells."""
     found, head = {}, None
     for line in (DOCS / "metrics.md").read_text().splitlines():
         if not line.startswith("| "):
@@ -33,7 +33,7 @@ def rows(head):
 
 
 def names(cell):
-    """What stands in backquotes."""
+    """The words in backquotes."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -63,7 +63,7 @@ def values():
 
 @functools.cache
 def series():
-    """The labels of every series that a scrape may bring."""
+    """The labels of every series that a scrape may return."""
     found = {"up": set()}
     for name, (kind, labels) in reference().items():
         for suffix in SUFFIXES.get(kind, ("",)):
@@ -72,18 +72,18 @@ def series():
 
 
 def queries(document):
-    """The queries of a page, one a line."""
+    """The queries of a page, one per line."""
     blocks = re.findall(r"^```promql\n(.*?)^```$", (DOCS / document).read_text(), re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
 
 
 def parse(query):
-    """The query's tree; of Grafana's variables only the one that is a duration is no text."""
+    """The query's syntax tree; Grafana's variables are text, except for the duration."""
     return promql_parser.parse(query.replace("$__rate_interval", "5m"))
 
 
 def selectors(query):
-    """The metrics that a query asks for, each with its matchers."""
+    """The metrics that a query uses, each with its matchers."""
     found = []
 
     def visit(node):
@@ -109,7 +109,7 @@ def grouping(query):
 
 
 def mistakes(query, recorded=()):
-    """What a query asks for that no scrape can bring."""
+    """The metrics, labels and values in a query that do not exist."""
     found, seen = [], set()
     for name, matchers in selectors(query):
         if name in recorded:

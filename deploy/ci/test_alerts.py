@@ -1,4 +1,4 @@
-"""Alerts fire when they should, and each has its page."""
+"""Alerts fire when they should, and each has a section in the runbook."""
 
 import os
 import re
@@ -17,7 +17,7 @@ NAMES = {rule["alert"] for rule in ALERTS}
 RUNBOOK = (DOCS / "runbook.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
 TESTS = yaml.safe_load((HERE / "alerts_test.yaml").read_text())["tests"]
-# Recorded series, with their labels, which a name begins with.
+# Recorded series, with their labels, which are the first part of the name.
 RECORDED = {rule["record"]: set(rule["record"].split(":")[0].split("_")) for rule in RULES if "record" in rule}
 
 
@@ -26,7 +26,7 @@ def promtool(*arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_prometheus_takes_the_rules():
+def test_prometheus_accepts_the_rules():
     promtool("check", "rules", "--lint=all", "--lint-fatal", str(FILE))
 
 
@@ -34,7 +34,7 @@ def test_alerts_fire_when_they_should_and_not_when_they_should_not():
     promtool("test", "rules", str(HERE / "alerts_test.yaml"))
 
 
-def test_every_alert_and_severity_is_seen_to_fire():
+def test_every_alert_and_severity_has_a_test_in_which_it_fires():
     samples = [sample for test in TESTS for asked in test["promql_expr_test"] for sample in asked["exp_samples"]]
     labels = [dict(re.findall(r'(\w+)="([^"]*)"', sample["labels"])) for sample in samples]
     fired = {(one["alertname"], one["severity"]) for one in labels}
@@ -42,12 +42,12 @@ def test_every_alert_and_severity_is_seen_to_fire():
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert", "recorded"))
-def test_rules_ask_for_what_there_is(rule):
+def test_rules_use_existing_metrics_and_labels(rule):
     assert mistakes(rule["expr"], RECORDED) == []
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_every_alert_says_how_grave_it_is_and_where_its_section_is(rule):
+def test_every_alert_has_a_severity_and_a_link_to_its_section(rule):
     assert rule["labels"].keys() == {"severity"} and rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
@@ -59,16 +59,16 @@ def test_every_alert_has_a_section_and_every_section_an_alert():
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_every_section_says_what_to_know(name):
+def test_every_section_is_complete(name):
     for part in ("Means", "Users notice", "Confirm", "Do", "Escalate"):
         assert f"**{part}**" in SECTIONS[name], part
 
 
-def test_every_link_of_the_runbook_leads_to_a_section():
+def test_every_link_in_the_runbook_points_to_a_section():
     assert set(re.findall(r"\(#(\w+)\)", RUNBOOK)) <= {name.lower() for name in NAMES}
 
 
-def test_every_log_line_of_the_runbook_is_one_of_the_provider():
+def test_every_log_line_in_the_runbook_exists_in_the_source():
     source = "".join(path.read_text() for path in (HERE.parent.parent / "src").rglob("*.rs"))
     lines = re.findall(r"grep '([^']+)'", RUNBOOK) + re.findall(r"^- \*([^*]+)\*:", RUNBOOK, re.MULTILINE)
     assert len(lines) > 20

@@ -1,4 +1,4 @@
-"""The provider's own binary takes what the chart gives it."""
+"""The provider's binary accepts the arguments of the chart."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ import pytest
 from chart import SETS, container, of_set
 
 PROVIDER = os.environ.get("KEYVAULT_CSI_PROVIDER")
-pytestmark = pytest.mark.skipif(not PROVIDER, reason="KEYVAULT_CSI_PROVIDER names no binary")
+pytestmark = pytest.mark.skipif(not PROVIDER, reason="KEYVAULT_CSI_PROVIDER is not set to a binary")
 
 
 def start(arguments, folder):
-    """Starts the provider where it disturbs nobody: of a repeated flag the last one counts."""
+    """Starts the provider with its own socket and without ports: the last value of a repeated flag is used."""
     elsewhere = [f"--endpoint=unix://{folder}/test.sock", "--healthz-port=0", "--prometheus-port=0"]
     return subprocess.Popen(
         [PROVIDER, *arguments, *elsewhere],
@@ -25,7 +25,7 @@ def start(arguments, folder):
 
 
 def policy(rendered, folder):
-    """The policy of a release, where the flag that goes last finds it."""
+    """Writes the policy of a release to a file, and returns the flag that names it."""
     for one in rendered:
         if "policy.yaml" in one.get("data", {}):
             (folder / "policy.yaml").write_text(one["data"]["policy.yaml"])
@@ -53,23 +53,23 @@ def test_the_provider_starts_with_the_arguments_of_the_chart(name, tmp_path):
     overdue = threading.Timer(30, provider.kill)
     overdue.start()
     try:
-        said = []
+        output = []
         for line in provider.stdout:
-            said.append(line)
+            output.append(line)
             if "serving" in line:
                 break
         else:
-            pytest.fail("it ended: " + "".join(said))
+            pytest.fail("the provider ended: " + "".join(output))
         provider.send_signal(signal.SIGTERM)
         rest, _ = provider.communicate()
-        assert provider.returncode == 0, "".join(said) + rest
+        assert provider.returncode == 0, "".join(output) + rest
     finally:
         overdue.cancel()
         provider.kill()
         provider.wait()
 
 
-def test_an_argument_that_the_provider_does_not_know_would_be_noticed(tmp_path):
+def test_an_unknown_argument_is_refused(tmp_path):
     provider = start([*container(of_set("default"))["args"], "--no-such-flag"], tmp_path)
-    said, _ = provider.communicate(timeout=30)
-    assert provider.returncode == 2 and "--no-such-flag" in said
+    output, _ = provider.communicate(timeout=30)
+    assert provider.returncode == 2 and "--no-such-flag" in output

@@ -1,4 +1,4 @@
-"""Grafana's dashboard asks for what there is, and explains what it shows."""
+"""Every query of the Grafana dashboard uses existing metrics, and every panel is described."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def test_the_variables_are_source_cluster_node_and_vault():
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_every_panel_asks_for_what_there_is_of_the_chosen_nodes(panel):
+def test_every_panel_uses_existing_metrics_of_the_selected_nodes(panel):
     for query in queries(panel):
         assert mistakes(query) == [], query
         assert 'cluster=~"$cluster"' in query and 'instance=~"$instance"' in query
@@ -36,7 +36,7 @@ def test_every_panel_asks_for_what_there_is_of_the_chosen_nodes(panel):
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_every_panel_says_what_it_shows_and_in_which_unit(panel):
+def test_every_panel_has_a_description_and_a_unit(panel):
     assert panel["description"].endswith(".") and panel["fieldConfig"]["defaults"]["unit"]
     assert panel["datasource"] == SOURCE
 
@@ -47,7 +47,7 @@ def test_every_metric_is_shown():
     assert [name for name, scraped in known.items() if not shown & set(scraped)] == []
 
 
-def test_panels_lie_side_by_side_within_the_width():
+def test_panels_do_not_overlap_and_fit_the_width():
     taken = set()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]
@@ -56,6 +56,6 @@ def test_panels_lie_side_by_side_within_the_width():
         taken |= cells
 
 
-def test_panels_carry_no_ids_of_somebodys_grafana():
+def test_panels_have_no_ids_from_a_grafana_instance():
     assert "id" not in DASHBOARD
     assert not [panel["title"] for panel in DASHBOARD["panels"] if "id" in panel]

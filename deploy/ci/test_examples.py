@@ -1,4 +1,4 @@
-"""The chart takes the values of examples/, and does what the recipes say of them."""
+"""The chart accepts the values in examples/, and the examples do what their READMEs promise."""
 
 import kubernetes_validate
 import pytest
@@ -7,9 +7,9 @@ from chart import HERE, container, objects, pod
 from test_rendered import KUBERNETES
 
 EXAMPLES = HERE.parent.parent / "examples"
-# Velero's are its own chart's.
+# Velero's values are for its own chart.
 VALUES = sorted(path for path in EXAMPLES.glob("*/values*.yaml") if path.parent.name != "velero")
-# The quickstart's seed is the emulator's.
+# The quickstart's seed is a file of the emulator.
 OTHERS = {*EXAMPLES.glob("*/values*.yaml"), EXAMPLES / "quickstart" / "seed.yaml"}
 MANIFESTS = sorted({*EXAMPLES.glob("*/*.yaml")} - OTHERS)
 
@@ -19,15 +19,15 @@ def rendered(folder):
 
 
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: path.parent.name)
-def test_the_chart_takes_the_values(path):
+def test_the_chart_accepts_the_values(path):
     assert container(objects(f"--values={path}"))["args"]
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_kubernetes_takes_the_manifests(path, version):
+def test_kubernetes_accepts_the_manifests(path, version):
     for one in yaml.safe_load_all(path.read_text()):
-        # Kubernetes' own schemas know no resources of the driver's; tests/it/docs.rs reads those.
+        # The schemas of Kubernetes do not contain the driver's resources; tests/it/docs.rs checks those.
         if one["kind"] != "SecretProviderClass":
             kubernetes_validate.validate(one, version, strict=True)
 

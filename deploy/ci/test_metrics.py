@@ -1,4 +1,4 @@
-"""The reference of metrics is what the provider has, and its queries ask for nothing else."""
+"""The metrics reference is complete, and its queries use existing metrics."""
 
 import re
 
@@ -12,7 +12,7 @@ SUFFIX = {"counter": "_total", "info": "_info"}
 
 
 def words(path, function):
-    """The texts in the function of this name."""
+    """The string literals in a function."""
     body = re.search(rf"fn {function}\(.*?\n    }}\n|fn {function}\(.*?\n}}\n", (SOURCE / path).read_text(), re.DOTALL)
     return set(re.findall(r'"([^"]+)"', body[0]))
 
@@ -23,7 +23,7 @@ def test_the_reference_names_every_metric_of_the_source_and_no_other():
     assert named == written
 
 
-def test_names_end_as_openmetrics_wants_it():
+def test_names_have_the_suffixes_of_openmetrics():
     for name, (kind, _) in reference().items():
         assert name.endswith(SUFFIX.get(kind, "")), name
 
@@ -41,7 +41,7 @@ def test_closed_sets_are_those_of_the_source():
 
 
 @pytest.mark.parametrize("document", ["metrics.md", "runbook.md"])
-def test_queries_of_the_pages_ask_for_what_there_is(document):
+def test_queries_in_the_docs_use_existing_metrics(document):
     for query in queries(document):
         assert mistakes(query) == [], query
 
@@ -62,5 +62,5 @@ def test_every_metric_has_a_query():
         ("max_over_time(keyvault_csi_cache_byte[5m])", "keyvault_csi_cache_byte: no such metric"),
     ],
 )
-def test_a_mistake_would_be_noticed(query, mistake):
+def test_a_wrong_query_is_found(query, mistake):
     assert mistakes(query) == [mistake]

@@ -1,4 +1,4 @@
-"""What the chart gives Prometheus and Grafana."""
+"""The chart's objects for Prometheus and Grafana."""
 
 import json
 import os
@@ -15,40 +15,40 @@ ALERTS = "--set=monitoring.alerts.enabled=true"
 
 
 def strict(schema):
-    """The schema, of an object that the API server prunes: here what it would prune is a mistake."""
+    """The schema with unknown fields refused, which the API server would prune."""
     if isinstance(schema, list):
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     closed = "properties" in schema and schema.get("type") == "object" and "additionalProperties" not in schema
-    # Go alone has flags in the middle of a pattern.
+    # Only Go allows flags in the middle of a pattern.
     kept = {name: strict(one) for name, one in schema.items() if (name, "(?i)" in str(one)) != ("pattern", True)}
     return kept | ({"additionalProperties": False} if closed else {})
 
 
 def validate(one):
-    """Against the schema of the Prometheus operator."""
+    """Validates an object against the schema of the Prometheus operator."""
     folder = Path(os.environ["PROMETHEUS_OPERATOR_CRDS"])
     crd = yaml.safe_load((folder / f"monitoring.coreos.com_{one['kind'].lower()}s.yaml").read_text())
     (version,) = (version for version in crd["spec"]["versions"] if version["name"] == "v1")
     jsonschema.validate(one["spec"], strict(version["schema"]["openAPIV3Schema"]["properties"]["spec"]))
 
 
-def test_nothing_of_it_is_there_unless_it_is_wanted():
+def test_monitoring_objects_are_off_by_default():
     rendered = objects()
     assert not [one for one in rendered if one["apiVersion"] == OPERATOR or "dashboard" in one["metadata"]["name"]]
     annotations = daemonset(rendered)["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {"kubectl.kubernetes.io/default-container": "provider-azure-installer"}
 
 
-def test_every_object_is_one_of_the_prometheus_operator():
+def test_every_object_is_valid_for_the_prometheus_operator():
     mine = [one for one in objects(ALL) if one["apiVersion"] == OPERATOR]
     assert [one["kind"] for one in mine] == ["PodMonitor", "PrometheusRule"]
     for one in mine:
         validate(one)
 
 
-def test_a_field_that_the_prometheus_operator_does_not_have_would_be_noticed():
+def test_an_unknown_field_of_a_monitoring_object_is_refused():
     wrong = named(objects(ALL), "PrometheusRule", NAME)
     wrong["spec"]["groups"][0]["rules"][1]["severity"] = "critical"
     with pytest.raises(jsonschema.ValidationError, match="severity"):
@@ -64,13 +64,13 @@ def test_the_pod_monitor_finds_the_pods_and_their_port():
     assert endpoint["port"] in [one["name"] for one in container(rendered)["ports"]]
 
 
-def test_the_operator_finds_the_objects_by_the_labels_that_it_wants():
+def test_the_objects_have_the_labels_that_the_operator_selects():
     rendered = of_set("everything")
     for kind in ("PodMonitor", "PrometheusRule"):
         assert named(rendered, kind, "vaults-on-nodes")["metadata"]["labels"]["release"] == "prometheus"
 
 
-def test_annotations_say_where_the_metrics_are_and_the_users_own_go_first():
+def test_annotations_have_the_metrics_port_and_the_users_values_win():
     own = r"--set=linux.podAnnotations.prometheus\.io/path=/other"
     rendered = objects("--set=monitoring.scrape=annotations,metricsAddr=:9898", own)
     assert daemonset(rendered)["spec"]["template"]["metadata"]["annotations"] == {
@@ -81,7 +81,7 @@ def test_annotations_say_where_the_metrics_are_and_the_users_own_go_first():
     }
 
 
-def test_the_rules_are_those_of_the_file_but_for_the_age_of_stale_values():
+def test_the_rules_are_those_of_the_file_except_for_the_age_of_stale_values():
     def rules(*values):
         return yaml.safe_dump(named(objects(ALERTS, *values), "PrometheusRule", NAME)["spec"])
 

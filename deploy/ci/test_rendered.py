@@ -1,4 +1,4 @@
-"""What a release puts into a cluster."""
+"""The objects of a release."""
 
 import copy
 
@@ -15,14 +15,14 @@ SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailab
 
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("name", SETS)
-def test_every_object_is_one_of_kubernetes(name, version):
+def test_every_object_is_valid_for_kubernetes(name, version):
     rendered = of_set(name, "--include-crds", f"--kube-version={version}.0")
     assert rendered
     for one in (one for one in rendered if one["apiVersion"] != OPERATOR):
         kubernetes_validate.validate(one, version, strict=True)
 
 
-def test_a_field_that_kubernetes_does_not_have_would_be_noticed():
+def test_an_unknown_field_is_refused():
     wrong = copy.deepcopy(daemonset(objects()))
     wrong["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnly"] = True
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -40,7 +40,7 @@ def test_the_names_are_those_of_the_go_chart():
     named(objects(release=f"{GO_NAME}-1700000000"), "DaemonSet", f"{GO_NAME}-1700000000")
 
 
-def test_the_values_of_the_go_chart_keep_their_meaning_but_for_its_image():
+def test_the_values_of_the_go_chart_keep_their_meaning_except_for_its_image():
     rendered = of_set("go-chart")
     assert container(rendered)["image"] == f"keyvault-csi-provider:{VERSION}"
     assert container(rendered)["resources"]["limits"] == {"cpu": "50m", "memory": "100Mi"}
@@ -57,13 +57,13 @@ def test_the_image_is_the_charts_own_version_a_tag_or_a_digest():
     assert pinned["image"] == f"keyvault-csi-provider@{digest}"
 
 
-def test_without_linux_only_the_driver_and_the_rights_are_left():
+def test_without_linux_only_the_driver_and_the_roles_remain():
     rendered = objects("--set=linux.enabled=false")
     assert [one["metadata"]["name"] for one in rendered if one["kind"] == "DaemonSet"] == ["secrets-store-csi-driver"]
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if name != "everything"])
-def test_a_security_review_finds_nothing_but_the_folders_it_needs(name):
+def test_the_container_has_only_the_host_paths_that_it_needs(name):
     rendered = of_set(name)
     assert pod(rendered)["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
     assert container(rendered)["securityContext"] == {
@@ -87,7 +87,7 @@ def test_requests_are_small_and_memory_is_bounded():
     assert pod(objects())["priorityClassName"] == "system-node-critical"
 
 
-def test_who_writes_the_files_itself_sees_mounts_that_are_made_later():
+def test_with_file_writer_provider_later_mounts_are_visible_in_the_container():
     mounts = {one["name"]: one for one in container(of_set("writes-itself"))["volumeMounts"]}
     assert mounts["mountpoint-dir"] == {
         "name": "mountpoint-dir",
@@ -109,19 +109,19 @@ def test_scalars_may_be_strings_as_in_the_go_chart():
     assert objects(f"--set-string={off}") == objects(f"--set={off}")
 
 
-@pytest.mark.parametrize("value, words", [("linux.healthzPort=70000", "is not a port"), ("logVerbosity=11", "more than 10")])
+@pytest.mark.parametrize("value, words", [("linux.healthzPort=70000", "is not a port"), ("logVerbosity=11", "exceeds the maximum, 10")])
 def test_strings_have_the_range_of_their_numbers(value, words):
     assert words in refusal(f"--set-string={value}")
 
 
-def test_kubelets_root_is_the_drivers_where_only_that_one_is_set():
+def test_kubelets_root_defaults_to_the_drivers():
     elsewhere = "--set=secrets-store-csi-driver.linux.kubeletRootDir=/var/snap/kubelet"
     assert "/var/snap/kubelet" not in str(pod(objects(elsewhere))), "the driver writes the files"
     mounts = container(objects(elsewhere, "--set=fileWriter=provider"))["volumeMounts"]
     assert "/var/snap/kubelet/pods" in [one["mountPath"] for one in mounts]
 
 
-def test_the_update_is_by_surge_as_soon_as_ports_are_the_pods_own():
+def test_the_update_is_by_surge_without_the_hosts_network():
     off = "--set=linux.hostNetwork=false"
     own = "--set=linux.updateStrategy.rollingUpdate.maxUnavailable=2"
     assert daemonset(objects())["spec"]["updateStrategy"] == GO_STRATEGY
@@ -130,13 +130,13 @@ def test_the_update_is_by_surge_as_soon_as_ports_are_the_pods_own():
     assert daemonset(objects(off, own))["spec"]["updateStrategy"] == {"rollingUpdate": {"maxUnavailable": 2}}
 
 
-def test_the_pod_outlives_its_drain():
+def test_the_grace_period_exceeds_the_drain_timeout():
     rendered = objects("--set=drainTimeout=1m30s500ms")
     assert "--drain-timeout=1m30s500ms" in container(rendered)["args"]
     assert pod(rendered)["terminationGracePeriodSeconds"] == 101
 
 
-def test_probes_ask_where_the_provider_answers():
+def test_probes_use_the_health_checks_address_and_port():
     rendered = objects("--set=linux.healthzPort=9000,linux.healthzPath=/live,linux.healthzTimeout=20s")
     ports = {one["name"]: one["containerPort"] for one in container(rendered)["ports"]}
     assert ports == {"healthz": 9000, "metrics": 8898}
@@ -147,7 +147,7 @@ def test_probes_ask_where_the_provider_answers():
 
 
 @pytest.mark.parametrize("written", ["8898", '":8898"', '"8898"'])
-def test_the_metrics_port_may_be_written_as_the_go_chart_and_the_driver_write_it(written):
+def test_the_metrics_port_may_have_the_forms_of_the_go_chart_and_the_driver(written):
     assert "--prometheus-port=8898" in container(objects(f"--set-json=metricsAddr={written}"))["args"]
 
 
@@ -157,19 +157,19 @@ def test_without_metrics_no_port_is_open():
     assert [one["name"] for one in container(rendered)["ports"]] == ["healthz"]
 
 
-def test_the_driver_gives_tokens_for_both_audiences():
+def test_the_driver_requests_tokens_for_both_audiences():
     driver = named(objects(), "CSIDriver", "secrets-store.csi.k8s.io")
     audiences = [one["audience"] for one in driver["spec"]["tokenRequests"]]
     assert audiences == ["api://AzureADTokenExchange", "api://AKSIdentityBinding"]
 
 
-def test_the_provider_sends_what_the_driver_takes():
+def test_the_response_limit_is_the_drivers():
     assert "--max-response-bytes=8388608" in container(of_set("writes-itself"))["args"]
     own = container(of_set("canary", "--set=maxResponseBytes=1048576"))["args"]
     assert "--max-response-bytes=1048576" in own
 
 
-def test_a_policy_of_the_values_is_a_config_map_that_may_change():
+def test_policy_rules_become_a_config_map_that_is_reloaded():
     rendered = of_set("everything")
     policy = yaml.safe_load(named(rendered, "ConfigMap", "vaults-on-nodes-policy")["data"]["policy.yaml"])
     assert policy["rules"][0]["namespaces"] == ["team-*"] and policy["rules"][1]["namespaces"] == ["007"]
@@ -178,7 +178,7 @@ def test_a_policy_of_the_values_is_a_config_map_that_may_change():
     assert not [one for one in left if one["metadata"]["name"] == "vaults-on-nodes-policy"]
 
 
-def test_a_policy_may_be_somebody_elses_config_map_and_need_not_be():
+def test_the_policy_may_be_an_existing_config_map_and_is_optional():
     rendered = objects("--set=policy.configMap=platform-policy")
     mounted(rendered, "platform-policy")
     assert "platform-policy" not in [one["metadata"]["name"] for one in rendered]
@@ -186,14 +186,14 @@ def test_a_policy_may_be_somebody_elses_config_map_and_need_not_be():
 
 
 def mounted(rendered, config_map):
-    """The flag names a file of this ConfigMap, of which the whole folder is mounted."""
+    """Whether the flag names a file of this ConfigMap, and the whole directory is mounted."""
     assert {"name": "policy", "configMap": {"name": config_map}} in pod(rendered)["volumes"]
     (mount,) = [one for one in container(rendered)["volumeMounts"] if one["name"] == "policy"]
     assert mount == {"name": "policy", "mountPath": "/etc/keyvault-csi-provider", "readOnly": True}
     assert "--policy-file=/etc/keyvault-csi-provider/policy.yaml" in container(rendered)["args"]
 
 
-def test_an_audit_log_in_a_file_is_in_a_folder_of_the_node():
+def test_an_audit_log_file_is_in_a_directory_of_the_node():
     rendered = of_set("everything")
     folder = "/var/log/keyvault-csi-provider"
     assert f"--audit-log={folder}/audit.log" in container(rendered)["args"]
@@ -223,7 +223,7 @@ def test_records_of_volumes_survive_a_restart_of_the_container():
     assert "state" not in [one["name"] for one in pod(objects())["volumes"]]
 
 
-def test_it_may_read_service_accounts_and_token_keys_and_nothing_else():
+def test_the_roles_allow_service_accounts_and_token_keys_and_nothing_else():
     rendered = of_set("canary")
     rules = [rule for one in rendered if one["kind"] == "ClusterRole" for rule in one["rules"]]
     assert rules == [{"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]}]
@@ -237,7 +237,7 @@ def test_it_may_read_service_accounts_and_token_keys_and_nothing_else():
     assert [one["kind"] for one in of_set("canary", "--set=rbac.install=false")] == ["DaemonSet"]
 
 
-def test_a_canary_shares_no_object_no_label_and_no_socket_with_who_is_there():
+def test_a_canary_shares_no_object_label_or_socket_with_an_existing_provider():
     def names(rendered):
         return {(one["kind"], one["metadata"]["name"]) for one in rendered}
 

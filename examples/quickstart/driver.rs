@@ -1,4 +1,4 @@
-//! The part of the Secrets Store CSI driver: asks the provider, and writes the files.
+//! The role of the Secrets Store CSI driver: calls the provider, and writes the files.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The whole way of a secret, on this machine: an emulated Key Vault and Entra, the real provider,
+//! Shows the whole path of a secret on this machine: an emulated Key Vault and Entra, the real provider,
 //! and this program in the role of the Secrets Store CSI driver.
 //!
 //! ```text
@@ -27,14 +27,14 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write;
-        // A reader who has gone, as behind `head`, is no error.
+        // A closed pipe, as with `head`, is not an error.
         let _ = writeln!(std::io::stdout(), $($words)*);
     }};
 }
 pub(crate) use say;
 
 fn main() -> ExitCode {
-    // The provider runs as a process of its own, as it does on a node. This program is linked with
+    // The provider runs as a separate process, as on a node. This program is linked with
     // it, so its process is this program again, with the provider's arguments.
     if provider_launcher::asked_to_serve() {
         return keyvault_csi_provider::cli::run(std::env::args_os());
@@ -128,7 +128,7 @@ async fn show() -> Result<()> {
     Ok(())
 }
 
-/// The vault goes down, `pod` restarts, and the vault comes back. Returns the volumes that were mounted.
+/// The vault goes down, `pod` restarts, and the vault recovers. Returns the volumes that were mounted.
 async fn outage(emulator: &Emulator, folder: &Path, class: &Class, pod: &Pod) -> Result<[Volume; 2]> {
     let socket = folder.join("azure.sock");
     say!("\n7. Key Vault goes down, and the first pod is replaced by a new one: default/myapp-1");
@@ -159,18 +159,18 @@ async fn outage(emulator: &Emulator, folder: &Path, class: &Class, pod: &Pod) ->
     Ok([during, after])
 }
 
-/// How long the provider leaves a vault alone that failed several times in a row.
+/// Time for which the provider's circuit breaker is open after several failures of a vault.
 const OPEN: Duration = Duration::from_secs(5);
-/// The file that has the provider's log.
+/// The file with the provider's log.
 const LOG: &str = "provider.log";
 
 /// Starts the provider, and waits until it listens.
 async fn start(emulator: &Emulator, folder: &Path, socket: &Path) -> Result<Process> {
     let launch = Launch::itself()?
         .azure(provider_launcher::environment(emulator, folder)?)
-        // In a cluster they come from the API server by themselves.
+        // In a cluster the provider gets the keys from the API server.
         .args(provider_launcher::key_flags(emulator, folder)?)
-        // Scene 5 does not wait until what it has is a minute old.
+        // So that scene 5 needs no wait until the cached value is a minute old.
         .args(["--rotation-max-age=0s"])
         .without_ports()
         .socket(socket)

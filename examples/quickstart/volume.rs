@@ -1,4 +1,4 @@
-//! A pod's volume: a tmpfs of its own where this runs as root, else a folder of `/dev/shm`.
+//! A pod's volume: a tmpfs if this runs as root, otherwise a directory in `/dev/shm`.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::{Result, say};
 
 pub(crate) struct Volume {
     path: PathBuf,
-    /// Kept so that it is removed when the volume goes.
+    /// Keeps the directory until the volume is dropped.
     shared: Option<tempfile::TempDir>,
 }
 
@@ -38,7 +38,7 @@ impl Volume {
     }
 
     /// Lists the volume as the pod sees it at `mount_path`, with the contents of its files: these
-    /// secrets were made for showing.
+    /// secrets are only examples.
     pub(crate) fn show(&self, mount_path: &str) -> Result<()> {
         say!("   {mount_path}");
         let mut names = std::fs::read_dir(&self.path)?.collect::<std::io::Result<Vec<_>>>()?;
@@ -65,7 +65,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Unmounts or removes it; fails if anybody still holds something open in it.
+    /// Unmounts or removes the volume; fails if a process holds a file in it open.
     pub(crate) fn remove(self) -> Result<()> {
         match &self.shared {
             Some(_) => Ok(()),
@@ -77,7 +77,7 @@ impl Volume {
 impl Drop for Volume {
     fn drop(&mut self) {
         if self.shared.is_none() {
-            // After `remove` there is nothing mounted any more, and this fails quietly.
+            // Fails after `remove`, because nothing is mounted; the error is ignored.
             let _ = umount(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! What a driver sends: attributes and, after a NUL, secrets.
+//! A driver's attributes and, after a NUL, secrets.
 
 #![no_main]
 

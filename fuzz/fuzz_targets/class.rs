@@ -4,10 +4,10 @@ use keyvault_csi_provider::plan::Attributes;
 use serde_json::json;
 
 /// `{"alg":"RS256"}`, `{"iss":"https://issuer/","sub":"system:serviceaccount:namespace:account"}` and a
-/// signature that nobody checks here.
+/// signature that is not checked here.
 pub const POD_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lzc3Vlci8iLCJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQ6bmFtZXNwYWNlOmFjY291bnQifQ.c2lnbmF0dXJl";
 
-/// Those of a class that is right if its vault and its objects are; `vault` is a parameter that names one.
+/// The attributes of a class that is valid if its vault and objects are; `vault` is a parameter for the vault.
 pub fn attributes((vault, name): (&str, &str), objects: &str) -> Attributes {
     let tokens = json!({ "api://AzureADTokenExchange": { "token": POD_TOKEN } }).to_string();
     let attributes = json!({

@@ -1,4 +1,4 @@
-//! A file of manifests: its documents, their objects, and what there is to say of the classes.
+//! A file of manifests: its documents, their objects, and the findings about its classes.
 
 #![no_main]
 

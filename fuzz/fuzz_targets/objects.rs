@@ -1,4 +1,4 @@
-//! The parameter `objects` of a class that is right otherwise.
+//! The parameter `objects` of an otherwise valid class.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A certificate that is PEM already: what it is split into stays as it is when it is split again.
+//! A PEM certificate: splitting its parts again changes nothing.
 
 #![no_main]
 

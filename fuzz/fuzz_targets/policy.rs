@@ -1,4 +1,4 @@
-//! A policy's file, and what it says of a mount.
+//! A policy file, and its decision about a mount.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use keyvault_csi_provider::policy::Policy;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
-/// What `team-a/web` mounts by the node's identity.
+/// A mount of `team-a/web` with the node's identity.
 static PLAN: LazyLock<MountPlan> = LazyLock::new(|| {
     let attributes = json!({
         "csi.storage.k8s.io/pod.name": "web-0",

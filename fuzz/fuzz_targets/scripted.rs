@@ -1,4 +1,4 @@
-//! Answers that are written down, in the place of Azure's.
+//! Scripted answers instead of Azure's.
 
 #![allow(dead_code, unused_imports, reason = "no target uses all of it")]
 
@@ -17,11 +17,11 @@ use keyvault_csi_provider::plan::{Attributes, Defaults, MountPlan, Request as Mo
 pub use class::POD_TOKEN;
 use class::attributes;
 
-/// No error may have these in it.
+/// No error may contain these.
 pub const ACCESS_TOKEN: &str = "the-access-token";
 pub const SECRET: &str = "the-value-of-the-secret";
 
-/// Where access tokens may go.
+/// The only host that may receive access tokens.
 pub const VAULT_HOST: &str = "vault.keys.corp.example";
 
 /// One answer: a line with a status, lines of headers, an empty line, and the body.
@@ -41,13 +41,13 @@ impl Answer {
         let headers = lines.filter_map(|line| line.split_once(':'));
         let headers =
             headers.map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        // Others do not get past hyper.
+        // hyper refuses others.
         let headers = headers.filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_graphic()));
         Some(Self { status, headers: headers.collect(), body: input[end + 2..].to_vec() })
     }
 }
 
-/// Gives one answer after another; the last one again and again.
+/// Sends one answer after another, and repeats the last one.
 #[derive(Debug)]
 pub struct Script(Mutex<VecDeque<Answer>>);
 
@@ -63,11 +63,11 @@ impl HttpClient for Script {
         if request.headers().get_optional_str(&AUTHORIZATION).is_some() {
             assert_eq!(request.url().host_str(), Some(VAULT_HOST), "a token goes to its vault only");
         }
-        // Whoever asks without end comes to the end of his time.
+        // A client that retries without end reaches its deadline.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let mut answers = self.0.lock().expect("nobody panics with it");
+        let mut answers = self.0.lock().expect("no panic while the lock is held");
         let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
-        let Answer { status, headers: given, body } = answer.expect("there is an answer");
+        let Answer { status, headers: given, body } = answer.expect("the script has an answer");
         let mut headers = Headers::new();
         for (name, value) in given {
             headers.insert(HeaderName::from(name), value);
@@ -91,8 +91,8 @@ pub fn plan(object: &str) -> MountPlan {
     MountPlan::parse(request, &defaults).expect("the class is right")
 }
 
-/// Runs it under a time of its own, which passes when nobody has anything else to do.
+/// Runs the future with paused time, which advances when no task has work to do.
 pub fn run<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("it needs nothing").block_on(work)
+    runtime.expect("a runtime without I/O always starts").block_on(work)
 }

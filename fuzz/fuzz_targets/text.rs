@@ -1,4 +1,4 @@
-//! A file that a user names, in whatever encoding: decoded the same however it is encoded, or refused.
+//! A user's file in any encoding: decoded to the same text, or refused.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = decode(bytes.to_vec()) else { return };
     assert!(text.len() <= bytes.len().max(bytes.len() / 2 * 3), "no text is longer than its units allow");
     if text.starts_with('\u{feff}') {
-        // A second mark is text.
+        // A second byte order mark is text.
         return;
     }
     let units = || std::iter::once(0xfeff).chain(text.encode_utf16());

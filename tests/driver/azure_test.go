@@ -34,7 +34,7 @@ var (
 
 // azure is a running emulator: Entra, a Key Vault, and the cluster's token issuer.
 type azure struct {
-	// proxy and caFile are what a client needs to take it for Azure.
+	// proxy and caFile are what a client needs to use it instead of Azure.
 	proxy, caFile string
 	client        *http.Client
 }
@@ -75,7 +75,7 @@ func (a *azure) transport(t *testing.T) *http.Transport {
 	return &http.Transport{Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: roots}}
 }
 
-// tokens is what kubelet gives the driver for a pod of this service account.
+// tokens is kubelet's tokens attribute for a pod of this service account.
 func (a *azure) tokens(t *testing.T, who identity, pod pod) string {
 	t.Helper()
 	status := a.requestToken(t, who, map[string]any{"kind": "Pod", "name": pod.name, "uid": pod.uid})

@@ -26,7 +26,7 @@ const (
 
 var seeded = map[string]string{"secret/database-password": passwordVersion}
 
-// starts are the ways in which the provider is started. Each keeps every promise.
+// starts are the ways to start the provider. Every test runs with each.
 var starts = []struct {
 	name      string
 	arguments []string
@@ -93,7 +93,7 @@ func severalObjectsAreMounted(t *testing.T, provider *provider) {
 }
 
 // A CSIDriver object may ask kubelet to put tokens into secrets. The v1.6 driver then sends them there,
-// and copies them into the attributes; kubelet's own place were the attributes always.
+// and copies them into the attributes, where kubelet has always put them.
 func tokensAreFound(t *testing.T, provider *provider) {
 	for _, place := range []struct {
 		name                string
@@ -144,7 +144,7 @@ func anIdentityWithoutAccessIsRefused(t *testing.T, provider *provider) {
 	})
 }
 
-// mustBeDenied wants the code, the object and the mend.
+// mustBeDenied expects the code, the object and the help.
 func mustBeDenied(t *testing.T, err error) {
 	t.Helper()
 	if code := status.Code(err); code != codes.PermissionDenied {
@@ -243,7 +243,7 @@ func healthChecks(t *testing.T, clients *secretsstore.PluginClientBuilder) strin
 	return said.String()
 }
 
-// mustTellNoSecret wants neither a value nor a token in a log, whatever its level.
+// mustTellNoSecret fails if a log contains a value or a token, at any level.
 func mustTellNoSecret(t *testing.T, log string) {
 	t.Helper()
 	for _, secret := range []string{password, "two lines", "rotated as", "eyJ"} {

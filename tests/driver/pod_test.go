@@ -45,7 +45,7 @@ func twoObjects(who identity) class {
 	return class
 }
 
-// pod is a pod that wants a volume.
+// pod is a pod with a volume.
 type pod struct {
 	name, uid string
 }
@@ -100,7 +100,7 @@ func startProvider(t *testing.T, azure *azure, arguments []string) *provider {
 	return &provider{program, clients, azure}
 }
 
-// request is what one call of the driver says, besides the target.
+// request is one call of the driver, without the target.
 type request struct {
 	attributes map[string]string
 	// secrets are nodePublishSecretRef's, and since v1.6 perhaps the tokens.
@@ -117,8 +117,8 @@ func (p *provider) request(t *testing.T, pod pod, class class, who identity) req
 	return request{attributes: attributes}
 }
 
-// mount lets the driver's own code ask the provider and write what it answers, as NodePublishVolume
-// calls it, and then wants nobody to hold the volume.
+// mount calls the driver's own code, as NodePublishVolume does: it calls the provider and writes the
+// files. Then no process may hold the volume open.
 func (p *provider) mount(t *testing.T, volume *volume, request request) (map[string]string, error) {
 	t.Helper()
 	context, cancel := context.WithTimeout(t.Context(), patience)

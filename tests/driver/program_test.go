@@ -27,7 +27,7 @@ type program struct {
 	err     error
 }
 
-// binary is the path that the environment variable holds.
+// binary is the path in the environment variable.
 func binary(t *testing.T, variable string) string {
 	t.Helper()
 	path := os.Getenv(variable)
@@ -41,7 +41,7 @@ func binary(t *testing.T, variable string) string {
 	return path
 }
 
-// start runs the binary that the environment variable names, in this environment and no other.
+// start runs the binary named by the environment variable, with only this environment.
 func start(t *testing.T, variable string, environment []string, arguments ...string) *program {
 	t.Helper()
 	path := binary(t, variable)
@@ -64,7 +64,7 @@ func start(t *testing.T, variable string, environment []string, arguments ...str
 	return p
 }
 
-// stop asks the program to end, and wants it to do so in time and with exit code 0.
+// stop sends SIGTERM to the program, and fails unless it exits in time with code 0.
 func (p *program) stop(t *testing.T) {
 	t.Helper()
 	select {
@@ -107,7 +107,7 @@ func (p *program) waitUntil(t *testing.T, ready func() error) {
 	}
 }
 
-// healthy is whether the health path on this port answers with 200.
+// healthy reports whether the health path on this port answers with 200.
 func healthy(port int) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", port))
@@ -139,7 +139,7 @@ func freePort(t *testing.T) int {
 	return number
 }
 
-// output collects what a program writes while others read it.
+// output collects a program's output, and may be read concurrently.
 type output struct {
 	mutex sync.Mutex
 	bytes bytes.Buffer

@@ -43,8 +43,8 @@ func newVolume(t *testing.T, pod pod) *volume {
 	return v
 }
 
-// mustBeFree fails if anybody holds something open below the target, and leaves the mount where it
-// is. The kernel answers MNT_EXPIRE with EBUSY then, and else, the first time, with EAGAIN.
+// mustBeFree fails if a process holds a file below the target open; it does not unmount. The kernel
+// answers MNT_EXPIRE with EBUSY in that case, and with EAGAIN the first time otherwise.
 func (v *volume) mustBeFree(t *testing.T) {
 	t.Helper()
 	if err := syscall.Unmount(v.target, mntExpire); !errors.Is(err, syscall.EAGAIN) {
@@ -52,7 +52,7 @@ func (v *volume) mustBeFree(t *testing.T) {
 	}
 }
 
-// unmount takes the volume away as the driver does: one try, nothing lazy or forced.
+// unmount unmounts the volume as the driver does: once, neither lazy nor forced.
 func (v *volume) unmount(t *testing.T) {
 	t.Helper()
 	if err := syscall.Unmount(v.target, 0); err != nil {
@@ -62,7 +62,7 @@ func (v *volume) unmount(t *testing.T) {
 	v.mounted = false
 }
 
-// mustHold wants exactly these files, with these contents, mode 0644, and each behind ..data.
+// mustHold fails unless the volume has exactly these files, with these contents, mode 0644, each behind ..data.
 func (v *volume) mustHold(t *testing.T, want map[string]string) {
 	t.Helper()
 	if got, want := v.names(t), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
@@ -87,7 +87,7 @@ func (v *volume) mustHold(t *testing.T, want map[string]string) {
 	}
 }
 
-// mustBeEmpty wants nothing at all, not even a hidden name.
+// mustBeEmpty fails if the volume has any entry, even a hidden one.
 func (v *volume) mustBeEmpty(t *testing.T) {
 	t.Helper()
 	entries, err := os.ReadDir(v.target)
@@ -112,7 +112,7 @@ func (v *volume) names(t *testing.T) []string {
 	return names
 }
 
-// generation tells one writing of the volume from another: where ..data points, and when the target
+// generation identifies one writing of the volume: where ..data points, and when the target
 // directory changed, which is what the v1.6 driver throttles rotation by.
 type generation struct {
 	data     string

@@ -24,7 +24,7 @@ const (
 	newVersion    = "22222222222222222222222222222222"
 )
 
-// options send everything through the emulator. A refusal is not repeated.
+// options send all requests to the emulator, without retries.
 func (a *azure) options() azcore.ClientOptions {
 	return azcore.ClientOptions{Transport: a, Retry: policy.RetryOptions{MaxRetries: -1}}
 }

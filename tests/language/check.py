@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Fails if a tracked file contains a word of words.txt.
 
-Without arguments it checks all Markdown files. Arguments are files or directories, or patterns of git: `check.py src`
-checks every tracked file below src. In Markdown it ignores code spans and code blocks, because they quote programs. It
+Without arguments it checks every tracked file except those of EXCLUDED. Arguments are files or directories, or patterns
+of git: `check.py src` checks every tracked file below src. In Markdown it ignores code spans and code blocks, because they quote programs. It
 checks other files as a whole.
 """
 
@@ -12,6 +12,16 @@ import sys
 from pathlib import Path
 
 WORDS = Path(__file__).with_name("words.txt")
+# Texts of others, and the check itself, which contains the words.
+EXCLUDED = [
+    "LICENSE",
+    "**/*.lock",
+    "**/*.sum",
+    "**/testdata/**",
+    "tests/data/recorded/**",
+    "tests/language/*.py",
+    "tests/language/words.txt",
+]
 # Between two words, which may stand on two lines.
 SPACE = r"[ \t]*[ \n][ \t]*"
 FENCE = re.compile(r"^[ >]*(`{3,}|~{3,})(.*)$")
@@ -79,6 +89,11 @@ def tracked(patterns):
     return [name for name in listed.stdout.decode().split("\0") if name]
 
 
+def everything():
+    """The patterns of all files to check."""
+    return [":(top)", *(f":(top,exclude,glob){name}" for name in EXCLUDED)]
+
+
 def read(path):
     """The text of a file; none of a binary file, and of a link or a deleted file."""
     if Path(path).is_symlink() or not Path(path).is_file():
@@ -92,7 +107,7 @@ def read(path):
 def main(patterns):
     try:
         words = banned_words(WORDS.read_text(encoding="utf-8"))
-        files = tracked(patterns or ["*.md"])
+        files = tracked(patterns or everything())
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The language of the repository: banned words, spelling, and the form of Markdown. Needs Git and Python; fetches typos and
-# pymarkdown once, into target/language-tools.
+# Checks the language of the repository: banned words, spelling, and the form of Markdown. Needs Git and Python; fetches
+# typos and pymarkdown once, into target/language-tools.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PYTHONDONTWRITEBYTECODE=1

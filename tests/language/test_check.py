@@ -1,4 +1,4 @@
-"""The language check finds what it should, and only in prose."""
+"""The language check finds the banned words, and only in prose."""
 
 import subprocess
 import sys
@@ -41,6 +41,13 @@ class Check(unittest.TestCase):
         for text in ("nobody", "# no words\n", "(\tx", "\tx"):
             with self.assertRaises(ValueError, msg=text):
                 check.banned_words(text)
+
+    def test_without_arguments_all_files_are_checked_except_the_excluded(self):
+        files = set(check.tracked(check.everything()))
+        for checked in ("README.md", "src/lib.rs", "deploy/charts/keyvault-csi-provider/values.yaml", "tests/it/main.rs"):
+            self.assertEqual(len(files & set(check.tracked([f":(top){checked}"]))), 1, checked)
+        for excluded in check.EXCLUDED:
+            self.assertEqual(files & set(check.tracked([f":(top,glob){excluded}"])), set(), excluded)
 
     def test_a_pattern_that_matches_no_file_is_an_error(self):
         run = [sys.executable, check.__file__, "no-such-directory"]

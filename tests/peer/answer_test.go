@@ -15,14 +15,14 @@ import (
 // driverLimit is what the driver's client receives at most, unless its --max-call-recv-msg-size says otherwise.
 const driverLimit = 4 << 20
 
-// file is what a pod finds at a path: the digest stands for the bytes, which may be secret.
+// file is a file that a pod finds at a path: the digest stands for the bytes, which may be secret.
 type file struct {
 	mode   int32
 	size   int
 	digest string
 }
 
-// answer is what a pod gets of a mount: files and versions, or a failure.
+// answer is the result of a mount: files and versions, or a failure.
 type answer struct {
 	// failure is the error's text; empty if the pod starts.
 	failure string
@@ -35,7 +35,7 @@ func failed(format string, arguments ...any) answer {
 	return answer{failure: fmt.Sprintf(format, arguments...)}
 }
 
-// judge does to a response what the driver does, with the driver's own writer.
+// judge handles a response as the driver does, with the driver's own writer.
 func judge(response *v1alpha1.MountResponse) answer {
 	if code := response.GetError().GetCode(); code != "" {
 		return failed("driver: the response has the error code %s", code)
@@ -74,7 +74,7 @@ func (a answer) mounts() bool {
 	return a.failure == ""
 }
 
-// equal is whether a pod cannot tell the two apart. Texts of failures differ.
+// equal reports whether the two are the same for a pod. Texts of failures may differ.
 func (a answer) equal(other answer) bool {
 	if !a.mounts() || !other.mounts() {
 		return a.mounts() == other.mounts()

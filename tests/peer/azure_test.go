@@ -16,11 +16,11 @@ import (
 
 // azure is a running emulator, and what a pod of each service account brings with it.
 type azure struct {
-	// environment is what a client needs to take the emulator for Azure.
+	// environment is what a client needs to use the emulator instead of Azure.
 	environment []string
 	// imds is the address of the instance metadata service.
 	imds string
-	// tokens is what kubelet gives the driver: a JSON object, by audience.
+	// tokens is kubelet's tokens attribute: a JSON object, by audience.
 	tokens string
 	// cloudFile describes a private cloud whose hosts the emulator serves.
 	cloudFile string

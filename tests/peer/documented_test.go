@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestEveryRuleIsDocumented wants docs/differences.md to have the same names, in the same order.
+// TestEveryRuleIsDocumented checks that docs/differences.md has the same names, in the same order.
 func TestEveryRuleIsDocumented(t *testing.T) {
 	document := string(read(t, filepath.Join("..", "..", "docs", "differences.md")))
 	written := []string{}
@@ -27,7 +27,7 @@ func TestEveryRuleIsDocumented(t *testing.T) {
 	}
 }
 
-// TestTheSameSeedGivesTheSameRequests wants a reported request to be there again.
+// TestTheSameSeedGivesTheSameRequests checks that a reported request can be reproduced.
 func TestTheSameSeedGivesTheSameRequests(t *testing.T) {
 	catalogue := catalogue(t)
 	different := 0

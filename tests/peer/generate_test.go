@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// generator makes requests; the same seed and index give the same one.
+// generator generates requests; the same seed and index give the same request.
 type generator struct {
 	*rand.Rand
 	catalogue map[string][]object
@@ -17,7 +17,7 @@ type generator struct {
 	variety float64
 }
 
-// request makes request number index.
+// request generates request number index.
 func (g *generator) request(seed, index uint64) *request {
 	g.Rand = rand.New(rand.NewPCG(seed, index))
 	g.oddity = []float64{0, 0, 0, 0, 0, 0, 0.005, 0.01, 0.03, 0.15}[g.IntN(10)]

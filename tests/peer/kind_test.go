@@ -19,7 +19,7 @@ var (
 	space       = regexp.MustCompile(`\s+`)
 )
 
-// faults are what this provider says is wrong, each with its help. What it only warns of is not among them.
+// faults are this provider's findings, each with its help, without warnings.
 func (a answer) faults() []string {
 	code, text, _ := strings.Cut(a.failure, ": ")
 	text = warned(text)

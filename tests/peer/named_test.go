@@ -11,7 +11,7 @@ import (
 	"github.com/Azure/secrets-store-csi-driver-provider-azure/pkg/provider/types"
 )
 
-// rules are all differences that are meant, in the order of docs/differences.md.
+// rules are all intended differences, in the order of docs/differences.md.
 var rules = []*rule{
 	// What this provider mounts, and the Go provider does not.
 	{

@@ -1,5 +1,5 @@
 // Package peer sends the same mount requests to the Go provider and to this one, before the same emulated
-// Azure, and wants the same answers, but for what docs/differences.md names.
+// Azure, and compares the answers; docs/differences.md lists the intended differences.
 package peer
 
 import (
@@ -53,7 +53,7 @@ func TestWhatTheGoProviderMountsIsMountedTheSame(t *testing.T) {
 	tally.report(t)
 }
 
-// compare sends one request to both, and what is left of it once what does not matter is gone.
+// compare sends one request to both, and shrinks it if the answers differ.
 func compare(pair *pair, request *request, tally *tally) error {
 	theirs, ours, err := pair.mount(request)
 	if err != nil {
@@ -79,7 +79,7 @@ func compare(pair *pair, request *request, tally *tally) error {
 	return nil
 }
 
-// tally counts what came of the requests.
+// tally counts the results of the requests.
 type tally struct {
 	mutex                                   sync.Mutex
 	requests, bothMount, bothFail, oneFails int
@@ -114,7 +114,7 @@ func (c *tally) add(index uint64, theirs, ours answer, rule, report string) {
 	}
 }
 
-// report says what came of it, and fails if anything is unexplained.
+// report logs the results, and fails if a difference is unexplained.
 func (c *tally) report(t *testing.T) {
 	t.Helper()
 	for shown, index := range slices.Sorted(maps.Keys(c.unexplained)) {

@@ -26,7 +26,7 @@ type program struct {
 	ended   chan struct{}
 }
 
-// binary is the path that the environment variable holds.
+// binary is the path in the environment variable.
 func binary(t *testing.T, variable string) string {
 	t.Helper()
 	path := os.Getenv(variable)

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// provider is one of the two, and what is needed to start it again.
+// provider is one of the two providers, with its command to restart it.
 type provider struct {
 	name, path  string
 	environment []string
@@ -138,7 +138,7 @@ func startPair(t *testing.T, azure *azure, flags flags) *pair {
 	}
 }
 
-// mount asks both, beside each other.
+// mount sends the request to both concurrently.
 func (p *pair) mount(r *request) (theirs, ours answer, err error) {
 	done := make(chan error, 1)
 	go func() {

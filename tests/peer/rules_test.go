@@ -16,7 +16,7 @@ const (
 	unexplained = "?"
 )
 
-// rule is a difference that is meant. docs/differences.md says why, under the same name.
+// rule is an intended difference. docs/differences.md has the reason, under the same name.
 type rule struct {
 	name string
 	// theirs is how the Go provider fails where this one mounts; nil if there it does not.

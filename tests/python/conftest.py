@@ -19,7 +19,7 @@ CLIENT = "11111111-1111-4111-8111-111111111111"
 AUDIENCE = "api://AzureADTokenExchange"
 PATIENCE = 30  # seconds, for every wait
 
-# What would lead a client past the emulator, or let it trust somebody else.
+# Environment variables that would make a client bypass the emulator, or trust other certificates.
 FOREIGN = [
     "ALL_PROXY",
     "CURL_CA_BUNDLE",

@@ -45,7 +45,7 @@ class Material:
 
 
 def other_client() -> bytes:
-    """Key and certificate of a client that nobody has registered, as PEM."""
+    """Key and certificate of a client that is not registered, as PEM."""
     key = rsa.generate_private_key(65537, 2048)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private + _certificate("stranger", key).public_bytes(Encoding.PEM)
+    return private + _certificate("unregistered", key).public_bytes(Encoding.PEM)

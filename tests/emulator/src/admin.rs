@@ -11,11 +11,11 @@ use crate::record::{Recorder, RequestKind, Tally};
 use crate::reply::{self, Reply};
 use crate::service::Shared;
 
-/// Nobody has so many rules.
+/// Maximum size of a request body; enough for any list of rules.
 const LARGEST_BODY: usize = 1 << 20;
 
 impl Shared {
-    /// Answers a request of whoever runs the emulator.
+    /// Answers a request to the admin endpoint.
     pub(crate) async fn administer(&self, request: Request<Incoming>) -> Reply {
         let (parts, body) = request.into_parts();
         match (&parts.method, parts.uri.path()) {

@@ -1,4 +1,4 @@
-//! Service account tokens, correct by default and wrong on demand.
+//! Service account tokens: valid by default, invalid on request.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::issuer::{Issuer, Signature};
 use crate::{ISSUER, TOKEN_EXCHANGE_AUDIENCE};
 
-/// Makes a service account token. As it comes it is correct, for Entra's audience, and lasts an hour.
+/// Builds a service account token. By default it is valid, for Entra's audience, and expires in an hour.
 #[derive(Clone)]
 pub struct TokenBuilder {
     keys: Arc<Issuer>,
@@ -30,7 +30,7 @@ pub struct TokenBuilder {
 }
 
 impl TokenBuilder {
-    /// `now` is what the issuer takes for the time.
+    /// `now` is the time of the issuer's clock.
     pub(crate) fn new(
         keys: Arc<Issuer>,
         namespace: &str,
@@ -53,69 +53,69 @@ impl TokenBuilder {
         }
     }
 
-    /// For this audience alone.
+    /// Sets the only audience.
     #[must_use]
     pub fn audience(self, audience: &str) -> Self {
         self.audiences(&[audience])
     }
 
-    /// For these audiences.
+    /// Sets the audiences.
     #[must_use]
     pub fn audiences(mut self, audiences: &[&str]) -> Self {
         self.audiences = audiences.iter().map(|&audience| audience.to_owned()).collect();
         self
     }
 
-    /// Expires in so many seconds; a negative number makes it expired.
+    /// Sets the seconds until it expires; negative for an expired token.
     #[must_use]
     pub fn expires_in(mut self, seconds: i64) -> Self {
         self.expires = self.issued_at.saturating_add(Duration::seconds(seconds));
         self
     }
 
-    /// Becomes valid in so many seconds.
+    /// Sets the seconds until it becomes valid.
     #[must_use]
     pub fn not_before_in(mut self, seconds: i64) -> Self {
         self.not_before = self.issued_at.saturating_add(Duration::seconds(seconds));
         self
     }
 
-    /// Names this issuer.
+    /// Sets the issuer.
     #[must_use]
     pub fn issuer(mut self, issuer: &str) -> Self {
         issuer.clone_into(&mut self.issuer);
         self
     }
 
-    /// Names this subject; the `kubernetes.io` claim still names the service account.
+    /// Sets the subject; the `kubernetes.io` claim keeps the service account.
     #[must_use]
     pub fn subject(mut self, subject: &str) -> Self {
         subject.clone_into(&mut self.subject);
         self
     }
 
-    /// Bound to this pod.
+    /// Binds it to this pod.
     #[must_use]
     pub fn pod(mut self, name: impl Into<String>, uid: impl Into<String>) -> Self {
         self.pod = Some((name.into(), uid.into()));
         self
     }
 
-    /// Names this key.
+    /// Sets the key ID.
     #[must_use]
     pub fn kid(mut self, kid: &str) -> Self {
         kid.clone_into(&mut self.kid);
         self
     }
 
-    /// Signed with a key that nobody trusts, under the id of the one that is.
+    /// Signs the token with an untrusted key, with the key ID of the issuer's key.
     #[must_use]
     pub fn forged(mut self) -> Self {
         self.signature = Signature::Forged;
         self
     }
 
-    /// Not signed: algorithm `none`.
+    /// Leaves it unsigned: algorithm `none`.
     #[must_use]
     pub fn unsigned(mut self) -> Self {
         self.signature = Signature::Missing;

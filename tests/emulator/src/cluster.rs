@@ -1,4 +1,4 @@
-//! What a Kubernetes API server serves: discovery of the issuer, its keys, `TokenRequest`, service accounts.
+//! The Kubernetes API server: discovery of the issuer, its keys, `TokenRequest`, service accounts.
 
 mod account;
 
@@ -61,7 +61,7 @@ pub(crate) fn keys(issuer: &Issuer) -> Reply {
     reply::json(StatusCode::OK, &issuer.jwks())
 }
 
-/// `now` is what the issuer takes for the time.
+/// `now` is the time of the issuer's clock.
 pub(crate) fn token_request(
     issuer: &Arc<Issuer>,
     (namespace, account): (&str, &str),
@@ -79,7 +79,7 @@ pub(crate) fn token_request(
     }
     let mut audiences: Vec<&str> = spec.audiences.iter().map(String::as_str).collect();
     if audiences.is_empty() {
-        // A cluster's own audience is its issuer unless somebody has set another.
+        // The default audience of a cluster is its issuer.
         audiences.push(ISSUER);
     }
     let mut builder = TokenBuilder::new(Arc::clone(issuer), namespace, account, now)
@@ -111,7 +111,7 @@ pub(crate) fn token_request(
     )
 }
 
-/// An error as the API server writes it: a `Status` object.
+/// An error in the API server's form: a `Status` object.
 pub(crate) fn failure(status: StatusCode, reason: &str, message: &str) -> Reply {
     let body: Value = json!({
         "kind": "Status",

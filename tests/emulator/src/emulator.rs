@@ -1,4 +1,4 @@
-//! The emulator as its users see it.
+//! The emulator's public API.
 
 mod changes;
 
@@ -26,36 +26,36 @@ use crate::vault::Store;
 
 pub use changes::ChangeError;
 
-/// How an emulator runs.
+/// Options of an emulator.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whether it may listen on addresses that are not loopback, where others can read its secrets.
+    /// Whether it may listen on addresses other than loopback, where other hosts can read its secrets.
     pub allow_non_loopback: bool,
-    /// Where it serves TLS; port 0 takes a free one.
+    /// Address of the TLS listener; port 0 for a free port.
     pub listen: SocketAddr,
-    /// Where it serves `CONNECT`; port 0 takes a free one.
+    /// Address of the `CONNECT` proxy; port 0 for a free port.
     pub proxy_listen: SocketAddr,
-    /// Where it serves the instance metadata service; port 0 takes a free one.
+    /// Address of the instance metadata service; port 0 for a free port.
     pub imds_listen: SocketAddr,
-    /// The key set of a real cluster, as JSON: tokens that these keys signed are accepted too, for every
-    /// issuer that a federated credential names.
+    /// The key set of another cluster, as JSON: tokens signed with these keys are accepted too, for every
+    /// issuer of a federated credential.
     pub issuer_jwks: Option<String>,
-    /// How long access tokens last.
+    /// Lifetime of access tokens.
     pub access_token_lifetime: Duration,
-    /// What the API server's certificate names first, at addresses, loopback and `.test` names:
-    /// `hcp-kubernetes.<id>.svc.cluster.local` makes it that of a cluster with identity binding.
+    /// First name in the API server's certificate, at addresses, loopback and `.test` names:
+    /// `hcp-kubernetes.<id>.svc.cluster.local` is that of a cluster with identity binding.
     pub api_server_name: Option<String>,
-    /// Where it serves those who run it from another process, by plain HTTP; port 0 takes a free one. By
-    /// default nowhere.
+    /// Address of the admin endpoint for other processes, over plain HTTP; port 0 for a free port. By
+    /// default there is none.
     ///
-    /// | request | what it does |
+    /// | request | effect |
     /// | --- | --- |
     /// | `GET /requests` | `{"answered": {"secret": 3, …}, "peak": {"secret": 2, …}, "connections": 1}`: how many requests of each kind were answered, the greatest number at once, and TLS handshakes |
-    /// | `DELETE /requests` | forgets them |
-    /// | `PUT /faults` | replaces all rules by these: a list in YAML or JSON, as `--faults` has it; `[]` heals |
+    /// | `DELETE /requests` | resets the counts |
+    /// | `PUT /faults` | replaces all rules with a list in YAML or JSON, as in `--faults`; `[]` removes all faults |
     pub admin_listen: Option<SocketAddr>,
-    /// Whether every request is kept. Without, requests are counted and no more, and a long run does not
-    /// grow.
+    /// Whether every request is kept. Otherwise requests are only counted, so that memory does not grow in a
+    /// long run.
     pub keep_requests: bool,
 }
 
@@ -76,7 +76,7 @@ impl Default for Options {
     }
 }
 
-/// Why an emulator did not start.
+/// The reason why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -86,22 +86,22 @@ pub enum StartError {
          in a test cluster, set --allow-non-loopback"
     )]
     NotLoopback(SocketAddr),
-    /// The address is taken, say.
+    /// Listening failed, for example because the address is in use.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Where it should have listened.
+        /// The address.
         address: SocketAddr,
-        /// Why it does not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The seed makes no sense.
+    /// The seed is invalid.
     #[error(transparent)]
     Seed(#[from] SeedError),
-    /// There are no certificates.
-    #[error("cannot make certificates: {0}")]
+    /// Creating the certificates failed.
+    #[error("failed to create certificates: {0}")]
     Tls(#[from] TlsError),
-    /// There is no service account issuer.
-    #[error("cannot make a service account issuer: {0}")]
+    /// Creating the service account issuer failed.
+    #[error("failed to create a service account issuer: {0}")]
     Issuer(#[from] IssuerError),
 }
 
@@ -166,22 +166,22 @@ impl Emulator {
         })
     }
 
-    /// Where it serves TLS.
+    /// Address of the TLS listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What `HTTPS_PROXY` must be.
+    /// The value for `HTTPS_PROXY`.
     pub fn proxy_url(&self) -> String {
         format!("http://{}", self.proxy_address)
     }
 
-    /// Where it serves the instance metadata service, over plain HTTP.
+    /// Address of the instance metadata service, over plain HTTP.
     pub fn imds_address(&self) -> SocketAddr {
         self.imds_address
     }
 
-    /// Where it serves those who run it, over plain HTTP, if the options say so.
+    /// Address of the admin endpoint, over plain HTTP, if the options have one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
@@ -201,48 +201,48 @@ impl Emulator {
         self.shared.issuer.jwks().to_string()
     }
 
-    /// A token of this service account, correct unless told otherwise.
+    /// A token of this service account; valid unless changed with the builder.
     pub fn token(&self, namespace: &str, service_account: &str) -> TokenBuilder {
         let now = self.shared.now(Service::Issuer);
         TokenBuilder::new(Arc::clone(&self.shared.issuer), namespace, service_account, now)
     }
 
-    /// Every request that has ended since the start or since they were cleared, in order of their ends.
-    /// None if [`Options::keep_requests`] says so.
+    /// The requests that have ended since the start or the last reset, in that order.
+    /// Empty without [`Options::keep_requests`].
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.recorder.requests()
     }
 
-    /// How many of those were of this kind and were answered.
+    /// Number of answered requests of this kind.
     pub fn count(&self, kind: RequestKind) -> usize {
         self.shared.recorder.tally(kind).answered
     }
 
-    /// The greatest number of requests of this kind under way at once. Here a request is of the kind that
-    /// it looked like when it came.
+    /// Maximum number of concurrent requests of this kind. Here a request has the kind that it seemed to
+    /// have when it arrived.
     pub fn in_flight_peak(&self, kind: RequestKind) -> usize {
         self.shared.recorder.tally(kind).peak
     }
 
-    /// Forgets requests, connections and peaks.
+    /// Resets requests, connections and peaks.
     pub fn clear_requests(&self) {
         self.shared.recorder.clear();
     }
 
-    /// TLS handshakes completed since the start or since they were cleared.
+    /// TLS handshakes completed since the start or the last reset.
     pub fn connections(&self) -> usize {
         self.shared.recorder.connections()
     }
 
-    /// Makes every access token given out so far invalid.
+    /// Revokes all access tokens that were issued so far.
     pub fn revoke_access_tokens(&self) {
         self.shared.entra.revoke_access_tokens();
     }
 
-    /// Spoils the answers of a service until [`heal`](Self::heal). A fault that makes no sense for its
-    /// target, as a rule is checked for, does not strike.
+    /// Injects a fault into a service until [`heal`](Self::heal). A fault that is invalid for its target has no
+    /// effect.
     pub fn inject(&self, target: Target, fault: Fault) {
-        // Whoever wants to hear of it injects a rule.
+        // `inject_rule` reports invalid faults.
         let _ = self.inject_rule(Rule::new(target, fault));
     }
 
@@ -253,7 +253,7 @@ impl Emulator {
         Ok(())
     }
 
-    /// Removes all faults. Requests that hang go on hanging.
+    /// Removes all faults. Requests that hang continue to hang.
     pub fn heal(&self) {
         self.shared.faults.heal();
     }

@@ -1,4 +1,4 @@
-//! Entra ID: exchanges credentials for access tokens, and remembers what it gave out.
+//! Entra ID: exchanges credentials for access tokens, and keeps the issued tokens.
 
 mod assertion;
 mod client;
@@ -27,14 +27,14 @@ use client::Client;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What vaults forgive a clock that is behind the one of Entra: tokens begin to be good a little before they
-/// are given out.
+/// Clock skew that vaults tolerate behind Entra's clock: tokens become valid a little before they
+/// are issued.
 const TOLERANCE: Duration = Duration::from_mins(5);
 
-/// As many access tokens as are kept whether they have expired or not.
+/// Number of access tokens that are kept before expired ones are removed.
 const MANY_TOKENS: usize = 4096;
 
-/// The tenant's directory and the access tokens it has given out.
+/// The tenant's directory and its issued access tokens.
 #[derive(Debug)]
 pub(crate) struct Entra {
     tenant: String,
@@ -52,16 +52,16 @@ struct AccessToken {
     expires: Instant,
 }
 
-/// A token request as it came.
+/// A token request.
 pub(crate) struct TokenRequest<'a> {
     pub(crate) tenant: &'a str,
-    /// The URL that was asked, without query.
+    /// The request's URL, without query.
     pub(crate) endpoint: String,
-    /// Which of Entra's token endpoints it is for.
+    /// The token endpoint.
     pub(crate) version: EndpointVersion,
-    /// Whether it came through the cluster's token proxy.
+    /// Whether the request came through the cluster's token proxy.
     pub(crate) at_token_proxy: bool,
-    /// What Entra takes for the time.
+    /// The time of Entra's clock.
     pub(crate) now: OffsetDateTime,
     /// The form.
     pub(crate) body: &'a [u8],
@@ -76,34 +76,34 @@ pub(crate) enum EndpointVersion {
     V2,
 }
 
-/// An access token that was just given out.
+/// A newly issued access token.
 pub(crate) struct Granted {
     pub(crate) token: String,
-    /// How long it lasts.
+    /// Its lifetime.
     pub(crate) seconds: u64,
 }
 
-/// Why the machine has no such managed identity.
+/// The reason why no managed identity of the machine matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnknownIdentity {
     NotFound,
-    /// There are several, and the request names none.
+    /// There are several, and the request does not select one.
     Ambiguous,
 }
 
-/// How a vault looks at access tokens.
+/// How a vault checks access tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Scrutiny {
-    /// How far the vault's clock is ahead.
+    /// Seconds that the vault's clock is ahead.
     pub(crate) clock_skew: time::Duration,
-    /// Tokens from before then are refused.
+    /// Tokens issued before this time are refused.
     pub(crate) revoked: Option<Instant>,
 }
 
-/// What an access token is worth.
+/// The state of an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Bearer {
-    /// Never given out, or revoked.
+    /// Not issued, or revoked.
     Unknown,
     Expired,
     NotYetValid,
@@ -134,7 +134,7 @@ impl Entra {
         tenant.eq_ignore_ascii_case(&self.tenant) || tenant == "adfs"
     }
 
-    /// What `token` is worth now, to whoever looks at it like this.
+    /// Checks an access token as strictly as `scrutiny` says.
     pub(crate) fn bearer(&self, token: &str, scrutiny: Scrutiny) -> Bearer {
         let now = Instant::now();
         let ahead = Duration::try_from(scrutiny.clock_skew).unwrap_or_default();
@@ -170,8 +170,8 @@ impl Entra {
         self.client(client_id).is_ok()
     }
 
-    /// The client id of a managed identity of this machine: the one that is named, or else the machine's own,
-    /// or else the only one that was assigned to it.
+    /// The client ID of a managed identity of this machine: the requested one, or the system-assigned one,
+    /// or the only user-assigned one.
     pub(crate) fn managed_identity(&self, client_id: Option<&str>) -> Result<String, UnknownIdentity> {
         let clients = lock(&self.clients);
         let managed = || clients.iter().filter(|client| client.identity.managed_identity.is_some());
@@ -208,7 +208,7 @@ impl Entra {
         Ok(reply::json(StatusCode::OK, &answer(request, resource, &granted)))
     }
 
-    /// Gives out an access token.
+    /// Issues an access token.
     pub(crate) fn grant(&self, client_id: &str, resource: &str) -> Result<Granted, Refusal> {
         let resource = trimmed(resource);
         if !hosts::is_vault_resource(&resource) && !self.resources.contains(&resource) {
@@ -220,7 +220,7 @@ impl Entra {
         let access = AccessToken { client_id: client_id.to_ascii_lowercase(), resource, issued, expires };
         let mut tokens = lock(&self.tokens);
         if tokens.len() >= MANY_TOKENS && tokens.len().is_power_of_two() {
-            // Now and then, lest they pile up: those that have long expired are as good as unknown.
+            // Limits memory: tokens that expired long ago are treated as unknown.
             tokens.retain(|_, token| token.expires + self.lifetime > issued);
         }
         tokens.insert(token.clone(), access);
@@ -251,7 +251,7 @@ fn scoped_resource(scope: &str) -> Result<&str, Refusal> {
 
 fn answer(request: &TokenRequest<'_>, resource: &str, Granted { token, seconds }: &Granted) -> Value {
     match request.version {
-        // All numbers are text there.
+        // This endpoint writes numbers as strings.
         EndpointVersion::V1 => {
             let now = request.now.unix_timestamp();
             json!({
@@ -273,8 +273,8 @@ fn answer(request: &TokenRequest<'_>, resource: &str, Granted { token, seconds }
     }
 }
 
-/// By secret, by an assertion of the client's own, or by one of an issuer that it trusts. The cluster's token
-/// proxy passes on none but the last.
+/// Authenticates by a secret, by the client's own assertion, or by one of a trusted issuer. The cluster's token
+/// proxy accepts only the last.
 fn authenticate(
     client: &Client,
     issuer: &Issuer,
@@ -301,7 +301,7 @@ fn is(identity: &Identity, client_id: &str) -> bool {
     identity.client_id.eq_ignore_ascii_case(client_id)
 }
 
-/// Scopes come as `https://vault.azure.net/.default` and as `https://vault.azure.net//.default`.
+/// Clients send scopes as `https://vault.azure.net/.default` and as `https://vault.azure.net//.default`.
 fn trimmed(resource: &str) -> String {
     resource.trim_end_matches('/').to_owned()
 }

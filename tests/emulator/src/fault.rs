@@ -1,7 +1,7 @@
-//! What can go wrong, with whom, and when.
+//! Faults, their targets, and when they apply.
 //!
-//! A [`Fault`] strikes a [`Target`], at once and until it is healed; a [`Rule`] narrows it to some requests,
-//! to the first of them, or to a span of time. Rules are also written down: `written` reads them.
+//! A [`Fault`] affects a [`Target`] from its injection until it is removed; a [`Rule`] limits it to some requests,
+//! to the first of them, or to a period. `written` parses rules from text.
 
 mod force;
 mod recorded;
@@ -17,7 +17,7 @@ pub use rule::{Rule, RuleError};
 
 pub(crate) use force::{Asked, Faults};
 
-/// Whose answers a fault spoils.
+/// The service that a fault affects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Entra: token endpoint, also through the cluster's token proxy, and discovery.
@@ -28,88 +28,88 @@ pub enum Target {
     AllVaults,
     /// The service account issuer: discovery, keys and token requests.
     Issuer,
-    /// The Kubernetes API server: reading service accounts. A [`Fault::Status`] of 401, 403 or 404 is
-    /// said as the API server says it.
+    /// The Kubernetes API server: reading service accounts. A [`Fault::Status`] of 401, 403 or 404 has the body
+    /// that the API server sends.
     ApiServer,
     /// The instance metadata service.
     Imds,
 }
 
-/// What goes wrong. Of several faults for one request the delays add up, and the newest of the others
-/// decides the answer.
+/// A fault. If several apply to one request, their delays add up, and the newest of the others decides the
+/// answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// This status, with an error body of the service's own form.
+    /// This status, with the service's own form of an error body.
     Status(u16),
-    /// Entra refuses to give a token: with this error. The instance metadata service passes it on.
+    /// Entra refuses to issue a token, with this error. The instance metadata service forwards it.
     Refusal {
         /// The number after `AADSTS`.
         code: u32,
-        /// From 400.
+        /// HTTP status, 400 or more.
         status: u16,
         /// The OAuth error, such as `invalid_client`.
         error: String,
     },
-    /// This status, with the HTML of a gateway that stands before the service.
+    /// This status, with the HTML body of a gateway in front of the service.
     Gateway(u16),
     /// 200 with a body that is not JSON.
     Garbage,
     /// The request is read and never answered.
     Hang,
-    /// Status, headers and half of the body arrive, and then nothing, on a connection that stays open.
+    /// Status, headers and half of the body are sent, then nothing more; the connection stays open.
     HangInBody,
-    /// Half of the body arrives, and then its end: less than `Content-Length` says.
+    /// Half of the body is sent, less than `Content-Length`; then the connection ends.
     Truncate,
-    /// `Content-Length` says less than the body has.
+    /// `Content-Length` is less than the size of the body.
     WrongLength,
-    /// The connection is closed instead of an answer.
+    /// The connection is closed without an answer.
     Disconnect,
-    /// The connection is reset instead of an answer: TCP RST.
+    /// The connection is reset without an answer: TCP RST.
     Reset,
-    /// Nobody listens: the proxy refuses `CONNECT` with 502, a direct connection is reset before its TLS
-    /// handshake, and so are those that are open, once something is asked on them.
+    /// Connection refused: the proxy answers `CONNECT` with 502, a direct connection is reset before its TLS
+    /// handshake, and an open connection is reset at its next request.
     Refuse,
-    /// New connections meet this certificate. Those that are open are left alone.
+    /// New connections use this certificate. Open connections are not affected.
     Certificate(BadCertificate),
-    /// The answer comes this much later.
+    /// The answer is delayed by this time.
     Latency(Duration),
-    /// 429 as the service says it.
+    /// 429, as the service sends it.
     Throttle {
         /// The `Retry-After` header, in whole seconds.
         retry_after: Option<Duration>,
     },
-    /// 429 once more requests than these have come within a window; such answers do not count, as at Key
-    /// Vault ("Azure Key Vault throttling guidance"). A window begins with its first request; each vault has
-    /// its own.
+    /// 429 when a window has had this number of requests; answers with 429 do not count, as with Key Vault
+    /// ("Azure Key Vault throttling guidance"). A window begins with its first request; each vault has its
+    /// own.
     Limit {
-        /// How many requests a window takes.
+        /// Maximum number of requests in a window.
         requests: u32,
-        /// How long a window is.
+        /// Length of a window.
         per: Duration,
         /// The `Retry-After` header of the 429, in whole seconds.
         retry_after: Option<Duration>,
     },
-    /// The clock is wrong. The issuer's goes into its tokens, Entra's decides whether an assertion is within
-    /// its time (AADSTS700024), and a vault's whether an access token is.
+    /// The clock is wrong. The issuer's clock sets the times in its tokens, Entra's decides whether an assertion
+    /// is valid now (AADSTS700024), and a vault's whether an access token is.
     ClockSkew {
-        /// How far it is ahead; behind if negative.
+        /// Seconds that the clock is ahead; negative if it is behind.
         seconds: i64,
     },
-    /// A vault takes no access token that was given out before this began: 401.
+    /// A vault refuses access tokens that were issued before the fault began: 401.
     Revoked,
-    /// What Azure itself answered to the same request; [`Recorded::rule`] makes the rule for it.
+    /// Azure's recorded answer to the same request; [`Recorded::rule`] creates the rule for it.
     Recorded(Box<Recorded>),
 }
 
-/// What is wrong with a certificate.
+/// The defect of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadCertificate {
     /// It expired yesterday.
     Expired,
-    /// It is its own authority.
+    /// It is self-signed.
     SelfSigned,
-    /// It is from an authority that nobody trusts.
+    /// It is from an untrusted authority.
     OtherAuthority,
     /// It is for another host.
     WrongName,
@@ -126,8 +126,8 @@ pub(crate) enum Service<'a> {
 }
 
 impl Service<'_> {
-    /// Who may be asked at `host` (lower case, no port): before there is a request, a host that serves
-    /// several is spoiled by a fault of any of them.
+    /// The services at `host` (lower case, no port). Before a request is read, a fault of any of them affects
+    /// the host.
     pub(crate) fn at(host: &str) -> Vec<Service<'_>> {
         let vault = Service::Vault(hosts::vault_name(host));
         match hosts::role(host) {

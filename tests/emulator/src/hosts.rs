@@ -1,8 +1,8 @@
-//! Which host is what: clouds, authorities, vault suffixes, and who answers behind the proxy.
+//! Hosts and their services: clouds, authorities, vault suffixes, and hosts behind the proxy.
 
 use std::net::IpAddr;
 
-/// A cloud with hosts of its own.
+/// A cloud with its own hosts.
 struct Cloud {
     authority: &'static str,
     vault_suffix: &'static str,
@@ -17,10 +17,10 @@ const CLOUDS: [Cloud; 4] = [
 
 const ISSUER_HOST: &str = "oidc.emulator.test";
 
-/// Where every machine in Azure finds its instance metadata service.
+/// Address of the instance metadata service on every machine in Azure.
 const IMDS_HOST: &str = "169.254.169.254";
 
-/// What a host serves.
+/// The services of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// An authority of a public cloud: Entra and nothing else.

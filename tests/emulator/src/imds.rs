@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::entra::{Entra, UnknownIdentity};
 use crate::reply::{self, Reply};
 
-/// A token request, as far as it matters.
+/// A token request.
 #[derive(Debug)]
 pub(crate) struct ImdsRequest<'a> {
     /// The header `Metadata`.
@@ -26,12 +26,12 @@ impl ImdsRequest<'_> {
     }
 }
 
-/// Those that Microsoft's SDKs ask for, out of many that the service knows.
+/// The versions that Microsoft's SDKs use; the real service supports more.
 const VERSIONS: [&str; 2] = ["2019-08-01", "2018-02-01"];
 
 pub(crate) fn token(entra: &Entra, request: &ImdsRequest<'_>) -> Reply {
     if request.metadata.is_none_or(|value| !value.eq_ignore_ascii_case("true")) {
-        // So that nobody can be tricked into asking by a mere link.
+        // The header prevents requests through a link (SSRF).
         return refused("invalid_request", "Required metadata header not specified");
     }
     if request.parameter("api-version").is_none_or(|version| !VERSIONS.contains(&version.as_str())) {
@@ -67,7 +67,7 @@ pub(crate) fn token(entra: &Entra, request: &ImdsRequest<'_>) -> Reply {
                 }),
             )
         }
-        // What Entra says is passed on, without the status that it says it with.
+        // Entra's error is forwarded, without its status.
         Err(refusal) => {
             let mut reply = refusal.reply(None);
             *reply.status_mut() = StatusCode::BAD_REQUEST;
@@ -76,7 +76,7 @@ pub(crate) fn token(entra: &Entra, request: &ImdsRequest<'_>) -> Reply {
     }
 }
 
-/// An error body as the service writes it.
+/// An error body in the service's form.
 pub(crate) fn failure(status: StatusCode, error: &str, description: &str) -> Reply {
     reply::json(status, &json!({"error": error, "error_description": description}))
 }

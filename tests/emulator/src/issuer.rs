@@ -10,17 +10,17 @@ use jsonwebtoken::jwk::{Jwk, JwkSet, ThumbprintHash};
 use jsonwebtoken::{DecodingKey, Header, Validation};
 use serde_json::{Value, json};
 
-/// Why there is no issuer.
+/// The reason why no issuer could be created.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
-    /// The key could not be made.
-    #[error("cannot make an RSA key")]
+    /// Generating the key failed.
+    #[error("failed to generate an RSA key")]
     Key,
     /// The key cannot be published.
     #[error(transparent)]
     Jwt(#[from] jsonwebtoken::errors::Error),
-    /// The other cluster's keys are no JSON web key set.
-    #[error("the other cluster's key set cannot be read: {0}")]
+    /// The other cluster's keys are not a JSON Web Key Set.
+    #[error("failed to parse the other cluster's key set: {0}")]
     Jwks(#[from] serde_json::Error),
 }
 
@@ -29,22 +29,22 @@ pub enum IssuerError {
 pub(crate) enum Signature {
     /// With the published key.
     Genuine,
-    /// With a key that is published nowhere.
+    /// With a key that is not published.
     Forged,
-    /// Not at all: algorithm `none`.
+    /// Unsigned: algorithm `none`.
     Missing,
 }
 
-/// What is wrong with a token's signature.
+/// The reason why a token's signature is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SignatureError {
     /// No published key has this id.
     UnknownKey(String),
-    /// The key with this id did not make the signature.
+    /// The signature is not from the key with this ID.
     Mismatch(String),
 }
 
-/// The issuer, and the published keys of another cluster if Entra shall trust them too.
+/// The issuer, and the published keys of another cluster if Entra trusts them, too.
 pub(crate) struct Issuer {
     key: RsaKeyPair,
     forger: OnceLock<RsaKeyPair>,
@@ -96,7 +96,7 @@ impl Issuer {
             return Err(SignatureError::UnknownKey(kid));
         };
         let mut validation = Validation::new(header.alg);
-        // The claims are Entra's to judge, each with an error code of its own.
+        // Entra checks the claims, because each has its own error code.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_aud = false;
@@ -109,7 +109,7 @@ impl Issuer {
     fn forger(&self) -> &RsaKeyPair {
         self.forger.get_or_init(|| {
             #[expect(clippy::expect_used, reason = "a key was made at the start, so another one can be")]
-            rsa_key().expect("cannot make an RSA key")
+            rsa_key().expect("failed to generate an RSA key")
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The claims that Entra and the API server look at.
+//! The claims that Entra and the API server check.
 
 use jsonwebtoken::Header;
 use jsonwebtoken::dangerous::insecure_decode;

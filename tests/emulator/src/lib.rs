@@ -1,10 +1,10 @@
 //! Azure Key Vault, Entra ID and a Kubernetes service account token issuer on loopback, for tests.
 //!
-//! One TLS listener serves all three under certificates of its own throwaway authority, and one
-//! `CONNECT` proxy answers for the hosts of the public clouds, so that a client which is given
-//! `HTTPS_PROXY` and `SSL_CERT_FILE` and nothing else takes the emulator for Azure. A plain listener
-//! is the instance metadata service; a client with `HTTP_PROXY` finds it at its usual address, too.
-//! It never connects out.
+//! One TLS listener serves all three with certificates of its own temporary authority, and one
+//! `CONNECT` proxy serves the hosts of the public clouds, so that a client needs only `HTTPS_PROXY` and
+//! `SSL_CERT_FILE` to use the emulator instead of Azure. A plain HTTP listener is the instance metadata
+//! service; a client with `HTTP_PROXY` also reaches it at its usual address. The emulator makes no outgoing
+//! connections.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,13 +17,13 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What goes wrong is a [`Fault`], and when and with whom a [`Rule`] says: from code, on the program's command
-//! line, from a file, or while it runs through its admin endpoint ([`Options::admin_listen`]), which also
-//! counts requests for whoever runs in another process.
+//! A [`Rule`] injects a [`Fault`] into a service at a time: from code, on the program's command line, from a
+//! file, or at run time through the admin endpoint ([`Options::admin_listen`]), which also returns the counts of
+//! requests to other processes.
 //!
 //! Layers, top to bottom: [`Emulator`] owns the listeners (`listener`, `tls`); `service` routes one
 //! request, records it and applies faults; `entra`, `vault`, `cluster` and `imds` answer it from the
-//! state that the [`Seed`] described.
+//! state that the [`Seed`] defines.
 
 mod admin;
 mod claims;

@@ -25,13 +25,13 @@ use crate::service::{Connection, Shared};
 use crate::tls::{self, Authority};
 use crate::wire::{Cutter, Wire};
 
-/// What serves connections.
+/// The state that all connections share.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) tls: Arc<ServerConfig>,
-    /// The port of the TLS listener: clients that send everything through the proxy ask it for that, too.
+    /// The port of the TLS listener: some clients connect to it through the proxy.
     pub(crate) port: u16,
 }
 
@@ -51,7 +51,7 @@ impl Server {
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    // A failure to accept is one connection's: it was reset before it was served.
+                    // Only this connection failed: it was reset before it was accepted.
                     let Ok((stream, _)) = accepted else { continue };
                     let server = self.clone();
                     connections.spawn(async move {
@@ -65,13 +65,13 @@ impl Server {
                         }
                     });
                 }
-                // Ended connections are forgotten, lest they pile up.
+                // Removes ended connections, to limit memory.
                 Some(_) = connections.join_next() => {}
             }
         }
     }
 
-    /// Serves HTTP over TLS. A connection that fails is the client's to notice.
+    /// Serves HTTP over TLS. The client notices a failed connection.
     async fn serve_tls(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, cutter: Cutter) {
         let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), stream).await else {
             return;
@@ -125,17 +125,17 @@ impl Server {
         }
     }
 
-    /// Serves whoever runs the emulator.
+    /// Serves the admin endpoint.
     async fn serve_admin(&self, stream: Wire) {
         let service = service_fn(async |request| Ok::<_, Infallible>(self.shared.administer(request).await));
         let serving =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        // A connection that fails is the client's to notice.
+        // The client notices a failed connection.
         let _ = serving.await;
     }
 
-    /// Serves `CONNECT`: what the tunnel would lead to is served at this end of it. Whoever asks for the
-    /// instance metadata service gets it here.
+    /// Serves `CONNECT`: the emulator itself answers the requests in the tunnel. Plain requests to the instance
+    /// metadata service are answered here.
     async fn serve_proxy(&self, stream: Wire, cutter: Cutter) {
         let tunnel: Mutex<Option<OnUpgrade>> = Mutex::default();
         let connection = Connection::imds(cutter.clone());
@@ -176,7 +176,9 @@ impl Server {
         let port = uri.port_u16().unwrap_or(443);
         let itself = port == self.port && hosts::is_loopback(&host);
         if !itself && !hosts::is_reachable(&host, port) {
-            let message = format!("The emulator is not {uri}, and it connects to nobody.");
+            let message = format!(
+                "{uri} is not a host of the emulator, and the emulator makes no outgoing connections."
+            );
             return reply::text(StatusCode::BAD_GATEWAY, message);
         }
         if hosts::role(&host) == Role::Vault && !self.shared.store.has(hosts::vault_name(&host)) {
@@ -190,7 +192,7 @@ impl Server {
     }
 }
 
-/// As a proxy answers for a host where nobody listens.
+/// A proxy's answer when the host refuses the connection.
 fn refused(host: &str) -> Reply {
     reply::text(StatusCode::BAD_GATEWAY, format!("Could not connect to {host}: Connection refused"))
 }

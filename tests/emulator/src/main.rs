@@ -10,7 +10,7 @@ use keyvault_emulator::{Emulator, Options, Rule, RuleError, Seed, SeedError, Sta
 use tokio::signal::unix::{SignalKind, signal};
 
 const FAULTS: &str = "\
-Faults are KEY=VALUE, with commas between them; in a file, a YAML list of maps with the same keys:
+A fault is a list of KEY=VALUE, separated by commas; a file has a YAML list of maps with the same keys:
   target=entra|vaults|issuer|api-server|imds, or vault=NAME
   fault=status,status=503        the service's own error     fault=gateway,status=502   a gateway's
   fault=refusal,aadsts=7000229,status=401,error=unauthorized_client      any error of Entra (entra, imds)
@@ -18,61 +18,61 @@ Faults are KEY=VALUE, with commas between them; in a file, a YAML list of maps w
   fault=limit,requests=4000,per=10s[,retry-after=2s]         fault=clock-skew,skew=-10m
   fault=certificate,certificate=expired|self-signed|other-authority|wrong-name
   fault=refuse|reset|disconnect|hang|hang-in-body|truncate|wrong-length|garbage|revoked
-and, where they make sense:
-  kind=token  object=NAME  path=PART  times=N               only such requests, only the first N
-  after=10s  for=30s                                         begins and ends";
+Optional keys:
+  kind=token  object=NAME  path=PART  times=N               limit it to such requests, to the first N
+  after=10s  for=30s                                         delay its start, limit its duration";
 
 /// Key Vault, Entra ID and a service account token issuer on loopback, for tests.
 #[derive(Debug, Parser)]
 #[command(version, after_help = FAULTS)]
 struct Arguments {
-    /// What exists at the start (YAML).
+    /// Identities, vaults and service accounts to start with (YAML).
     #[arg(long, value_name = "FILE")]
     seed: PathBuf,
 
-    /// Listen on addresses that are not loopback as well. Anyone who can reach them can read the seed's secrets: for
-    /// test clusters only.
+    /// Allow addresses other than loopback. Every client that can reach them can read the seed's secrets: for test
+    /// clusters only.
     #[arg(long)]
     allow_non_loopback: bool,
 
-    /// Where to serve TLS; port 0 takes a free one.
+    /// Address of the TLS listener; port 0 for a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
 
-    /// Where to serve CONNECT; port 0 takes a free one.
+    /// Address of the CONNECT proxy; port 0 for a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     proxy_listen: SocketAddr,
 
-    /// Where to serve the instance metadata service; port 0 takes a free one.
+    /// Address of the instance metadata service; port 0 for a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     imds_listen: SocketAddr,
 
-    /// What the API server's certificate names first, such as hcp-kubernetes.ID.svc.cluster.local.
+    /// First name in the API server's certificate, such as hcp-kubernetes.ID.svc.cluster.local.
     #[arg(long, value_name = "NAME")]
     api_server_name: Option<String>,
 
-    /// Where to write the certificate authority that clients must trust.
+    /// File to write the certificate authority to, which clients must trust.
     #[arg(long, value_name = "FILE", default_value = "ca.pem")]
     ca_file: PathBuf,
 
-    /// Key set of a real cluster whose tokens are accepted too (JSON).
+    /// JSON Web Key Set of another cluster whose tokens are accepted, too.
     #[arg(long, value_name = "FILE")]
     issuer_jwks: Option<PathBuf>,
 
-    /// What goes wrong, such as vault=main,fault=throttle,retry-after=2s,after=10s,for=30s; may be repeated.
+    /// Fault to inject, such as vault=main,fault=throttle,retry-after=2s,after=10s,for=30s; may be repeated.
     #[arg(long, value_name = "KEY=VALUE,…")]
     fault: Vec<Rule>,
 
-    /// More of what goes wrong: a list of such rules (YAML).
+    /// File with a list of more faults (YAML).
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
 
-    /// Where to serve counts of requests and take other faults: GET and DELETE /requests, PUT /faults;
-    /// port 0 takes a free one.
+    /// Address of the admin endpoint (GET and DELETE /requests for counts of requests, PUT /faults to replace the
+    /// faults); port 0 for a free port.
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
 
-    /// Where to write the environment of a client, once the emulator is ready.
+    /// File to write the environment of a client to, when the emulator is ready.
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
@@ -98,7 +98,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // If even this cannot be said, the exit code says it.
+            // If stderr is closed, the exit code still reports the failure.
             let _ = writeln!(io::stderr().lock(), "keyvault-emulator: {failure}");
             ExitCode::FAILURE
         }
@@ -106,7 +106,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
-    // Before anybody can learn that it runs, so that no signal finds it without a handler.
+    // Before the ports are open, so that a signal always finds its handler.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
@@ -123,7 +123,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         imds_listen: arguments.imds_listen,
         api_server_name: arguments.api_server_name,
         admin_listen: arguments.admin_listen,
-        // Nobody outside can see more than their counts.
+        // Other processes can see only the counts of requests.
         keep_requests: false,
         issuer_jwks: arguments.issuer_jwks.as_deref().map(read).transpose()?,
         ..Options::default()
@@ -179,7 +179,7 @@ fn read(path: impl AsRef<Path>) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|source| Failure::File { path: path.to_owned(), source })
 }
 
-/// Writes beside the file and renames, so that whoever waits for it finds it whole.
+/// Writes the file atomically, because another process may wait for it.
 fn write(path: &Path, contents: &str) -> Result<(), Failure> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");

@@ -26,9 +26,9 @@ const CURVES: [(Curve, &[u8]); 4] = [
 pub(crate) enum PublicKeyError {
     #[error("no PEM block PUBLIC KEY")]
     Pem,
-    #[error("no RSA key and none on P-256, P-384, P-521 or P-256K")]
+    #[error("not an RSA key, and not on P-256, P-384, P-521 or P-256K")]
     Unsupported,
-    #[error("a key could not be made")]
+    #[error("failed to generate a key")]
     Generate,
 }
 

@@ -1,4 +1,4 @@
-//! What was asked, how often, and how much of it at once.
+//! Records requests: their kinds, counts and concurrency.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use crate::lock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestKind {
-    /// A token exchange at Entra, whatever the outcome.
+    /// A token exchange at Entra, with any result.
     Token,
     /// A discovery document, of Entra or of the issuer.
     Discovery,
@@ -41,12 +41,12 @@ pub enum RequestKind {
     TokenRequest,
     /// A Kubernetes `ServiceAccount` was read.
     ServiceAccount,
-    /// A token was asked for at the instance metadata service, whatever the outcome.
+    /// A token request to the instance metadata service, with any result.
     Imds,
-    /// Any request that a vault answered with 401. One without a bearer is a challenge from the
-    /// start; one whose bearer turns out to be no good becomes one with its answer.
+    /// Any request that a vault answered with 401. A request without a bearer is counted as one when it
+    /// arrives, a request with an invalid bearer when it is answered.
     Challenge,
-    /// A path or method that nobody serves, or a vault that is not there.
+    /// An unknown path or method, or a vault that does not exist.
     Other,
 }
 
@@ -73,7 +73,7 @@ impl RequestKind {
         Self::Other,
     ];
 
-    /// What it is called in rules and counts.
+    /// Its name in rules and counts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
@@ -101,19 +101,19 @@ impl RequestKind {
 /// A request that has ended.
 #[derive(Debug, Clone)]
 pub struct RecordedRequest {
-    /// What it was.
+    /// Its kind.
     pub kind: RequestKind,
     /// Its method.
     pub method: String,
-    /// The host it named, in lower case, without the port.
+    /// Its host, in lower case, without the port.
     pub host: String,
-    /// The server name that the client asked for in its TLS handshake; none if it connected to an address,
+    /// The server name in the client's TLS handshake; none if it connected to an address,
     /// or without TLS.
     pub server_name: Option<String>,
     /// Path and query, as sent.
     pub path_and_query: String,
-    /// The status of the answer; none if there was no answer: a fault hung it or cut it off, or the
-    /// client gave up.
+    /// The status of the answer; none without an answer, because of a fault, or because the
+    /// client closed the connection.
     pub status: Option<u16>,
     /// Whether it carried a bearer token.
     pub authenticated: bool,
@@ -121,27 +121,27 @@ pub struct RecordedRequest {
     pub at: Instant,
 }
 
-/// How often requests of a kind came.
+/// Counts of requests of a kind.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Those that were answered, by the kind that they turned out to be.
+    /// Answered requests, by their final kind.
     pub(crate) answered: usize,
-    /// The greatest number under way at once, of the kind that they looked like when they came.
+    /// Maximum number of concurrent requests, by the kind that they seemed to have when they arrived.
     pub(crate) peak: usize,
     now: usize,
 }
 
-/// Everything recorded since the start or since it was cleared.
+/// Everything recorded since the start or the last reset.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    /// `None` if requests are counted and no more.
+    /// `None` if requests are only counted.
     requests: Option<Mutex<Vec<RecordedRequest>>>,
     tallies: Mutex<HashMap<RequestKind, Tally>>,
     connections: AtomicUsize,
 }
 
 impl Recorder {
-    /// One that also keeps every request, or only counts them.
+    /// A recorder that keeps every request, or only counts them.
     pub(crate) fn new(keep_requests: bool) -> Self {
         Self {
             requests: keep_requests.then(Mutex::default),
@@ -176,8 +176,8 @@ impl Recorder {
         }
     }
 
-    /// Counts a request as in flight until the returned guard is dropped, which records it. What it was is
-    /// only asked for if requests are kept.
+    /// Counts a request as in flight until the returned guard is dropped, which records it. Its details are
+    /// read only if requests are kept.
     pub(crate) fn begin(
         self: &Arc<Self>,
         kind: RequestKind,
@@ -192,7 +192,7 @@ impl Recorder {
     }
 }
 
-/// A request under way.
+/// A request in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     recorder: Arc<Recorder>,
@@ -202,7 +202,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Notes the answer.
+    /// Sets the status of the answer.
     pub(crate) fn answered(&mut self, status: u16, kind: RequestKind) {
         self.answered_as = Some(kind);
         if let Some(request) = &mut self.request {

@@ -1,4 +1,4 @@
-//! Answers, as the services below write them.
+//! Answers of the services.
 
 mod body;
 
@@ -25,7 +25,7 @@ pub(crate) fn text(status: StatusCode, body: String) -> Reply {
     with_body(status, "text/plain; charset=utf-8", body)
 }
 
-/// What Azure itself answered once.
+/// A recorded answer of Azure.
 pub(crate) fn recorded(answer: &RecordedAnswer) -> Reply {
     let mut reply = Response::new(Body::from(answer.body.clone()));
     *reply.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -44,7 +44,7 @@ pub(crate) fn empty(status: StatusCode) -> Reply {
     reply
 }
 
-/// Adds a header; a value that no header can hold is left out.
+/// Adds a header; an invalid value is left out.
 pub(crate) fn set_header(reply: &mut Reply, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         reply.headers_mut().insert(name, value);

@@ -8,18 +8,18 @@ use crate::hosts::{self, Role};
 use crate::record::RequestKind;
 use crate::vault::Collection;
 
-/// How a request came in.
+/// The listener of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entrance {
-    /// By TLS: its host says who is asked.
+    /// TLS: the host selects the service.
     Tls,
-    /// By TLS under a server name of the cluster's token proxy: its path says what is asked.
+    /// TLS with the server name of the cluster's token proxy: the path selects the operation.
     TokenProxy,
-    /// By plain HTTP at the instance metadata service.
+    /// Plain HTTP at the instance metadata service.
     Imds,
 }
 
-/// What is asked for.
+/// The operation of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation<'a> {
     /// Exchange an assertion for an access token.
@@ -51,7 +51,7 @@ pub(crate) enum Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    /// The name of the one object that is asked for, in a vault.
+    /// The name of the requested object of a vault.
     pub(crate) fn object(self) -> Option<&'a str> {
         match self {
             Self::Object { name, .. } | Self::Versions { name, .. } | Self::SetSecret { name } => Some(name),
@@ -84,7 +84,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Who is asked at `host` (lower case, no port), and for what if anybody serves that.
+/// The service at `host` (lower case, no port), and the request to it if the service has one for this path.
 pub(crate) fn route<'a>(
     entrance: Entrance,
     host: &'a str,
@@ -129,7 +129,7 @@ fn entra<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     }
 }
 
-/// The cluster's token proxy keeps the end of the path and has a prefix of its own.
+/// The cluster's token proxy keeps the end of the path and adds a prefix.
 fn token_proxy<'a>(method: &Method, segments: &[&'a str]) -> Option<Operation<'a>> {
     match (method.as_str(), segments) {
         ("POST", [.., tenant, "oauth2", "v2.0", "token"]) => Some(Operation::Token { tenant, version: V2 }),

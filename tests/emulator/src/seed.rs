@@ -1,4 +1,4 @@
-//! What the emulator starts with: a tenant, its identities, vaults and what is in them, a cluster.
+//! The initial state of the emulator: a tenant, its identities, vaults and their objects, a cluster.
 
 mod account;
 mod certificate;
@@ -20,22 +20,22 @@ pub use vault::{Access, Authorization, ReadPermission, SecretPermission, Vault};
 pub(crate) use certificate::MaterialError;
 pub(crate) use key::KeyError;
 
-/// Why a seed cannot be used.
+/// The reason why a seed is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
-    /// The YAML does not fit; the message names line and column.
-    #[error("the seed is not what it should be: {0}")]
+    /// The YAML has errors; the message contains line and column.
+    #[error("the seed is not valid YAML for this emulator: {0}")]
     Yaml(#[from] Box<serde_saphyr::Error>),
-    /// The YAML fits and makes no sense; every finding begins with its place.
-    #[error("the seed makes no sense: {}", .0.join("; "))]
+    /// Values are invalid; every finding begins with its location.
+    #[error("the seed is invalid: {}", .0.join("; "))]
     Invalid(Vec<String>),
 }
 
-/// Everything that exists when the emulator starts.
+/// The initial state of the emulator.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Seed {
-    /// The one tenant that Entra knows, besides `adfs`.
+    /// The only tenant of Entra, besides `adfs`.
     pub tenant: String,
     /// Applications and managed identities of the tenant.
     pub identities: Vec<Identity>,
@@ -43,7 +43,7 @@ pub struct Seed {
     pub vaults: Vec<Vault>,
     /// Resources that Entra issues tokens for, besides those of Key Vault.
     pub resources: Vec<String>,
-    /// Service accounts that the Kubernetes API server knows. Tokens are made for others, too.
+    /// Service accounts of the Kubernetes API server. Tokens can be issued for others, too.
     pub service_accounts: Vec<ServiceAccount>,
 }
 
@@ -60,7 +60,7 @@ impl Default for Seed {
 }
 
 impl Seed {
-    /// Reads a seed. The error names the place: line and column, or the field.
+    /// Parses a seed. An error contains the location: line and column, or the field.
     pub fn from_yaml(yaml: &str) -> Result<Self, SeedError> {
         let seed: Self = serde_saphyr::from_str(yaml).map_err(Box::new)?;
         seed.check()?;

@@ -1,4 +1,4 @@
-//! One request: route it, record it, let the faults at it, answer it.
+//! Handles one request: routes and records it, applies faults, and answers it.
 
 mod connection;
 mod spoiled;
@@ -25,7 +25,7 @@ use crate::vault::{self, Store, VaultRequest};
 
 pub(crate) use connection::Connection;
 
-/// Key Vault's own limit on a secret is 25 kB; nothing that is sent here comes near this.
+/// Maximum size of a request body; Key Vault's limit for a secret is 25 kB.
 const LARGEST_BODY: usize = 1 << 20;
 
 /// Everything that answers requests, shared by all connections.
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) recorder: Arc<Recorder>,
 }
 
-/// A request as far as it is understood before its body is read.
+/// A request without its body.
 struct Head<'a> {
     entrance: Entrance,
     authority: &'a str,
@@ -133,7 +133,7 @@ impl Shared {
         }
     }
 
-    /// What a service takes for the time.
+    /// The time of a service's clock.
     pub(crate) fn now(&self, service: Service<'_>) -> OffsetDateTime {
         OffsetDateTime::now_utc() + self.faults.clock_skew(service, Instant::now())
     }

@@ -1,4 +1,4 @@
-//! A throwaway certificate authority and a server certificate for every name that is asked for.
+//! A temporary certificate authority, which issues a server certificate for every requested name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,10 +20,10 @@ use crate::{hosts, lock};
 /// The host of a client without a server name: it connected to an address.
 const ADDRESS: &str = "localhost";
 
-/// Why there are no certificates.
+/// The reason why no certificates could be created.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A certificate or its key could not be made.
+    /// Creating a certificate or its key failed.
     #[error(transparent)]
     Certificate(#[from] rcgen::Error),
     /// The TLS library refused the configuration.
@@ -31,14 +31,14 @@ pub enum TlsError {
     Config(#[from] tokio_rustls::rustls::Error),
 }
 
-/// The authority, with the server certificates it has made.
+/// The authority, with the server certificates that it has issued.
 #[derive(Debug)]
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
-    /// All server certificates share one key: they differ in their names alone.
+    /// The key that all server certificates share.
     leaf: KeyPair,
-    /// What the certificates of hosts that serve the API server name first.
+    /// First name in the certificates of hosts that serve the API server.
     api_server_name: Option<String>,
     signing_key: Arc<dyn SigningKey>,
     made: Mutex<HashMap<String, Arc<CertifiedKey>>>,
@@ -51,7 +51,7 @@ impl Authority {
         let signing_key =
             provider().key_provider.load_private_key(PrivateKeyDer::Pkcs8(leaf.serialize_der().into()))?;
         let authority = Self { issuer, pem, leaf, api_server_name, signing_key, made: Mutex::default() };
-        // A name that no certificate can have is found now, not by the first client.
+        // Checks now that the name is valid in a certificate, not with the first client.
         authority.certificate(ADDRESS)?;
         Ok(Arc::new(authority))
     }
@@ -66,7 +66,7 @@ impl Authority {
         config(resolver)
     }
 
-    /// What spoils the handshakes of clients that look at certificates.
+    /// The certificates of a fault.
     pub(crate) fn spoiled_config(self: &Arc<Self>, bad: BadCertificate) -> Result<ServerConfig, TlsError> {
         config(Arc::new(Spoiled { authority: Arc::clone(self), bad }))
     }
@@ -126,7 +126,7 @@ impl ResolvesServerCert for Authority {
     }
 }
 
-/// The authority while its certificates are bad.
+/// The authority during a certificate fault.
 #[derive(Debug)]
 struct Spoiled {
     authority: Arc<Authority>,
@@ -144,7 +144,7 @@ pub(crate) fn host(hello: &ClientHello<'_>) -> String {
     hello.server_name().unwrap_or(ADDRESS).to_ascii_lowercase()
 }
 
-/// An authority that nobody trusts yet, and its certificate as PEM.
+/// A new certificate authority, and its certificate as PEM.
 fn authority() -> Result<(Issuer<'static, KeyPair>, String), rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -169,7 +169,7 @@ fn provider() -> CryptoProvider {
     aws_lc_rs::default_provider()
 }
 
-/// A day on either side of now: a throwaway certificate outlives its test and little more.
+/// Validity: one day before and after now.
 fn validity() -> (OffsetDateTime, OffsetDateTime) {
     let now = OffsetDateTime::now_utc();
     (now - Duration::DAY, now + Duration::days(7))

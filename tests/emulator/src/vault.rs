@@ -1,4 +1,4 @@
-//! Key Vault: who may do what, and the operations on a vault's objects.
+//! Key Vault: permissions, and the operations on a vault's objects.
 
 mod access;
 mod certificates;
@@ -49,8 +49,8 @@ impl VaultRequest<'_> {
     }
 }
 
-/// Answers a request, in the order of a real vault: is it there, who asks, may they come in, is the
-/// request well-formed, may they do that, and only then does it say whether the object exists.
+/// Answers a request, with the checks in the order of a real vault: vault, authentication, network, form of the
+/// request, permission, and existence of the object.
 pub(crate) fn answer(store: &Store, entra: &Entra, request: &VaultRequest<'_>) -> Reply {
     let answer = store
         .with_vault(request.vault, |vault| checked(vault, entra, request))
@@ -158,7 +158,7 @@ fn valid_version(version: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// Tells the caller where to get which token.
+/// The challenge with the authority and resource of the token.
 pub(crate) fn challenge(reply: &mut Reply, entra: &Entra, authority: &str) {
     let value = format!(
         "Bearer authorization=\"{}/{}\", resource=\"{}\"",
@@ -169,7 +169,7 @@ pub(crate) fn challenge(reply: &mut Reply, entra: &Entra, authority: &str) {
     reply::set_header(reply, WWW_AUTHENTICATE, &value);
 }
 
-/// The headers that every answer of a vault carries.
+/// The headers of every answer of a vault.
 pub(crate) fn set_service_headers(reply: &mut Reply, client_request_id: Option<&str>) {
     let request_id = Uuid::new_v4().to_string();
     for (name, value) in [

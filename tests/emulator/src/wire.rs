@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The connection, for whoever serves it.
+/// The connection, as the server uses it.
 #[derive(Debug)]
 pub(crate) struct Wire(Arc<TcpStream>);
 

@@ -21,7 +21,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) enum CertificateError {
     #[error("neither base64 nor a PEM block CERTIFICATE")]
     Encoding,
-    #[error("no X.509 certificate of a supported key")]
+    #[error("not an X.509 certificate with a supported key")]
     Content,
 }
 

@@ -15,10 +15,10 @@ use keyvault_csi_provider::secret::SecretText;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-/// Key Vault counts the requests of so long together.
+/// The window of Key Vault's limit.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// A value, as it was when it was asked for.
+/// A value, and the time at which it was requested.
 #[derive(Debug)]
 pub(crate) struct Value {
     pub(crate) asked: Instant,
@@ -30,7 +30,7 @@ impl Weigh for Value {
     }
 }
 
-/// Why there is none.
+/// The reason why a request failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     Throttled(Option<Duration>),
@@ -67,7 +67,7 @@ impl Transient for Failure {
     }
 }
 
-/// The one vault of the fleet. Every request counts, also one that is throttled.
+/// The fleet's only vault. Throttled requests count, too.
 #[derive(Debug)]
 pub(crate) struct SimulatedVault {
     limit: u32,
@@ -96,7 +96,7 @@ impl SimulatedVault {
         Self { limit, retry_after, began: Instant::now(), counted: Mutex::default() }
     }
 
-    /// One request: some round trip, then the value or a 429.
+    /// One request: a random round trip, then the value or a 429.
     pub(crate) async fn get(&self) -> Result<Value, Failure> {
         let asked = Instant::now();
         let answers = self.count();
@@ -139,7 +139,7 @@ impl SimulatedVault {
     }
 }
 
-/// Grants tokens of an hour, and counts them.
+/// Issues tokens that are valid for an hour, and counts them.
 #[derive(Debug)]
 pub(crate) struct SimulatedEntra {
     clock: Arc<SimulatedClock>,
@@ -155,7 +155,7 @@ impl SimulatedEntra {
         self.exchanges.load(Ordering::Relaxed)
     }
 
-    /// One exchange: some round trip, then a token.
+    /// One exchange: a random round trip, then a token.
     pub(crate) async fn grant(&self) -> AccessToken {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         sleep(between(Duration::from_millis(50), Duration::from_millis(200))).await;

@@ -1,5 +1,5 @@
-//! Thousands of nodes against one vault, under simulated time: with the provider's own cache, tokens and
-//! manners under throttling, and without them.
+//! Simulates thousands of nodes with one vault: with the provider's own cache, tokens and reaction to
+//! throttling, and without them.
 //!
 //! `cargo run --release -p keyvault-fleet -- --help`
 
@@ -17,56 +17,56 @@ use clap::Parser;
 
 use simulation::{Fleet, Outcome, Sharing};
 
-/// Simulates fleets of nodes whose pods mount and rotate objects of one vault.
+/// Simulate fleets of nodes whose pods mount and rotate objects of one vault
 #[derive(Debug, Parser)]
 struct Options {
-    /// Numbers of nodes; a simulation each
+    /// Numbers of nodes; one simulation for each
     #[arg(long, value_delimiter = ',', default_values_t = [10, 30, 100, 300, 1000, 3000])]
     nodes: Vec<usize>,
 
     #[command(flatten)]
     fleet: FleetOptions,
 
-    /// Draw requests and throttling over the number of nodes
+    /// File for a plot of requests and throttling by number of nodes
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 struct FleetOptions {
-    /// Pods of a node
+    /// Pods per node
     #[arg(long, default_value_t = 30)]
     pods: usize,
 
-    /// Service accounts that the pods of a node have, in turn
+    /// Service accounts per node, which its pods use in turn
     #[arg(long, default_value_t = 10)]
     accounts: usize,
 
-    /// Objects that each pod mounts
+    /// Objects per pod
     #[arg(long, default_value_t = 5)]
     objects: u32,
 
-    /// Over which time pods start
+    /// Time in which all pods start
     #[arg(long, default_value = "5m")]
     rollout: humantime::Duration,
 
-    /// How long they run then
+    /// Time to simulate after that
     #[arg(long, default_value = "15m")]
     run: humantime::Duration,
 
-    /// The shortest time between two republishes of a pod; the longest is half as long again, as kubelet's
+    /// Minimum time between two republishes of a pod; the maximum is 1.5 times that, as in kubelet
     #[arg(long, default_value = "60s")]
     republish: humantime::Duration,
 
-    /// How old a value may be with which a mounted volume is refreshed
+    /// Maximum age of a cached value used to refresh a mounted volume
     #[arg(long, default_value = "1m")]
     rotation_max_age: humantime::Duration,
 
-    /// Requests that the vault answers in ten seconds ("Azure Key Vault service limits")
+    /// Limit of requests to the vault in ten seconds ("Azure Key Vault service limits")
     #[arg(long, default_value_t = 4000)]
     limit: u32,
 
-    /// What the vault says with a 429; Key Vault documents nothing, and asks for exponential backoff
+    /// Retry-After of the vault's 429; Key Vault documents none, and recommends exponential backoff
     #[arg(long)]
     retry_after: Option<humantime::Duration>,
 
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // If even this cannot be said, the exit code says it.
+            // If stderr is closed, the exit code still reports the failure.
             let _ = writeln!(std::io::stderr().lock(), "fleet: {error:#}");
             ExitCode::FAILURE
         }

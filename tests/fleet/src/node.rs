@@ -1,4 +1,4 @@
-//! A node: what its pods share, made of the provider's own parts.
+//! A node, built from the provider's own types that its pods share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const SCOPE: &str = "https://vault.azure.net/.default";
 const VAULT: &str = "fleet.vault.azure.net";
 /// As in the provider.
 const OBJECTS_AT_ONCE: usize = 16;
-/// A mount has so long.
+/// Timeout of a mount.
 const BUDGET: Duration = Duration::from_secs(57);
 
 type Key = (Arc<IdentityKey>, u32);
@@ -108,12 +108,12 @@ impl Node {
         deadline.limit(flight).await?.ok()
     }
 
-    /// A mount that shares nothing: a token of its own, and one object after another.
+    /// A mount without sharing: its own token, and one object after another.
     pub(crate) async fn mount_alone(&self, objects: u32) -> Option<Instant> {
         let deadline = Deadline::after(BUDGET);
         deadline.limit(self.entra.grant()).await?;
         let mut oldest = Instant::now();
-        // A lane of its own: other pods' pauses do not concern it.
+        // Its own lane: other pods' pauses do not affect it.
         let lanes = Lanes::new(REQUESTS);
         let party = Party::new(self.tenant.clone());
         for _ in 0..objects {

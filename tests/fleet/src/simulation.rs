@@ -27,28 +27,28 @@ impl Sharing {
     }
 }
 
-/// What is simulated.
+/// Parameters of a simulation.
 pub(crate) struct Fleet {
     nodes: usize,
     sharing: Sharing,
     options: FleetOptions,
 }
 
-/// What came of it.
+/// Results of a simulation.
 pub(crate) struct Outcome {
     pub(crate) requests_per_second: f64,
     pub(crate) peak_per_second: u32,
-    /// The share of requests that was answered with 429.
+    /// Share of requests answered with 429.
     pub(crate) throttled: f64,
     pub(crate) exchanges_per_second: f64,
-    /// The share of mounts that failed.
+    /// Share of failed mounts.
     pub(crate) failed: f64,
     /// How old each pod's values were whenever it had been republished, sorted; none of a pod that never had
     /// any.
     ages: Vec<Option<Duration>>,
 }
 
-/// What the pods have seen.
+/// Observations of the pods.
 #[derive(Default)]
 struct Seen {
     ages: Vec<Option<Duration>>,
@@ -125,7 +125,7 @@ impl Outcome {
     #[expect(clippy::cast_precision_loss, reason = "rates and shares need none")]
     fn new(mut seen: Seen, length: Duration, requests: (u64, u32, f64), exchanges: u64) -> Self {
         let (requests, peak_per_second, throttled) = requests;
-        // A pod that has nothing is worse off than one whose values are old.
+        // A pod without values sorts after pods with old values.
         seen.ages.sort_by_key(|age| age.unwrap_or(Duration::MAX));
         Self {
             requests_per_second: requests as f64 / length.as_secs_f64(),

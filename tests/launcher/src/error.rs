@@ -1,4 +1,4 @@
-//! Why a provider cannot be started or stopped.
+//! Errors of starting and stopping a provider.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-/// Why a provider cannot be started or stopped.
+/// The reason why a provider cannot be started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// A file that the provider needs cannot be written.
@@ -29,12 +29,12 @@ pub enum LaunchError {
     /// The process ended before it listened.
     #[error("the provider ended with {status}{log}")]
     Ended {
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// Its log after a colon, if its log file has anything.
+        /// A colon and its log, if its log file is not empty.
         log: String,
     },
-    /// The process lives, but does not listen.
+    /// The process is running, but does not listen.
     #[error("the provider does not listen at {}", .0.display())]
     NotListening(PathBuf),
     /// The process did not end after a signal.

@@ -1,4 +1,4 @@
-//! What a provider is started with.
+//! Starts a provider.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,34 +11,34 @@ use crate::{Environment, LaunchError, Process};
 /// The provider's subcommand.
 const SERVE: &str = "serve";
 
-/// A provider that is to be started. Its output is discarded unless a method says otherwise.
+/// Builds the command of a provider. Its output is discarded by default.
 #[derive(Debug)]
 pub struct Launch {
     command: Command,
     log: Option<PathBuf>,
 }
 
-/// Whether this process was started by [`Launch::itself`], and is to run the provider with its arguments.
+/// Whether this process was started by [`Launch::itself`] to run the provider with its arguments.
 pub fn asked_to_serve() -> bool {
     std::env::args_os().nth(1).is_some_and(|first| first == SERVE)
 }
 
 impl Launch {
-    /// A program that takes the provider's flags.
+    /// A program that accepts the provider's flags.
     pub fn new(mut program: Command) -> Self {
         program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self { command: program, log: None }
     }
 
-    /// The program that calls this, which is linked with the provider: as a process of its own, as on a node. It
-    /// must run the provider when it is [asked to serve](asked_to_serve).
+    /// The calling program, which is linked with the provider, as a separate process, as on a node. The program
+    /// must run the provider if [`asked_to_serve`] is true.
     pub fn itself() -> io::Result<Self> {
         let mut program = Command::new(std::env::current_exe()?);
         program.arg(SERVE);
         Ok(Self::new(program))
     }
 
-    /// Leads the provider to an emulated Azure, and takes this process's own environment from it.
+    /// Sets the environment for the emulator, and removes the environment of this process.
     #[must_use]
     pub fn azure(mut self, environment: Environment) -> Self {
         self.command.env_clear().envs(environment);
@@ -52,14 +52,14 @@ impl Launch {
         self
     }
 
-    /// Where the provider listens.
+    /// Sets the provider's socket.
     #[must_use]
     pub fn socket(mut self, socket: &Path) -> Self {
         self.command.arg(format!("--endpoint=unix://{}", socket.display()));
         self
     }
 
-    /// Neither probes nor metrics.
+    /// Disables the ports of the health check and metrics.
     #[must_use]
     pub fn without_ports(self) -> Self {
         self.args(["--healthz-port=0", "--prometheus-port=0"])
@@ -79,7 +79,7 @@ impl Launch {
         self
     }
 
-    /// Lets the caller read the provider's log, by [`Process::take_stderr`].
+    /// Makes the provider's log readable with [`Process::take_stderr`].
     #[must_use]
     pub fn log_piped(mut self) -> Self {
         self.command.stderr(Stdio::piped());

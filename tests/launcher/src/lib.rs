@@ -1,8 +1,8 @@
 //! Starts providers against an emulated Azure: for the integration tests, the benchmarks, the quickstart, and the
 //! tools in `tests/load` and `tests/soak`.
 //!
-//! It knows the provider by its flags only and does not link its crate, so the provider's own unit tests need not
-//! build that crate twice. The caller says which program to start: a path, such as `CARGO_BIN_EXE_…`, or, in a
+//! It uses only the provider's flags and does not link its crate, so the provider's own unit tests do not
+//! build that crate twice. The caller selects the program to start: a path, such as `CARGO_BIN_EXE_…`, or, in a
 //! program that is linked with the provider, that program itself ([`Launch::itself`]).
 
 mod azure;

@@ -1,4 +1,4 @@
-//! What kubelet and the driver say of a pod in a request.
+//! The pod of a mount request.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub struct Pod {
     pub namespace: String,
     /// Its service account.
     pub service_account: String,
-    /// The `SecretProviderClass` that its volume names.
+    /// The `SecretProviderClass` of its volume.
     pub class: String,
 }
 
 impl Pod {
-    /// The attributes of a request: what kubelet says of this pod, its `tokens`, and its class's `parameters`.
+    /// The attributes of a request: kubelet's attributes of this pod, its `tokens`, and its class's `parameters`.
     pub fn attributes(
         &self,
         tokens: &str,
@@ -33,7 +33,7 @@ impl Pod {
             ("secretProviderClass", &self.class),
         ];
         let said = said.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        // As in the driver, no parameter of a class replaces what kubelet says.
+        // As in the driver, a class's parameters do not replace kubelet's attributes.
         parameters.clone().into_iter().chain(said).collect()
     }
 }

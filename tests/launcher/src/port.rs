@@ -1,11 +1,11 @@
-//! Ports for providers that do not take 0 for none.
+//! Free ports, for providers that cannot disable theirs with 0.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port that is free now and that no other call in this process returns. It is below those that the kernel gives
-/// out by itself: with `SO_REUSEPORT`, two providers on one port would not even notice.
+/// A port that is free now and that no other call in this process returns. It is below the kernel's ephemeral
+/// ports: with `SO_REUSEPORT`, two providers on one port would not fail.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 12_000 + u16::try_from(std::process::id() % 8_000).unwrap_or_default();

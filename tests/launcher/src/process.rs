@@ -1,4 +1,4 @@
-//! A process of a provider, from its start to its end.
+//! A process of a provider.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ExitStatus};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::LaunchError;
 
-/// How long a provider may take until it listens, and until it has stopped.
+/// Timeout of the start and the stop of a provider.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -34,7 +34,7 @@ impl Process {
         self.pid
     }
 
-    /// Its standard error, if it is piped and was not taken before.
+    /// Its standard error, if it is piped and not yet taken.
     pub fn take_stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()
     }
@@ -66,7 +66,7 @@ impl Process {
         kill(Pid::from_raw(pid), signal).map_err(|error| LaunchError::Signal { signal, pid, error })
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn exit_status(&mut self) -> Result<Option<ExitStatus>, LaunchError> {
         self.child.try_wait().map_err(|error| LaunchError::Wait { pid: self.pid, error })
     }
@@ -85,7 +85,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end, however long that takes, and blocks the thread meanwhile.
+    /// Waits for its end without a timeout, and blocks the thread.
     pub fn wait(&mut self) -> Result<ExitStatus, LaunchError> {
         self.child.wait().map_err(|error| LaunchError::Wait { pid: self.pid, error })
     }
@@ -93,7 +93,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // After its end these fail quietly.
+        // These fail if it has ended; the errors are ignored.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

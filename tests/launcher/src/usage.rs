@@ -1,20 +1,20 @@
-//! What the kernel says of a process (proc(5)).
+//! Resource use of a process (proc(5)).
 
 use std::io;
 
 use serde::Serialize;
 
-/// What a process has used since it began.
+/// Resources that a process has used since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Processor time, of the user and of the system.
     pub cpu_seconds: f64,
-    /// The most memory that it ever had at once.
+    /// Peak memory.
     pub peak_rss_kib: u64,
-    /// The memory that it has now.
+    /// Current memory.
     pub rss_kib: u64,
-    /// The descriptors that it has open now.
+    /// Open file descriptors.
     pub descriptors: usize,
 }
 
@@ -41,7 +41,7 @@ impl Usage {
         Ok(Self { cpu_seconds, peak_rss_kib, rss_kib, descriptors })
     }
 
-    /// What has come since `before`.
+    /// The difference since `before`.
     #[must_use]
     pub fn since(self, before: &Self) -> Self {
         Self { cpu_seconds: self.cpu_seconds - before.cpu_seconds, ..self }

@@ -1,4 +1,4 @@
-//! The Azure that pods mount from: emulated in this process, or somebody else's.
+//! The Azure that pods mount from: the emulator in this process, or an external one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::options::Options;
 const VAULT: &str = "load-vault";
 const NAMESPACE: &str = "load";
 
-/// How long a count may take.
+/// Timeout of a request for counts.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What an emulator counted; in the words of its admin endpoint.
+/// An emulator's counts, in the form of its admin endpoint.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Counts {
     /// Requests that were answered, by kind.
@@ -46,12 +46,12 @@ pub(crate) struct Given {
     admin: Option<(reqwest::Client, String)>,
 }
 
-/// What a pod asks for, without what says which pod it is.
+/// A pod's parameters, without the attributes of the pod itself.
 pub(crate) struct Claim {
     pub(crate) namespace: String,
     pub(crate) service_account: String,
     pub(crate) parameters: BTreeMap<String, String>,
-    /// How many files there must be, if that is known.
+    /// Expected number of files, if known.
     pub(crate) files: Option<usize>,
 }
 
@@ -87,7 +87,7 @@ impl Azure {
         }
     }
 
-    /// The environment that leads a process here; none if this one's does.
+    /// The environment for this Azure; none if this process's own environment is used.
     pub(crate) fn environment(&self) -> Option<Environment> {
         match self {
             Self::Emulated(emulated) => Some(emulated.environment.clone()),
@@ -95,7 +95,7 @@ impl Azure {
         }
     }
 
-    /// The flags with which this program's own provider knows the cluster's keys.
+    /// The built-in provider's flags for the cluster's keys.
     pub(crate) fn key_flags(&self) -> &[String] {
         match self {
             Self::Emulated(emulated) => &emulated.key_flags,
@@ -103,7 +103,7 @@ impl Azure {
         }
     }
 
-    /// How many requests came, if anybody counts them.
+    /// Counts of requests, if they are available.
     pub(crate) async fn counts(&self) -> Result<Option<Counts>> {
         match self {
             Self::Emulated(emulated) => Ok(Some(emulated.counts())),
@@ -181,8 +181,7 @@ impl Given {
             std::fs::read_to_string(path).map_err(|error| format!("{option}: {}: {error}", path.display()))
         };
         let yaml = read("--parameters", parameters)?;
-        let wrong =
-            |error| format!("--parameters: {}: no map of words to words: {error}", parameters.display());
+        let wrong = |error| format!("--parameters: {}: not a map of strings: {error}", parameters.display());
         let parameters = serde_saphyr::from_str(&yaml).map_err(wrong)?;
         let token = read("--token-file", token)?.trim().to_owned();
         let tokens = if token.starts_with('{') { token } else { attribute(&token) };
@@ -197,7 +196,7 @@ impl Given {
     }
 }
 
-/// A token as kubelet passes it on; nobody looks at when it says that it expires.
+/// A token in kubelet's format; the provider ignores its expirationTimestamp.
 fn attribute(token: &str) -> String {
     let entry = serde_json::json!({"token": token, "expirationTimestamp": "2099-01-01T00:00:00Z"});
     serde_json::json!({"api://AzureADTokenExchange": entry}).to_string()

@@ -12,13 +12,13 @@ use crate::pods::Pod;
 use crate::progress::Progress;
 use crate::server::{Client, Server};
 
-/// As many failures as anybody reads.
+/// Maximum number of failures in a report.
 const FAILURES: usize = 5;
 
-/// What came of all rounds.
+/// Results of all rounds.
 #[derive(Default)]
 pub(crate) struct Driven {
-    /// How long the rounds took, one after the other.
+    /// Total duration of the rounds.
     pub(crate) wall: Duration,
     /// Of mounts that succeeded, each pod's first.
     pub(crate) first: Vec<Duration>,
@@ -111,7 +111,7 @@ impl Failure {
         Self { code: format!("{:?}", status.code()), message: status.message().to_owned() }
     }
 
-    /// An answer that is none.
+    /// An invalid answer.
     fn wrong(message: String) -> Self {
         Self { code: "Ok".to_owned(), message }
     }

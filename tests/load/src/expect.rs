@@ -1,9 +1,9 @@
-//! What makes a run a failure.
+//! Conditions under which a run fails.
 
 use crate::options::AtMost;
 use crate::report::Run;
 
-/// Mounts that failed, and requests beyond their bounds.
+/// Reports failed mounts, and requests above their bounds.
 pub(crate) fn complaints(bounds: &[AtMost], runs: &[Run]) -> Vec<String> {
     let mut complaints = Vec::new();
     for run in runs {

@@ -33,7 +33,7 @@ use server::Server;
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    // The provider runs as a process of its own, as it does on a node. This program is linked with it, so its
+    // The provider runs as a separate process, as on a node. This program is linked with it, so its
     // process is this program again, with the provider's arguments.
     if provider_launcher::asked_to_serve() {
         return keyvault_csi_provider::cli::run(std::env::args_os());
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             tokio::select! {
                 ran = run(&options) => ran,
-                // What was started must be stopped.
+                // Stops all started processes.
                 _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
             }
         })
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &error.to_string()),
     };
     let text = if options.json { report::json(&options, &runs) } else { report::table(&options, &runs) };
-    // A reader who has gone, as behind `head`, is no error.
+    // A closed pipe, as with `head`, is not an error.
     let _ = writeln!(std::io::stdout(), "{text}");
     let complaints = expect::complaints(&options.expect_requests_at_most, &runs);
     if complaints.is_empty() { ExitCode::SUCCESS } else { fail(1, &complaints.join("\n")) }

@@ -7,80 +7,80 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use keyvault_emulator::{RequestKind, Rule};
 
-/// Plays the Secrets Store CSI driver for many pods, and says how long their mounts take and what they cost.
+/// Mount volumes for many pods, as the Secrets Store CSI driver does, and measure latency and resource use
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Options {
-    /// How many pods mount
+    /// Number of pods
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) pods: u32,
-    /// How many objects each of them mounts
+    /// Number of objects per pod
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) objects: u32,
-    /// Every pod mounts objects of its own; else all mount the same
+    /// Use different objects for each pod, instead of the same for all
     #[arg(long)]
     pub(crate) distinct: bool,
-    /// Bytes of each object; Key Vault's limit is 25600
+    /// Size of each object in bytes; Key Vault's limit is 25600
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=25_600))]
     pub(crate) value_size: u32,
-    /// How many service accounts the pods have in turn, each an identity of its own
+    /// Number of service accounts that the pods use in turn, each with its own identity
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) identities: u32,
-    /// When pods start: all at once, at a rate that rises from nothing to --rate, or at --rate
+    /// When pods start: all at once, at a rate that rises from 0 to --rate, or at --rate
     #[arg(long, value_enum, default_value = "burst")]
     pub(crate) pattern: Pattern,
     /// Pods per second, for ramp and steady
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// How often every mount is repeated, as kubelet does for rotation; a round begins when the one before ended
+    /// Number of times to repeat every mount, as kubelet does for rotation; each round starts after the previous one ends
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) rounds: u32,
-    /// Every answer of a vault comes this much later
+    /// Latency to add to every answer of a vault
     #[arg(long, value_name = "DURATION")]
     pub(crate) vault_latency: Option<humantime::Duration>,
-    /// What goes wrong, as keyvault-emulator --help has it, such as
-    /// target=vaults,fault=limit,requests=4000,per=10s; may be repeated
+    /// Fault to inject (see keyvault-emulator --help), such as target=vaults,fault=limit,requests=4000,per=10s; may be
+    /// repeated
     #[arg(long, value_name = "KEY=VALUE,…")]
     pub(crate) fault: Vec<Rule>,
-    /// Let this program's own provider write the files, into folders of /dev/shm
+    /// Run the built-in provider with --file-writer=provider, into directories in /dev/shm
     #[arg(long)]
     pub(crate) file_writer: bool,
-    /// Keep the cluster's public keys from the provider: then a token is proven by Entra alone
+    /// Start the provider without the cluster's public keys: then only Entra proves a token
     #[arg(long)]
     pub(crate) without_keys: bool,
-    /// Mount these parameters of a `SecretProviderClass` (YAML) from the Azure that the environment leads to, in
-    /// the place of emulated ones
+    /// File with the parameters of a `SecretProviderClass` (YAML) to mount from an external Azure, instead of the
+    /// emulator
     #[arg(long, value_name = "FILE", requires = "token_file", conflicts_with_all = ["objects", "distinct", "value_size", "identities", "vault_latency", "fault", "without_keys", "env_file"])]
     pub(crate) parameters: Option<PathBuf>,
-    /// The service account token of all pods: what kubectl create token prints, or kubelet's JSON of several
+    /// File with the service account token of all pods: the output of kubectl create token, or kubelet's JSON
     #[arg(long, value_name = "FILE", requires = "parameters")]
     pub(crate) token_file: Option<PathBuf>,
-    /// The admin endpoint of a keyvault-emulator that runs elsewhere, for counts of requests
+    /// Admin endpoint of an external keyvault-emulator, for counts of requests
     #[arg(long, value_name = "URL", requires = "parameters")]
     pub(crate) admin: Option<String>,
     /// Another provider to start under the same load; may be repeated
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) program: Vec<Named<String>>,
-    /// A provider that runs, or that is started when --env-file is there; may be repeated
+    /// Socket of a running provider, or of one that starts after --env-file is written; may be repeated
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) socket: Vec<Named<String>>,
-    /// Its process, if it is not the one that listens
+    /// Process of a --socket, if it is not the one that listens
     #[arg(long, value_name = "NAME=PID", requires = "socket")]
     pub(crate) pid: Vec<Named<i32>>,
-    /// Where to write the environment that leads a provider to the emulated Azure
+    /// File to write a provider's environment for the emulator to
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Leave this program's own provider out
+    /// Do not start the built-in provider
     #[arg(long)]
     pub(crate) without_own: bool,
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Fail if a run makes more requests, of this kind or in all; may be repeated
+    /// Fail if a run makes more requests of this kind, or in total; may be repeated
     #[arg(long, value_name = "[KIND=]N")]
     pub(crate) expect_requests_at_most: Vec<AtMost>,
-    /// Flags of this program's own provider
+    /// Flags of the built-in provider
     #[arg(last = true)]
     pub(crate) provider_flags: Vec<String>,
 }
@@ -108,24 +108,24 @@ pub(crate) struct AtMost {
 }
 
 impl Options {
-    /// Finds what no single option could know.
+    /// Checks options that depend on each other.
     pub(crate) fn check(&self) -> Result<(), String> {
         match (self.pattern, self.rate) {
             (Pattern::Burst, Some(_)) => {
                 return Err(
-                    "--rate: a burst has none; leave it out, or choose --pattern ramp or steady".into()
+                    "--rate: not used by --pattern burst; remove it, or use --pattern ramp or steady".into(),
                 );
             }
             (Pattern::Ramp | Pattern::Steady, None) => {
                 return Err("--pattern: ramp and steady need --rate, in pods per second".into());
             }
             (_, Some(rate)) if !(0.001..=1e6).contains(&rate) => {
-                return Err(format!("--rate: {rate} will not do; write 0.001 to 1000000 pods per second"));
+                return Err(format!("--rate: {rate} is out of range; use 0.001 to 1000000 pods per second"));
             }
             _ => {}
         }
         if self.without_own && self.program.is_empty() && self.socket.is_empty() {
-            return Err("--without-own: there is nobody else; name one with --program or --socket".into());
+            return Err("--without-own: no provider left to test; set --program or --socket".into());
         }
         for (option, given) in [
             ("--", !self.provider_flags.is_empty()),
@@ -133,19 +133,17 @@ impl Options {
             ("--without-keys", self.without_keys),
         ] {
             if given && self.without_own {
-                return Err(format!("{option}: --without-own leaves out whom this is for; leave out either"));
+                return Err(format!("{option}: cannot be used with --without-own; remove one of them"));
             }
         }
         if self.distinct && self.pods.saturating_mul(self.objects) > 1_000_000 {
-            return Err("--distinct: more than 1000000 objects; take fewer pods or --objects".into());
+            return Err("--distinct: more than 1000000 objects; reduce --pods or --objects".into());
         }
         if !self.expect_requests_at_most.is_empty() && self.parameters.is_some() && self.admin.is_none() {
-            return Err(
-                "--expect-requests-at-most: nobody counts requests; name an emulator's --admin".into()
-            );
+            return Err("--expect-requests-at-most: no counts of requests available; set --admin".into());
         }
         if let Some(program) = self.program.iter().find(|program| !Path::new(&program.value).is_file()) {
-            return Err(format!("--program: {}: there is no such file", program.value));
+            return Err(format!("--program: {}: no such file", program.value));
         }
         let own = (!self.without_own).then_some("own").into_iter();
         let others = self.program.iter().chain(&self.socket).map(|named| named.name.as_str());
@@ -153,10 +151,10 @@ impl Options {
         let twice =
             names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|n| n == *name));
         if let Some((_, name)) = twice {
-            return Err(format!("--program, --socket: {name:?} is there twice; name each differently"));
+            return Err(format!("--program, --socket: duplicate name {name:?}; use different names"));
         }
         let stray = self.pid.iter().find(|pid| !self.socket.iter().any(|socket| socket.name == pid.name));
-        stray.map_or(Ok(()), |pid| Err(format!("--pid: no --socket is called {:?}", pid.name)))
+        stray.map_or(Ok(()), |pid| Err(format!("--pid: no --socket has the name {:?}", pid.name)))
     }
 
     /// When each pod starts, from the start of a round.
@@ -178,7 +176,7 @@ impl<T: FromStr> FromStr for Named<T> {
     fn from_str(text: &str) -> Result<Self, String> {
         let named = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty());
         let (name, value) = named.ok_or("write NAME=, and then what it is")?;
-        let value = value.parse().map_err(|_| format!("{value:?} is no number of a process"))?;
+        let value = value.parse().map_err(|_| format!("{value:?} is not a process ID"))?;
         Ok(Self { name: name.to_owned(), value })
     }
 }
@@ -193,12 +191,14 @@ impl FromStr for AtMost {
                 let known = RequestKind::ALL.into_iter().find(|kind| kind.name() == name);
                 let choices = || RequestKind::ALL.map(RequestKind::name).join(", ");
                 (
-                    Some(known.ok_or_else(|| format!("{name:?} is no kind; write one of {}", choices()))?),
+                    Some(known.ok_or_else(|| {
+                        format!("{name:?} is not a kind of request; use one of {}", choices())
+                    })?),
                     number,
                 )
             }
         };
-        let requests = number.parse().map_err(|_| format!("{number:?} is no number of requests"))?;
+        let requests = number.parse().map_err(|_| format!("{number:?} is not a number of requests"))?;
         Ok(Self { kind, requests })
     }
 }
@@ -224,16 +224,16 @@ mod tests {
     }
 
     #[test]
-    fn options_that_do_not_go_together_are_refused_with_a_mend() {
+    fn contradicting_options_are_refused_with_help() {
         for (arguments, words) in [
-            ("--rate 5", "--rate: a burst has none; leave it out"),
+            ("--rate 5", "--rate: not used by --pattern burst; remove it"),
             ("--pattern steady", "need --rate"),
-            ("--pattern ramp --rate NaN", "--rate: NaN will not do; write 0.001"),
-            ("--without-own", "there is nobody else; name one with"),
-            ("--without-own --socket a=/a --file-writer", "--file-writer: --without-own leaves out whom"),
-            ("--program a=/nowhere", "--program: /nowhere: there is no such file"),
-            ("--socket own=/a", "\"own\" is there twice"),
-            ("--socket a=/a --pid b=1", "no --socket is called \"b\""),
+            ("--pattern ramp --rate NaN", "--rate: NaN is out of range; use 0.001"),
+            ("--without-own", "no provider left to test; set --program"),
+            ("--without-own --socket a=/a --file-writer", "--file-writer: cannot be used with --without-own"),
+            ("--program a=/nowhere", "--program: /nowhere: no such file"),
+            ("--socket own=/a", "duplicate name \"own\""),
+            ("--socket a=/a --pid b=1", "no --socket has the name \"b\""),
         ] {
             let problem = options(arguments).check().unwrap_err();
             assert!(problem.contains(words), "{arguments}: {problem}");
@@ -246,7 +246,7 @@ mod tests {
         let secrets = AtMost { kind: Some(RequestKind::Secret), requests: 60 };
         assert_eq!("secret=60".parse(), Ok(secrets));
         assert_eq!("60".parse(), Ok(AtMost { kind: None, requests: 60 }));
-        assert!("secrets=60".parse::<AtMost>().unwrap_err().contains("write one of token, "));
+        assert!("secrets=60".parse::<AtMost>().unwrap_err().contains("use one of token, "));
         assert!("secret=many".parse::<AtMost>().is_err());
     }
 }

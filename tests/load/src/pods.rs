@@ -16,7 +16,7 @@ use crate::server::Server;
 /// kubelet asks for a new token when less than a fifth of an hour is left.
 const TOKEN_AGE: Duration = Duration::from_mins(48);
 
-/// What kubelet gives a volume.
+/// kubelet's timeout for a volume.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A pod with one volume.
@@ -25,7 +25,7 @@ pub(crate) struct Pod {
     claim: Claim,
     tokens: (String, Instant),
     volume: Volume,
-    /// What the last mount said, as the driver hands it back.
+    /// The object versions of the last mount, which the driver sends back.
     versions: Vec<ObjectVersion>,
 }
 

@@ -1,4 +1,4 @@
-//! A line that says how far it is, for whoever watches.
+//! A progress line on the terminal.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};

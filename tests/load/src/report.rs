@@ -31,9 +31,9 @@ pub(crate) struct Run {
     first: Option<Times>,
     /// Milliseconds of the repeated ones.
     repeated: Option<Times>,
-    /// By kind, if anybody counted them.
+    /// Requests by kind, if counts are available.
     requests: Option<BTreeMap<String, u64>>,
-    /// TLS handshakes, if anybody counted them.
+    /// TLS handshakes, if counts are available.
     connections: Option<u64>,
     /// The first of them.
     failures: Vec<Failure>,

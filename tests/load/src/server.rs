@@ -92,7 +92,7 @@ impl Server {
         {
             if Instant::now() > patience {
                 let socket = self.socket.display();
-                return Err(format!("{}: nobody answers at {socket}: {}", self.name, status.message()).into());
+                return Err(format!("{}: no answer at {socket}: {}", self.name, status.message()).into());
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -103,8 +103,7 @@ impl Server {
     }
 
     pub(crate) fn usage(&self) -> Result<Usage> {
-        let unknown =
-            || format!("{0}: its process is not to be found; name it with --pid {0}=PID", self.name);
+        let unknown = || format!("{0}: its process was not found; set --pid {0}=PID", self.name);
         Ok(Usage::of(self.pid.ok_or_else(unknown)?)?)
     }
 

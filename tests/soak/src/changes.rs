@@ -1,4 +1,4 @@
-//! What somebody does in the vaults meanwhile.
+//! Changes to the vaults during the run.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// More than these nobody reads.
+/// Maximum number of findings to print.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Default)]

@@ -61,14 +61,18 @@ impl Mount<'_> {
         }
         let said = versions.iter().map(|version| (version.id.clone(), version.version.clone()));
         let said = said.collect::<Vec<_>>();
-        if said == expected { Ok(()) } else { Err(format!("its versions are {said:?}, not {expected:?}")) }
+        if said == expected {
+            Ok(())
+        } else {
+            Err(format!("its object versions are {said:?}, not {expected:?}"))
+        }
     }
 
     /// Whether the files may be these; the versions that they then have.
     pub(crate) fn files(&self, run: &Run, files: &Files) -> Result<Vec<(String, String)>, String> {
         let elsewhere = self.said.stale || self.said.failover;
         if elsewhere && !run.storms.struck(self.begin, self.end) {
-            return Err(format!("it is served from elsewhere ({:?}) while nothing is wrong", self.said));
+            return Err(format!("it is served from {:?} while there is no fault", self.said));
         }
         let mut left = files.iter().map(|(path, text)| (path.as_str(), text.as_slice())).collect();
         let mut versions = Vec::new();
@@ -78,7 +82,7 @@ impl Mount<'_> {
         }
         match left.keys().next() {
             None => Ok(versions),
-            Some(stray) => Err(format!("nobody asked for {stray}")),
+            Some(stray) => Err(format!("{stray} is not in the class")),
         }
     }
 
@@ -93,7 +97,7 @@ impl Mount<'_> {
             Asked::Fixed(fixed) => {
                 let text = files.remove(path.as_str()).ok_or("it is missing")?;
                 if text != fixed.text.as_bytes() {
-                    return Err("it is another's".to_owned());
+                    return Err("it belongs to another identity".to_owned());
                 }
                 self.check_access(run, asked, self.begin)?;
                 Ok(vec![(id, FIXED_VERSION.to_owned())])
@@ -146,14 +150,14 @@ impl Mount<'_> {
         let count = if asked.has_history() { newest.min(HISTORY) } else { 1 };
         let expected = (0..count).map(|back| (of, newest - back));
         if !values.iter().copied().eq(expected) {
-            return Err(format!("its versions are no history: {values:?}"));
+            return Err(format!("its versions are not a history: {values:?}"));
         }
         let of_replica = of == REPLICA && location.0 == 0;
         if of_replica && !(self.said.failover && self.known != Known::Mounted && newest == 1) {
-            return Err("it is the replica's".to_owned());
+            return Err("it is from the replica".to_owned());
         }
         if !of_replica && of != vault(location.0) {
-            return Err(format!("it is of vault {of}"));
+            return Err(format!("it is from vault {of}"));
         }
         if !of_replica && current(Some(newest)) != Some(true) {
             let now = run.azure.secret(location, crate::timeline::Timeline::now);
@@ -181,7 +185,7 @@ impl Mount<'_> {
     pub(crate) fn refused(&self, run: &Run, status: &Status) -> Result<(), String> {
         let (begin, end) = (self.begin, self.end);
         if let Some(what) = leak(status.message()) {
-            return Err(format!("{what} is in its error"));
+            return Err(format!("its error contains {what}"));
         }
         let vaults = || self.class.objects.iter().map(|asked| asked.vault());
         let may_be = match status.code() {
@@ -201,7 +205,7 @@ impl Mount<'_> {
             _ => false,
         };
         if !may_be {
-            return Err(format!("it is refused with {:?}: {}", status.code(), status.message()));
+            return Err(format!("the mount is refused with {:?}: {}", status.code(), status.message()));
         }
         run.denials.note(self, status.message());
         Ok(())

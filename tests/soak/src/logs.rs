@@ -59,14 +59,14 @@ impl Logs {
 
 fn read(line: &str, said: &mut HashMap<String, Said>, findings: &Findings) {
     if let Some(what) = leak(line) {
-        findings.add(format!("{what} is in the log"));
+        findings.add(format!("the log contains {what}"));
     }
     let Ok(value) = serde_json::from_str::<Value>(line) else {
         // A panic, above all.
-        return findings.add(format!("the log has a line that is no JSON: {line}"));
+        return findings.add(format!("the log has a line that is not JSON: {line}"));
     };
     if line.contains("has a bug") || line.contains("panicked") {
-        findings.add(format!("the log tells of a defect: {line}"));
+        findings.add(format!("the log reports a defect: {line}"));
     }
     let served = |what| value.get(what).and_then(Value::as_u64).is_some_and(|objects| objects > 0);
     let now = Said { stale: served("stale"), failover: served("replica") };

@@ -1,12 +1,12 @@
-//! Pods that mount and are refreshed while vaults change, everything fails at random and the provider is
-//! restarted, and a judge who knows what each of them may have got.
+//! Mounts and refreshes pods while vaults change, faults are injected at random and the provider is
+//! restarted, and checks every result against the values that each pod may have.
 //!
 //! ```text
 //! cargo run --release -p keyvault-soak -- --for 20m
 //! ```
 //!
-//! Azure is emulated in this process, and the provider is processes of its own. The seed of all random numbers
-//! is printed; with it the same faults come again, in the same order.
+//! The emulator runs in this process, the provider in separate processes. The seed of all random numbers
+//! is printed; with it the same faults occur in the same order.
 
 mod azure;
 mod changes;
@@ -38,21 +38,21 @@ use options::Options;
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    // The provider runs as a process of its own, as it does on a node. This program is linked with it, so its
+    // The provider runs as a separate process, as on a node. This program is linked with it, so its
     // process is this program again, with the provider's arguments.
     if provider_launcher::asked_to_serve() {
         return keyvault_csi_provider::cli::run(std::env::args_os());
     }
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    // A reader who has gone, as behind `head`, is no error.
+    // A closed pipe, as with `head`, is not an error.
     let _ =
         writeln!(std::io::stdout(), "soak: --seed {seed}, for {}, {} pods\n", options.duration, options.pods);
     let ran = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         runtime.block_on(async {
             tokio::select! {
                 ran = soak(&options, seed) => ran,
-                // What was started must be stopped.
+                // Stops all started processes.
                 _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
             }
         })
@@ -69,7 +69,7 @@ fn fail(problem: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// One run for each file writer; how much is wrong.
+/// One run for each file writer; returns the number of findings.
 async fn soak(options: &Options, seed: u64) -> Result<usize> {
     let writers = options.writers();
     let duration = Duration::from(options.duration) / u32::try_from(writers.len())?;
@@ -78,7 +78,7 @@ async fn soak(options: &Options, seed: u64) -> Result<usize> {
     for writer in writers {
         let mut folder = tempfile::Builder::new().prefix("soak-").tempdir()?;
         let report = run::one(options, writer, duration, rng.fork(), folder.path()).await;
-        // Whoever looks for the reason wants the logs.
+        // After a finding, keep the logs to find its cause.
         if !report.as_ref().is_ok_and(|report| report.findings.0 == 0) {
             folder.disable_cleanup(true);
             writeln!(std::io::stderr(), "soak: the logs are in {}", folder.path().display())?;

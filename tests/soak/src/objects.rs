@@ -1,4 +1,4 @@
-//! What there is to mount, and how a value tells what it is a value of.
+//! The objects to mount. Each value contains its vault, name and version.
 
 /// The vaults that pods mount from.
 pub(crate) const VAULTS: [&str; 3] = ["soak-0", "soak-1", "soak-2"];
@@ -19,7 +19,7 @@ pub(crate) const FIXED_VAULT: usize = 1;
 /// The only version of what never changes.
 pub(crate) const FIXED_VERSION: &str = "11111111111111111111111111111111";
 
-/// No line of a log and no message may have this in it.
+/// No log line and no message may contain this.
 pub(crate) const MARK: &str = "the-value-of:";
 
 /// An object that never changes.
@@ -117,7 +117,7 @@ pub(crate) fn vault(index: usize) -> &'static str {
     VAULTS.get(index).copied().unwrap_or(REPLICA)
 }
 
-/// The value of a version of a secret, which says what it is.
+/// The value of a version of a secret, which contains its vault, name and version.
 pub(crate) fn value(vault: &str, secret: &str, version: u64) -> String {
     let value = format!("{MARK}{vault}/{secret}/{version}");
     if secret == LARGE { format!("{value:.<20000}") } else { value }

@@ -4,21 +4,21 @@ use clap::Parser;
 use keyvault_csi_provider::cli::serve::FileWriterArg;
 use keyvault_csi_provider::deliver::FileWriter;
 
-/// Mounts, rotates, breaks and restarts at random, and checks that nobody gets what he must not, and that
-/// nothing is lost or left over.
+/// Mount, rotate, inject faults and restart at random, and check that no pod gets an object that it may not read, and
+/// that no file is missing or left over
 #[derive(Debug, Clone, Parser)]
 #[command(name = "soak")]
 pub(crate) struct Options {
-    /// How long faults last in all; each file writer then has up to two minutes more for everything to recover
+    /// Total duration of faults; after them, each file writer has up to two minutes to recover
     #[arg(long = "for", value_name = "DURATION", default_value = "60s")]
     pub(crate) duration: humantime::Duration,
-    /// What all random numbers begin with; made up and printed if left out
+    /// Seed of all random numbers [default: a new one, which is printed]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// How many pods there are at a time
+    /// Number of pods at a time
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) pods: u32,
-    /// Who writes the files; the one for half of the time, and then the other, if left out
+    /// Process that writes the files [default: each for half of the time]
     #[arg(long, value_enum)]
     pub(crate) file_writer: Option<FileWriterArg>,
 }

@@ -1,4 +1,4 @@
-//! Pods: they come, mount, are refreshed, and go.
+//! Pods: created, mounted, refreshed, and deleted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::logs::Said;
 use crate::objects::{Asked, FIXED, FIXED_VAULT, SECRETS, VAULTS};
 use crate::run::Run;
 
-/// What kubelet gives a volume.
+/// kubelet's timeout for a volume.
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// What a more hasty caller gives it.
+/// A shorter timeout of another caller.
 const HASTE: Duration = Duration::from_secs(20);
-/// After all faults the provider must have recovered by then.
+/// Time for the provider to recover after all faults.
 const RECOVERED: Duration = Duration::from_mins(2);
 
-/// What a pod's `SecretProviderClass` says.
+/// A pod's `SecretProviderClass`.
 #[derive(Debug, Clone)]
 pub(crate) struct Class {
     pub(crate) identity: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Class {
 enum Outcome {
     Mounted(Said),
     Refused(Code),
-    /// The process was killed, or what came was wrong.
+    /// The process was killed, or the result was wrong.
     Lost,
 }
 
@@ -48,9 +48,9 @@ struct Pod {
     tokens: String,
     target: PathBuf,
     known: Known,
-    /// What the last mount said, as the driver hands it back.
+    /// The object versions of the last mount, which the driver sends back.
     versions: Vec<ObjectVersion>,
-    /// What is in its volume.
+    /// The files in its volume.
     held: Files,
 }
 
@@ -85,7 +85,7 @@ impl Class {
     }
 }
 
-/// One pod after another, until the run is over; then one that gets what it must.
+/// Runs one pod after another until the end of the run; then one that must succeed.
 pub(crate) async fn live(run: &Run, slot: u32, mut rng: Rng) -> Result<()> {
     let mut number = 0;
     while run.goes_on() {
@@ -213,7 +213,7 @@ impl Pod {
             FileWriter::Driver => response.files.into_iter().map(|file| (file.path, file.contents)).collect(),
             FileWriter::Provider => {
                 if let Some(stray) = left_over(&self.target)? {
-                    return Ok(Err(format!("its volume has {stray} left over")));
+                    return Ok(Err(format!("{stray} is left over in its volume")));
                 }
                 read(&self.target)?
             }
@@ -237,7 +237,7 @@ impl Pod {
                 self.known = Known::Perhaps;
             }
             let judged = if !run.restarts.killed(mount.begin, mount.end) {
-                Err(format!("its connection was lost, and nobody was killed: {status:?}"))
+                Err(format!("its connection was lost, but no provider was killed: {status:?}"))
             } else if same {
                 Ok(())
             } else {
@@ -246,8 +246,11 @@ impl Pod {
             self.held = files;
             return Ok((Outcome::Lost, judged));
         }
-        let judged =
-            if same { mount.refused(run, status) } else { Err("it failed, and changed files".to_owned()) };
+        let judged = if same {
+            mount.refused(run, status)
+        } else {
+            Err("the mount failed, but changed files".to_owned())
+        };
         Ok((Outcome::Refused(status.code()), judged))
     }
 }

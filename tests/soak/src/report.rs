@@ -1,4 +1,4 @@
-//! What is told at the end.
+//! The report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use provider_launcher::Usage;
 
 use crate::findings::lock;
 
-/// Mounts by what came of them, and how often the driver asked again within one.
+/// Mounts by result, and retries of the driver.
 #[derive(Default)]
 pub(crate) struct Tally {
     mounts: Mutex<BTreeMap<&'static str, usize>>,
@@ -35,7 +35,7 @@ impl Tally {
     }
 }
 
-/// What came of one run.
+/// Results of one run.
 pub(crate) struct Report {
     pub(crate) writer: FileWriter,
     pub(crate) mounts: BTreeMap<String, usize>,

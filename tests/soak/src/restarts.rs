@@ -15,7 +15,7 @@ use crate::findings::{Findings, lock};
 use crate::objects::{REPLICA, VAULTS};
 use crate::run::Run;
 
-/// How often the process is looked after.
+/// Interval of checks that the process is running.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// When processes changed.
@@ -51,7 +51,7 @@ impl Changes {
     }
 }
 
-/// How one process follows another.
+/// How a process replaces its predecessor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     SuccessorFirst,
@@ -76,7 +76,7 @@ impl Providers {
         Ok(Usage::of(self.current.pid())?)
     }
 
-    /// What its descriptors are.
+    /// Its open descriptors.
     pub(crate) fn descriptors(&self) -> Result<Vec<String>> {
         let folder = std::fs::read_dir(format!("/proc/{}/fd", self.current.pid()))?;
         // One that is closed meanwhile is not there.
@@ -96,11 +96,11 @@ impl Providers {
         }
     }
 
-    /// Sees to it that the process lives until then.
+    /// Checks that the process runs until then.
     pub(crate) async fn look_after(&mut self, end: Instant) -> Result<()> {
         while Instant::now() < end {
             if let Some(status) = self.current.exit_status()? {
-                return Err(format!("the provider ended by itself, with {status}").into());
+                return Err(format!("the provider exited unexpectedly, with {status}").into());
             }
             sleep(PAUSE).await;
         }
@@ -133,7 +133,7 @@ impl Providers {
         Ok(())
     }
 
-    /// Ends the last one.
+    /// Stops the last process.
     pub(crate) async fn stop(mut self, findings: &Findings) -> Result<()> {
         self.current.signal(Signal::SIGTERM)?;
         check_end(findings, &mut self.current, false).await
@@ -162,7 +162,7 @@ async fn start(run: &Run, folder: &Path, number: u32, rng: &mut Rng) -> Result<P
         &format!("--failover-vault={}={REPLICA}", VAULTS.first().copied().unwrap_or_default()),
         &format!("--imds-endpoint=http://{}/", run.azure.emulator.imds_address()),
     ]);
-    // Without the keys, Entra alone proves who a pod is.
+    // Without the keys, only Entra proves a pod's identity.
     if rng.u32(..4) > 0 {
         launch = launch.args(&run.azure.key_flags);
     }

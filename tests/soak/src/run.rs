@@ -23,7 +23,7 @@ use crate::restarts::{Changes, Providers};
 use crate::storms::Storms;
 use crate::{Result, changes, pods, storms};
 
-/// How long a process may take to let go of what it does not need.
+/// Time for a process to release what it does not need.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Descriptors that an idle process may have more than it had when it began: what it keeps once it has been
 /// asked for the first time.
@@ -31,17 +31,17 @@ const KEPT_DESCRIPTORS: usize = 2;
 /// Memory may grow by a half and this much, in KiB, after a third of the process's life: the allocator's part.
 const SLACK_KIB: u64 = 32 << 10;
 
-/// How far a run is.
+/// The phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Phase {
     Storms,
     /// Nothing new begins.
     Over,
-    /// Nothing is wrong any more.
+    /// All faults have ended.
     Calm,
 }
 
-/// What all of its tasks share.
+/// State shared by all tasks of a run.
 pub(crate) struct Run {
     pub(crate) azure: Azure,
     pub(crate) storms: Storms,
@@ -83,7 +83,7 @@ impl Run {
         *self.phase.borrow() == Phase::Storms
     }
 
-    /// Waits until nothing is wrong any more.
+    /// Waits until all faults have ended.
     pub(crate) async fn calmed(&self) {
         // The sender lives as long as `self`.
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Calm).await;

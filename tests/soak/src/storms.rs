@@ -1,4 +1,4 @@
-//! Faults, at random.
+//! Random faults.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use crate::run::Run;
 /// For so long after a fault the provider may leave alone whom it struck, and some more for who waits then.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(45);
 
-/// What has struck whom, and when.
+/// The injected faults, with their targets and times.
 #[derive(Default)]
 pub(crate) struct Storms {
     past: Mutex<Vec<Storm>>,
@@ -27,11 +27,11 @@ pub(crate) struct Storms {
 struct Storm {
     from: Instant,
     until: Option<Instant>,
-    /// Whether good tokens are refused: by whom?
+    /// The service that refuses valid tokens, if there is one.
     refusing: Refusing,
 }
 
-/// Who refuses what is good.
+/// The service that refuses valid tokens.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusing {
     pub(crate) entra: bool,
@@ -55,7 +55,7 @@ impl Storms {
         lock(&self.past).iter().filter(felt).any(such)
     }
 
-    /// Makes every access token invalid that was given out so far.
+    /// Revokes all access tokens issued so far.
     pub(crate) fn revoke(&self, emulator: &Emulator) {
         let from = Instant::now();
         emulator.revoke_access_tokens();
@@ -68,7 +68,7 @@ impl Storms {
         *lock(&self.injected).entry(what.to_owned()).or_default() += 1;
     }
 
-    /// How many rules of each fault there were.
+    /// Number of rules by fault.
     pub(crate) fn injected(&self) -> BTreeMap<String, usize> {
         lock(&self.injected).clone()
     }
@@ -97,7 +97,7 @@ impl Storms {
     }
 }
 
-/// Storms, with some calm between them, until the run is over.
+/// Injects faults, with pauses between them, until the end of the run.
 pub(crate) async fn rage(run: &Run, mut rng: Rng) -> Result<()> {
     while run.goes_on() {
         sleep(Duration::from_millis(rng.u64(100..2000))).await;

@@ -1,11 +1,11 @@
-//! What something was, and when.
+//! A state over time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Nobody asks about what ended so long ago.
+/// States that ended longer ago are forgotten.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// The states of something over time. While it changes it may be found in either state.
@@ -24,12 +24,12 @@ impl<T: Copy> Timeline<T> {
         Self([Period { state, from: Instant::now(), until: None }].into())
     }
 
-    /// What it is now.
+    /// The current state.
     pub(crate) fn now(&self) -> Option<T> {
         self.0.back().map(|period| period.state)
     }
 
-    /// Makes `change`, after which it is in another state.
+    /// Runs `change`, which changes the state.
     pub(crate) fn change<E>(&mut self, state: T, change: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let from = Instant::now();
         change()?;
@@ -44,7 +44,7 @@ impl<T: Copy> Timeline<T> {
         Ok(())
     }
 
-    /// Whether it was ever in such a state between these times.
+    /// Whether it had such a state at any time between these times.
     pub(crate) fn ever(&self, from: Instant, to: Instant, such: impl Fn(T) -> bool) -> bool {
         let mut met = self
             .0

@@ -1,9 +1,9 @@
-{{/* The name that labels carry; for the provider `azure` the Go chart's. */}}
+{{/* The name in the labels; for the provider `azure` the same as in the Go chart. */}}
 {{- define "provider.name" -}}
 {{- .Values.nameOverride | default (printf "csi-secrets-store-provider-%s" .Values.providerName) | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The DaemonSet's name, made as the Go chart makes it. */}}
+{{/* The DaemonSet's name, as in the Go chart. */}}
 {{- define "provider.fullname" -}}
 {{- $name := .Values.nameOverride | default (printf "csi-secrets-store-provider-%s" .Values.providerName) -}}
 {{- if .Values.fullnameOverride -}}
@@ -19,7 +19,7 @@
 {{- .Values.serviceAccount.name | default (printf "csi-secrets-store-provider-%s" .Values.providerName) -}}
 {{- end -}}
 
-{{/* Roles and their bindings have the whole cluster for a namespace. */}}
+{{/* ClusterRoles and their bindings have no namespace: the name contains it. */}}
 {{- define "provider.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "provider.fullname" .) -}}
 {{- end -}}
@@ -33,7 +33,7 @@ app.kubernetes.io/name: {{ include "provider.name" . | quote }}
 app: {{ include "provider.name" . | quote }}
 {{- end -}}
 
-{{/* "true" if the values name the Go provider's image where Microsoft publishes it. */}}
+{{/* "true" if the values name the Go provider's image in Microsoft's registry. */}}
 {{- define "provider.goImage" -}}
 {{- regexMatch "^mcr[.]microsoft[.]com/oss/(v2/)?azure/secrets-store/provider-azure$" .Values.linux.image.repository -}}
 {{- end -}}
@@ -49,7 +49,7 @@ app: {{ include "provider.name" . | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* kubelet's root directory; where only the driver's values name one, it is that. */}}
+{{/* kubelet's root directory; by default the one in the driver's values. */}}
 {{- define "provider.kubeletRootDir" -}}
 {{- $driver := index .Values "secrets-store-csi-driver" -}}
 {{- if and $driver.install (eq .Values.linux.kubeletRootDir "/var/lib/kubelet") -}}
@@ -59,7 +59,7 @@ app: {{ include "provider.name" . | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* The number of a port that may be written 8898, "8898" or ":8898". */}}
+{{/* The port number of 8898, "8898" or ":8898". */}}
 {{- define "provider.metricsPort" -}}
 {{- trimPrefix ":" (toString .Values.metricsAddr) -}}
 {{- end -}}
@@ -75,7 +75,7 @@ app: {{ include "provider.name" . | quote }}
 {{- div (add $milliseconds 999) 1000 -}}
 {{- end -}}
 
-{{/* On the host's network a successor finds the ports taken, and surge would wait for ever. */}}
+{{/* On the host's network the old pod uses the ports, so an update by surge would never finish. */}}
 {{- define "provider.updateStrategy" -}}
 {{- $goChart := dict "type" "RollingUpdate" "rollingUpdate" (dict "maxUnavailable" 1) -}}
 {{- $given := .Values.linux.updateStrategy -}}
@@ -97,7 +97,7 @@ app: {{ include "provider.name" . | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* The driver refuses larger responses; where this chart installs it, it says what it takes. */}}
+{{/* The driver refuses larger responses; if this chart installs the driver, its values have the limit. */}}
 {{- define "provider.maxResponseBytes" -}}
 {{- $driver := index .Values "secrets-store-csi-driver" -}}
 {{- if .Values.maxResponseBytes -}}
@@ -108,8 +108,8 @@ app: {{ include "provider.name" . | quote }}
 {{- end -}}
 
 {{/*
-The container's resources. The pages of volumes that the provider writes are charged to it: they are added to the default
-limit.
+The container's resources. The kernel charges the pages of volumes that the provider writes to its container; their limit
+is added to the default memory limit.
 */}}
 {{- define "provider.resources" -}}
 {{- $resources := deepCopy (.Values.linux.resources | default dict) -}}

@@ -32,7 +32,8 @@ impl Accounts {
         lock(&self.accounts).insert(key(&account), account);
     }
 
-    /// Answers whoever has a token of the cluster's issuer, for the cluster itself.
+    /// Answers a request to read a service account. The bearer must be a token of the cluster's issuer for the
+    /// cluster's audience.
     pub(crate) fn read(&self, issuer: &Issuer, bearer: Option<&str>, namespace: &str, name: &str) -> Reply {
         if !bearer.is_some_and(|token| is_authentic(issuer, token)) {
             return unauthorized();
@@ -68,7 +69,7 @@ pub(crate) fn not_found(name: &str) -> Reply {
     failure(StatusCode::NOT_FOUND, "NotFound", &message)
 }
 
-/// As whoever asks is told when no role lets him read service accounts.
+/// The API server's answer to a caller without a role that may read service accounts.
 pub(crate) fn forbidden(bearer: Option<&str>, namespace: &str, name: &str) -> Reply {
     let user =
         bearer.and_then(jwt::read).map_or_else(|| "system:anonymous".to_owned(), |(_, claims)| claims.sub);

@@ -1,4 +1,4 @@
-//! What a test changes while the emulator runs.
+//! Changes while the emulator runs.
 
 use time::OffsetDateTime;
 
@@ -6,24 +6,24 @@ use super::Emulator;
 use crate::seed::{FederatedCredential, SecretPermission, SecretVersion, ServiceAccount};
 use crate::vault::{UnknownObject, names, secret_version};
 
-/// Why a change was not made.
+/// The reason why a change was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
     /// No vault has this name.
-    #[error("there is no vault {0:?}")]
+    #[error("vault {0:?} does not exist")]
     UnknownVault(String),
     /// No secret of that vault has this name.
-    #[error("there is no secret {0:?}")]
+    #[error("secret {0:?} does not exist")]
     UnknownSecret(String),
-    /// A vault would not take this name.
-    #[error("{0:?} is no name for a secret")]
+    /// The name is not valid in a vault.
+    #[error("{0:?} is not a name of a secret")]
     BadName(String),
     /// A version's id is not 32 hexadecimal digits, or there is such a version already.
-    #[error("{0:?} is no id for a new version")]
+    #[error("{0:?} is not an ID for a new version")]
     BadVersion(String),
     /// No identity has this client id.
-    #[error("there is no client {0:?}")]
+    #[error("client {0:?} does not exist")]
     UnknownClient(String),
 }
 
@@ -86,7 +86,7 @@ impl Emulator {
         if removed { Ok(()) } else { Err(ChangeError::UnknownSecret(name.to_owned())) }
     }
 
-    /// Gives a client these permissions on a vault's secrets, and takes all others.
+    /// Sets the permissions of a client on a vault's secrets.
     pub fn set_access(
         &self,
         vault: &str,
@@ -102,7 +102,7 @@ impl Emulator {
             .ok_or_else(|| ChangeError::UnknownVault(vault.to_owned()))
     }
 
-    /// Lets a service account act as this client.
+    /// Adds a federated credential to this client.
     pub fn add_federated_credential(
         &self,
         client_id: &str,
@@ -111,7 +111,7 @@ impl Emulator {
         self.change_credentials(client_id, |credentials| credentials.push(credential))
     }
 
-    /// Lets nobody act as this client any more. Access tokens given out before keep working.
+    /// Removes all federated credentials of this client. Access tokens that were issued before stay valid.
     pub fn remove_federated_credentials(&self, client_id: &str) -> Result<(), ChangeError> {
         self.change_credentials(client_id, Vec::clear)
     }

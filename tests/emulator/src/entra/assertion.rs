@@ -1,4 +1,4 @@
-//! Whether a service account token proves what it claims, checked in Entra's order.
+//! Checks a service account token, in Entra's order.
 
 use jsonwebtoken::Header;
 use time::OffsetDateTime;
@@ -40,7 +40,7 @@ pub(super) fn check(
     in_time(claims, request.now)
 }
 
-/// Whether an assertion is within its time.
+/// Whether an assertion is valid at this time.
 pub(super) fn in_time(claims: &Claims, now: OffsetDateTime) -> Result<(), Refusal> {
     if claims.is_current(now.unix_timestamp()) {
         return Ok(());

@@ -92,7 +92,7 @@ fn is_signed(assertion: &str, header: &Header, certificate: &X509) -> bool {
     }
     let number = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
     let mut validation = Validation::new(header.alg);
-    // The claims are judged one by one, each with an error code of its own.
+    // The claims are checked one by one, because each has its own error code.
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;

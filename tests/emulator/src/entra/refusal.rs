@@ -1,4 +1,4 @@
-//! Why Entra refuses, as it says so.
+//! Entra's refusals, in its own form.
 //!
 //! Codes and wording after "Microsoft Entra authentication and authorization error codes" and, where
 //! that page is silent, after answers that users have reported.
@@ -17,7 +17,7 @@ const FEDERATION_HELP: &str = "Check your federated identity credential Subject,
 const ASSERTION_HELP: &str = "Review the documentation at \
     https://learn.microsoft.com/entra/identity-platform/certificate-credentials .";
 
-/// Why Entra gives no token.
+/// The reason why Entra issues no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     UnknownTenant(String),
@@ -195,7 +195,7 @@ impl Refusal {
     }
 }
 
-/// An error body as Entra writes it.
+/// An error body in Entra's form.
 pub(crate) fn failure(
     status: StatusCode,
     error: &str,

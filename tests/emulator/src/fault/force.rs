@@ -1,4 +1,4 @@
-//! The rules in force, and what they do to a request.
+//! Active rules, and their effect on a request.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use super::{BadCertificate, Fault, Rule, Service};
 use crate::lock;
 use crate::record::RequestKind;
 
-/// A request, as far as rules look at it.
+/// The properties of a request that rules match.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) service: Service<'a>,
@@ -20,14 +20,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) path_and_query: &'a str,
 }
 
-/// What the rules in force do to one request.
+/// The effect of the active rules on a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effect {
     pub(crate) delay: Duration,
     pub(crate) fault: Option<Fault>,
 }
 
-/// The rules in force, oldest first.
+/// The active rules, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Mutex<Vec<Injected>>);
 
@@ -59,7 +59,7 @@ impl Faults {
         lock(&self.0).clear();
     }
 
-    /// What happens to this request, now that it has come.
+    /// The effect of the rules on an arriving request.
     pub(crate) fn effect(&self, asked: &Asked<'_>, now: Instant) -> Effect {
         let mut effect = Effect::default();
         for injected in lock(&self.0).iter_mut().rev() {
@@ -84,12 +84,12 @@ impl Faults {
         effect
     }
 
-    /// Whether a connection to whoever serves these is refused.
+    /// Whether a connection to these services is refused.
     pub(crate) fn refuses(&self, services: &[Service<'_>], now: Instant) -> bool {
         self.meets(services, now, |fault| (*fault == Fault::Refuse).then_some(())).is_some()
     }
 
-    /// The certificate that a connection to whoever serves these meets, if it is a bad one.
+    /// The bad certificate for a connection to these services, if there is one.
     pub(crate) fn certificate(&self, services: &[Service<'_>], now: Instant) -> Option<BadCertificate> {
         self.meets(services, now, |fault| match fault {
             Fault::Certificate(bad) => Some(*bad),
@@ -113,7 +113,7 @@ impl Faults {
         })
     }
 
-    /// How far the clock of a service is ahead: by the newest rule about it.
+    /// Seconds that the clock of a service is ahead, by its newest rule.
     pub(crate) fn clock_skew(&self, service: Service<'_>, now: Instant) -> time::Duration {
         let rules = lock(&self.0);
         let skew = rules.iter().rev().find_map(|injected| match injected.rule.fault {

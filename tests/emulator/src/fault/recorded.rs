@@ -1,4 +1,4 @@
-//! Answers that Azure itself gave, as somebody recorded them.
+//! Recorded answers of Azure.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,8 @@ use serde::Deserialize;
 use super::{Fault, Rule, RuleError, Target};
 use crate::hosts::{self, Role};
 
-/// An answer that Azure itself once gave, and the request that it was for. It is given to whoever asks that
-/// again of that host, with a token or without; pages of a listing are told apart by their `$skiptoken`, and
-/// the version of the API does not matter.
+/// A recorded answer of Azure, and its request. The emulator sends it for every such request to that host, with
+/// a token or without; `$skiptoken` distinguishes the pages of a listing, and the version of the API is ignored.
 ///
 /// ```
 /// # use keyvault_emulator::Recorded;
@@ -28,15 +27,15 @@ use crate::hosts::{self, Role};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recorded {
-    /// Where the recording is.
+    /// The source of the recording.
     pub source: Source,
-    /// What was asked.
+    /// The request.
     pub request: RecordedQuestion,
-    /// What Azure answered.
+    /// Azure's answer.
     pub response: RecordedAnswer,
 }
 
-/// Where a recording is.
+/// The source of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -52,7 +51,7 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedQuestion {
-    /// `GET`, say.
+    /// The method, such as `GET`.
     pub method: String,
     /// The whole URL.
     pub url: String,
@@ -64,7 +63,7 @@ pub struct RecordedQuestion {
 pub struct RecordedAnswer {
     /// Its status.
     pub status: u16,
-    /// The headers that were kept, by their names in lower case.
+    /// The recorded headers, by lower-case name.
     pub headers: BTreeMap<String, String>,
     /// Its body, byte for byte.
     pub body: String,
@@ -74,11 +73,11 @@ impl Recorded {
     /// Reads a recorded answer, and compares the length of its body with its `content-length`.
     pub fn from_json(json: &str) -> Result<Self, RuleError> {
         let recorded: Self = serde_json::from_str(json)
-            .map_err(|error| RuleError(vec![format!("it is no recorded answer: {error}")]))?;
+            .map_err(|error| RuleError(vec![format!("not a recorded answer: {error}")]))?;
         recorded.check().map(|()| recorded)
     }
 
-    /// The rule that gives this answer to the request that it was for.
+    /// The rule that sends this answer to the recorded request.
     pub fn rule(&self) -> Result<Rule, RuleError> {
         let uri = self.uri()?;
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
@@ -105,7 +104,7 @@ impl Recorded {
 
     fn uri(&self) -> Result<Uri, RuleError> {
         let url = &self.request.url;
-        url.parse().map_err(|error| RuleError(vec![format!("request.url: {url:?} is no URL: {error}")]))
+        url.parse().map_err(|error| RuleError(vec![format!("request.url: {url:?} is not a URL: {error}")]))
     }
 
     fn check(&self) -> Result<(), RuleError> {
@@ -126,7 +125,7 @@ impl Recorded {
     }
 }
 
-/// What a request is for: its path, and which page of a listing.
+/// The path of a request, and the page of a listing.
 fn page(path_and_query: &str) -> (String, Option<String>) {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let token = form_urlencoded::parse(query.as_bytes())

@@ -1,4 +1,4 @@
-//! A fault with its occasions.
+//! A fault, limited to some requests or times.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::force::Asked;
 use super::{Fault, Target};
 use crate::record::RequestKind;
 
-/// A fault that strikes some requests only, or only the first of them, or for a while.
+/// A fault that affects some requests only, or only the first of them, or for a period.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -27,25 +27,25 @@ use crate::record::RequestKind;
 /// assert_eq!("target=vaults,fault=throttle,after=10s,for=30s".parse(), Ok(storm));
 /// ```
 ///
-/// Written down, a rule is `KEY=VALUE,…`, or in a list ([`Rule::list`]) a map of the same keys:
+/// As text, a rule is `KEY=VALUE,…`, or a map with the same keys in a list ([`Rule::list`]):
 ///
 /// | key | value |
 /// | --- | --- |
 /// | `target` | `entra`, `vaults`, `issuer`, `api-server` or `imds`; or instead |
 /// | `vault` | the name of one vault |
 /// | `fault` | `status`, `gateway` (both with `status`), `refusal` (with `aadsts`, `status`, `error`), `throttle` (with or without `retry-after`), `limit` (with `requests`, `per`, with or without `retry-after`), `latency` (with `delay`), `clock-skew` (with `skew`), `certificate` (with `certificate`), `refuse`, `reset`, `disconnect`, `hang`, `hang-in-body`, `truncate`, `wrong-length`, `garbage`, `revoked` |
-/// | `status` | from 400 |
+/// | `status` | 400 or more |
 /// | `aadsts` | the number of one of Entra's error codes |
 /// | `error` | an OAuth error, such as `invalid_client` |
 /// | `retry-after`, `delay`, `per` | a duration, as in `500ms`, `2s`, `1m` |
-/// | `requests` | how many a window takes |
+/// | `requests` | maximum number in a window |
 /// | `skew` | a duration; with a `-`, the clock is behind |
 /// | `certificate` | `expired`, `self-signed`, `other-authority` or `wrong-name` |
 /// | `kind` | only requests of this kind, such as `secret` or `token` |
 /// | `object` | only requests for this object |
-/// | `path` | only requests with this in their path and query |
-/// | `times` | only the first so many |
-/// | `after`, `for` | a duration: begin so much later, end so much after that |
+/// | `path` | only requests whose path and query contain this |
+/// | `times` | only this number of requests |
+/// | `after`, `for` | a duration: delay until the fault starts, and its length |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     pub(super) target: Target,
@@ -58,16 +58,16 @@ pub struct Rule {
     pub(super) lasting: Option<Duration>,
 }
 
-/// No rule is about times beyond that.
+/// Maximum of a rule's times.
 pub(super) const LONGEST: Duration = Duration::from_hours(24_000);
 
-/// Why a rule cannot be used: every finding, each with its place.
+/// The findings about an invalid rule, each with its location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct RuleError(pub(super) Vec<String>);
 
 impl Rule {
-    /// Strikes every request to the target, from now on.
+    /// A rule for every request to the target, from now on.
     pub fn new(target: Target, fault: Fault) -> Self {
         Self {
             target,
@@ -81,44 +81,44 @@ impl Rule {
         }
     }
 
-    /// Only requests of this kind, as it looks when they come: a vault that is asked without a token is
-    /// asked for a challenge.
+    /// Limits the rule to requests of this kind, as seen when they arrive: a request to a vault without a token
+    /// is a challenge.
     #[must_use]
     pub fn kind(self, kind: RequestKind) -> Self {
         Self { kind: Some(kind), ..self }
     }
 
-    /// Only requests for the object of this name, whatever its case.
+    /// Limits the rule to requests for the object of this name; case is ignored.
     #[must_use]
     pub fn object(self, name: impl Into<String>) -> Self {
         Self { object: Some(name.into()), ..self }
     }
 
-    /// Only requests whose path and query have this in them.
+    /// Limits the rule to requests whose path and query contain this text.
     #[must_use]
     pub fn path(self, part: impl Into<String>) -> Self {
         Self { path: Some(part.into()), ..self }
     }
 
-    /// Only the first so many requests that it would strike; for faults before a request, connections.
+    /// Limits the rule to this number of requests; of connections, for faults that affect connections.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// Begins so long after it is injected.
+    /// Starts the fault this time after its injection.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self { after: delay, ..self }
     }
 
-    /// Ends so long after it began.
+    /// Ends the fault this time after its start.
     #[must_use]
     pub fn lasting(self, duration: Duration) -> Self {
         Self { lasting: Some(duration), ..self }
     }
 
-    /// Finds what could never strike, or not as it is meant.
+    /// Checks for rules that could never apply, or not as intended.
     pub(crate) fn check(&self) -> Result<(), RuleError> {
         let mut findings = Vec::new();
         self.check_numbers(&mut findings);
@@ -131,28 +131,29 @@ impl Rule {
         if let Fault::Status(status) | Fault::Gateway(status) | Fault::Refusal { status, .. } = self.fault
             && !StatusCode::from_u16(status).is_ok_and(|status| status.as_u16() >= 400)
         {
-            findings.push(format!("status: {status} is no error; write one from 400 to 999"));
+            findings.push(format!("status: {status} is not an error; use 400 to 999"));
         }
         if let Fault::Throttle { retry_after: Some(delay) } | Fault::Limit { retry_after: Some(delay), .. } =
             self.fault
             && delay.subsec_nanos() > 0
         {
-            findings.push(format!("retry-after: {delay:?} cannot be said; write whole seconds"));
+            findings
+                .push(format!("retry-after: {delay:?} is not a whole number of seconds; use whole seconds"));
         }
-        // Beyond that, sums of times may have no date any more.
+        // Longer times could overflow a date.
         if let Fault::ClockSkew { seconds } = self.fault
             && seconds.unsigned_abs() > LONGEST.as_secs()
         {
-            findings.push("skew: it is too far; write at most 1000days".to_owned());
+            findings.push("skew: out of range; use at most 1000days".to_owned());
         }
         if self.after > LONGEST {
-            findings.push("after: it would never begin; write at most 1000days".to_owned());
+            findings.push("after: out of range; use at most 1000days".to_owned());
         }
         if let Fault::Limit { per: Duration::ZERO, .. } = self.fault {
-            findings.push("per: a window lasts longer than nothing; write 10s, say".to_owned());
+            findings.push("per: the window must be longer than 0s; use, for example, 10s".to_owned());
         }
         if self.times == Some(0) {
-            findings.push("times: 0 requests are none; write 1 or more".to_owned());
+            findings.push("times: 0 is out of range; use 1 or more".to_owned());
         }
     }
 
@@ -163,34 +164,34 @@ impl Rule {
             [("kind", self.kind.is_some()), ("object", self.object.is_some()), ("path", self.path.is_some())]
         {
             if given && before_requests {
-                findings.push(format!("{place}: the fault strikes before there is a request; leave it out"));
+                findings.push(format!("{place}: this fault affects connections, not requests; remove it"));
             } else if given && lasting_state {
-                findings.push(format!("{place}: the fault is one of all requests; leave it out"));
+                findings.push(format!("{place}: this fault affects all requests; remove it"));
             }
         }
         if self.times.is_some() && (lasting_state || matches!(self.fault, Fault::Limit { .. })) {
-            findings.push("times: the fault is one of all requests; leave it out, or write for".to_owned());
+            findings.push("times: this fault affects all requests; remove it, or use for".to_owned());
         }
     }
 
     fn check_target(&self, findings: &mut Vec<String>) {
         let problem = match (&self.fault, &self.target) {
-            (Fault::Certificate(_), Target::Imds) => "the metadata service is asked without TLS",
+            (Fault::Certificate(_), Target::Imds) => "the metadata service does not use TLS",
             (Fault::Refusal { .. }, target) if !matches!(target, Target::Entra | Target::Imds) => {
-                "AADSTS codes come from Entra; target entra, or imds, which passes them on"
+                "only Entra sends AADSTS codes; use entra, or imds, which forwards them"
             }
             (Fault::Revoked, target) if !target.is_vault() => {
-                "it is vaults that refuse revoked tokens; target them"
+                "only vaults refuse revoked tokens; use a vault or vaults"
             }
             (Fault::ClockSkew { .. }, Target::ApiServer | Target::Imds) => {
-                "the clocks that matter are those of entra, issuer and vaults; target one of them"
+                "clock-skew needs entra, issuer, or a vault"
             }
             _ => return,
         };
         findings.push(format!("target: {problem}"));
     }
 
-    /// Whether it strikes this request, as far as that does not depend on time.
+    /// Whether the rule matches this request, regardless of time.
     pub(super) fn covers(&self, asked: &Asked<'_>) -> bool {
         self.target.covers(asked.service)
             && self.kind.is_none_or(|kind| kind == asked.kind)

@@ -1,4 +1,4 @@
-//! Rules as they are written down: one as `KEY=VALUE,…`, or a list of maps with the same keys in YAML or JSON.
+//! Parses rules: one as `KEY=VALUE,…`, or a list of maps with the same keys in YAML or JSON.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use super::{BadCertificate, Fault, Rule, RuleError, Target};
 use crate::record::RequestKind;
 
 impl Rule {
-    /// Reads a list of rules: YAML, of which JSON is a part. Findings begin with their place.
+    /// Parses a list of rules in YAML or JSON. Findings begin with their location.
     pub fn list(yaml: &str) -> Result<Vec<Self>, RuleError> {
         let written: Vec<BTreeMap<String, String>> = serde_saphyr::from_str(yaml)
-            .map_err(|error| RuleError(vec![format!("no list of rules, each a map of words: {error}")]))?;
+            .map_err(|error| RuleError(vec![format!("not a list of rules (maps of strings): {error}")]))?;
         let mut findings = Vec::new();
         let mut rules = Vec::new();
         for (index, fields) in written.into_iter().enumerate() {
@@ -33,10 +33,12 @@ impl FromStr for Rule {
         let mut fields = BTreeMap::new();
         for part in text.split(',') {
             let Some((key, value)) = part.split_once('=') else {
-                return Err(RuleError(vec![format!("{part:?} is no KEY=VALUE; write fault=hang, say")]));
+                return Err(RuleError(vec![format!(
+                    "{part:?} is not KEY=VALUE; write, for example, fault=hang"
+                )]));
             };
             if fields.insert(key.trim().to_owned(), value.trim().to_owned()).is_some() {
-                return Err(RuleError(vec![format!("{}: it is there twice; leave one out", key.trim())]));
+                return Err(RuleError(vec![format!("{}: duplicate key; remove one", key.trim())]));
             }
         }
         read(fields)
@@ -46,7 +48,7 @@ impl FromStr for Rule {
 fn read(fields: BTreeMap<String, String>) -> Result<Rule, RuleError> {
     let mut fields = Fields { fields, findings: Vec::new() };
     let (target, fault) = (fields.target(), fields.fault());
-    // A placeholder stands where something is missing: then there are findings, and no rule.
+    // Missing fields have placeholders here; then there are findings, and no rule is returned.
     let mut rule = Rule::new(target.unwrap_or(Target::Entra), fault.clone().unwrap_or(Fault::Hang));
     rule.kind = fields.parsed("kind", kind);
     rule.object = fields.fields.remove("object");
@@ -56,7 +58,7 @@ fn read(fields: BTreeMap<String, String>) -> Result<Rule, RuleError> {
     rule.lasting = fields.parsed("for", duration);
     if fault.is_some() {
         let left = std::mem::take(&mut fields.fields).into_keys();
-        fields.findings.extend(left.map(|key| format!("{key}: the fault takes no such thing; leave it out")));
+        fields.findings.extend(left.map(|key| format!("{key}: not a parameter of this fault; remove it")));
     }
     if !fields.findings.is_empty() {
         return Err(RuleError(fields.findings));
@@ -64,7 +66,7 @@ fn read(fields: BTreeMap<String, String>) -> Result<Rule, RuleError> {
     rule.check().map(|()| rule)
 }
 
-/// What is still to be read, and what was wrong so far.
+/// Fields that are not yet parsed, and the findings so far.
 struct Fields {
     fields: BTreeMap<String, String>,
     findings: Vec<String>,
@@ -75,10 +77,10 @@ impl Fields {
         match (self.fields.remove("target"), self.fields.remove("vault")) {
             (None, Some(name)) if !name.is_empty() => return Some(Target::Vault(name)),
             (Some(_), Some(_)) => {
-                self.findings.push("vault: there is a target, too; leave one out".to_owned());
+                self.findings.push("vault: cannot be used with target; remove one of them".to_owned());
             }
             (None, _) => {
-                self.findings.push("target: nobody is named; write target=entra or vault=NAME".to_owned());
+                self.findings.push("target: missing; set target=entra or vault=NAME".to_owned());
             }
             (Some(name), None) => {
                 let known = match name.as_str() {
@@ -90,8 +92,8 @@ impl Fields {
                     _ => None,
                 };
                 if known.is_none() {
-                    let choices = "write entra, vaults, issuer, api-server or imds, or vault=NAME instead";
-                    self.findings.push(format!("target: {name:?} is nobody; {choices}"));
+                    let choices = "use entra, vaults, issuer, api-server or imds, or set vault=NAME instead";
+                    self.findings.push(format!("target: {name:?} is unknown; {choices}"));
                 }
                 return known;
             }
@@ -101,7 +103,7 @@ impl Fields {
 
     fn fault(&mut self) -> Option<Fault> {
         let Some(name) = self.fields.remove("fault") else {
-            self.findings.push("fault: nothing goes wrong; write fault=hang, say".to_owned());
+            self.findings.push("fault: missing; set, for example, fault=hang".to_owned());
             return None;
         };
         match name.as_str() {
@@ -133,7 +135,7 @@ impl Fields {
             _ => {
                 let choices = "status, refusal, gateway, throttle, limit, latency, clock-skew, certificate, refuse, \
                                reset, disconnect, hang, hang-in-body, truncate, wrong-length, garbage or revoked";
-                self.findings.push(format!("fault: {name:?} is none; write {choices}"));
+                self.findings.push(format!("fault: {name:?} is unknown; use {choices}"));
                 None
             }
         }
@@ -141,41 +143,41 @@ impl Fields {
 
     fn parsed<T>(&mut self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.fields.remove(key)?;
-        parse(&text).map_err(|mend| self.findings.push(format!("{key}: {text:?} will not do; {mend}"))).ok()
+        parse(&text).map_err(|help| self.findings.push(format!("{key}: {text:?} is invalid; {help}"))).ok()
     }
 
     fn required<T>(&mut self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
         if !self.fields.contains_key(key) {
-            self.findings.push(format!("{key}: the fault needs it; write {key}=…"));
+            self.findings.push(format!("{key}: required by this fault; set {key}=…"));
         }
         self.parsed(key, parse)
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "write a duration such as 500ms, 2s or 1m".to_owned())
+    humantime::parse_duration(text).map_err(|_| "use a duration such as 500ms, 2s or 1m".to_owned())
 }
 
 fn skew(text: &str) -> Result<i64, String> {
     let (sign, size) = text.strip_prefix('-').map_or((1, text), |size| (-1, size));
     let seconds = i64::try_from(duration(size)?.as_secs());
-    seconds.map(|seconds| sign * seconds).map_err(|_| "write at most 1000days".to_owned())
+    seconds.map(|seconds| sign * seconds).map_err(|_| "use at most 1000days".to_owned())
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| "write a whole number of its size".to_owned())
+    text.parse().map_err(|_| "use a whole number in its range".to_owned())
 }
 
 fn oauth_error(text: &str) -> Result<String, String> {
     let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    is_word.then(|| text.to_owned()).ok_or_else(|| "write an OAuth error such as invalid_client".to_owned())
+    is_word.then(|| text.to_owned()).ok_or_else(|| "use an OAuth error such as invalid_client".to_owned())
 }
 
 fn kind(text: &str) -> Result<RequestKind, String> {
     RequestKind::ALL
         .into_iter()
         .find(|kind| kind.name() == text)
-        .ok_or_else(|| format!("write one of {}", RequestKind::ALL.map(RequestKind::name).join(", ")))
+        .ok_or_else(|| format!("use one of {}", RequestKind::ALL.map(RequestKind::name).join(", ")))
 }
 
 fn certificate(text: &str) -> Result<BadCertificate, String> {
@@ -184,7 +186,7 @@ fn certificate(text: &str) -> Result<BadCertificate, String> {
         "self-signed" => Ok(BadCertificate::SelfSigned),
         "other-authority" => Ok(BadCertificate::OtherAuthority),
         "wrong-name" => Ok(BadCertificate::WrongName),
-        _ => Err("write expired, self-signed, other-authority or wrong-name".to_owned()),
+        _ => Err("use expired, self-signed, other-authority or wrong-name".to_owned()),
     }
 }
 

@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 
-/// What an answer carries.
+/// The body of an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     content: Bytes,
     ending: Ending,
 }
 
-/// What comes after the content.
+/// What follows the content.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// The end.
@@ -57,7 +57,7 @@ impl HttpBody for Body {
         match self.ending {
             Ending::Proper => Poll::Ready(None),
             Ending::Early => {
-                // Whoever polls sends what it has before it asks again; after an end too soon it would not.
+                // hyper sends what it has before it polls again; after an early end it would not.
                 self.ending = Ending::Proper;
                 context.waker().wake_by_ref();
                 Poll::Pending

@@ -46,7 +46,7 @@ pub struct Certificate {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct CertificateVersion {
-    /// 32 hexadecimal digits, for certificate, secret and key alike; made up if left out.
+    /// 32 hexadecimal digits, for certificate, secret and key alike; generated if left out.
     #[serde(default)]
     pub version: Option<String>,
     /// Key and chain, as base64 of PKCS#12; `cer` must then be given, too.
@@ -69,22 +69,22 @@ pub struct CertificateVersion {
     pub tags: BTreeMap<String, String>,
 }
 
-/// Why the seed gives no certificate.
+/// The reason why a certificate of the seed is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MaterialError {
-    #[error("give it a pfx or a pem, and not both")]
+    #[error("set pfx or pem, not both")]
     Missing,
-    #[error("the content type is not what is given")]
+    #[error("the content type does not match pfx or pem")]
     ContentType,
-    #[error("pfx: no base64")]
+    #[error("pfx: not base64")]
     Base64,
-    #[error("cer: must be given, since the emulator does not open a pfx")]
+    #[error("cer: required with pfx, because the emulator does not open a pfx")]
     NoLeaf,
     #[error("cer: {0}")]
     Leaf(#[from] CertificateError),
 }
 
-/// What one version of a certificate is made of.
+/// The contents of one version of a certificate.
 #[derive(Debug)]
 pub(crate) struct Material {
     pub(crate) content_type: &'static str,
@@ -131,7 +131,7 @@ impl Certificate {
         vec![only]
     }
 
-    /// What this version of it is made of.
+    /// The contents of this version.
     pub(crate) fn material(&self, version: &CertificateVersion) -> Result<Material, MaterialError> {
         let material = version.material()?;
         match &self.content_type {
@@ -143,7 +143,7 @@ impl Certificate {
 
 impl CertificateVersion {
     /// A PKCS#12 file, and the leaf in it.
-    #[expect(clippy::needless_pass_by_value, reason = "whoever made them has no more use for them")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers do not use them afterwards")]
     pub fn from_pfx(der: Vec<u8>, leaf_der: Vec<u8>) -> Self {
         Self { pfx: Some(BASE64.encode(&der)), cer: Some(BASE64.encode(&leaf_der)), ..Self::empty() }
     }

@@ -1,4 +1,4 @@
-//! Whether a seed makes sense: every finding at once, each with its place.
+//! Checks a seed: all findings at once, each with its location.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ impl Seed {
     pub(crate) fn check(&self) -> Result<(), SeedError> {
         let mut findings = Vec::new();
         if self.tenant.is_empty() || self.tenant.contains('/') {
-            findings.push(format!("tenant: {:?} cannot stand in a path", self.tenant));
+            findings.push(format!("tenant: {:?} cannot be part of a URL path", self.tenant));
         }
         let mut names = Unique::default();
         let mut client_ids = Unique::default();
@@ -23,7 +23,9 @@ impl Seed {
         }
         let is_system = |identity: &&Identity| identity.managed_identity == Some(ManagedIdentity::System);
         if self.identities.iter().filter(is_system).count() > 1 {
-            findings.push("identities: a machine has one system-assigned identity, not several".to_owned());
+            findings.push(
+                "identities: only one identity can be the system-assigned identity of the machine".to_owned(),
+            );
         }
         let mut vaults = Unique::default();
         for (index, vault) in self.vaults.iter().enumerate() {
@@ -42,14 +44,14 @@ impl Seed {
     fn check_vault(&self, vault: &Vault, place: &str, findings: &mut Vec<String>) {
         if !names::is_vault(&vault.name) {
             findings.push(format!(
-                "{place}.name: {:?} is no vault name: 3 to 24 letters, digits and hyphens",
+                "{place}.name: {:?} is not a vault name; use 3 to 24 letters, digits and hyphens",
                 vault.name
             ));
         }
         for (index, access) in vault.access.iter().enumerate() {
             if !self.identities.iter().any(|identity| identity.name == access.identity) {
                 findings.push(format!(
-                    "{place}.access[{index}].identity: no identity is called {:?}",
+                    "{place}.access[{index}].identity: identity {:?} does not exist",
                     access.identity
                 ));
             }
@@ -71,7 +73,7 @@ impl Seed {
             secrets.check(&certificate.name, || format!("{place}.name"), findings);
             let key = certificate.name.to_ascii_lowercase();
             if keys.0.contains(&key) {
-                findings.push(format!("{place}.name: a key is called {:?}, too", certificate.name));
+                findings.push(format!("{place}.name: a key has the name {:?}, too", certificate.name));
             }
             check_certificate(certificate, &place, findings);
         }
@@ -83,7 +85,7 @@ fn check_certificates(identity: &Identity, place: &str, findings: &mut Vec<Strin
         let place = format!("{place}.certificates[{index}]");
         match X509::from_pem(pem) {
             Ok(X509 { public_key: PublicKey::Rsa { .. }, .. }) => {}
-            Ok(_) => findings.push(format!("{place}: Entra takes certificates of RSA keys")),
+            Ok(_) => findings.push(format!("{place}: not an RSA certificate; Entra accepts only RSA")),
             Err(error) => findings.push(format!("{place}: {error}")),
         }
     }
@@ -92,9 +94,9 @@ fn check_certificates(identity: &Identity, place: &str, findings: &mut Vec<Strin
 fn check_secret(secret: &Secret, place: &str, findings: &mut Vec<String>) {
     check_name(&secret.name, place, findings);
     match (&secret.value, secret.versions.is_empty()) {
-        (None, true) => findings.push(format!("{place}: give it a value, or versions")),
+        (None, true) => findings.push(format!("{place}: set value or versions")),
         (Some(_), false) => {
-            findings.push(format!("{place}: give it a value or versions, not both"));
+            findings.push(format!("{place}: set value or versions, not both"));
         }
         _ => {}
     }
@@ -104,10 +106,10 @@ fn check_secret(secret: &Secret, place: &str, findings: &mut Vec<String>) {
 fn check_key(key: &Key, place: &str, findings: &mut Vec<String>) {
     check_name(&key.name, place, findings);
     if key.public_key.is_some() && !key.versions.is_empty() {
-        findings.push(format!("{place}: give it a publicKey or versions, not both"));
+        findings.push(format!("{place}: set publicKey or versions, not both"));
     }
     if key.kty.is_rsa() && key.crv.is_some() {
-        findings.push(format!("{place}.crv: an RSA key is on no curve"));
+        findings.push(format!("{place}.crv: an RSA key has no curve"));
     }
     for version in key.history() {
         if let Some(Err(error)) = version.public_key.as_deref().map(|pem| key.read(pem)) {
@@ -121,7 +123,7 @@ fn check_certificate(certificate: &Certificate, place: &str, findings: &mut Vec<
     check_name(&certificate.name, place, findings);
     let given = [&certificate.pfx, &certificate.pem, &certificate.cer];
     if given.into_iter().any(Option::is_some) && !certificate.versions.is_empty() {
-        findings.push(format!("{place}: give it a pfx, a pem or versions, and one of them alone"));
+        findings.push(format!("{place}: set only one of pfx, pem and versions"));
     }
     for version in certificate.history() {
         if let Err(error) = certificate.material(&version) {
@@ -133,8 +135,9 @@ fn check_certificate(certificate: &Certificate, place: &str, findings: &mut Vec<
 
 fn check_name(name: &str, place: &str, findings: &mut Vec<String>) {
     if !names::is_object(name) {
-        findings
-            .push(format!("{place}.name: {name:?} is no object name: 1 to 127 letters, digits and hyphens"));
+        findings.push(format!(
+            "{place}.name: {name:?} is not an object name; use 1 to 127 letters, digits and hyphens"
+        ));
     }
 }
 
@@ -150,14 +153,14 @@ fn check_versions<'a>(ids: impl Iterator<Item = Option<&'a str>>, place: &str, f
     }
 }
 
-/// Names seen so far, without their case.
+/// Names seen so far, in lower case.
 #[derive(Default)]
 struct Unique(HashSet<String>);
 
 impl Unique {
     fn check(&mut self, name: &str, place: impl Fn() -> String, findings: &mut Vec<String>) {
         if !self.0.insert(name.to_ascii_lowercase()) {
-            findings.push(format!("{}: {name:?} is there twice", place()));
+            findings.push(format!("{}: duplicate name {name:?}", place()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who can log in to Entra, and with what.
+//! Identities of Entra and their credentials.
 
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -9,7 +9,7 @@ use crate::{IDENTITY_BINDING_AUDIENCE, ISSUER, TOKEN_EXCHANGE_AUDIENCE};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Identity {
-    /// What the seed calls it.
+    /// Its name in the seed.
     pub name: String,
     /// Its client id.
     pub client_id: String,
@@ -33,7 +33,7 @@ pub struct Identity {
 pub struct ClientSecret {
     /// The secret itself.
     pub value: String,
-    /// From when on it is refused.
+    /// The time from which it is refused.
     pub expires: Option<OffsetDateTime>,
 }
 
@@ -52,13 +52,13 @@ struct ExpiringSecret {
     expires: Option<OffsetDateTime>,
 }
 
-/// How a machine has a managed identity.
+/// How a managed identity is assigned to a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ManagedIdentity {
-    /// It is the machine's own: what IMDS gives when it is not told which. There is at most one.
+    /// System-assigned: IMDS uses it if the request selects none. There is at most one.
     System,
-    /// It was assigned to the machine.
+    /// User-assigned.
     User,
 }
 
@@ -77,7 +77,7 @@ pub struct FederatedCredential {
 }
 
 impl Identity {
-    /// An identity that nobody may act as yet.
+    /// An identity without credentials.
     pub fn new(name: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -96,14 +96,14 @@ impl Identity {
         self
     }
 
-    /// Lets whoever knows this secret act as it.
+    /// Adds a client secret.
     #[must_use]
     pub fn client_secret(mut self, value: impl Into<String>) -> Self {
         self.client_secrets.push(ClientSecret { value: value.into(), expires: None });
         self
     }
 
-    /// Lets whoever has the key of this certificate (PEM, RSA) act as it.
+    /// Adds a client certificate (PEM, RSA).
     #[must_use]
     pub fn certificate(mut self, pem: impl Into<String>) -> Self {
         self.certificates.push(pem.into());

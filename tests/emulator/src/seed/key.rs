@@ -19,7 +19,7 @@ pub struct Key {
     /// The curve of an EC key: the one of its `publicKey`, or P-256, if left out.
     #[serde(default)]
     pub crv: Option<Curve>,
-    /// The public key of its only version, as PEM (SPKI); made up if left out.
+    /// The public key of its only version, as PEM (SPKI); generated if left out.
     #[serde(default)]
     pub public_key: Option<String>,
     /// What it may be used for; all that its kind can do if left out.
@@ -40,10 +40,10 @@ pub struct Key {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KeyVersion {
-    /// 32 hexadecimal digits; made up if left out.
+    /// 32 hexadecimal digits; generated if left out.
     #[serde(default)]
     pub version: Option<String>,
-    /// The public key, as PEM (SPKI); made up if left out.
+    /// The public key, as PEM (SPKI); generated if left out.
     #[serde(default)]
     pub public_key: Option<String>,
     /// When it was made; if left out, as with secrets.
@@ -97,12 +97,12 @@ pub enum Curve {
     P256K,
 }
 
-/// Why the seed gives no public key.
+/// The reason why a public key of the seed is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyError {
     #[error(transparent)]
     PublicKey(#[from] PublicKeyError),
-    #[error("the public key is no {0} key")]
+    #[error("the public key is not a {0} key")]
     WrongType(&'static str),
     #[error("the public key is on {0}")]
     WrongCurve(&'static str),

@@ -37,7 +37,7 @@ pub struct Secret {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SecretVersion {
-    /// 32 hexadecimal digits; made up if left out.
+    /// 32 hexadecimal digits; generated if left out.
     #[serde(default)]
     pub version: Option<String>,
     /// The value.

@@ -1,4 +1,4 @@
-//! A vault and who may do what in it.
+//! A vault and the permissions on it.
 
 use serde::Deserialize;
 
@@ -10,16 +10,16 @@ use super::{Certificate, Key, Secret};
 pub struct Vault {
     /// Its name; case does not matter.
     pub name: String,
-    /// How it decides who may do what.
+    /// Its authorization model.
     #[serde(default)]
     pub authorization: Authorization,
-    /// Who may do what.
+    /// Its permissions.
     #[serde(default)]
     pub access: Vec<Access>,
-    /// Whether its firewall refuses everybody.
+    /// Whether its firewall refuses all clients.
     #[serde(default)]
     pub firewall: bool,
-    /// Whether it is open to private links only, so that everybody here is refused.
+    /// Whether it accepts only private links, so that all clients here are refused.
     #[serde(default)]
     pub private_link: bool,
     /// Its secrets.
@@ -33,7 +33,7 @@ pub struct Vault {
     pub certificates: Vec<Certificate>,
 }
 
-/// How a vault decides who may do what: it shows in how it refuses.
+/// The authorization model of a vault, which decides the form of its refusals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Authorization {
@@ -44,7 +44,7 @@ pub enum Authorization {
     Policy,
 }
 
-/// What one identity may do in a vault.
+/// The permissions of an identity in a vault.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Access {
@@ -84,7 +84,7 @@ pub enum ReadPermission {
 }
 
 impl Vault {
-    /// An empty vault, authorized by role assignments, that nobody may use yet.
+    /// An empty vault with authorization by roles, and no role assignments.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

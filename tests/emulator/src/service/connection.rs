@@ -1,4 +1,4 @@
-//! What is known of a connection, whatever is asked on it.
+//! Properties of a connection.
 
 use tokio::sync::Notify;
 
@@ -43,7 +43,7 @@ impl Connection {
         self.hang_up.notify_one();
     }
 
-    /// Closes it so that the client is told by RST.
+    /// Closes the connection with RST.
     pub(crate) fn reset(&self) {
         self.cutter.reset_at_close();
         self.hang_up();

@@ -1,4 +1,4 @@
-//! What a fault answers, in the form of the service that is asked.
+//! Answers of a fault, in the form of the service.
 
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
@@ -9,7 +9,7 @@ use crate::reply::{self, Ending, Reply};
 use crate::route::Operation;
 use crate::{cluster, entra, imds, vault};
 
-/// The service's own answer, with a body that is not what it should be.
+/// The service's own answer, with a changed body.
 pub(super) fn body(reply: Reply, fault: &Fault) -> Reply {
     let (parts, body) = reply.into_parts();
     let whole = body.len();
@@ -24,7 +24,7 @@ pub(super) fn body(reply: Reply, fault: &Fault) -> Reply {
 }
 
 impl Shared {
-    /// What `fault` answers in the place of the service.
+    /// The answer of `fault` instead of the service's.
     pub(super) fn spoiled(&self, head: &Head<'_>, fault: &Fault) -> Reply {
         let status = match fault {
             Fault::Status(code) | Fault::Gateway(code) | Fault::Refusal { status: code, .. } => {
@@ -55,7 +55,7 @@ impl Shared {
 }
 
 impl Head<'_> {
-    /// A failure in the form of the service that is asked.
+    /// A failure in the form of the service.
     fn failure(&self, status: StatusCode) -> Reply {
         let throttled = status == StatusCode::TOO_MANY_REQUESTS;
         match self.service {

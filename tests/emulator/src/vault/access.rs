@@ -1,4 +1,4 @@
-//! Who may do what in a vault.
+//! Permissions in a vault.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::Collection;
 use super::refusal::{Caller, Refusal};
 use crate::seed::{Access, Authorization, Identity, ReadPermission, SecretPermission};
 
-/// What each client may do, by lower-case client id.
+/// The permissions of each client, by lower-case client ID.
 #[derive(Debug)]
 pub(crate) struct Grants {
     authorization: Authorization,
@@ -25,7 +25,7 @@ impl Grants {
         Self { authorization, clients }
     }
 
-    /// Gives a client these permissions on secrets and no others.
+    /// Sets the permissions of a client on secrets.
     pub(crate) fn set_secrets(&mut self, client_id: &str, permissions: &[SecretPermission]) {
         let granted = self.clients.entry(client_id.to_ascii_lowercase()).or_default();
         granted.retain(|(collection, _)| *collection != Collection::Secrets);

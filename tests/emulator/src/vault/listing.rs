@@ -38,7 +38,7 @@ pub(super) fn versions<T>(
     let Some(object) = objects.get(&name.to_ascii_lowercase()) else {
         return Err(Refusal::NotFound(collection, name.to_owned()));
     };
-    // By id and not by time: nobody may rely on the order in which versions are listed.
+    // By ID and not by time: clients must not rely on the order of versions.
     let mut versions: Vec<&Version<T>> = object.versions.iter().collect();
     versions.sort_by_key(|version| &version.meta.id);
     let path = format!("/{}/{}", collection.plural(), object.name);

@@ -1,4 +1,4 @@
-//! What names may look like ("About keys, secrets, and certificates", Azure Key Vault).
+//! Valid names ("About keys, secrets, and certificates", Azure Key Vault).
 
 /// 3 to 24 letters, digits and hyphens.
 pub(crate) fn is_vault(name: &str) -> bool {

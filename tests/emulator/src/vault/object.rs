@@ -1,4 +1,4 @@
-//! What secrets, keys and certificates have in common: a name, and versions with attributes.
+//! Common parts of secrets, keys and certificates: a name, and versions with attributes.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(crate) struct Version<T> {
     pub(crate) content: T,
 }
 
-/// What is said about a version, whatever it is a version of.
+/// Metadata of a version of any object.
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
     pub(crate) id: String,
@@ -41,7 +41,7 @@ pub(crate) struct Meta {
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// What is asked to become a version's [`Meta`].
+/// The requested [`Meta`] of a version.
 #[derive(Debug)]
 pub(crate) struct Draft {
     /// Made up if there is none.
@@ -103,7 +103,7 @@ impl Meta {
         Value::Object(attributes)
     }
 
-    /// Says its tags, if there are any: Key Vault leaves them out otherwise.
+    /// Adds its tags; Key Vault leaves the field out if there are none.
     pub(crate) fn tag(&self, object: &mut Map<String, Value>) {
         if !self.tags.is_empty() {
             object.insert("tags".to_owned(), json!(self.tags));

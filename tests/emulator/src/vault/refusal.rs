@@ -1,4 +1,4 @@
-//! Why a vault refuses, as it says so.
+//! A vault's refusals, in its own form.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Collection;
 use crate::reply::{self, Reply};
 
-/// Who asks.
+/// The caller.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) client_id: String,
@@ -20,7 +20,7 @@ impl Caller {
     }
 }
 
-/// Why a vault refuses.
+/// The reason why a vault refuses a request.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     UnknownVault(String),
@@ -65,7 +65,7 @@ impl Refusal {
         const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
         const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
         match self {
-            // Nothing answers at such a name: what the client sees is its proxy.
+            // The vault has no address: the client gets the answer of its proxy.
             Self::UnknownVault(host) => {
                 reply::text(StatusCode::BAD_GATEWAY, format!("Could not resolve host: {host}"))
             }
@@ -152,7 +152,7 @@ impl Refusal {
     }
 }
 
-/// An error body as Key Vault writes it.
+/// An error body in Key Vault's form.
 pub(crate) fn failure(status: StatusCode, code: &str, message: &str, inner: Option<&str>) -> Reply {
     let mut error = json!({"code": code, "message": message});
     if let (Some(inner), Some(error)) = (inner, error.as_object_mut()) {

@@ -1,4 +1,4 @@
-//! The vaults and what is in them.
+//! The vaults and their objects.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use crate::x509::X509;
 #[derive(Debug)]
 pub(crate) struct Store(Mutex<HashMap<String, VaultState>>);
 
-/// What a change names that does not exist.
+/// A name in a change that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnknownObject {
     Vault,

@@ -1,4 +1,4 @@
-//! The endpoint for whoever runs the emulator in another process.
+//! The admin endpoint, for other processes.
 
 use keyvault_emulator::{Emulator, Options, Seed, StartError};
 use reqwest::StatusCode;
@@ -48,7 +48,7 @@ async fn it_replaces_the_rules_and_refuses_wrong_ones_without_touching_them() {
     assert_eq!(put(down).await, (204, String::new()));
     assert_eq!(azure.ask(&token, SECRET).await.0, 503);
     let (status, error) = put("- {target: vaults, fault: explode}").await;
-    assert!(status == 400 && error.starts_with("[0].fault: \"explode\" is none"), "{status}: {error}");
+    assert!(status == 400 && error.starts_with("[0].fault: \"explode\" is unknown"), "{status}: {error}");
     assert_eq!(azure.ask(&token, SECRET).await.0, 503);
     assert_eq!(put("[]").await.0, 204);
     assert_eq!(azure.ask(&token, SECRET).await.0, 200);

@@ -200,9 +200,10 @@ async fn a_certificate_that_entra_would_not_take_is_refused_in_the_seed() {
     let elliptic = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap().cert.pem();
     let yaml = json!({"identities": [{"name": "app", "clientId": APP, "certificates": [elliptic, "none"]}]});
     let message = Seed::from_yaml(&yaml.to_string()).unwrap_err().to_string();
-    for finding in
-        ["identities[0].certificates[0]: Entra takes certificates of RSA keys", "certificates[1]: neither"]
-    {
+    for finding in [
+        "identities[0].certificates[0]: not an RSA certificate; Entra accepts only RSA",
+        "certificates[1]: neither",
+    ] {
         assert!(message.contains(finding), "{message}");
     }
 }

@@ -50,7 +50,7 @@ async fn a_wrong_tenant_client_or_resource_is_refused_with_the_code_that_entra_h
     let assertion = azure.service_account().build();
     let tenant = azure.exchange_as(APP, "elsewhere", VAULT_SCOPE, &assertion).await;
     assert_eq!(refused(tenant).await, refusal(400, "invalid_request", 90002));
-    let client = azure.exchange_as("nobody", TENANT, VAULT_SCOPE, &assertion).await;
+    let client = azure.exchange_as("unregistered", TENANT, VAULT_SCOPE, &assertion).await;
     assert_eq!(refused(client).await, refusal(400, "unauthorized_client", 700_016));
     let other = azure.exchange_as(OTHER_APP, TENANT, VAULT_SCOPE, &assertion).await;
     assert_eq!(refused(other).await, refusal(401, "invalid_client", 700_211));

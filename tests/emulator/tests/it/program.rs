@@ -111,10 +111,10 @@ fn a_wrong_fault_is_refused_with_its_place_and_its_mend() {
     std::fs::write(&file, "- {target: imds, fault: hang}\n- {target: imds, fault: hang, times: none}")
         .unwrap();
     for (argument, words) in [
-        ("--fault=vault=a,fault=latency".to_owned(), "delay: the fault needs it; write delay=…"),
+        ("--fault=vault=a,fault=latency".to_owned(), "delay: required by this fault; set delay=…"),
         (
             format!("--faults={}", file.display()),
-            "faults.yaml: [1].times: \"none\" will not do; write a whole number",
+            "faults.yaml: [1].times: \"none\" is invalid; use a whole number",
         ),
     ] {
         let mut child = start(&scratch, "vaults: []", "127.0.0.1:0", &[&argument]);

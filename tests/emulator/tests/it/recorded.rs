@@ -232,7 +232,7 @@ async fn listings_have_the_same_pages_and_the_same_way_to_the_next() {
             let name = format!("{listing}-{page}");
             let request = azure.client.get(next.take().unwrap()).bearer_auth(&token);
             let own = alike(&name, request.send().await.unwrap()).await;
-            // All but the token itself, which is nobody's business.
+            // Everything except the value of the token.
             let link = |page: &Value| {
                 let link = page["nextLink"].as_str()?;
                 let (before, after) = link.split_once("$skiptoken=").unwrap();

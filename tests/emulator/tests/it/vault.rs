@@ -160,5 +160,5 @@ async fn a_test_changes_secrets_while_the_vault_serves_them() {
     assert!(azure.emulator.set_enabled("elsewhere", "a", true).is_err());
     assert!(azure.emulator.set_secret("elsewhere", "a", "x").is_err());
     assert!(azure.emulator.set_secret("mykeyvault", "under_score", "x").is_err());
-    assert!(azure.emulator.set_access("mykeyvault", "nobody", &[]).is_err());
+    assert!(azure.emulator.set_access("mykeyvault", "missing", &[]).is_err());
 }

@@ -14,7 +14,7 @@ fn a_seed_that_makes_no_sense_is_refused_with_every_finding_and_its_place() {
 identities: [{name: app, clientId: '1'}, {name: app, clientId: '2'}]
 vaults:
   - name: ok-vault
-    access: [{identity: nobody, secrets: [get]}]
+    access: [{identity: missing, secrets: [get]}]
     secrets:
       - {name: under_score, value: x}
       - {name: both, value: x, versions: [{value: y}]}
@@ -25,14 +25,14 @@ vaults:
 ",
     );
     for finding in [
-        "identities[1].name: \"app\" is there twice",
-        "vaults[0].access[0].identity: no identity is called \"nobody\"",
-        "vaults[0].secrets[0].name: \"under_score\" is no object name",
-        "vaults[0].secrets[1]: give it a value or versions, not both",
-        "vaults[0].secrets[2]: give it a value, or versions",
+        "identities[1].name: duplicate name \"app\"",
+        "vaults[0].access[0].identity: identity \"missing\" does not exist",
+        "vaults[0].secrets[0].name: \"under_score\" is not an object name",
+        "vaults[0].secrets[1]: set value or versions, not both",
+        "vaults[0].secrets[2]: set value or versions",
         "vaults[0].secrets[3].versions[0].version: \"abc\" is not 32 hexadecimal digits",
-        "vaults[1].name: \"OK-Vault\" is there twice",
-        "vaults[2].name: \"v\" is no vault name",
+        "vaults[1].name: duplicate name \"OK-Vault\"",
+        "vaults[2].name: \"v\" is not a vault name",
     ] {
         assert!(message.contains(finding), "{finding:?} is missing from {message}");
     }
@@ -99,18 +99,18 @@ serviceAccounts: [{namespace: a, name: b}, {namespace: a, name: b}]
 ",
     );
     for finding in [
-        "identities: a machine has one system-assigned identity",
-        "vaults[0].keys[0].crv: an RSA key is on no curve",
+        "identities: only one identity can be the system-assigned identity",
+        "vaults[0].keys[0].crv: an RSA key has no curve",
         "vaults[0].keys[1].publicKey: no PEM block PUBLIC KEY",
-        "vaults[0].keys[2]: give it a publicKey or versions, not both",
+        "vaults[0].keys[2]: set publicKey or versions, not both",
         "vaults[0].keys[2].versions[0].version: \"abc\" is not 32 hexadecimal digits",
-        "vaults[0].certificates[0].name: \"taken\" is there twice",
-        "vaults[0].certificates[0]: cer: must be given",
-        "vaults[0].certificates[1].name: a key is called \"web\", too",
-        "vaults[0].certificates[1]: give it a pfx or a pem, and not both",
+        "vaults[0].certificates[0].name: duplicate name \"taken\"",
+        "vaults[0].certificates[0]: cer: required with pfx",
+        "vaults[0].certificates[1].name: a key has the name \"web\", too",
+        "vaults[0].certificates[1]: set pfx or pem, not both",
         "vaults[0].certificates[2]: cer: neither base64 nor a PEM block CERTIFICATE",
-        "vaults[0].certificates[3]: cer: no X.509 certificate of a supported key",
-        "serviceAccounts[1]: \"a/b\" is there twice",
+        "vaults[0].certificates[3]: cer: not an X.509 certificate with a supported key",
+        "serviceAccounts[1]: duplicate name \"a/b\"",
     ] {
         assert!(message.contains(finding), "{finding:?} is missing from {message}");
     }
