@@ -102,7 +102,7 @@ pub enum Curve {
 pub(crate) enum KeyError {
     #[error(transparent)]
     PublicKey(#[from] PublicKeyError),
-    #[error("the public key is not a {0} key")]
+    #[error("the public key is not of type {0}")]
     WrongType(&'static str),
     #[error("the public key is on {0}")]
     WrongCurve(&'static str),

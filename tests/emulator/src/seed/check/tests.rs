@@ -120,7 +120,7 @@ serviceAccounts: [{namespace: a, name: b}, {namespace: a, name: b}]
 fn a_key_must_be_of_the_type_and_on_the_curve_that_the_seed_says() {
     let pem = rcgen::KeyPair::generate().unwrap().public_key_pem();
     for (key, finding) in [
-        (Key::new("a", KeyType::Rsa), "the public key is no RSA key"),
+        (Key::new("a", KeyType::Rsa), "the public key is not of type RSA"),
         (Key { crv: Some(Curve::P384), ..Key::new("a", KeyType::Ec) }, "the public key is on P-256"),
     ] {
         let key = Key { public_key: Some(pem.clone()), ..key };
