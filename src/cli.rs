@@ -76,9 +76,9 @@ enum Command {
     #[command(args_override_self = true, after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
     Mount(Box<MountArgs>),
-    /// Convert External Secrets Operator manifests to SecretProviderClasses and CSI volumes
+    /// Convert External Secrets Operator manifests to classes and CSI volumes
     Convert(ConvertArgs),
-    /// Check SecretProviderClass manifests
+    /// Check manifests of `SecretProviderClass`
     #[command(visible_aliases = ["validate", "check"])]
     Lint(LintArgs),
     /// Print a completion script for a shell

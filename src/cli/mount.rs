@@ -37,7 +37,7 @@ const LONGEST_MOUNT: Duration = Duration::from_mins(1);
 
 /// Mount one class into a directory, without a cluster.
 ///
-/// Reads a SecretProviderClass, logs in to Entra, fetches the objects from Key Vault and writes the files, with the same
+/// Reads a `SecretProviderClass`, logs in to Entra, fetches the objects from Key Vault and writes the files, with the same
 /// code as the server with --file-writer=provider. Use it to debug on a node, on a virtual machine, and for secrets that
 /// a new cluster needs before it exists.
 #[derive(Args, Clone, Debug)]
