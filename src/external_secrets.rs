@@ -8,6 +8,7 @@
 
 mod class;
 mod cluster;
+mod converted_class;
 mod data;
 mod edit;
 mod extract;

@@ -17,7 +17,11 @@
 //!
 //! [`flight`] is the one single flight. [`lanes`] puts turns, pauses and breakers around the requests to a service.
 //!
-//! [`plan`] and [`render`] know no network and no clock. [`lint`] reads a [`manifest`] and reports what
+//! Beside the path of a mount: [`audit`] writes who got which object, [`volume_memory`] shares out the memory of mounted
+//! volumes, [`environment_file`] reads the files of private clouds, [`telemetry`] has logs and metrics, [`settings`] wires
+//! the process, and [`process`] hardens it.
+//!
+//! [`external_secrets`] is `convert`. [`plan`] and [`render`] use no network, file or clock. [`lint`] reads a [`manifest`] and reports what
 //! [`plan`] would; both read with [`yaml`]. `anyhow` is for [`cli`], [`settings`] and [`server`], which end the
 //! process; below, each layer has one error type, and each error knows its [`code::Code`].
 

@@ -2,7 +2,7 @@
 
 mod element;
 
-use super::class::{ClassSources, ConvertedClass};
+use super::converted_class::{ClassSources, ConvertedClass};
 use super::data::{KeyItem, KeyTemplate, VaultObject, VaultValue};
 use super::note::Note;
 use super::write::{Tree, comment_lines};

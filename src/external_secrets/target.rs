@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::class::{ClassSources, ConvertedClass};
 use super::cluster::{Cluster, GROUP, is_external, is_store, may_be_same_namespace};
+use super::converted_class::{ClassSources, ConvertedClass};
 use super::data;
 use super::extract;
 use super::input::InputDocument;

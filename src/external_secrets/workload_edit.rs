@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::class::ConvertedClass;
+use super::converted_class::ConvertedClass;
 use super::edit::{self, EditError, Editor};
 use super::input::InputDocument;
 use super::note::Note;

@@ -1,6 +1,6 @@
 //! Elements of the parameter `objects`.
 
-use super::super::class::{ClassSources, ConvertedClass};
+use super::super::converted_class::{ClassSources, ConvertedClass};
 use super::super::data::{VaultObject, VaultValue};
 use super::super::note::Note;
 use super::super::store::Vault;
