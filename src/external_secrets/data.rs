@@ -1,6 +1,5 @@
 //! `spec.data` and `spec.dataFrom` of an `ExternalSecret`: the keys of the Secret and their objects in the vault.
 
-use super::extract;
 use super::gjson;
 use super::note::Note;
 use super::schema;
@@ -276,32 +275,7 @@ fn unknown_value(location: String, value: &str) -> Note {
     )
 }
 
-/// Parses an element of `spec.dataFrom`. Only `extract` can be converted.
-pub(super) fn data_from_item(location: &str, element: &Node) -> KeyItem {
-    let is_generated = element.at(&["sourceRef", "generatorRef"]).is_some();
-    let note = if is_generated {
-        generated(&format!("{location}.sourceRef"))
-    } else if let Some(find) = element.at(&["find"]) {
-        let by = if find.entry("tags").is_some() { "tags" } else { "name" };
-        let problem = format!(
-            "a class cannot find objects by {by}, which needs a listing of the vault: it must name each one"
-        );
-        Note::lost(
-            format!("{location}.find"),
-            problem,
-            "add an object for each one that the operator finds now",
-        )
-    } else if let Some(extract) = element.at(&["extract"]) {
-        let mut notes = Vec::new();
-        let value = extract::extracted(location, element, extract, &mut notes);
-        return KeyItem { notes, value, ..KeyItem::default() };
-    } else {
-        Note::lost(location, "it has neither find nor extract", "add one of the two")
-    };
-    KeyItem { notes: vec![note], ..KeyItem::default() }
-}
-
-fn generated(location: &str) -> Note {
+pub(super) fn generated(location: &str) -> Note {
     let help = "keep the ExternalSecret for it, or store the value in the vault";
     Note::lost(location, "a generator creates the value, so it is not in a vault", help)
 }

@@ -1,6 +1,6 @@
-//! `dataFrom.extract`: each key of a JSON object is a key of the Secret.
+//! `dataFrom`: of `extract`, each key of a JSON object is a key of the Secret.
 
-use super::data::{KeyItem, ObjectReference, StoreRef, VaultValue, object, text};
+use super::data::{KeyItem, ObjectReference, StoreRef, VaultValue, generated, object, text};
 use super::note::Note;
 use super::{gjson, schema};
 use crate::plan::ObjectKind;
@@ -30,13 +30,33 @@ pub(super) fn find(items: &[KeyItem], key: &str) -> Option<KeyItem> {
     Some(item)
 }
 
+/// Parses an element of `spec.dataFrom`. Only `extract` can be converted.
+pub(super) fn data_from_item(location: &str, element: &Node) -> KeyItem {
+    let is_generated = element.at(&["sourceRef", "generatorRef"]).is_some();
+    let note = if is_generated {
+        generated(&format!("{location}.sourceRef"))
+    } else if let Some(find) = element.at(&["find"]) {
+        let by = if find.entry("tags").is_some() { "tags" } else { "name" };
+        let problem = format!(
+            "a class cannot find objects by {by}, which needs a listing of the vault: it must name each one"
+        );
+        Note::lost(
+            format!("{location}.find"),
+            problem,
+            "add an object for each one that the operator finds now",
+        )
+    } else if let Some(extract) = element.at(&["extract"]) {
+        let mut notes = Vec::new();
+        let value = extracted(location, element, extract, &mut notes);
+        return KeyItem { notes, value, ..KeyItem::default() };
+    } else {
+        Note::lost(location, "it has neither find nor extract", "add one of the two")
+    };
+    KeyItem { notes: vec![note], ..KeyItem::default() }
+}
+
 /// The keys of a JSON object.
-pub(super) fn extracted(
-    location: &str,
-    element: &Node,
-    extract: &Node,
-    notes: &mut Vec<Note>,
-) -> Option<VaultValue> {
+fn extracted(location: &str, element: &Node, extract: &Node, notes: &mut Vec<Note>) -> Option<VaultValue> {
     schema::check(location, element, schema::DATA_FROM, notes);
     let operations = element.at(&["rewrite"]).map(Node::items).unwrap_or_default();
     let Some(key) = renamed(operations) else {

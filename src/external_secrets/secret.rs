@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::data::{self, KeyItem, StoreRef, text};
+use super::extract;
 use super::input::InputDocument;
 use super::metadata::{Pairs, is_bookkeeping, pairs};
 use super::note::Note;
@@ -208,7 +209,7 @@ fn items(document: &InputDocument<'_>, spec: &Node) -> Vec<KeyItem> {
     let all = all.iter().enumerate();
     // Elements of `data` win over those of `dataFrom`, and later files over earlier ones.
     let mut from = all
-        .map(|(index, node)| data::data_from_item(&format!("spec.dataFrom[{index}]"), node))
+        .map(|(index, node)| extract::data_from_item(&format!("spec.dataFrom[{index}]"), node))
         .collect::<Vec<_>>();
     let mut items = Vec::new();
     if let Some(data) = spec.entry("data") {
