@@ -24,6 +24,18 @@ impl SecretBytes {
         std::mem::take(&mut self.0)
     }
 
+    /// Appends bytes. A buffer that is outgrown is zeroized.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        let length = self.0.len() + bytes.len();
+        if length > self.0.capacity() {
+            let mut larger = Vec::with_capacity(length.max(2 * self.0.capacity()));
+            larger.extend_from_slice(&self.0);
+            self.0.zeroize();
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
     /// The number of bytes.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -66,6 +78,15 @@ impl fmt::Debug for SecretText {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn appended_bytes_follow_those_before() {
+        let mut bytes = SecretBytes::default();
+        for part in [&b"a"[..], b"", b"bc", &[b'd'; 100]] {
+            bytes.append(part);
+        }
+        assert_eq!(bytes.expose(), [&b"abc"[..], &[b'd'; 100]].concat());
+    }
 
     #[test]
     fn debug_shows_no_secret() {

@@ -23,7 +23,7 @@ impl Default for Generated {
 /// A buffer for contents of unknown size. Writing fails above the limit.
 pub(super) struct Limited<'a> {
     generated: &'a mut Generated,
-    bytes: Vec<u8>,
+    bytes: SecretBytes,
 }
 
 impl Generated {
@@ -35,14 +35,14 @@ impl Generated {
 
     /// Starts contents of unknown size.
     pub(super) fn begin(&mut self) -> Limited<'_> {
-        Limited { generated: self, bytes: Vec::new() }
+        Limited { generated: self, bytes: SecretBytes::default() }
     }
 }
 
 impl Limited<'_> {
     /// The contents.
     pub(super) fn finish(self) -> SecretBytes {
-        SecretBytes::new(self.bytes)
+        self.bytes
     }
 }
 
@@ -50,7 +50,7 @@ impl Write for Limited<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.generated.left.checked_sub(bytes.len());
         self.generated.left = left.ok_or(io::ErrorKind::StorageFull)?;
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.append(bytes);
         Ok(bytes.len())
     }
 

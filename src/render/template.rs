@@ -4,7 +4,8 @@
 mod filters;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
@@ -13,7 +14,6 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 use super::generated::{Generated, MAX_GENERATED};
 use crate::code::Code;
 use crate::deliver::VolumeFile;
-use crate::lock::LockUnpoisoned;
 use crate::plan::{ObjectPlan, TemplatePlan, line_and_column};
 use crate::secret::SecretBytes;
 
@@ -81,8 +81,9 @@ fn value_of(bytes: &SecretBytes) -> Value {
 #[derive(Debug)]
 struct Objects {
     known: Arc<TemplateObjects>,
-    /// The first name that the template used and that no object has.
-    unknown: Arc<Mutex<Option<String>>>,
+    /// Whether the template used a name that no object has. Constant names are checked in the plan, so the name is
+    /// computed, perhaps from a secret, and must not be in an error.
+    has_unknown: Arc<AtomicBool>,
 }
 
 impl Object for Objects {
@@ -91,8 +92,7 @@ impl Object for Objects {
         match self.known.named.get(name).or_else(|| self.known.keys.get(name)) {
             Some(value) => value.clone(),
             None => {
-                let mut unknown = self.unknown.lock_unpoisoned();
-                unknown.get_or_insert_with(|| name.to_owned());
+                self.has_unknown.store(true, Ordering::Relaxed);
                 None
             }
         }
@@ -123,8 +123,8 @@ pub fn render(
     });
     filters::add(&mut environment);
     minijinja_tests(&mut environment);
-    let unknown = Arc::default();
-    let variable = Objects { known: Arc::clone(objects), unknown: Arc::clone(&unknown) };
+    let has_unknown = Arc::new(AtomicBool::new(false));
+    let variable = Objects { known: Arc::clone(objects), has_unknown: Arc::clone(&has_unknown) };
     let mut limited = generated.begin();
     let source = plan.source.as_str();
     let rendered = environment.template_from_str(source).and_then(|template| {
@@ -132,10 +132,7 @@ pub fn render(
         template.render_captured_to(context, &mut limited).map(|_| ())
     });
     let contents = limited.finish();
-    rendered.map_err(|error| {
-        let unknown = unknown.lock_unpoisoned().take();
-        explained(plan, &error, unknown)
-    })?;
+    rendered.map_err(|error| explained(plan, &error, has_unknown.load(Ordering::Relaxed)))?;
     Ok(VolumeFile { path: plan.path.clone(), mode: plan.mode, contents })
 }
 
@@ -146,13 +143,15 @@ fn minijinja_tests(environment: &mut Environment<'_>) {
     environment.add_test("defined", |value: &Value| !value.is_undefined());
 }
 
-fn explained(plan: &TemplatePlan, error: &Error, unknown: Option<String>) -> TemplateError {
+fn explained(plan: &TemplatePlan, error: &Error, has_unknown: bool) -> TemplateError {
     let source = plan.source.as_str();
     let (line, column) =
         error.range().map_or((error.line().unwrap_or(1), 1), |range| line_and_column(source, range.start));
-    let problem = match (error.kind(), unknown) {
-        (ErrorKind::UndefinedError, Some(name)) => format!("no object is called {name:?}; add it to objects"),
-        (ErrorKind::UndefinedError, None) => {
+    let problem = match (error.kind(), has_unknown) {
+        (ErrorKind::UndefinedError, true) => {
+            "no object has the computed name; write constant names, or add the object to objects".to_owned()
+        }
+        (ErrorKind::UndefinedError, false) => {
             "the value is undefined: an optional object is missing, or the JSON value has no such field; test it \
              with `is defined`, or use the filter default"
                 .to_owned()

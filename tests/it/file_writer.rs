@@ -9,12 +9,12 @@ use tonic::Code;
 use crate::harness::{Claim, Provider, VALUE, World, objects, seed};
 use crate::volume::{Volume, is_root};
 
-async fn world() -> World {
+pub async fn world() -> World {
     World::start(&["--file-writer=provider"]).await
 }
 
 /// A mount of two files in a folder and one file at the top.
-fn tree(world: &World, volume: &Volume) -> Claim {
+pub fn tree(world: &World, volume: &Volume) -> Claim {
     let yaml = "- {objectName: database-password, objectType: secret, objectAlias: app/db-password, filePermission: 0640}\n\
                 - {objectName: api-key, objectType: secret, objectAlias: app/keys/api, filePermission: 0400}\n\
                 - {objectName: 007, objectType: secret, objectAlias: agent}\n";

@@ -110,7 +110,7 @@ async fn what_a_template_cannot_do_is_an_error_with_line_and_column_and_without_
         ("{{ objects.usr }}", "did you mean \"user\"?"),
         ("{{ user }}", "\"user\", which does not exist"),
         ("{{ objects.user", "line 1, column"),
-        ("{{ objects[objects.user] }}", "line 1, column 4 of the template: no object is called \"shop\""),
+        ("{{ objects[objects.user] }}", "line 1, column 4 of the template: no object has the computed name"),
         ("{{ objects.nowhere }}", "line 1, column 4 of the template: the value is undefined"),
         ("{{ (objects.db | from_json).user }}", "the value is undefined"),
         ("{{ objects.binary }}", "not text in UTF-8"),
@@ -123,9 +123,9 @@ async fn what_a_template_cannot_do_is_an_error_with_line_and_column_and_without_
         let status = rendered(&world, text).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{text}: {status:?}");
         assert!(status.message().contains(words), "{text}: {status:?}");
-        // A name that the template computed is a name that it looked up.
-        let secret = if text.contains("objects[objects") { "p@ss" } else { "shop" };
-        assert!(!status.message().contains(secret), "{text}: {status:?}");
+        for secret in ["shop", "p@ss"] {
+            assert!(!status.message().contains(secret), "{text}: {status:?}");
+        }
     }
 }
 

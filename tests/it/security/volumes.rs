@@ -4,20 +4,8 @@ use std::os::unix::fs::symlink;
 
 use tonic::Code;
 
-use crate::harness::{Claim, World};
+use crate::file_writer::{tree, world};
 use crate::volume::Volume;
-
-async fn world() -> World {
-    World::start(&["--file-writer=provider"]).await
-}
-
-/// Two files in a directory and one next to it.
-fn tree(world: &World, volume: &Volume) -> Claim {
-    let yaml = "- {objectName: database-password, objectType: secret, objectAlias: app/db-password, filePermission: 0640}\n\
-                - {objectName: api-key, objectType: secret, objectAlias: app/keys/api, filePermission: 0400}\n\
-                - {objectName: 007, objectType: secret, objectAlias: agent}\n";
-    world.claim().objects(yaml).target(volume.path())
-}
 
 #[tokio::test]
 async fn only_a_tmpfs_is_written_to() {
