@@ -44,34 +44,21 @@ enum PemContent<'a> {
 
 /// Appends a block with lines of 64 characters.
 pub fn encode(label: &str, der: &[u8], out: &mut SecretBytes) {
-    let base64 = BASE64.encode_len(der.len());
-    let frame = BEGIN.len() + END.len() + 2 * (label.len() + DASHES.len() + 1);
-    let needed = frame + base64 + der.len().div_ceil(LINE_BYTES);
-    let mut text = grown(out, needed);
     for part in [BEGIN, label.as_bytes(), DASHES, b"\n"] {
-        text.extend_from_slice(part);
+        out.append(part);
     }
     for line in der.chunks(LINE_BYTES) {
         let mut characters = [0; LINE_BYTES / 3 * 4];
         if let Some(characters) = characters.get_mut(..BASE64.encode_len(line.len())) {
             BASE64.encode_mut(line, characters);
-            text.extend_from_slice(characters);
+            out.append(characters);
         }
         zeroize::Zeroize::zeroize(&mut characters);
-        text.push(b'\n');
+        out.append(b"\n");
     }
     for part in [END, label.as_bytes(), DASHES, b"\n"] {
-        text.extend_from_slice(part);
+        out.append(part);
     }
-    *out = SecretBytes::new(text);
-}
-
-/// A copy of `bytes` with capacity for `more`. A vector that grows by itself would leave the old copy in memory without
-/// zeroizing it.
-fn grown(bytes: &SecretBytes, more: usize) -> Vec<u8> {
-    let mut grown = Vec::with_capacity(bytes.len() + more);
-    grown.extend_from_slice(bytes.expose());
-    grown
 }
 
 /// Splits a PEM text into its certificates and its other blocks. Either part may be empty. Like Go's `pem.Decode` and
@@ -85,13 +72,11 @@ pub fn split(text: &[u8]) -> Parts {
             match &block.content {
                 PemContent::Der(der) => encode(block.label, der.expose(), &mut part),
                 PemContent::WithHeaders(lines) => {
-                    let mut bytes = grown(&part, lines.len() + 1);
-                    bytes.extend_from_slice(lines);
+                    part.append(lines);
                     // The last line may have no line break; add one before the next block.
                     if !lines.ends_with(b"\n") {
-                        bytes.push(b'\n');
+                        part.append(b"\n");
                     }
-                    part = SecretBytes::new(bytes);
                 }
             }
         }
